@@ -1,0 +1,137 @@
+"""What a hub says: answers to requests, and the messages of a watch.
+
+The Structs that carry records are generic in how the record is held: a client decodes
+`Agents[AgentRecord]`, a hub encodes `Agents[msgspec.Raw]` and reuses a record's bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+from protocol.bounds import Kind
+from protocol.errors import ErrorCode
+from protocol.record import AgentRecord
+
+R = TypeVar("R")
+
+
+class _Answer(Struct, frozen=True, kw_only=True, tag_field="op"):
+    id: int | str
+
+
+class Registered(_Answer, frozen=True, kw_only=True, tag="registered"):
+    """The lease and its terms; intervals are in seconds."""
+
+    agent_id: str
+    session_token: str
+    epoch: int
+    resumed: bool
+    registered_at: str
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    lease_ttl: float
+    log: str
+    revision: int
+
+
+class HeartbeatAck(_Answer, frozen=True, kw_only=True, tag="heartbeat_ack"):
+    """`durable` is false when the hub heard the heartbeat but could not write it to Redis."""
+
+    next_interval: float
+    timestamp: str
+    durable: bool
+
+
+class Updated(_Answer, frozen=True, kw_only=True, tag="updated"):
+    """The change is durable, and visible to all from `revision` on."""
+
+    log: str
+    revision: int
+
+
+class Unregistered(_Answer, frozen=True, kw_only=True, tag="unregistered"):
+    """The lease has ended; the connection closes next."""
+
+
+class Agents(_Answer, Generic[R], frozen=True, kw_only=True, tag="agents"):
+    """A page of agents, ordered by id; `next_cursor` is absent on the last one."""
+
+    agents: list[R]
+    count: int
+    log: str
+    revision: int
+    next_cursor: str | UnsetType = UNSET
+
+
+class Agent(_Answer, Generic[R], frozen=True, kw_only=True, tag="agent"):
+    """One agent, answering `get` or `pick`."""
+
+    agent: R
+
+
+class Watching(_Answer, frozen=True, kw_only=True, tag="watching"):
+    """The watch has begun; a snapshot follows unless `resumed`."""
+
+    watch: int
+    resumed: bool
+    log: str
+    revision: int
+
+
+class Unwatched(_Answer, frozen=True, kw_only=True, tag="unwatched"):
+    """No message of the watch follows this one."""
+
+
+class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
+    """The hub lives."""
+
+
+class Snapshot(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="snapshot"):
+    """A chunk of all agents that match, as of `revision`; `last` on the final one.
+
+    A snapshot in the middle of a watch means that the log began anew: forget what you knew.
+    """
+
+    watch: int
+    agents: list[R]
+    log: str
+    revision: int
+    last: bool
+
+
+class Event(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="event"):
+    """One change. `coalesced`: this slow watcher missed older states of the same agent."""
+
+    watch: int
+    revision: int
+    kind: Kind
+    agent: R
+    coalesced: Literal[True] | UnsetType = UNSET
+
+
+class Error(Struct, frozen=True, kw_only=True, tag_field="op", tag="error"):
+    """A request was refused. `field` names the one to blame; `retry_after` is in seconds."""
+
+    id: int | str | None
+    code: ErrorCode
+    message: str
+    retryable: bool
+    retry_after: float | UnsetType = UNSET
+    field: str | UnsetType = UNSET
+
+
+Answer = (
+    Registered
+    | HeartbeatAck
+    | Updated
+    | Unregistered
+    | Agents[AgentRecord]
+    | Agent[AgentRecord]
+    | Watching
+    | Unwatched
+    | Pong
+    | Error
+)
+Message = Answer | Snapshot[AgentRecord] | Event[AgentRecord]

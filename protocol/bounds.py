@@ -1,0 +1,60 @@
+"""The bounds of every field, as annotated types that msgspec enforces while it decodes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+MAX_METADATA_BYTES = 16 * 1024
+"""Encoded size that an agent's metadata may reach, merged updates included."""
+
+MAX_METADATA_DEPTH = 32
+"""Levels of nesting in metadata; every JSON reader copes with that many."""
+
+MAX_FRAME_BYTES = 64 * 1024
+"""Default bound of one websocket message and of one HTTP body."""
+
+MAX_FIND_LIMIT = 10_000
+DEFAULT_FIND_LIMIT = 1_000
+
+MAX_EXACT_INTEGER = 2**64 - 1
+"""Integers in metadata beyond ± this are refused: most readers would silently change them."""
+
+NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
+SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+AgentId = Annotated[str, Meta(pattern=UUID, description="UUID of the agent")]
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_CONTROL)]
+AgentType = Annotated[str, Meta(min_length=1, max_length=64, pattern=SLUG)]
+Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROL)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Capability = Annotated[str, Meta(min_length=1, max_length=128)]
+Capabilities = Annotated[list[Capability], Meta(max_length=256)]
+Version = Annotated[str, Meta(max_length=64)]
+Load = Annotated[float, Meta(ge=0)]
+Metadata = dict[str, Any]
+Status = Literal["healthy", "degraded", "unhealthy", "unreachable"]
+Connection = Literal["websocket", "http", "lost"]
+Reason = Literal[
+    "ok",
+    "self_reported",
+    "connection_lost",
+    "heartbeat_timeout",
+    "heartbeat_overdue",
+    "draining",
+]
+Kind = Literal[
+    "registered", "lost", "resumed", "updated", "status_changed", "unregistered", "expired"
+]
+Strategy = Literal["round_robin", "least_loaded", "random", "sticky"]
+FindLimit = Annotated[int, Meta(ge=1, le=MAX_FIND_LIMIT)]
+Revision = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+RequestId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]
+ShortString = Annotated[str, Meta(max_length=256)]
+
+STATUSES: tuple[Status, ...] = ("healthy", "degraded", "unhealthy", "unreachable")
+STRATEGIES: tuple[Strategy, ...] = ("round_robin", "least_loaded", "random", "sticky")
+KNOWN_TYPES = ("cost", "performance", "resource", "application")

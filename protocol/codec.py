@@ -1,0 +1,143 @@
+"""The one codec: bytes to typed requests, typed answers to bytes.
+
+Sizes are bounded before decoding (by the frame limit). Three kinds of exception come out of a
+JSON decoder fed by strangers (msgspec's own, UnicodeDecodeError, RecursionError); all become a
+ProtocolError that names the field to blame where msgspec knows it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from protocol.answers import Error, Message
+from protocol.bounds import RequestId
+from protocol.errors import FAILURES, ProtocolError
+from protocol.record import AgentRecord
+from protocol.requests import RESERVED_OPS, Request
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+_request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_record = msgspec.json.Decoder(AgentRecord)
+
+encode = _encoder.encode
+"""Any Struct or JSON value of ours to compact UTF-8 JSON bytes."""
+
+decode_message = _message.decode
+"""A hub's message to its Struct, on the client's side; raises msgspec.MsgspecError."""
+
+decode_record = _record.decode
+"""A stored record to `AgentRecord`; raises msgspec.MsgspecError."""
+
+
+class _Op(Struct):
+    op: str
+
+
+class _RequestId(Struct):
+    id: RequestId
+
+
+_op = msgspec.json.Decoder(_Op)
+_request_id = msgspec.json.Decoder(_RequestId)
+
+_WHERE = re.compile(r" - at `(?:key in )?\$(.*)`$")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_UNKNOWN = re.compile(r"contains unknown field `([^`]*)`")
+_INDEX = re.compile(r"\[[^]]*\]")
+
+
+def decode_request(data: bytes) -> Request:
+    """One text frame to its request.
+
+    Raises ProtocolError `bad_request` (with `field` where one is to blame) or `unknown_op`, each
+    with `request_id` where the sender's id could be read.
+    """
+    try:
+        return _request.decode(data)
+    except msgspec.ValidationError as error:
+        raise _explain(data, error) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError("bad_request", _malformed(error)) from None
+
+
+def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
+    """One HTTP body to `type_`; raises ProtocolError `bad_request` as `decode_request` does."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        message, field = _locate(error)
+        raise ProtocolError("bad_request", message, field=field) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError("bad_request", _malformed(error)) from None
+
+
+def convert(value: Any, type_: type[T], prefix: str = "") -> T:
+    """A plain value (from query parameters or Python callers) to `type_`, with the same errors."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        message, field = _locate(error)
+        raise ProtocolError("bad_request", message, field=prefix + (field or "")) from None
+
+
+def error_answer(error: ProtocolError) -> Error:
+    """The wire form of a failure."""
+    failure = FAILURES[error.code]
+    return Error(
+        id=error.request_id,
+        code=error.code,
+        message=error.message,
+        retryable=failure.retryable,
+        retry_after=msgspec.UNSET if failure.retry_after is None else failure.retry_after,
+        field=msgspec.UNSET if error.field is None else error.field,
+    )
+
+
+def _explain(data: bytes, error: msgspec.ValidationError) -> ProtocolError:
+    request_id: int | str | None = None
+    try:
+        request_id = _request_id.decode(data).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    message, field = _locate(error)
+    if field == "op":
+        try:
+            op = _op.decode(data).op
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            hint = " (reserved for a later version)" if op in RESERVED_OPS else ""
+            return ProtocolError(
+                "unknown_op",
+                f"unknown op {op[:64]!r}{hint}",
+                field="op",
+                request_id=request_id,
+            )
+    return ProtocolError("bad_request", message, field=field, request_id=request_id)
+
+
+def _locate(error: msgspec.ValidationError) -> tuple[str, str | None]:
+    text = str(error)
+    where = _WHERE.search(text)
+    path = _INDEX.sub("", where.group(1)).removeprefix(".") if where else ""
+    missing = _MISSING.search(text) or _UNKNOWN.search(text)
+    if missing:
+        path = f"{path}.{missing.group(1)}" if path else missing.group(1)
+    words = text[: where.start()] if where else text
+    words = words[:1].lower() + words[1:]
+    return (f"{path}: {words}" if path else words), (path or None)
+
+
+def _malformed(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "not acceptable JSON: nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not valid UTF-8"
+    return f"not valid JSON: {error}"

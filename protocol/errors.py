@@ -1,0 +1,97 @@
+"""Every failure of the contract: error codes, close codes, and how one maps to the other.
+
+This is the one table from a failure to its words on the wire; websocket, HTTP and the client all
+read it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Literal, get_args
+
+from msgspec import Struct
+
+ErrorCode = Literal[
+    "bad_request",
+    "unknown_op",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "conflict",
+    "fenced",
+    "not_registered",
+    "already_registered",
+    "too_large",
+    "rate_limited",
+    "no_match",
+    "timeout",
+    "unavailable",
+    "internal",
+]
+
+ERROR_CODES: tuple[ErrorCode, ...] = get_args(ErrorCode)
+
+
+class Failure(Struct, frozen=True):
+    """What an error code means beyond its name."""
+
+    http_status: int
+    retryable: bool = False
+    retry_after: float | None = None
+
+
+FAILURES: dict[ErrorCode, Failure] = {
+    "bad_request": Failure(400),
+    "unknown_op": Failure(400),
+    "unauthorized": Failure(401),
+    "forbidden": Failure(403),
+    "not_found": Failure(404),
+    "conflict": Failure(409),
+    "fenced": Failure(409),
+    "not_registered": Failure(409),
+    "already_registered": Failure(409),
+    "too_large": Failure(413),
+    "rate_limited": Failure(429, retryable=True, retry_after=1.0),
+    "no_match": Failure(404, retryable=True),
+    "timeout": Failure(504, retryable=True),
+    "unavailable": Failure(503, retryable=True, retry_after=1.0),
+    "internal": Failure(500, retryable=True),
+}
+
+
+class CloseCode(IntEnum):
+    """Why a hub closed a websocket (RFC 6455 section 7.4, and the contract's own range)."""
+
+    DONE = 1000
+    GOING_AWAY = 1001
+    TOO_LARGE = 1009
+    INTERNAL = 1011
+    PROTOCOL_ERROR = 4400
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    LEASE_LOST = 4408
+    FENCED = 4409
+    READS_TOO_SLOWLY = 4413
+    RATE_LIMITED = 4429
+
+
+class ProtocolError(Exception):
+    """A request that cannot be granted, in the contract's terms.
+
+    `field` is the dotted path of the field to blame, where there is one; `request_id` the id of
+    the request, where it could be read.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        field: str | None = None,
+        request_id: int | str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code: ErrorCode = code
+        self.message = message
+        self.field = field
+        self.request_id = request_id

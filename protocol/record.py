@@ -1,0 +1,166 @@
+"""The agent record, the same on every surface: websocket, HTTP, Redis and Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from protocol.bounds import (
+    MAX_EXACT_INTEGER,
+    MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
+    AgentId,
+    AgentType,
+    Capabilities,
+    Connection,
+    Host,
+    Load,
+    Metadata,
+    Name,
+    Port,
+    Reason,
+    Status,
+    Version,
+)
+from protocol.errors import ProtocolError
+
+
+class Health(Struct, frozen=True, gc=False):
+    """The facts from which an agent's status is derived.
+
+    `since` is the RFC 3339 instant at which `status` last changed.
+    """
+
+    connection: Connection
+    reported: Status
+    reason: Reason
+    since: str
+
+
+class AgentRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """One agent as everyone sees it; the fields are in the order of the contract.
+
+    The first twelve are the legacy registry's; a legacy reader ignores the rest. `host` is empty
+    and `port` 0 for an agent that listens nowhere. `metadata` and `load` are absent when unset.
+    Timestamps are RFC 3339 in UTC with `Z`. The type carries no bounds, since a record comes from
+    a hub that checked it: the bounds stand on what agents send (`AgentSpec`, `AgentChanges`).
+    """
+
+    id: str
+    name: str
+    type: str
+    host: str = ""
+    port: int = 0
+    capabilities: list[str] = []
+    status: Status = "healthy"
+    version: str = ""
+    registered_at: str
+    last_seen: str
+    metadata: dict[str, Any] | UnsetType = UNSET
+    load: float | UnsetType = UNSET
+    health: Health
+    epoch: int = 1
+    hub: str = ""
+    revision: int = 0
+
+
+class AgentSpec(Struct, frozen=True, gc=False, kw_only=True):
+    """What an agent says of itself when it registers."""
+
+    name: Name
+    type: AgentType
+    host: Host | UnsetType = UNSET
+    port: Port = 0
+    capabilities: Capabilities = []
+    version: Version = ""
+    metadata: Metadata | UnsetType = UNSET
+    status: Status = "healthy"
+    load: Load | UnsetType = UNSET
+
+
+class AgentChanges(Struct, frozen=True, gc=False, kw_only=True):
+    """Fields that an agent may change while it lives; the absent ones stay as they are.
+
+    `metadata` is merged key by key, and `null` deletes a key. `name` and `type` are the agent's
+    for as long as it is registered.
+    """
+
+    capabilities: Capabilities | UnsetType = UNSET
+    version: Version | UnsetType = UNSET
+    host: Host | UnsetType = UNSET
+    port: Port | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    load: Load | UnsetType = UNSET
+
+
+NO_CHANGES = AgentChanges()
+
+_encode = msgspec.json.Encoder().encode
+
+
+def unique(capabilities: list[str]) -> list[str]:
+    """The capabilities as a set: duplicates dropped, order kept."""
+    return list(dict.fromkeys(capabilities))
+
+
+def merge_metadata(
+    old: Metadata | UnsetType, changes: Metadata | UnsetType, field: str = "metadata"
+) -> Metadata | UnsetType:
+    """Merge `changes` into `old` key by key; a value of None deletes its key.
+
+    Returns a new dict, or UNSET when nothing is left. Raises ProtocolError (`too_large` past
+    16 KiB encoded, `bad_request` for values no JSON reader can be trusted with), naming `field`.
+    """
+    if changes is UNSET:
+        return old
+    merged = {} if old is UNSET else dict(old)
+    for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = value
+    if not merged:
+        return UNSET
+    _check_values(changes, field, MAX_METADATA_DEPTH)
+    size = len(_encode(merged))
+    if size > MAX_METADATA_BYTES:
+        raise ProtocolError(
+            "too_large",
+            f"{field} would be {size} bytes encoded; at most {MAX_METADATA_BYTES} are kept, "
+            "delete keys by setting them to null",
+            field=field,
+        )
+    return merged
+
+
+def _check_values(value: Any, field: str, depth: int) -> None:
+    if isinstance(value, dict | list):
+        if depth == 0:
+            raise ProtocolError(
+                "bad_request",
+                f"{field} is nested more than {MAX_METADATA_DEPTH} levels deep",
+                field=field,
+            )
+        for child in value.values() if isinstance(value, dict) else value:
+            _check_values(child, field, depth - 1)
+    elif isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
+        raise ProtocolError(
+            "bad_request",
+            f"{field} holds an integer beyond 64 bits; send it as a string",
+            field=field,
+        )
+
+
+__all__ = [
+    "NO_CHANGES",
+    "AgentChanges",
+    "AgentId",
+    "AgentRecord",
+    "AgentSpec",
+    "Health",
+    "merge_metadata",
+    "unique",
+]

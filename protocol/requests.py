@@ -1,0 +1,119 @@
+"""What a connection may ask, one Struct for each `op`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from protocol.bounds import (
+    DEFAULT_FIND_LIMIT,
+    AgentId,
+    Capabilities,
+    FindLimit,
+    Host,
+    Load,
+    Metadata,
+    Port,
+    RequestId,
+    Revision,
+    ShortString,
+    Status,
+    Strategy,
+    Version,
+)
+from protocol.filters import MATCH_ALL, Filter
+from protocol.record import NO_CHANGES, AgentChanges, AgentSpec
+
+
+class _Request(Struct, frozen=True, kw_only=True, tag_field="op", gc=False):
+    """`id` is the sender's own; exactly one answer carries it back."""
+
+    id: RequestId
+
+
+class Register(_Request, frozen=True, kw_only=True, tag="register"):
+    """Begin a lease. With `agent_id` the identity is stable, and an older session is fenced off."""
+
+    agent: AgentSpec
+    agent_id: AgentId | UnsetType = UNSET
+
+
+class Resume(_Request, frozen=True, kw_only=True, tag="resume"):
+    """Take up a registration on a new connection, with the token that registering gave."""
+
+    agent_id: AgentId
+    session_token: ShortString
+    agent: AgentChanges = NO_CHANGES
+
+
+class Heartbeat(_Request, frozen=True, kw_only=True, tag="heartbeat"):
+    """Renew the lease and say how things are."""
+
+    status: Status | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    load: Load | UnsetType = UNSET
+
+
+class Update(_Request, frozen=True, kw_only=True, tag="update"):
+    """Change the record; the fields are those of `AgentChanges`."""
+
+    capabilities: Capabilities | UnsetType = UNSET
+    version: Version | UnsetType = UNSET
+    host: Host | UnsetType = UNSET
+    port: Port | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    load: Load | UnsetType = UNSET
+
+
+class Unregister(_Request, frozen=True, kw_only=True, tag="unregister"):
+    """End the lease now; the hub answers and closes with 1000."""
+
+
+class Find(_Request, frozen=True, kw_only=True, tag="find"):
+    """Ask for the agents that match, ordered by id, in pages of at most `limit`."""
+
+    filter: Filter = MATCH_ALL
+    limit: FindLimit = DEFAULT_FIND_LIMIT
+    cursor: ShortString | UnsetType = UNSET
+
+
+class Get(_Request, frozen=True, kw_only=True, tag="get"):
+    """Ask for one agent."""
+
+    agent_id: AgentId
+
+
+class Pick(_Request, frozen=True, kw_only=True, tag="pick"):
+    """Ask for one agent to give work to; `sticky` needs a `key`."""
+
+    filter: Filter = MATCH_ALL
+    strategy: Strategy = "round_robin"
+    key: Annotated[str, Meta(max_length=256)] | UnsetType = UNSET
+
+
+class Watch(_Request, frozen=True, kw_only=True, tag="watch"):
+    """Subscribe to the changes of the agents that match; `since` and `log` go together."""
+
+    filter: Filter = MATCH_ALL
+    since: Revision | UnsetType = UNSET
+    log: ShortString | UnsetType = UNSET
+
+
+class Unwatch(_Request, frozen=True, kw_only=True, tag="unwatch"):
+    """End a watch by its number."""
+
+    watch: int
+
+
+class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
+    """Ask for a `pong`: the round trip through the hub itself."""
+
+
+Request = (
+    Register | Resume | Heartbeat | Update | Unregister | Find | Get | Pick | Watch | Unwatch | Ping
+)
+
+RESERVED_OPS = ("call", "invoke", "reply")
+"""Calling an agent through the hub comes later; until then these are answered `unknown_op`."""
