@@ -33,6 +33,14 @@ class Scheduler(Protocol):
         ...
 
 
+class RandomSource(Protocol):
+    """The only source of chance; must be unguessable in a hub (ids of agents come from it)."""
+
+    def random(self) -> float: ...
+
+    def getrandbits(self, k: int, /) -> int: ...
+
+
 class Link(Protocol):
     """One websocket connection, as its session sees it. No method blocks or raises."""
 

@@ -21,10 +21,11 @@ DEFAULT_FIND_LIMIT = 1_000
 MAX_EXACT_INTEGER = 2**64 - 1
 """Integers in metadata beyond ± this are refused: most readers would silently change them."""
 
-NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
-SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+# `$` alone would let a final line feed pass in Python; `$(?!\n)` is the very end everywhere.
+NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
+SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
+UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
+NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)"
 
 AgentId = Annotated[str, Meta(pattern=UUID, description="UUID of the agent")]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_CONTROL)]
@@ -52,9 +53,17 @@ Kind = Literal[
 Strategy = Literal["round_robin", "least_loaded", "random", "sticky"]
 FindLimit = Annotated[int, Meta(ge=1, le=MAX_FIND_LIMIT)]
 Revision = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+WatchNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 RequestId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]
 ShortString = Annotated[str, Meta(max_length=256)]
 
 STATUSES: tuple[Status, ...] = ("healthy", "degraded", "unhealthy", "unreachable")
 STRATEGIES: tuple[Strategy, ...] = ("round_robin", "least_loaded", "random", "sticky")
+PATTERNS: dict[str, str] = {
+    NO_CONTROL: "must hold no control characters",
+    SLUG: "must be letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
+    UUID: "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000",
+}
+"""What each pattern asks for, in the words that an error uses."""
+
 KNOWN_TYPES = ("cost", "performance", "resource", "application")

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from protocol.answers import Error, Message
-from protocol.bounds import RequestId
+from protocol.bounds import PATTERNS, STATUSES, STRATEGIES, RequestId
 from protocol.errors import FAILURES, ProtocolError
 from protocol.record import AgentRecord
 from protocol.requests import RESERVED_OPS, Request
@@ -47,10 +47,16 @@ class _RequestId(Struct):
 _op = msgspec.json.Decoder(_Op)
 _request_id = msgspec.json.Decoder(_RequestId)
 
+MAX_QUOTED = 300
+"""Characters of msgspec's words, or of a field's path, that an error repeats."""
+
 _WHERE = re.compile(r" - at `(?:key in )?\$(.*)`$")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]*)`")
 _INDEX = re.compile(r"\[[^]]*\]")
+_PATTERN = re.compile(r"matching regex (.*)$", re.DOTALL)
+_PATTERN_WORDS = {repr(pattern): words for pattern, words in PATTERNS.items()}
+_KNOWN_VALUES: dict[str, tuple[str, ...]] = {"status": STATUSES, "strategy": STRATEGIES}
 
 
 def decode_request(data: bytes) -> Request:
@@ -83,15 +89,15 @@ def convert(value: Any, type_: type[T], prefix: str = "") -> T:
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
-        message, field = _locate(error)
-        raise ProtocolError("bad_request", message, field=prefix + (field or "")) from None
+        message, field = _locate(error, prefix)
+        raise ProtocolError("bad_request", message, field=field) from None
 
 
-def error_answer(error: ProtocolError) -> Error:
-    """The wire form of a failure."""
+def error_answer(error: ProtocolError, request_id: int | str | None) -> Error:
+    """The wire form of a failure, answering the request of that id (None: it could not be read)."""
     failure = FAILURES[error.code]
     return Error(
-        id=error.request_id,
+        id=request_id,
         code=error.code,
         message=error.message,
         retryable=failure.retryable,
@@ -123,16 +129,33 @@ def _explain(data: bytes, error: msgspec.ValidationError) -> ProtocolError:
     return ProtocolError("bad_request", message, field=field, request_id=request_id)
 
 
-def _locate(error: msgspec.ValidationError) -> tuple[str, str | None]:
+def _locate(error: msgspec.ValidationError, prefix: str = "") -> tuple[str, str | None]:
     text = str(error)
     where = _WHERE.search(text)
     path = _INDEX.sub("", where.group(1)).removeprefix(".") if where else ""
     missing = _MISSING.search(text) or _UNKNOWN.search(text)
     if missing:
         path = f"{path}.{missing.group(1)}" if path else missing.group(1)
-    words = text[: where.start()] if where else text
-    words = words[:1].lower() + words[1:]
+    words = _shorten(_plain(text[: where.start()] if where else text, path))
+    path = _shorten(f"{prefix}{path}".rstrip("."))
     return (f"{path}: {words}" if path else words), (path or None)
+
+
+def _shorten(text: str) -> str:
+    # A sender's own value may be quoted in it, and may be as long as a whole frame.
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
+
+
+def _plain(words: str, path: str) -> str:
+    """msgspec's words without its regular expressions, and with the values that would do."""
+    pattern = _PATTERN.search(words)
+    if pattern:
+        # msgspec shows the pattern as repr does; ours are known by their repr.
+        return _PATTERN_WORDS.get(pattern.group(1), "does not have the form that is asked for")
+    known = _KNOWN_VALUES.get(path.rpartition(".")[2])
+    if known and "enum value" in words:
+        words = f"{words}; one of {', '.join(known)} is expected"
+    return words[:1].lower() + words[1:]
 
 
 def _malformed(error: Exception) -> str:

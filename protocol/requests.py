@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -21,6 +21,7 @@ from protocol.bounds import (
     Status,
     Strategy,
     Version,
+    WatchNumber,
 )
 from protocol.filters import MATCH_ALL, Filter
 from protocol.record import NO_CHANGES, AgentChanges, AgentSpec
@@ -104,7 +105,7 @@ class Watch(_Request, frozen=True, kw_only=True, tag="watch"):
 class Unwatch(_Request, frozen=True, kw_only=True, tag="unwatch"):
     """End a watch by its number."""
 
-    watch: int
+    watch: WatchNumber
 
 
 class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
@@ -114,6 +115,9 @@ class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
 Request = (
     Register | Resume | Heartbeat | Update | Unregister | Find | Get | Pick | Watch | Unwatch | Ping
 )
+
+OPS = frozenset(str(request.__struct_config__.tag) for request in get_args(Request))
+"""Every `op` that is a request."""
 
 RESERVED_OPS = ("call", "invoke", "reply")
 """Calling an agent through the hub comes later; until then these are answered `unknown_op`."""

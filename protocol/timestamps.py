@@ -8,13 +8,17 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def format_timestamp(unix: float) -> str:
-    """The instant `unix` (seconds since 1970) as text; rounds down to the microsecond."""
-    seconds = int(unix)
-    return f"{_second(seconds)}.{int((unix - seconds) * 1_000_000):06d}Z"
+    """The instant `unix` (seconds since 1970) as text, to the nearest microsecond.
+
+    A float of today's size is good to a quarter of a microsecond, so that a parsed timestamp is
+    written as it was read; rounding down would lose a microsecond each time around.
+    """
+    seconds, microseconds = divmod(round(unix * 1_000_000), 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06d}Z"
 
 
 def parse_timestamp(text: str) -> float:

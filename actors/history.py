@@ -1,0 +1,61 @@
+"""The newest part of the log, kept in memory so that a watch can resume without a snapshot."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+from msgspec import Struct, UnsetType
+
+from protocol.bounds import Kind
+from protocol.record import AgentRecord
+
+
+class Entry(Struct, gc=False):
+    """One change as watchers see it.
+
+    `previous` is the record before the change: None when there was none, UNSET when it is no
+    longer known. `frames` holds the event's JSON for each watch number, made once for all watchers.
+    """
+
+    revision: int
+    kind: Kind
+    record: AgentRecord
+    data: bytes
+    previous: AgentRecord | UnsetType | None
+    frames: dict[int, bytes] | None = None
+
+
+REMOVALS = frozenset({"unregistered", "expired"})
+
+
+class History:
+    """Consecutive entries up to the current revision, at most `length` of them."""
+
+    def __init__(self, length: int) -> None:
+        self._entries: deque[Entry] = deque(maxlen=length)
+        self._revision = 0
+
+    def begin(self, revision: int) -> None:
+        """Start empty: nothing at or before `revision` is known."""
+        self._entries.clear()
+        self._revision = revision
+
+    def append(self, entry: Entry) -> None:
+        """Add the next entry; its revision is the current one plus one."""
+        self._entries.append(entry)
+        self._revision = entry.revision
+
+    def reaches(self, since: int) -> bool:
+        """Whether every change after `since` is still here."""
+        first = self._entries[0].revision if self._entries else self._revision + 1
+        return first - 1 <= since <= self._revision
+
+    def after(self, since: int) -> Iterator[Entry]:
+        """The entries with a revision above `since`, oldest first."""
+        missed = self._revision - since
+        return islice(self._entries, max(0, len(self._entries) - missed), None)
+
+    def __len__(self) -> int:
+        return len(self._entries)

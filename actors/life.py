@@ -1,0 +1,121 @@
+"""The facts of one agent's life, and what becomes of it when nothing is heard.
+
+All times are seconds on the scheduler's scale.
+"""
+
+from __future__ import annotations
+
+from actors.deadlines import INFINITE
+from actors.lifecycle import Signal, State, Verdict, judge, transit
+from actors.timing import Timing
+from protocol.bounds import Reason, Status
+
+
+class Life:
+    """State and facts of an agent this hub owns. Nothing here waits, writes or sends."""
+
+    __slots__ = (
+        "beat_at",
+        "cause",
+        "lease_over_at",
+        "over_http",
+        "overdue",
+        "reported",
+        "resume_until",
+        "sign_at",
+        "state",
+    )
+
+    def __init__(self, state: State, reported: Status, now: float) -> None:
+        self.state = state
+        self.reported: Status = reported
+        self.overdue = False
+        self.over_http = state is State.POLLING
+        self.cause: Reason = "ok"
+        self.sign_at = now
+        """The last sign of life of any kind."""
+        self.beat_at = now
+        """The last message: proof that the program lives, not only its socket."""
+        self.resume_until = INFINITE
+        self.lease_over_at = INFINITE
+
+    def attached(self, now: float) -> None:
+        """A websocket session holds it."""
+        self._transit(Signal.ATTACHED)
+        self.over_http = False
+        self.overdue = False
+        self.sign_at = self.beat_at = now
+
+    def heard(self, status: Status | None, *, over_http: bool) -> None:
+        """It spoke. One that returns is what it reports, healthy when it says nothing."""
+        if status is not None:
+            self.reported = status
+        elif self.state is State.UNREACHABLE:
+            self.reported = "healthy"
+        if over_http:
+            self._transit(Signal.POLLED)
+            self.over_http = self.state is State.POLLING
+        self.overdue = False
+
+    def lost(self, resume_until: float, cause: Reason = "ok") -> None:
+        """Its websocket is gone; it may resume until then."""
+        self._transit(Signal.SOCKET_LOST)
+        self.cause = cause
+        self.resume_until = resume_until
+
+    def left(self) -> None:
+        """It said goodbye."""
+        self._transit(Signal.UNREGISTERED)
+
+    def deadline(self, timing: Timing) -> float:
+        """When to `pass_time` next, if nothing is heard until then."""
+        silent_at = self.sign_at + timing.heartbeat_timeout
+        match self.state:
+            case State.CONNECTED if not self.overdue:
+                return min(silent_at, self.beat_at + timing.heartbeat_timeout)
+            case State.CONNECTED | State.POLLING:
+                return silent_at
+            case State.LOST:
+                return min(silent_at, self.resume_until)
+            case State.UNREACHABLE:
+                return self.lease_over_at
+            case State.GONE:
+                return INFINITE
+
+    def pass_time(self, now: float, timing: Timing) -> Signal | None:
+        """Take the transition that is due at `now`; None when none is."""
+        if now < self.deadline(timing):
+            return None
+        if self.state is State.UNREACHABLE:
+            return self._transit(Signal.LEASE_OVER)
+        silent = now >= self.sign_at + timing.heartbeat_timeout
+        if self.state is State.CONNECTED and not silent:
+            self.overdue = True
+            return self._transit(Signal.OVERDUE)
+        resumable = self.state is State.LOST and now >= self.resume_until
+        self.cause = "connection_lost" if resumable else "heartbeat_timeout"
+        self.lease_over_at = now + timing.lease_ttl
+        return self._transit(Signal.SILENT)
+
+    def absolve(self, now: float, timing: Timing) -> None:
+        """The hub was absent: give the agent a fresh `heartbeat_timeout`."""
+        self.sign_at = self.beat_at = now
+        grace = now + timing.heartbeat_timeout
+        if self.state is State.LOST:
+            self.resume_until = max(self.resume_until, grace)
+        elif self.state is State.UNREACHABLE:
+            self.lease_over_at = max(self.lease_over_at, grace)
+
+    def verdict(self) -> Verdict:
+        """What the record is to say."""
+        return judge(
+            self.state,
+            self.reported,
+            over_http=self.over_http,
+            overdue=self.overdue,
+            cause=self.cause,
+        )
+
+    def _transit(self, signal: Signal) -> Signal:
+        self.state = transit(self.state, signal)
+        return signal

@@ -1,0 +1,110 @@
+"""Every transition of an agent, as a table.
+
+An agent this hub owns is in one of four states, and leaves through `GONE`:
+
+- CONNECTED: a session of this hub holds its websocket.
+- POLLING: it came over HTTP; only its heartbeats say that it lives.
+- LOST: its websocket went away without `unregister`; it may resume.
+- UNREACHABLE: nobody heard of it in time; discovery says so until its lease is over.
+- GONE: unregistered or expired; nothing of it is left.
+
+The record's status is never set by hand: `judge` derives it from state and facts, so that what
+discovery says and why it says so cannot disagree.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from msgspec import Struct
+
+from protocol.bounds import Connection, Reason, Status
+
+
+class State(Enum):
+    """Where an agent is in its life."""
+
+    CONNECTED = auto()
+    POLLING = auto()
+    LOST = auto()
+    UNREACHABLE = auto()
+    GONE = auto()
+
+
+class Signal(Enum):
+    """What can happen to an agent."""
+
+    ATTACHED = auto()
+    """A websocket session registered or resumed it."""
+    POLLED = auto()
+    """It registered, or sent a heartbeat, over HTTP."""
+    SOCKET_LOST = auto()
+    """Its websocket went away, or its hub drains."""
+    OVERDUE = auto()
+    """Its pongs come, its messages do not."""
+    SILENT = auto()
+    """Its time to resume or to give a sign of life is over."""
+    LEASE_OVER = auto()
+    """It has been unreachable for `lease_ttl`."""
+    UNREGISTERED = auto()
+    """It said goodbye."""
+
+
+TRANSITIONS: dict[tuple[State, Signal], State] = {
+    (State.CONNECTED, Signal.ATTACHED): State.CONNECTED,
+    (State.CONNECTED, Signal.POLLED): State.CONNECTED,
+    (State.CONNECTED, Signal.SOCKET_LOST): State.LOST,
+    (State.CONNECTED, Signal.OVERDUE): State.CONNECTED,
+    (State.CONNECTED, Signal.SILENT): State.UNREACHABLE,
+    (State.CONNECTED, Signal.UNREGISTERED): State.GONE,
+    (State.POLLING, Signal.ATTACHED): State.CONNECTED,
+    (State.POLLING, Signal.POLLED): State.POLLING,
+    (State.POLLING, Signal.SILENT): State.UNREACHABLE,
+    (State.POLLING, Signal.UNREGISTERED): State.GONE,
+    (State.LOST, Signal.ATTACHED): State.CONNECTED,
+    (State.LOST, Signal.POLLED): State.POLLING,
+    (State.LOST, Signal.SILENT): State.UNREACHABLE,
+    (State.LOST, Signal.UNREGISTERED): State.GONE,
+    (State.UNREACHABLE, Signal.ATTACHED): State.CONNECTED,
+    (State.UNREACHABLE, Signal.POLLED): State.POLLING,
+    (State.UNREACHABLE, Signal.LEASE_OVER): State.GONE,
+    (State.UNREACHABLE, Signal.UNREGISTERED): State.GONE,
+}
+"""What is not listed cannot happen; `transit` raises KeyError, and the actor is restarted."""
+
+
+def transit(state: State, signal: Signal) -> State:
+    """The state after `signal`."""
+    return TRANSITIONS[state, signal]
+
+
+class Verdict(Struct, frozen=True, gc=False):
+    """What the record says of an agent's life."""
+
+    connection: Connection
+    status: Status
+    reason: Reason
+
+
+def judge(
+    state: State, reported: Status, *, over_http: bool, overdue: bool, cause: Reason
+) -> Verdict:
+    """Derive the verdict from the facts.
+
+    `over_http`: its last sign of life came over HTTP. `overdue`: its program hung while its socket
+    lived. `cause`: why it is UNREACHABLE, or `draining` when a stopping hub let go of it.
+    """
+    says: Reason = "ok" if reported == "healthy" else "self_reported"
+    match state:
+        case State.CONNECTED if overdue:
+            return Verdict("websocket", "unhealthy", "heartbeat_overdue")
+        case State.CONNECTED:
+            return Verdict("websocket", reported, says)
+        case State.POLLING:
+            return Verdict("http", reported, says)
+        case State.LOST if overdue:
+            return Verdict("lost", "unhealthy", "heartbeat_overdue")
+        case State.LOST:
+            return Verdict("lost", reported, "draining" if cause == "draining" else says)
+        case State.UNREACHABLE | State.GONE:
+            return Verdict("http" if over_http else "lost", "unreachable", cause)

@@ -1,0 +1,126 @@
+"""Filters as predicates over records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from protocol.errors import ProtocolError
+from protocol.filters import Filter
+from protocol.record import AgentRecord
+
+Predicate = Callable[[AgentRecord], bool]
+
+_ABSENT = object()
+
+
+def compile_filter(filter: Filter) -> Predicate | None:
+    """One predicate for the whole filter; None when it matches every agent.
+
+    Raises ProtocolError `bad_request` naming `filter.version` when that is no PEP 440 specifier.
+    """
+    return _all(_indexed_checks(filter) + _other_checks(filter))
+
+
+def compile_unindexed(filter: Filter) -> Predicate | None:
+    """The part of the filter that the directory's standing indexes do not answer."""
+    return _all(_other_checks(filter))
+
+
+def accepted_statuses(filter: Filter) -> list[str] | None:
+    """The statuses the filter names; None when it names none."""
+    if filter.status is UNSET:
+        return None
+    return list(filter.status) if isinstance(filter.status, list) else [filter.status]
+
+
+def metadata_value(record: AgentRecord, path: str) -> Any:
+    """The value at a key, or at a dotted path inside; a sentinel equal to nothing when absent.
+
+    A key that itself contains dots is found first.
+    """
+    metadata = record.metadata
+    if metadata is UNSET:
+        return _ABSENT
+    return _reach(metadata, path)
+
+
+def _reach(value: Any, path: str) -> Any:
+    if not isinstance(value, dict):
+        return _ABSENT
+    if path in value:
+        return value[path]
+    head, dot, rest = path.partition(".")
+    return _reach(value.get(head), rest) if dot else _ABSENT
+
+
+def _all(checks: list[Predicate]) -> Predicate | None:
+    if not checks:
+        return None
+    if len(checks) == 1:
+        return checks[0]
+    return lambda record: all(check(record) for check in checks)
+
+
+def _indexed_checks(filter: Filter) -> list[Predicate]:
+    checks: list[Predicate] = []
+    if filter.type is not UNSET:
+        type_ = filter.type
+        checks.append(lambda record: record.type == type_)
+    if filter.name is not UNSET:
+        name = filter.name
+        checks.append(lambda record: record.name == name)
+    statuses = accepted_statuses(filter)
+    if statuses is not None:
+        checks.append(lambda record: record.status in statuses)
+    if filter.capabilities is not UNSET:
+        wanted = filter.capabilities
+        checks.append(lambda record: all(each in record.capabilities for each in wanted))
+    return checks
+
+
+def _other_checks(filter: Filter) -> list[Predicate]:
+    checks: list[Predicate] = []
+    if filter.any_capability is not UNSET:
+        some = filter.any_capability
+        checks.append(lambda record: any(each in record.capabilities for each in some))
+    if filter.host is not UNSET:
+        host = filter.host
+        checks.append(lambda record: record.host == host)
+    if filter.version is not UNSET:
+        checks.append(_version_check(filter.version))
+    if filter.metadata is not UNSET:
+        for path, value in filter.metadata.items():
+            checks.append(_metadata_check(path, value))
+    return checks
+
+
+def _metadata_check(path: str, value: Any) -> Predicate:
+    # JSON keeps true apart from 1, Python's == does not.
+    return lambda record: (
+        (held := metadata_value(record, path)) == value
+        and isinstance(held, bool) == isinstance(value, bool)
+    )
+
+
+def _version_check(text: str) -> Predicate:
+    try:
+        specifier = SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ProtocolError(
+            "bad_request",
+            f"filter.version: {text!r} is no PEP 440 specifier such as '>=1.2,<2'",
+            field="filter.version",
+        ) from None
+
+    def check(record: AgentRecord) -> bool:
+        try:
+            return specifier.contains(Version(record.version))
+        except InvalidVersion:
+            return False
+
+    return check

@@ -1,0 +1,116 @@
+"""What an agent's actor is told: commands are verbs, news is in the past tense.
+
+The `at` of an ask is when it came, on the scheduler's scale; its `reply` is called exactly once.
+`session` is None for a caller over HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from actors.committer import Proposal
+from actors.outcomes import Reply
+from actors.ports import Applied, Away, Refusal
+from protocol.errors import CloseCode
+from protocol.record import AgentChanges, AgentSpec
+
+
+class Holder(Protocol):
+    """A session as the agent it holds sees it."""
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """The session is over: close its connection."""
+        ...
+
+
+class Register(Struct, frozen=True, gc=False):
+    """Begin a lease under this identity, and fence off whoever held it."""
+
+    session: Holder | None
+    spec: AgentSpec
+    reply: Reply
+    at: float
+
+
+class Resume(Struct, frozen=True, gc=False):
+    """Hold the registration from a new connection."""
+
+    session: Holder
+    token: str
+    changes: AgentChanges
+    reply: Reply
+    at: float
+
+
+class Beat(Struct, frozen=True, gc=False):
+    """A sign of life, with what the agent says of itself."""
+
+    session: Holder | None
+    changes: AgentChanges
+    reply: Reply
+    at: float
+
+
+class Modify(Struct, frozen=True, gc=False):
+    """Change the record."""
+
+    session: Holder
+    changes: AgentChanges
+    reply: Reply
+    at: float
+
+
+class Unregister(Struct, frozen=True, gc=False):
+    """End the lease now."""
+
+    session: Holder | None
+    reply: Reply
+    at: float
+
+
+Ask = Register | Resume | Beat | Modify | Unregister
+
+
+class SocketLost(Struct, frozen=True, gc=False):
+    """The session's connection is gone."""
+
+    session: Holder
+
+
+class Ponged(Struct, frozen=True, gc=False):
+    """The session's peer answered a ping."""
+
+    session: Holder
+
+
+class DeadlineReached(Struct, frozen=True, gc=False):
+    """The actor's deadline has passed."""
+
+
+class Settled(Struct, frozen=True, gc=False):
+    """A proposed change has ended."""
+
+    proposal: Proposal
+    result: Applied | Refusal | Away
+
+
+class Sweep(Struct, frozen=True, gc=False):
+    """Answer the asks that have waited too long."""
+
+
+class StoreReturned(Struct, frozen=True, gc=False):
+    """The store answers again: write what is owed."""
+
+
+class Absolve(Struct, frozen=True, gc=False):
+    """The hub was absent: judge nobody for that time."""
+
+
+class Drain(Struct, frozen=True, gc=False):
+    """The hub is stopping: let go of the websocket."""
+
+
+News = SocketLost | Ponged | DeadlineReached | Settled | Sweep | StoreReturned | Absolve | Drain
+Message = Ask | News

@@ -1,0 +1,111 @@
+"""What others hold of an agent's actor: typed calls that become messages in its mailbox."""
+
+from __future__ import annotations
+
+from actors.committer import Proposal
+from actors.messages import (
+    Absolve,
+    Beat,
+    DeadlineReached,
+    Drain,
+    Holder,
+    Message,
+    Modify,
+    Ponged,
+    Register,
+    Resume,
+    Settled,
+    SocketLost,
+    StoreReturned,
+    Sweep,
+    Unregister,
+)
+from actors.outcomes import Reply
+from actors.ports import Applied, Away, Refusal
+from actors.runtime import Ref
+from protocol.errors import ProtocolError
+from protocol.record import AgentChanges, AgentSpec
+
+_ABSOLVE, _DRAIN, _STORE_RETURNED, _SWEEP = Absolve(), Drain(), StoreReturned(), Sweep()
+_DEADLINE_REACHED = DeadlineReached()
+
+
+class AgentRef:
+    """A reference to the actor of one agent. Every ask is answered, also when it is gone."""
+
+    __slots__ = ("_ref", "_tell")
+
+    def __init__(self, ref: Ref[Message]) -> None:
+        self._ref = ref
+        self._tell = ref.tell
+
+    # Asks; `at` is the scheduler's now.
+
+    def register(self, session: Holder | None, spec: AgentSpec, reply: Reply, at: float) -> None:
+        """Answered with a Lease, or a ProtocolError."""
+        self._ask(Register(session, spec, reply, at))
+
+    def resume(
+        self, session: Holder, token: str, changes: AgentChanges, reply: Reply, at: float
+    ) -> None:
+        """Answered with a Lease, or a ProtocolError."""
+        self._ask(Resume(session, token, changes, reply, at))
+
+    def beat(self, session: Holder | None, changes: AgentChanges, reply: Reply, at: float) -> None:
+        """Answered with Acknowledged, or a ProtocolError."""
+        self._ask(Beat(session, changes, reply, at))
+
+    def modify(self, session: Holder, changes: AgentChanges, reply: Reply, at: float) -> None:
+        """Answered with Acknowledged, or a ProtocolError."""
+        self._ask(Modify(session, changes, reply, at))
+
+    def unregister(self, session: Holder | None, reply: Reply, at: float) -> None:
+        """Answered with Acknowledged, or a ProtocolError."""
+        self._ask(Unregister(session, reply, at))
+
+    # News.
+
+    def ponged(self, session: Holder) -> None:
+        """The peer of the session answered a ping."""
+        self._tell(Ponged(session))
+
+    def socket_lost(self, session: Holder) -> None:
+        """The connection of the session is gone."""
+        self._tell(SocketLost(session))
+
+    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
+        """A change that the actor proposed has ended."""
+        self._tell(Settled(proposal, result))
+
+    def deadline_reached(self) -> None:
+        """The actor's deadline has passed."""
+        self._tell(_DEADLINE_REACHED)
+
+    def sweep(self) -> None:
+        """Something has been waiting long."""
+        self._tell(_SWEEP)
+
+    def store_returned(self) -> None:
+        """The store answers again."""
+        self._tell(_STORE_RETURNED)
+
+    def absolve(self) -> None:
+        """The hub was absent."""
+        self._tell(_ABSOLVE)
+
+    def drain(self) -> None:
+        """The hub is stopping."""
+        self._tell(_DRAIN)
+
+    def stop(self) -> None:
+        """End the actor."""
+        self._ref.stop()
+
+    @property
+    def waiting(self) -> int:
+        """Messages in its mailbox."""
+        return self._ref.waiting
+
+    def _ask(self, ask: Register | Resume | Beat | Modify | Unregister) -> None:
+        if not self._tell(ask):
+            ask.reply(ProtocolError("not_found", "the agent has just been removed"))

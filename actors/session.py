@@ -1,0 +1,463 @@
+"""One websocket connection, from its first message to its end, without I/O.
+
+Requests are answered in order. Those that change the connection's agent go to its actor, several
+at a time; a query behind them waits until they are answered, so that it sees what they did, and
+everything behind a registration waits for its outcome.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from msgspec import UNSET, Raw
+
+from actors.deadlines import INFINITE
+from actors.outcomes import Acknowledged, Lease, Outcome
+from actors.ports import Link
+from actors.references import AgentRef
+from actors.supervisor import Supervisor
+from actors.timing import READING_TIMEOUT
+from actors.watches import Watch
+from protocol.answers import (
+    Agent,
+    HeartbeatAck,
+    Pong,
+    Registered,
+    Unregistered,
+    Unwatched,
+    Updated,
+    Watching,
+)
+from protocol.codec import decode_request, encode, error_answer
+from protocol.errors import CloseCode, ProtocolError
+from protocol.record import NO_CHANGES, AgentChanges
+from protocol.requests import (
+    Find,
+    Get,
+    Heartbeat,
+    Pick,
+    Ping,
+    Register,
+    Request,
+    Resume,
+    Unregister,
+    Unwatch,
+    Update,
+)
+from protocol.requests import (
+    Watch as WatchRequest,
+)
+
+MAX_MALFORMED = 10
+"""Malformed messages in a row that end a connection with 4400."""
+
+MAX_PIPELINE = 256
+"""Requests not yet answered beyond which the connection is not read, until half are."""
+
+MAX_WATCHES = 64
+"""Watches that one connection may hold."""
+
+_Item = Request | ProtocolError
+
+
+class Session:
+    """The hub's end of one connection; no method raises on a peer's account."""
+
+    def __init__(self, supervisor: Supervisor, link: Link) -> None:
+        self._supervisor = supervisor
+        self._link = link
+        self._agent: AgentRef | None = None
+        self._joining = False
+        self._unanswered = 0
+        self._queue: deque[_Item] = deque()
+        self._early: list[bytes] | None = None if supervisor.ready else []
+        self._paused = False
+        self._malformed = 0
+        self._watches: dict[int, Watch] = {}
+        self._last_watch = 0
+        self._ended = False
+        now = supervisor.now()
+        self._heard_at = now
+        self._delivered = 0
+        self._progress_at = now
+        self.deadline = INFINITE
+        self.scheduled = INFINITE
+        supervisor.join(self)
+        supervisor.deadlines.set(self, now + supervisor.timing.ping_interval)
+        if self._early is not None:
+            supervisor.when_ready(self._begin)
+
+    # --- what the connection tells ---------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        """One complete text message."""
+        if self._ended:
+            return
+        self._heard_at = self._supervisor.now()
+        if self._early is not None:
+            self._early.append(data)
+            self._regulate()
+            return
+        item: _Item
+        try:
+            item = decode_request(data)
+            self._malformed = 0
+        except ProtocolError as error:
+            self._malformed += 1
+            item = error
+        if self._queue or self._must_wait(item):
+            self._queue.append(item)
+            self._regulate()
+        else:
+            self._perform(item)
+        if self._malformed >= MAX_MALFORMED:
+            self.end(CloseCode.PROTOCOL_ERROR, f"{MAX_MALFORMED} malformed messages in a row")
+
+    def received_binary(self) -> None:
+        """A binary message: not of this protocol."""
+        self.end(CloseCode.PROTOCOL_ERROR, "messages are text, one JSON object each")
+
+    def pong(self) -> None:
+        """The peer answered a ping."""
+        if self._ended:
+            return
+        self._heard_at = self._supervisor.now()
+        if self._agent is not None and not self._joining:
+            self._agent.ponged(self)
+
+    def blocked(self) -> None:
+        """The peer has not read what was sent; the link keeps the rest."""
+        self._progress_at = self._supervisor.now()
+        self._delivered = self._link.delivered
+        self._supervisor.deadlines.set(
+            self, min(self.deadline, self._progress_at + READING_TIMEOUT)
+        )
+
+    def drained(self) -> None:
+        """The peer has read on."""
+        for watch in self._watches.values():
+            watch.pump()
+
+    def closed(self) -> None:
+        """The connection is gone."""
+        self._leave()
+        self._supervisor.part(self)
+
+    # --- what the brain tells --------------------------------------------------------------------
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close the connection; nothing more is sent or heard."""
+        if self._ended:
+            return
+        self._leave()
+        self._link.close(code, reason, discard=code is CloseCode.READS_TOO_SLOWLY)
+
+    def deadline_reached(self) -> None:
+        """Time to see whether the peer is there, and whether it reads."""
+        supervisor, link = self._supervisor, self._link
+        now = supervisor.now()
+        timing = supervisor.timing
+        if supervisor.was_absent():
+            self._heard_at = self._progress_at = now
+        again = INFINITE
+        if link.unsent:
+            if link.delivered != self._delivered:
+                self._delivered = link.delivered
+                self._progress_at = now
+            elif now - self._progress_at >= READING_TIMEOUT:
+                self.end(CloseCode.READS_TOO_SLOWLY, "nothing was read for too long")
+                return
+            again = self._progress_at + READING_TIMEOUT
+        else:
+            self._progress_at = now
+        silence = now - self._heard_at
+        if self._agent is None and silence >= timing.heartbeat_timeout:
+            self.end(CloseCode.LEASE_LOST, "no sign of life in time")
+            return
+        if silence >= timing.ping_interval * 0.9:
+            link.ping()
+            again = min(again, now + timing.ping_interval)
+        else:
+            again = min(again, self._heard_at + timing.ping_interval)
+        supervisor.deadlines.set(self, again)
+
+    # --- taking turns ----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        early, self._early = self._early or [], None
+        for data in early:
+            self.received(data)
+        self._regulate()
+
+    def _must_wait(self, item: _Item) -> bool:
+        if not self._unanswered:
+            return False
+        return self._joining or not isinstance(item, Heartbeat | Update | Unregister)
+
+    def _regulate(self) -> None:
+        """Stop reading a peer that asks faster than it is answered."""
+        held = len(self._queue) + self._unanswered + len(self._early or ())
+        if not self._paused and held >= MAX_PIPELINE:
+            self._paused = True
+            self._link.pause_reading()
+        elif self._paused and held <= MAX_PIPELINE // 2:
+            self._paused = False
+            self._link.resume_reading()
+
+    def _answered(self) -> None:
+        self._unanswered -= 1
+        queue = self._queue
+        while queue and not self._ended and not self._must_wait(queue[0]):
+            self._perform(queue.popleft())
+        if self._paused:
+            self._regulate()
+
+    def _leave(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self.deadline = INFINITE
+        self._queue.clear()
+        for watch in self._watches.values():
+            self._supervisor.forget(watch)
+        self._watches.clear()
+        if self._agent is not None:
+            self._agent.socket_lost(self)
+
+    def _send(self, payload: bytes) -> None:
+        if not self._ended:
+            self._link.send(payload)
+
+    def _refuse(self, error: ProtocolError, request_id: int | str | None) -> None:
+        answer = error_answer(error, request_id)
+        self._send(encode(answer))
+
+    # --- requests --------------------------------------------------------------------------------
+
+    def _perform(self, item: _Item) -> None:
+        if isinstance(item, ProtocolError):
+            self._refuse(item, item.request_id)
+            return
+        try:
+            match item:
+                case Heartbeat():
+                    self._heartbeat(item)
+                case Find():
+                    self._find(item)
+                case Get():
+                    self._send_agent(item.id, self._supervisor.get(item.agent_id))
+                case Pick():
+                    self._pick(item)
+                case Register():
+                    self._register(item)
+                case Resume():
+                    self._resume(item)
+                case Update():
+                    self._update(item)
+                case Unregister():
+                    self._unregister(item)
+                case WatchRequest():
+                    self._watch(item)
+                case Unwatch():
+                    self._unwatch(item)
+                case Ping():
+                    self._send(encode(Pong(id=item.id)))
+        except ProtocolError as error:
+            self._refuse(error, item.id)
+
+    def _registered_agent(self) -> AgentRef:
+        if self._agent is None:
+            raise ProtocolError(
+                "not_registered", "no agent is registered on this connection: register first"
+            )
+        return self._agent
+
+    def _heartbeat(self, request: Heartbeat) -> None:
+        agent = self._registered_agent()
+        changes = NO_CHANGES
+        if not (request.status is request.metadata is request.load is UNSET):
+            changes = AgentChanges(
+                status=request.status, metadata=request.metadata, load=request.load
+            )
+        supervisor = self._supervisor
+        supervisor.count_heartbeat()
+        self._unanswered += 1
+
+        def reply(outcome: Outcome) -> None:
+            if isinstance(outcome, Acknowledged):
+                ack = HeartbeatAck(
+                    id=request.id,
+                    next_interval=supervisor.timing.heartbeat_interval,
+                    timestamp=outcome.timestamp,
+                    durable=outcome.durable,
+                )
+                self._send(encode(ack))
+            elif isinstance(outcome, ProtocolError):
+                self._refuse(outcome, request.id)
+            self._answered()
+
+        agent.beat(self, changes, reply, self._heard_at)
+
+    def _update(self, request: Update) -> None:
+        agent = self._registered_agent()
+        changes = AgentChanges(
+            capabilities=request.capabilities,
+            version=request.version,
+            host=request.host,
+            port=request.port,
+            status=request.status,
+            metadata=request.metadata,
+            load=request.load,
+        )
+        self._unanswered += 1
+
+        def reply(outcome: Outcome) -> None:
+            if isinstance(outcome, Acknowledged):
+                log = self._supervisor.log
+                self._send(encode(Updated(id=request.id, log=log, revision=outcome.revision)))
+            elif isinstance(outcome, ProtocolError):
+                self._refuse(outcome, request.id)
+            self._answered()
+
+        agent.modify(self, changes, reply, self._heard_at)
+
+    def _unregister(self, request: Unregister) -> None:
+        agent = self._registered_agent()
+        self._unanswered += 1
+
+        def reply(outcome: Outcome) -> None:
+            if isinstance(outcome, ProtocolError):
+                self._refuse(outcome, request.id)
+                self._answered()
+            else:
+                self._send(encode(Unregistered(id=request.id)))
+                self._agent = None
+                self.end(CloseCode.DONE, "unregistered")
+
+        agent.unregister(self, reply, self._heard_at)
+
+    def _register(self, request: Register) -> None:
+        self._check_unregistered()
+        agent_id = None if request.agent_id is UNSET else request.agent_id
+        self._join()
+        agent = self._supervisor.register(
+            request.agent, agent_id, lambda outcome: self._joined(request.id, outcome), self
+        )
+        if self._joining:
+            self._agent = agent
+
+    def _resume(self, request: Resume) -> None:
+        self._check_unregistered()
+        self._join()
+        agent = self._supervisor.resume(
+            self,
+            request.agent_id,
+            request.session_token,
+            request.agent,
+            lambda outcome: self._joined(request.id, outcome),
+        )
+        if self._joining:
+            self._agent = agent
+
+    def _check_unregistered(self) -> None:
+        if self._agent is not None:
+            raise ProtocolError(
+                "already_registered",
+                "an agent is registered on this connection: one connection, one agent",
+            )
+
+    def _join(self) -> None:
+        self._joining = True
+        self._unanswered += 1
+
+    def _joined(self, request_id: int | str, outcome: Outcome) -> None:
+        self._joining = False
+        if isinstance(outcome, Lease):
+            timing = self._supervisor.timing
+            self._send(
+                encode(
+                    Registered(
+                        id=request_id,
+                        agent_id=outcome.agent_id,
+                        session_token=outcome.session_token,
+                        epoch=outcome.epoch,
+                        resumed=outcome.resumed,
+                        registered_at=outcome.registered_at,
+                        heartbeat_interval=timing.heartbeat_interval,
+                        heartbeat_timeout=timing.heartbeat_timeout,
+                        lease_ttl=timing.lease_ttl,
+                        log=outcome.log,
+                        revision=outcome.revision,
+                    )
+                )
+            )
+        else:
+            self._agent = None
+            if isinstance(outcome, ProtocolError):
+                self._refuse(outcome, request_id)
+        self._answered()
+
+    # --- queries ---------------------------------------------------------------------------------
+
+    def _find(self, request: Find) -> None:
+        supervisor = self._supervisor
+        cursor = None if request.cursor is UNSET else request.cursor
+        page = supervisor.find(request.filter, request.limit, cursor)
+        more = b"" if page.next_cursor is None else b',"next_cursor":' + encode(page.next_cursor)
+        self._send(
+            b'{"op":"agents","id":%s,"agents":[%s],"count":%d,"log":%s,"revision":%d%s}'
+            % (
+                encode(request.id),
+                b",".join(page.agents),
+                len(page.agents),
+                encode(supervisor.log),
+                supervisor.revision,
+                more,
+            )
+        )
+
+    def _pick(self, request: Pick) -> None:
+        key = None if request.key is UNSET else request.key
+        self._send_agent(request.id, self._supervisor.pick(request.filter, request.strategy, key))
+
+    def _send_agent(self, request_id: int | str, data: bytes) -> None:
+        self._send(encode(Agent(id=request_id, agent=Raw(data))))
+
+    def _watch(self, request: WatchRequest) -> None:
+        supervisor = self._supervisor
+        since = None if request.since is UNSET else request.since
+        log = None if request.log is UNSET else request.log
+        if (since is None) != (log is None):
+            field = "since" if since is None else "log"
+            raise ProtocolError("bad_request", f"{field}: since and log go together", field=field)
+        if len(self._watches) >= MAX_WATCHES:
+            raise ProtocolError(
+                "rate_limited", f"a connection may hold {MAX_WATCHES} watches: open another one"
+            )
+        number = self._last_watch + 1
+        watch = Watch(number, request.filter, self._link)
+        self._last_watch = number
+        if since is not None and not supervisor.can_resume(since, log or ""):
+            since = None
+        self._send(
+            encode(
+                Watching(
+                    id=request.id,
+                    watch=number,
+                    resumed=since is not None,
+                    log=supervisor.log,
+                    revision=supervisor.revision,
+                )
+            )
+        )
+        self._watches[number] = watch
+        supervisor.follow(watch, since)
+
+    def _unwatch(self, request: Unwatch) -> None:
+        watch = self._watches.pop(request.watch, None)
+        if watch is None:
+            raise ProtocolError(
+                "not_found", f"watch: there is no watch {request.watch}", field="watch"
+            )
+        self._supervisor.forget(watch)
+        self._send(encode(Unwatched(id=request.id)))

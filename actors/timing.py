@@ -1,0 +1,35 @@
+"""The settings that shape an agent's life, and those that follow from them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+CHANGE_TIMEOUT = 2.0
+"""Seconds that a registration or change may wait for the store before it fails `unavailable`."""
+
+READING_TIMEOUT = 30.0
+"""Seconds without reading after which a peer that is owed messages is closed with 4413."""
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """Seconds; fractions allowed. Section 2 of the contract tells what each one means."""
+
+    heartbeat_interval: float = 30.0
+    heartbeat_timeout: float = 45.0
+    lease_ttl: float = 60.0
+    resume_window: float = 5.0
+
+    @property
+    def ping_interval(self) -> float:
+        """Silence after which a connection is pinged: two pings fit before the timeout."""
+        return self.heartbeat_timeout / 3
+
+    @property
+    def watchdog_interval(self) -> float:
+        """How often the hub looks whether it was itself stalled."""
+        return min(1.0, self.heartbeat_timeout / 10)
+
+    @property
+    def stall_threshold(self) -> float:
+        """Lateness of the watchdog that counts as the hub's own absence, not the agents'."""
+        return min(1.0, max(0.1, self.heartbeat_timeout / 10))

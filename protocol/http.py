@@ -1,0 +1,173 @@
+"""The bodies of the HTTP routes: the legacy registry's documented ones, and those added.
+
+What callers send is read as leniently as the legacy service read it: `null` is as good as absent,
+an empty `status` too, unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Generic, Literal, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+from protocol.bounds import (
+    AgentId,
+    AgentType,
+    Capabilities,
+    Host,
+    Load,
+    Metadata,
+    Name,
+    Port,
+    Status,
+    Version,
+)
+from protocol.errors import ProtocolError
+from protocol.record import AgentSpec
+
+R = TypeVar("R")
+
+ReportedStatus = Literal["healthy", "degraded", "unhealthy", "unreachable", ""]
+"""A status, or the empty string that the legacy service's own callers send for none."""
+
+_HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+)):([0-9]{1,5})")
+
+
+class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
+    """Body of `POST /agents/register`.
+
+    `port` may be left out when `host` has the form `name:port`. `agent_id` asks for a stable
+    identity.
+    """
+
+    name: Name
+    type: AgentType
+    host: Host
+    port: Port | None = None
+    capabilities: Capabilities | None = None
+    version: Version | None = None
+    metadata: Metadata | None = None
+    status: ReportedStatus | None = None
+    load: Load | None = None
+    agent_id: AgentId | None = None
+
+    def spec(self) -> AgentSpec:
+        """What the agent says of itself, in the terms of the websocket protocol.
+
+        Raises ProtocolError `bad_request` (field `port`) when no port can be found.
+        """
+        host, port = self._address()
+        return AgentSpec(
+            name=self.name,
+            type=self.type,
+            host=host,
+            port=port,
+            capabilities=self.capabilities or [],
+            version=self.version or "",
+            metadata=UNSET if self.metadata is None else self.metadata,
+            status=self.status or "healthy",
+            load=UNSET if self.load is None else self.load,
+        )
+
+    def _address(self) -> tuple[str, int]:
+        if self.port is not None:
+            return self.host, self.port
+        both = _HOST_AND_PORT.fullmatch(self.host)
+        if both is None or int(both[3]) > 65535:
+            raise ProtocolError(
+                "bad_request",
+                "port: missing; send `port` (0 to 65535), or both as `host` of the form name:port",
+                field="port",
+            )
+        return both[1] or both[2], int(both[3])
+
+
+class LegacyHeartbeat(Struct, frozen=True, gc=False, kw_only=True):
+    """Body of `POST /agents/{id}/heartbeat`; `metadata` is merged key by key, null deletes."""
+
+    status: ReportedStatus | None = None
+    metadata: Metadata | None = None
+
+    def reported(self) -> Status | UnsetType:
+        """The status that the agent reports, if it reports one."""
+        return self.status or UNSET
+
+    def changes(self) -> Metadata | UnsetType:
+        """The metadata to merge, if there is any."""
+        return UNSET if self.metadata is None else self.metadata
+
+
+class LegacyLease(Struct, frozen=True, kw_only=True):
+    """Answer to a registration: where to send heartbeats, and how often (seconds)."""
+
+    agent_id: str
+    registered_at: str
+    heartbeat_url: str
+    heartbeat_interval_seconds: int | float
+
+
+class LegacyHeartbeatAnswer(Struct, frozen=True, kw_only=True):
+    """Answer to a heartbeat: it is written, and the next is due in so many seconds."""
+
+    received: bool
+    next_interval_seconds: int | float
+    timestamp: str
+
+
+class Confirmation(Struct, frozen=True):
+    """Answer to an unregistration, for an unknown id as well."""
+
+    message: str
+
+
+class AgentList(Struct, Generic[R], frozen=True, kw_only=True):
+    """Agents ordered by id; `next_cursor` only when `limit` left some out."""
+
+    agents: list[R]
+    count: int
+    next_cursor: str | UnsetType = UNSET
+
+
+class HealthAnswer(Struct, frozen=True, kw_only=True):
+    """The process lives and answers; `/ready` tells whether it can do its work."""
+
+    status: Literal["healthy"] = "healthy"
+    service: Literal["orchestrator"] = "orchestrator"
+    timestamp: str
+
+
+class Ready(Struct, frozen=True, kw_only=True):
+    """The hub takes registrations."""
+
+    status: Literal["ready"] = "ready"
+    hub: str
+    version: str
+
+
+class NotReady(Struct, frozen=True, kw_only=True):
+    """What keeps the hub from taking registrations; reads may still be answered from memory."""
+
+    error: str
+    status: Literal["not ready"] = "not ready"
+    reasons: list[str]
+
+
+class Index(Struct, frozen=True, kw_only=True):
+    """What this hub is, and where its pages are."""
+
+    service: str
+    version: str
+    hub: str
+    links: dict[str, str]
+
+
+class ErrorBody(Struct, frozen=True):
+    """Every failure over HTTP: one plain sentence."""
+
+    error: str
+
+
+def whole(seconds: float) -> int | float:
+    """Seconds as legacy callers expect them, an integer, wherever they are one."""
+    return int(seconds) if seconds.is_integer() else seconds

@@ -1,0 +1,348 @@
+"""The HTTP side as an OpenAPI 3.1 document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocol.bounds import MAX_FIND_LIMIT, MAX_FRAME_BYTES, STATUSES, STRATEGIES
+from protocol.components import CONTRACT_VERSION, DIALECT, NAMESPACE_SCHEMA, http_components
+
+Document = dict[str, Any]
+
+_EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
+
+_SECONDS_HEADER = {
+    "Retry-After": {
+        "description": "Seconds after which to try again.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+
+
+def openapi() -> Document:
+    """The document, complete: every route with its parameters, bodies and answers."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Homeport",
+            "version": CONTRACT_VERSION,
+            "description": (
+                "The registry of agents over HTTP: the legacy routes, discovery, and the hub's "
+                "own pages. Agents that stay connected use the websocket at /ws, which "
+                "/asyncapi.json describes. A path may end in a slash, HEAD is answered wherever "
+                'GET is, and every failure is {"error": "one plain sentence"}.'
+            ),
+        },
+        "jsonSchemaDialect": DIALECT,
+        "paths": {**_agent_paths(), **_own_paths()},
+        "components": {
+            "schemas": http_components("#/components/schemas/{name}"),
+            "parameters": _parameters(),
+            "responses": _failures(),
+        },
+    }
+
+
+def _agent_paths() -> Document:
+    namespace = [_parameter("NamespaceHeader"), _parameter("NamespaceQuery")]
+    by_id = [_parameter("AgentId"), *namespace]
+    filters = [
+        _parameter(name)
+        for name in (
+            "Name",
+            "Capability",
+            "AnyCapability",
+            "Status",
+            "Host",
+            "Version",
+            "Metadata",
+        )
+    ]
+    paging = [_parameter("Limit"), _parameter("Cursor")]
+    type_in_query = _parameter("Type")
+    agents = _answer("All agents that match, ordered by id, or a page of them.", "AgentList")
+    record = _answer("The agent.", "AgentRecord")
+    return {
+        "/agents/register": {
+            "parameters": namespace,
+            "post": _operation(
+                "register",
+                "Register an agent; it lives for as long as its heartbeats come.",
+                {"201": _answer("Registered, and stored.", "LegacyLease")},
+                [400, 408, 409, 413, 503],
+                body=_body("LegacyRegistration", _registration_example()),
+            ),
+        },
+        "/agents/{id}/heartbeat": {
+            "parameters": by_id,
+            "post": _operation(
+                "heartbeat",
+                "Renew an agent's lease and say how it is.",
+                {"200": _answer("Heard, and stored.", "LegacyHeartbeatAnswer")},
+                [400, 404, 408, 413, 503],
+                body=_body("LegacyHeartbeat", {"status": "healthy", "metadata": {"queue": 3}}),
+            ),
+        },
+        "/agents/{id}/unregister": {
+            "parameters": by_id,
+            "post": _operation(
+                "unregister",
+                "End an agent's lease; also answered 200 when there is no such agent.",
+                {"200": _answer("The agent is gone.", "Confirmation")},
+                [400, 503],
+            ),
+        },
+        "/agents": {
+            "parameters": namespace,
+            "get": _operation(
+                "listAgents",
+                "The agents that match every parameter; all of them without any.",
+                {"200": agents},
+                [400, 503],
+                parameters=[type_in_query, *filters, *paging],
+            ),
+        },
+        "/agents/type/{type}": {
+            "parameters": [_parameter("TypeInPath"), *namespace],
+            "get": _operation(
+                "listAgentsOfType",
+                "The agents of one type that match every parameter.",
+                {"200": agents},
+                [400, 503],
+                parameters=[*filters, *paging],
+            ),
+        },
+        "/agents/pick": {
+            "parameters": namespace,
+            "get": _operation(
+                "pickAgent",
+                "One agent to give work to: a healthy one that is not lost, unless `status` "
+                "says otherwise.",
+                {"200": record},
+                [400, 404, 503],
+                parameters=[
+                    type_in_query,
+                    *filters,
+                    _parameter("Strategy"),
+                    _parameter("StickyKey"),
+                ],
+            ),
+        },
+        "/agents/{id}": {
+            "parameters": by_id,
+            "get": _operation("getAgent", "One agent.", {"200": record}, [400, 404, 503]),
+        },
+    }
+
+
+def _own_paths() -> Document:
+    return {
+        "/health": {
+            "get": _operation(
+                "health",
+                "Whether the process lives: always 200.",
+                {"200": _answer("It does.", "HealthAnswer")},
+            )
+        },
+        "/ready": {
+            "get": _operation(
+                "ready",
+                "Whether the hub takes registrations.",
+                {
+                    "200": _answer("It does.", "Ready"),
+                    "503": {
+                        **_answer("It does not, for these reasons.", "NotReady"),
+                        "headers": _SECONDS_HEADER,
+                    },
+                },
+            )
+        },
+        "/metrics": {
+            "get": _operation(
+                "metrics",
+                "What the hub counts of itself.",
+                {
+                    "200": {
+                        "description": "Prometheus text format.",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    }
+                },
+            )
+        },
+        "/openapi.json": {"get": _operation("openapi", "This document.", {"200": _document()})},
+        "/asyncapi.json": {
+            "get": _operation("asyncapi", "The websocket, described.", {"200": _document()})
+        },
+        "/ws": {
+            "parameters": [_parameter("NamespaceHeader"), _parameter("NamespaceQuery")],
+            "get": _operation(
+                "websocket",
+                "The websocket itself; see /asyncapi.json.",
+                {"101": {"description": "The connection is a websocket from here on."}},
+                [426],
+            ),
+        },
+        "/": {
+            "get": _operation(
+                "index", "What this hub is.", {"200": _answer("Name and links.", "Index")}
+            )
+        },
+    }
+
+
+def _operation(
+    operation_id: str,
+    summary: str,
+    answers: Document,
+    failures: list[int] | None = None,
+    *,
+    parameters: list[Document] | None = None,
+    body: Document | None = None,
+) -> Document:
+    operation: Document = {"operationId": operation_id, "summary": summary}
+    if parameters:
+        operation["parameters"] = parameters
+    if body:
+        operation["requestBody"] = body
+    operation["responses"] = {
+        **answers,
+        **{
+            str(status): {"$ref": f"#/components/responses/Failure{status}"}
+            for status in failures or []
+        },
+        "default": {"$ref": "#/components/responses/Failure"},
+    }
+    return operation
+
+
+def _failures() -> Document:
+    words = {
+        400: "A parameter or field is wrong; the sentence names it.",
+        404: "There is no such agent, or none that matches.",
+        408: "The body did not come in time.",
+        409: "The identity is taken up elsewhere at this moment.",
+        413: f"The body exceeds {MAX_FRAME_BYTES} bytes, or metadata its own bound.",
+        426: "The request asked for no upgrade to a websocket.",
+        503: "Redis is away, or the hub is starting; nothing was promised.",
+    }
+    failures = {f"Failure{status}": _answer(text, "ErrorBody") for status, text in words.items()}
+    failures["Failure503"]["headers"] = _SECONDS_HEADER
+    failures["Failure"] = _answer(
+        "Any other failure: 405 with `Allow` for a wrong method, 500 for a fault of the hub.",
+        "ErrorBody",
+    )
+    return failures
+
+
+def _parameters() -> Document:
+    text: Document = {"type": "string", "maxLength": 255}
+    several: Document = {"type": "array", "items": text, "maxItems": 256}
+    return {
+        "AgentId": _path("id", "The agent's id.", {"type": "string"}, _EXAMPLE_ID),
+        "TypeInPath": _path("type", "The agents' type.", text, "cost"),
+        "NamespaceHeader": {
+            "name": "Homeport-Namespace",
+            "in": "header",
+            "description": "The namespace; beats the query parameter.",
+            "schema": NAMESPACE_SCHEMA,
+        },
+        "NamespaceQuery": _query("namespace", "The namespace.", NAMESPACE_SCHEMA),
+        "Type": _query("type", "Only agents of this type.", text),
+        "Name": _query("name", "Only agents of this name.", text),
+        "Capability": _query("capability", "Only agents with all of these.", several),
+        "AnyCapability": _query("any_capability", "Only agents with one of these.", several),
+        "Status": _query(
+            "status",
+            "Only agents in one of these statuses; several values, or one list with commas.",
+            {"type": "array", "items": {"enum": list(STATUSES)}},
+        ),
+        "Host": _query("host", "Only agents on this host.", text),
+        "Version": _query("version", "A PEP 440 specifier such as >=1.2,<2.", text),
+        "Metadata": {
+            **_query(
+                "meta",
+                "meta.KEY=VALUE: only agents whose metadata holds that value; dots in KEY reach "
+                "inside. VALUE is compared as text; where no agent matches so, a VALUE that "
+                "reads as a JSON number or true or false is compared as that. At most four "
+                "values of one query may read as both.",
+                {"type": "object", "additionalProperties": {"type": "string"}},
+            ),
+            "example": {"meta.region": "eu-west-1"},
+        },
+        "Limit": _query(
+            "limit",
+            "At most so many agents; all of them without it.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_FIND_LIMIT},
+        ),
+        "Cursor": _query(
+            "cursor",
+            "The `next_cursor` of the page before, with otherwise the same query.",
+            {"type": "string"},
+        ),
+        "Strategy": _query(
+            "strategy",
+            "How to choose; `sticky` needs `key`.",
+            {"enum": list(STRATEGIES), "default": "round_robin"},
+        ),
+        "StickyKey": _query(
+            "key",
+            "The same key gets the same agent while it lives.",
+            {"type": "string", "maxLength": 256},
+        ),
+    }
+
+
+def _parameter(name: str) -> Document:
+    return {"$ref": f"#/components/parameters/{name}"}
+
+
+def _query(name: str, words: str, schema: Document) -> Document:
+    return {"name": name, "in": "query", "description": words, "schema": schema}
+
+
+def _path(name: str, words: str, schema: Document, example: str) -> Document:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": words,
+        "schema": schema,
+        "example": example,
+    }
+
+
+def _answer(words: str, schema: str) -> Document:
+    return {
+        "description": words,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+    }
+
+
+def _document() -> Document:
+    return {
+        "description": "The document.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+
+
+def _body(schema: str, example: Document) -> Document:
+    return {
+        "required": True,
+        "description": "JSON, under whatever content type.",
+        "content": {
+            "application/json": {
+                "schema": {"$ref": f"#/components/schemas/{schema}"},
+                "example": example,
+            }
+        },
+    }
+
+
+def _registration_example() -> Document:
+    return {
+        "name": "cost-agent-1",
+        "type": "cost",
+        "capabilities": ["spot_migration", "reserved_instances"],
+        "host": "cost-agent:8001",
+        "status": "healthy",
+    }
