@@ -14,12 +14,12 @@ Rules, beside the table of `actors.lifecycle`:
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
 
 from msgspec import UNSET, structs
 
-from actors.committer import Proposal, Proposer
-from actors.deadlines import INFINITE, Deadlines
+from actors.committer import Proposal
+from actors.deadlines import INFINITE
+from actors.home import Home, Me
 from actors.life import Life
 from actors.lifecycle import Signal, State
 from actors.messages import (
@@ -43,7 +43,7 @@ from actors.messages import (
 from actors.outcomes import Acknowledged, Lease, Outcome
 from actors.ports import Applied, Away, Change, Operation
 from actors.records import amend, head_of, judged, kind_of, new_record
-from actors.timing import CHANGE_TIMEOUT, Timing
+from actors.timing import CHANGE_TIMEOUT
 from actors.tokens import check_token, issue_token
 from protocol.bounds import Kind, Reason
 from protocol.errors import CloseCode, ProtocolError
@@ -51,58 +51,6 @@ from protocol.record import NO_CHANGES, AgentRecord
 
 MAX_WAITING = 1024
 """Asks that may wait for their turn; one more is answered `rate_limited`."""
-
-
-class Home(Protocol):
-    """What an agent's actor needs of the supervisor it belongs to."""
-
-    @property
-    def timing(self) -> Timing: ...
-
-    @property
-    def hub_id(self) -> str: ...
-
-    @property
-    def secret(self) -> bytes: ...
-
-    @property
-    def deadlines(self) -> Deadlines: ...
-
-    @property
-    def log(self) -> str: ...
-
-    @property
-    def store_is_away(self) -> bool: ...
-
-    def now(self) -> float: ...
-
-    def timestamp(self) -> str: ...
-
-    def propose(self, proposal: Proposal) -> None: ...
-
-    def was_absent(self) -> bool:
-        """Whether the hub was stalled until now; if so, every actor is being absolved."""
-        ...
-
-    def doubt(self, agent_id: str, *, doubtful: bool) -> None:
-        """The agent's connection is lost (or not any more), committed or not."""
-        ...
-
-    def count_fenced(self) -> None: ...
-
-    def gone(self, agent_id: str, epoch: int) -> None:
-        """The actor has ended; `epoch` is the last one of its agent, 0 when it never had one."""
-        ...
-
-    def failed(self, agent_id: str, record: AgentRecord | None) -> None:
-        """The actor has been isolated; `record` is the last committed one."""
-        ...
-
-
-class Me(Proposer, Protocol):
-    """The actor's own reference: what it sends itself goes through its mailbox."""
-
-    def deadline_reached(self) -> None: ...
 
 
 class AgentActor:

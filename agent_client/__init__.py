@@ -1,1 +1,76 @@
-"""What agents and callers import."""
+"""What agents and callers import: `AgentClient`, `HubClient` and `AgentRegistration`.
+
+An agent registers and stays registered with `AgentClient`; programs that look for agents ask
+`HubClient`; programs without asyncio use `AgentRegistration`. Everything raises `HomeportError`s.
+"""
+
+from __future__ import annotations
+
+from agent_client.agent import AgentClient
+from agent_client.backoff import Backoff
+from agent_client.errors import (
+    AlreadyRegistered,
+    BadRequest,
+    BadURL,
+    CannotConnect,
+    Conflict,
+    ConnectionLost,
+    Fenced,
+    Forbidden,
+    HomeportError,
+    Internal,
+    NoMatch,
+    NotFound,
+    NotRegistered,
+    RateLimited,
+    Timeout,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnknownOp,
+)
+from agent_client.hub import HubClient
+from agent_client.items import Event, Resync, Snapshot, WatchItem
+from agent_client.lease import Lease
+from agent_client.registration import AgentRegistration
+from agent_client.watch import Watch
+from protocol.answers import HeartbeatAck, Updated
+from protocol.filters import Filter
+from protocol.record import AgentRecord, Health
+
+__all__ = [
+    "AgentClient",
+    "AgentRecord",
+    "AgentRegistration",
+    "AlreadyRegistered",
+    "Backoff",
+    "BadRequest",
+    "BadURL",
+    "CannotConnect",
+    "Conflict",
+    "ConnectionLost",
+    "Event",
+    "Fenced",
+    "Filter",
+    "Forbidden",
+    "Health",
+    "HeartbeatAck",
+    "HomeportError",
+    "HubClient",
+    "Internal",
+    "Lease",
+    "NoMatch",
+    "NotFound",
+    "NotRegistered",
+    "RateLimited",
+    "Resync",
+    "Snapshot",
+    "Timeout",
+    "TooLarge",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownOp",
+    "Updated",
+    "Watch",
+    "WatchItem",
+]

@@ -65,7 +65,7 @@ def websocket_components(template: str) -> dict[str, Schema]:
 
 def http_components(template: str) -> dict[str, Schema]:
     """Every type that travels over HTTP, by name."""
-    return _components([*_HTTP_TYPES, Filter], template)[1]
+    return _components(_HTTP_TYPES, template)[1]
 
 
 def json_schemas() -> dict[str, Schema]:

@@ -1,0 +1,314 @@
+"""AgentClient: an agent's place in the directory, held for as long as the program runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from agent_client.arguments import changes_from, checked_id, spec_from
+from agent_client.backoff import Backoff
+from agent_client.callbacks import Callback, CallbackTasks
+from agent_client.channel import Channel
+from agent_client.connection import Dialer
+from agent_client.errors import (
+    CannotConnect,
+    ConnectionLost,
+    Fenced,
+    HomeportError,
+    Timeout,
+)
+from agent_client.lease import Lease
+from agent_client.session import SESSION_UNKNOWN, Session
+from agent_client.state import AgentState
+from protocol.answers import HeartbeatAck, Unregistered, Updated
+from protocol.bounds import Status
+from protocol.record import AgentChanges
+from protocol.requests import Heartbeat, Unregister, Update
+
+log = logging.getLogger("homeport.client")
+
+A = TypeVar("A", HeartbeatAck, Updated)
+
+_FAREWELL = 3.0
+"""Seconds for which leaving waits for the hub's answer to `unregister`."""
+
+_CALLBACK_GRACE = 1.0
+
+
+class AgentClient:
+    """Registers an agent and keeps it registered while the context is open.
+
+        async with AgentClient("http://hub:8080", name="cost-1", type="cost") as agent:
+            await agent.report(status="degraded", load=0.9)
+
+    It heartbeats by itself, reconnects and resumes after a lost connection, tries several `url`s
+    in turn, and registers anew under the same `agent_id` when the hub forgot it. What was
+    reported is remembered and part of every later registration. Leaving unregisters.
+
+    `url` is one or several (http, https, ws, wss); None reads HOMEPORT_URL, and `token` reads
+    HOMEPORT_TOKEN. `host` and `port` say where the agent itself listens, if it does.
+    `connect_timeout` (seconds, None for no end) is how long entering goes on trying, and
+    `request_timeout` how long one request may take.
+
+    Callbacks may be functions or coroutine functions; each call runs in a task of its own, and
+    what it raises is logged. `on_connected` gets the `Lease`, `on_disconnected` the error that
+    ended a connection, `on_fenced` the `Fenced` with which this client stopped for good because
+    a newer session took over its id; from then on every call raises it. None is called for
+    leaving on purpose.
+
+    Raises BadRequest, TooLarge or BadURL for arguments that no hub could accept.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        *,
+        name: str,
+        type: str,
+        capabilities: Collection[str] = (),
+        version: str = "",
+        host: str | None = None,
+        port: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+        status: Status = "healthy",
+        load: float | None = None,
+        agent_id: str | None = None,
+        namespace: str | None = None,
+        token: str | None = None,
+        on_connected: Callback[Lease] | None = None,
+        on_disconnected: Callback[HomeportError] | None = None,
+        on_fenced: Callback[Fenced] | None = None,
+        connect_timeout: float | None = 30.0,
+        request_timeout: float = 10.0,
+        backoff: Backoff | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        spec = spec_from(
+            name=name,
+            type=type,
+            capabilities=capabilities,
+            version=version,
+            host=host or None,
+            port=port,
+            metadata=metadata,
+            status=status,
+            load=load,
+        )
+        self._agent_id = str(uuid.uuid4()) if agent_id is None else checked_id(agent_id)
+        self._state = AgentState(spec)
+        self._connect_timeout = connect_timeout
+        self._request_timeout = request_timeout
+        self._callbacks = CallbackTasks()
+        self._deliveries: set[asyncio.Task[Any]] = set()
+        self._running: asyncio.Task[None] | None = None
+        self._session = Session(
+            Dialer(url, namespace=namespace, token=token, timeout=request_timeout),
+            self._state,
+            self._agent_id,
+            backoff=backoff or Backoff(),
+            sleep=sleep,
+            timeout=request_timeout,
+            on_connected=lambda lease: self._callbacks.call(on_connected, lease),
+            on_disconnected=lambda error: self._callbacks.call(on_disconnected, error),
+            on_fenced=lambda error: self._callbacks.call(on_fenced, error),
+        )
+
+    @property
+    def agent_id(self) -> str:
+        """The agent's id, the same over every registration."""
+        return self._agent_id
+
+    @property
+    def epoch(self) -> int:
+        """The fencing token of the newest session; 0 before the first."""
+        return self._session.lease.epoch if self._session.lease else 0
+
+    @property
+    def lease(self) -> Lease | None:
+        """The terms of the newest session; None before the first."""
+        return self._session.lease
+
+    @property
+    def connected(self) -> bool:
+        """Whether the agent holds a session on a living connection now."""
+        return self._session.current is not None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Register, as entering the context does. A client can be started once.
+
+        A refusal that trying again cannot mend is raised at once (BadRequest, Unauthorized,
+        Forbidden, ...), any other failure after `connect_timeout` as CannotConnect.
+        """
+        if self._running is not None:
+            raise RuntimeError("an AgentClient can be started only once")
+        self._running = asyncio.create_task(self._session.run(), name="homeport-session")
+        try:
+            await self._session.channel(self._connect_timeout)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Unregister, if connected, and end everything, as leaving the context does.
+
+        While no hub can be reached this is done at once: the agent's lease then runs out.
+        """
+        self._session.end(ConnectionLost("the client is closed", retryable=False))
+        tasks = {*self._deliveries, *([self._running] if self._running else [])}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        channel = self._session.current
+        if channel is not None:
+            await self._say_farewell(channel)
+        await self._callbacks.finish(_CALLBACK_GRACE)
+
+    async def wait_connected(self) -> None:
+        """Wait until the agent holds a session on a living connection.
+
+        Raises Fenced when a newer session took over, ConnectionLost when the client is closed.
+        """
+        await self._session.channel(None)
+
+    async def wait_ended(self) -> None:
+        """Wait until this client has stopped for good, and raise why.
+
+        Fenced when a newer session took over; ConnectionLost when the client was closed.
+        """
+        if self._running is None:
+            raise RuntimeError("the AgentClient has not been started")
+        await asyncio.wait({self._running})
+        raise self._over()
+
+    async def report(
+        self,
+        *,
+        status: Status | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        load: float | None = None,
+    ) -> HeartbeatAck:
+        """Send a heartbeat now and return its acknowledgement.
+
+        `metadata` is merged key by key; None deletes a key. What is None here stays as it is.
+        While disconnected this waits for up to `request_timeout`. After ConnectionLost,
+        CannotConnect or Timeout the report is remembered, and goes with the next registration;
+        any other error is the hub's refusal, and forgets it.
+        """
+        changes = changes_from(status=status, metadata=metadata, load=load)
+        request = Heartbeat(
+            id=0, status=changes.status, metadata=changes.metadata, load=changes.load
+        )
+        return await self._deliver(request, changes, HeartbeatAck)
+
+    async def update(
+        self,
+        *,
+        capabilities: Collection[str] | None = None,
+        version: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        status: Status | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        load: float | None = None,
+    ) -> Updated:
+        """Change the agent's record; the answer says from which revision on it is visible.
+
+        Waits, remembers and raises as `report` does; Unavailable while the hub cannot write.
+        """
+        changes = changes_from(
+            capabilities=capabilities,
+            version=version,
+            host=host,
+            port=port,
+            status=status,
+            metadata=metadata,
+            load=load,
+        )
+        request = Update(id=0, **msgspec.structs.asdict(changes))
+        return await self._deliver(request, changes, Updated)
+
+    async def _deliver(
+        self, request: Heartbeat | Update, changes: AgentChanges, expected: type[A]
+    ) -> A:
+        if self._running is None:
+            raise RuntimeError("the AgentClient has not been started")
+        if self._session.over is not None:
+            raise self._over()
+        self._state.check(changes)
+        # A task of its own: who stops waiting for the answer does not undo what was said.
+        task = asyncio.create_task(self._exchange(request, changes, expected))
+        self._deliveries.add(task)
+        task.add_done_callback(self._delivered)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and not (caller and caller.cancelling()):
+                raise self._over() from None  # closed meanwhile
+            raise
+
+    async def _exchange(
+        self, request: Heartbeat | Update, changes: AgentChanges, expected: type[A]
+    ) -> A:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._request_timeout
+        try:
+            while True:
+                channel = await self._session.channel(deadline - loop.time())
+                try:
+                    answer = await channel.request(request, expected)
+                except ConnectionLost:
+                    if loop.time() >= deadline:
+                        raise
+                except SESSION_UNKNOWN as error:
+                    if channel.ended:
+                        raise
+                    lost = ConnectionLost(f"the session is not known any more: {error}")
+                    channel.drop(lost)
+                    if loop.time() >= deadline:
+                        raise lost from None
+                else:
+                    self._state.confirm(changes)
+                    return answer
+        except (CannotConnect, ConnectionLost, Timeout) as error:
+            if error.retryable:
+                self._state.owe(changes)
+            raise
+
+    def _delivered(self, task: asyncio.Task[Any]) -> None:
+        self._deliveries.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may have stopped waiting: nobody else retrieves it
+
+    async def _say_farewell(self, channel: Channel) -> None:
+        try:
+            seconds = min(_FAREWELL, self._request_timeout)
+            await channel.request(Unregister(id=0), Unregistered, seconds=seconds)
+        except HomeportError as error:
+            log.warning("agent %s could not unregister: %s", self._agent_id, error)
+        finally:
+            await channel.close()
+
+    def _over(self) -> HomeportError:
+        error = self._session.over
+        assert error is not None  # nothing but `end` lets a session stop
+        return error.with_traceback(None)

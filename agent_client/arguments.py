@@ -1,0 +1,59 @@
+"""What users pass in, checked against the contract's bounds before anything is sent."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from agent_client.errors import BadRequest, from_protocol
+from protocol.bounds import UUID
+from protocol.codec import decode_json
+from protocol.errors import ProtocolError
+from protocol.record import AgentChanges, AgentSpec
+
+T = TypeVar("T")
+
+_spec = msgspec.json.Decoder(AgentSpec)
+_changes = msgspec.json.Decoder(AgentChanges)
+
+
+def spec_from(**values: Any) -> AgentSpec:
+    """A registration's values; None counts as absent. Raises BadRequest naming the field."""
+    return _checked(AgentSpec, _spec, values)
+
+
+def changes_from(**values: Any) -> AgentChanges:
+    """A report's or update's values; None counts as absent. Raises BadRequest naming the field."""
+    return _checked(AgentChanges, _changes, values)
+
+
+def checked_id(agent_id: str) -> str:
+    """`agent_id`, which has to be a UUID; raises BadRequest."""
+    if not re.fullmatch(UUID, str(agent_id)):
+        raise BadRequest(
+            f"agent_id: expected a UUID such as {uuid.uuid4()}, got {str(agent_id)[:64]!r}",
+            field="agent_id",
+        )
+    return str(agent_id)
+
+
+def _checked(type_: type[T], decoder: msgspec.json.Decoder[T], values: dict[str, Any]) -> T:
+    given = {
+        field: dict(value) if isinstance(value, Mapping) else value
+        for field, value in values.items()
+        if value is not None
+    }
+    try:
+        # Through JSON and back: the checks are those of the hub, and what the caller changes
+        # in its own lists and dicts afterwards does not change ours.
+        data = msgspec.json.encode(given)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadRequest(f"a value cannot be sent as JSON: {error}") from None
+    try:
+        return decode_json(data, type_, decoder)
+    except ProtocolError as error:
+        raise from_protocol(error) from None

@@ -1,0 +1,37 @@
+"""How long to wait before the next attempt: exponential back-off with full jitter.
+
+The wait is a random part of a bound that doubles with each failure ("full jitter" of the AWS
+Architecture Blog, "Exponential Backoff And Jitter", 2015), so that a fleet that lost its hub in
+one moment does not come back in one moment.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+
+class Backoff:
+    """Waits for one series of attempts. `base` and `cap` are seconds; `chance` gives [0, 1)."""
+
+    def __init__(
+        self,
+        base: float = 0.5,
+        cap: float = 30.0,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._base = base
+        self._cap = cap
+        self._chance = chance
+        self._failures = 0
+
+    def next(self, hint: float | None = None) -> float:
+        """Seconds to wait now; a hub's `hint` is waited out first, and the jitter comes on top."""
+        # 2.0**64 is beyond any cap; the bound keeps a day of failures from overflowing.
+        bound = min(self._cap, self._base * 2.0 ** min(self._failures, 64))
+        self._failures += 1
+        return (hint or 0.0) + self._chance() * bound
+
+    def reset(self) -> None:
+        """An attempt proved good: begin the series anew."""
+        self._failures = 0

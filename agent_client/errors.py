@@ -1,0 +1,225 @@
+"""What can go wrong, as exceptions: one class for each error code of the contract, and a few more.
+
+Every exception of this package is a `HomeportError`. `retryable` says whether the same call may
+succeed later without a change; `retry_after` (seconds) how long a hub asked to wait, if it did;
+`field` the dotted path of the field to blame, if one is.
+"""
+
+# ruff: noqa: N818 - the names are the contract's error codes, which say "error" already by kind
+
+from __future__ import annotations
+
+import re
+
+from protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolError
+
+_RETRY_HINT = re.compile(r"retry in (\d+(?:\.\d+)?) ?s\b")
+
+LONGEST_HINT = 300.0
+"""Seconds; a hub that asks for a longer wait is asked again after this long."""
+
+
+class HomeportError(Exception):
+    """The base of all; raised itself only for an error code that this client does not know."""
+
+    code: str = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        field: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.message = message
+        self.retryable = _is_retryable(self.code) if retryable is None else retryable
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_HINT)
+        self.field = field
+
+
+class BadRequest(HomeportError):
+    """A value is missing, of the wrong type or out of bounds; `field` names it."""
+
+    code = "bad_request"
+
+
+class UnknownOp(HomeportError):
+    """The hub does not know this request: it is older than this client."""
+
+    code = "unknown_op"
+
+
+class Unauthorized(HomeportError):
+    """The token is missing, wrong or no longer good."""
+
+    code = "unauthorized"
+
+
+class Forbidden(HomeportError):
+    """The token is good, but not for this."""
+
+    code = "forbidden"
+
+
+class NotFound(HomeportError):
+    """No agent has this id."""
+
+    code = "not_found"
+
+
+class Conflict(HomeportError):
+    """The request contradicts what is."""
+
+    code = "conflict"
+
+
+class Fenced(HomeportError):
+    """A newer session registered under this agent's id; this one is over for good."""
+
+    code = "fenced"
+
+
+class NotRegistered(HomeportError):
+    """The connection has registered no agent."""
+
+    code = "not_registered"
+
+
+class AlreadyRegistered(HomeportError):
+    """The connection has registered an agent already."""
+
+    code = "already_registered"
+
+
+class TooLarge(HomeportError):
+    """A message or the metadata is beyond its bound."""
+
+    code = "too_large"
+
+
+class RateLimited(HomeportError):
+    """Too many requests; wait `retry_after` seconds."""
+
+    code = "rate_limited"
+
+
+class NoMatch(HomeportError):
+    """No agent that could be picked matches now."""
+
+    code = "no_match"
+
+
+class Timeout(HomeportError):
+    """No answer in time; whether the request took effect is not known."""
+
+    code = "timeout"
+
+
+class Unavailable(HomeportError):
+    """The hub cannot do this now (its Redis is away, it starts or it stops)."""
+
+    code = "unavailable"
+
+
+class Internal(HomeportError):
+    """The hub failed, or answered what cannot be an answer."""
+
+    code = "internal"
+
+
+class BadURL(HomeportError):
+    """A hub's URL cannot be used."""
+
+
+class CannotConnect(HomeportError):
+    """No connection to a hub could be made."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message, retryable=True, retry_after=retry_after)
+
+
+class ConnectionLost(HomeportError):
+    """The connection ended before the answer came; whether the request took effect is not known.
+
+    `close_code` is the websocket close code, None when the connection broke without one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        close_code: int | None = None,
+        retry_after: float | None = None,
+        retryable: bool = True,
+    ) -> None:
+        super().__init__(message, retryable=retryable, retry_after=retry_after)
+        self.close_code = close_code
+
+
+BY_CODE: dict[ErrorCode, type[HomeportError]] = {
+    "bad_request": BadRequest,
+    "unknown_op": UnknownOp,
+    "unauthorized": Unauthorized,
+    "forbidden": Forbidden,
+    "not_found": NotFound,
+    "conflict": Conflict,
+    "fenced": Fenced,
+    "not_registered": NotRegistered,
+    "already_registered": AlreadyRegistered,
+    "too_large": TooLarge,
+    "rate_limited": RateLimited,
+    "no_match": NoMatch,
+    "timeout": Timeout,
+    "unavailable": Unavailable,
+    "internal": Internal,
+}
+"""The one table from a code on the wire to its exception."""
+
+_BY_CLOSE_CODE: dict[int, type[HomeportError]] = {
+    CloseCode.TOO_LARGE: TooLarge,
+    CloseCode.UNAUTHORIZED: Unauthorized,
+    CloseCode.FORBIDDEN: Forbidden,
+    CloseCode.FENCED: Fenced,
+    CloseCode.RATE_LIMITED: RateLimited,
+}
+
+
+def refused(
+    code: str,
+    message: str,
+    *,
+    retryable: bool | None = None,
+    retry_after: float | None = None,
+    field: str | None = None,
+) -> HomeportError:
+    """The exception for an error answer; a code of a newer hub gives a plain `HomeportError`."""
+    type_: type[HomeportError] = BY_CODE.get(code, HomeportError)  # type: ignore[call-overload]
+    return type_(message, retryable=retryable, retry_after=retry_after, field=field, code=code)
+
+
+def from_protocol(error: ProtocolError) -> HomeportError:
+    """The exception for a failure that was found before anything was sent."""
+    return refused(error.code, error.message, field=error.field)
+
+
+def closed(code: int | None, reason: str) -> HomeportError:
+    """The exception for a connection that ended with this close code; None: it broke."""
+    hint = _RETRY_HINT.search(reason)
+    retry_after = float(hint.group(1)) if hint else None
+    type_ = _BY_CLOSE_CODE.get(code) if code is not None else None
+    if type_ is not None:
+        return type_(reason or f"the hub closed the connection ({code})", retry_after=retry_after)
+    if code is None:
+        return ConnectionLost("the connection to the hub broke")
+    words = f"the hub closed the connection ({code}{', ' + reason if reason else ''})"
+    return ConnectionLost(words, close_code=code, retry_after=retry_after)
+
+
+def _is_retryable(code: str) -> bool:
+    failure = FAILURES.get(code)  # type: ignore[call-overload]
+    return failure is not None and failure.retryable

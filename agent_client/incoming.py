@@ -1,0 +1,81 @@
+"""From a hub's bytes to what the client acts on, with patience for newer hubs."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from agent_client.errors import HomeportError, refused
+from protocol.answers import Error, Message
+from protocol.codec import decode_message
+
+log = logging.getLogger("homeport.client")
+
+
+class NotUnderstood(Struct, frozen=True, kw_only=True):
+    """An answer to a request of ours that this client cannot read: the hub is newer.
+
+    `code` is the error code if it is an error, else empty.
+    """
+
+    id: int | str
+    code: str
+    message: str
+    retryable: bool = False
+    retry_after: float | UnsetType = UNSET
+
+
+class _Envelope(Struct):
+    op: str
+    id: int | str | None = None
+    code: str = ""
+    message: str = ""
+    retryable: bool = False
+    retry_after: float | UnsetType = UNSET
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+def understand(data: bytes) -> Message | NotUnderstood | None:
+    """One message of a hub; None when it is nothing that anyone here waits for."""
+    try:
+        return decode_message(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        problem = error
+    try:
+        envelope = _envelope.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        log.warning("ignored a message of the hub that is not of the protocol: %s", problem)
+        return None
+    if envelope.id is None:
+        log.debug("ignored a message %r of the hub: %s", envelope.op[:64], problem)
+        return None
+    if envelope.op == "error":
+        return NotUnderstood(
+            id=envelope.id,
+            code=envelope.code,
+            message=envelope.message,
+            retryable=envelope.retryable,
+            retry_after=envelope.retry_after,
+        )
+    return NotUnderstood(
+        id=envelope.id,
+        code="",
+        message=f"the hub's answer {envelope.op[:64]!r} is not understood ({problem}); "
+        "the hub may be newer than this client",
+    )
+
+
+def failure(answer: Error | NotUnderstood) -> HomeportError:
+    """The exception for an answer that is a refusal, or that cannot be read."""
+    field = answer.field if isinstance(answer, Error) else UNSET
+    return refused(
+        answer.code,
+        answer.message,
+        retryable=answer.retryable,
+        retry_after=None if answer.retry_after is UNSET else answer.retry_after,
+        field=None if field is UNSET else field,
+    )

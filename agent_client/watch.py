@@ -1,0 +1,266 @@
+"""Watch: the directory's changes in order, none twice and none missing, over reconnections."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from msgspec import UNSET
+
+from agent_client.backoff import Backoff
+from agent_client.connection import Connection, Dialer
+from agent_client.errors import (
+    CannotConnect,
+    ConnectionLost,
+    HomeportError,
+    Internal,
+    Timeout,
+)
+from agent_client.incoming import NotUnderstood, failure
+from agent_client.items import Event, Resync, Snapshot, WatchItem
+from protocol import answers
+from protocol.answers import Message
+from protocol.filters import Filter
+from protocol.record import AgentRecord
+from protocol.requests import Watch as WatchRequest
+
+log = logging.getLogger("homeport.client")
+
+
+class Watch:
+    """An async iterator of `Snapshot`, then `Event`s, and a `Resync` where there is a gap.
+
+    It goes on over lost connections from `revision` of `log`, which are where it stands (to be
+    kept by a program that wants to go on there later). It reads from the socket only when the
+    program asks for the next item, so a slow program holds up its hub's queue for this watch and
+    nothing else. The first connection is tried once at every URL and raises CannotConnect;
+    later ones are tried until they work. A refusal that trying again cannot mend is raised.
+
+    Ends by `close()`, by `async with`, or when the last reference to it goes.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        filter: Filter,
+        *,
+        position: tuple[str, int] | None,
+        timeout: float,
+        keepalive: float,
+        backoff: Backoff,
+        sleep: Callable[[float], Awaitable[object]],
+    ) -> None:
+        self._dialer = dialer
+        self._filter = filter
+        self._position = position
+        self._timeout = timeout
+        self._keepalive = keepalive
+        self._backoff = backoff
+        self._sleep = sleep
+        self._connection: Connection | None = None
+        self._abort: Callable[[], None] = lambda: None
+        self._ids = itertools.count(1)
+        self._number = 0
+        self._begun = False
+        self._delay: float | None = None
+        self._chunks: list[answers.Snapshot[AgentRecord]] = []
+        self._assembling = False
+        self._held: deque[answers.Event[AgentRecord]] = deque()
+        self._closing = asyncio.Event()
+
+    @property
+    def log(self) -> str | None:
+        """The name of the log that `revision` is of; None before the first item."""
+        return None if self._position is None else self._position[0]
+
+    @property
+    def revision(self) -> int | None:
+        """The revision of the newest item; None before the first."""
+        return None if self._position is None else self._position[1]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WatchItem:
+        while not self._closing.is_set():
+            try:
+                item = await self._next()
+            except HomeportError as error:
+                self._forget_connection()
+                if self._closing.is_set():
+                    break
+                refused_first = isinstance(error, CannotConnect) and not self._begun
+                if refused_first or not error.retryable:
+                    raise
+                log.warning("a watch lost its hub: %s", error)
+                self._delay = self._backoff.next(error.retry_after)
+            else:
+                if item is not None:
+                    return item
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the watch: whoever waits for its next item finds it at its end."""
+        self._closing.set()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def __del__(self) -> None:
+        abort: Callable[[], None] | None = getattr(self, "_abort", None)
+        if abort is not None:
+            abort()
+
+    async def _next(self) -> WatchItem | None:
+        if self._held and not self._assembling:
+            return self._news(self._held.popleft())
+        connection = self._connection
+        if connection is None:
+            connection = await self._begin()
+        message = await self._receive(connection)
+        if isinstance(message, answers.Snapshot) and message.watch == self._number:
+            return self._part(message)
+        if isinstance(message, answers.Event) and message.watch == self._number:
+            if not self._assembling:
+                return self._news(message)
+            self._held.append(message)
+        return None
+
+    async def _receive(self, connection: Connection) -> Message | NotUnderstood | None:
+        pong: asyncio.Future[float] | None = None
+        while True:
+            try:
+                async with asyncio.timeout(self._keepalive):
+                    return await connection.receive()
+            except TimeoutError:
+                if pong is not None and not pong.done():
+                    raise ConnectionLost("the hub fell silent") from None
+            try:
+                async with asyncio.timeout(self._keepalive):
+                    pong = await connection.ping()
+            except TimeoutError:
+                raise ConnectionLost("the hub does not read") from None
+
+    def _part(self, chunk: answers.Snapshot[AgentRecord]) -> WatchItem | None:
+        first = self._chunks[0] if self._chunks else chunk
+        if (chunk.log, chunk.revision) != (first.log, first.revision):
+            self._chunks.clear()  # the log began anew within a snapshot
+        self._assembling = True
+        self._chunks.append(chunk)
+        if not chunk.last:
+            return None
+        agents = [agent for part in self._chunks for agent in part.agents]
+        type_ = Snapshot if self._position is None else Resync
+        self._position = (chunk.log, chunk.revision)
+        self._chunks.clear()
+        self._assembling = False
+        self._backoff.reset()
+        return type_(agents=agents, log=chunk.log, revision=chunk.revision)
+
+    def _news(self, event: answers.Event[AgentRecord]) -> Event | None:
+        if self._position is None or event.revision <= self._position[1]:
+            return None
+        self._position = (self._position[0], event.revision)
+        self._backoff.reset()
+        return Event(
+            kind=event.kind,
+            agent=event.agent,
+            revision=event.revision,
+            coalesced=event.coalesced is True,
+        )
+
+    async def _begin(self) -> Connection:
+        if self._delay is not None:
+            await self._wait(self._delay)
+            self._delay = None
+        failures: list[HomeportError] = []
+        for url in self._dialer.endpoints.in_turn():
+            if self._closing.is_set():
+                raise ConnectionLost("the watch is closed", retryable=False)
+            connection: Connection | None = None
+            try:
+                connection = await self._dialer.dial(url)
+                await self._subscribe(connection)
+            except HomeportError as error:
+                if connection is not None:
+                    connection.abort()
+                if not error.retryable:
+                    raise
+                failures.append(error)
+            except BaseException:
+                if connection is not None:
+                    connection.abort()
+                raise
+            else:
+                self._dialer.endpoints.prefer(url)
+                self._begun = True
+                self._hold(connection)
+                return connection
+        failures[-1].retry_after = max((error.retry_after or 0.0) for error in failures)
+        raise failures[-1]
+
+    async def _subscribe(self, connection: Connection) -> None:
+        request_id = next(self._ids)
+        log_name, since = self._position or (UNSET, UNSET)
+        request = WatchRequest(id=request_id, filter=self._filter, since=since, log=log_name)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.send(request)
+                answer = await connection.receive()
+                while getattr(answer, "id", None) != request_id:
+                    answer = await connection.receive()
+        except TimeoutError:
+            raise Timeout(f"the hub did not answer within {self._timeout:g} s") from None
+        match answer:
+            case answers.Watching():
+                self._number = answer.watch
+                self._assembling = not answer.resumed
+                self._chunks.clear()
+                self._held.clear()
+            case answers.Error() | NotUnderstood():
+                raise failure(answer)
+            case _:
+                raise Internal(f"the hub answered with {type(answer).__name__}")
+
+    async def _wait(self, seconds: float) -> None:
+        sleeping = asyncio.ensure_future(self._sleep(seconds))
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            await asyncio.wait({sleeping, closing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            closing.cancel()
+
+    def _hold(self, connection: Connection) -> None:
+        self._connection = connection
+        loop = asyncio.get_running_loop()
+
+        def abort() -> None:
+            # The last reference may go on any thread, and after the loop.
+            try:
+                loop.call_soon_threadsafe(connection.abort)
+            except RuntimeError:
+                pass
+
+        self._abort = abort
+
+    def _forget_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None

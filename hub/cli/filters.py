@@ -1,0 +1,112 @@
+"""The filter options, the same on every command that asks about agents."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+import msgspec
+from msgspec import UNSET
+
+from protocol.bounds import STATUSES
+from protocol.filters import Filter
+
+Command = Callable[..., Any]
+
+_OPTIONS = (
+    click.option("--type", "type_", metavar="TYPE", help="Agents of this type."),
+    click.option("--name", metavar="NAME", help="Agents of exactly this name."),
+    click.option(
+        "--capability",
+        "capabilities",
+        metavar="C",
+        multiple=True,
+        help="Agents that can do this; repeat it for agents that can do all of them.",
+    ),
+    click.option(
+        "--any-capability",
+        metavar="C",
+        multiple=True,
+        help="Repeat it for agents that can do at least one of these.",
+    ),
+    click.option(
+        "--status",
+        type=click.Choice(STATUSES),
+        multiple=True,
+        help="Agents of this status; repeat it to accept several.",
+    ),
+    click.option("--host", metavar="HOST", help="Agents that listen on this host."),
+    click.option(
+        "--version",
+        metavar="SPECIFIER",
+        help='Agents whose version satisfies a PEP 440 specifier, such as ">=1.2,<2".',
+    ),
+    click.option(
+        "--meta",
+        "metadata",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Agents with this metadata (repeatable); a dotted KEY reaches inside, VALUE is a "
+        "JSON number, true, false, null or quoted string, else plain text.",
+    ),
+)
+
+
+def filter_options(command: Command) -> Command:
+    """Give `command` the filter's options; it gets their sum as the argument `filter`."""
+
+    @functools.wraps(command)
+    def with_filter(
+        *args: Any,
+        type_: str | None,
+        name: str | None,
+        capabilities: Sequence[str],
+        any_capability: Sequence[str],
+        status: Sequence[str],
+        host: str | None,
+        version: str | None,
+        metadata: Sequence[str],
+        **kwargs: Any,
+    ) -> Any:
+        given = {
+            "type": type_,
+            "name": name,
+            "capabilities": list(capabilities) or None,
+            "any_capability": list(any_capability) or None,
+            "status": list(status) or None,
+            "host": host,
+            "version": version,
+            "metadata": read_pairs(metadata) or None,
+        }
+        chosen: dict[str, Any] = {
+            key: UNSET if value is None else value for key, value in given.items()
+        }
+        return command(*args, filter=Filter(**chosen), **kwargs)
+
+    for option in reversed(_OPTIONS):
+        with_filter = option(with_filter)
+    return with_filter
+
+
+def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` texts to metadata; raises click.BadParameter for one that is no such pair."""
+    metadata: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(
+                f"{pair!r} is not of the form KEY=VALUE", param_hint="'--meta'"
+            )
+        metadata[key] = read_value(value)
+    return metadata
+
+
+def read_value(text: str) -> Any:
+    """A JSON scalar to its value, anything else to itself as a string."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return text
+    return text if isinstance(value, dict | list) else value

@@ -1,0 +1,122 @@
+"""The group `homeport`, and the one place where failures become words and exit statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+from click.shell_completion import shell_complete
+
+from agent_client import HomeportError
+from hub.cli.ask import agent, agents, pick
+from hub.cli.child import CommandError
+from hub.cli.options import examples
+from hub.cli.serve import serve
+from hub.cli.sidecar import register
+from hub.cli.text import one_line
+from hub.cli.watch import watch
+from hub.errors import HubError
+from hub.version import VERSION
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+_PROGRAM = "homeport"
+_COMPLETION = "_HOMEPORT_COMPLETE"
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "homeport serve                                    run a hub",
+        "homeport agents --status healthy                  who is well?",
+        "homeport watch --type cost                        what is changing?",
+        "homeport register --name web-1 --type application -- ./web-server",
+    )
+    + "\n\nExit status: 0 done, 1 failed, 2 wrong usage. Errors are one sentence on stderr; "
+    "HOMEPORT_DEBUG=1 adds the traceback.",
+)
+@click.version_option(VERSION, prog_name=_PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Homeport: where a fleet of agents checks in.
+
+    Run a hub, ask it who is there, watch the fleet live, or register a program from the shell.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(WRONG_USAGE)
+
+
+for _command in (serve, agents, agent, pick, watch, register):
+    cli.add_command(_command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line (without the program's name); returns the exit status.
+
+    Every failure is told here in one sentence on stderr. Raises only ModuleNotFoundError, for a
+    package that is not installed.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a stream may be closed, or a test's own
+            stream.reconfigure(errors="backslashreplace")
+    # The client's own log would go to stderr line by line, where the commands say what matters.
+    logging.getLogger("homeport.client").addHandler(logging.NullHandler())
+    completion = os.environ.get(_COMPLETION)
+    if completion:
+        return shell_complete(cli, {}, _PROGRAM, _COMPLETION, completion)
+    try:
+        with cli.make_context(_PROGRAM, list(arguments)) as context:
+            return cli.invoke(context) or 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.UsageError as error:
+        return _wrong_usage(error)
+    except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return 0  # whoever read has read enough, as with `| head`
+    except CommandError as error:
+        _failed(str(error))
+        return error.status
+    except (HubError, HomeportError, click.ClickException) as error:
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        return _failed(text)
+    except ModuleNotFoundError:
+        raise
+    except OSError as error:
+        return _failed(str(error))  # this machine's trouble: a full disk, no more open files
+    except Exception as error:
+        return _failed(
+            f"internal error: {type(error).__name__}: {one_line(str(error))}; "
+            "run with HOMEPORT_DEBUG=1 for the traceback"
+        )
+
+
+def _failed(sentence: str) -> int:
+    if os.environ.get("HOMEPORT_DEBUG"):
+        traceback.print_exc()
+    click.echo(f"{_PROGRAM}: {one_line(sentence)}.", err=True)
+    return FAILED
+
+
+def _wrong_usage(error: click.UsageError) -> int:
+    path = error.ctx.command_path if error.ctx is not None else _PROGRAM
+    message = one_line(error.format_message())
+    message = message[:1].lower() + message[1:]
+    click.echo(f'{path}: {message} (see "{path} --help").', err=True)
+    return WRONG_USAGE
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain too."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)

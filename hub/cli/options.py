@@ -1,0 +1,98 @@
+"""Options that say which hub is meant, and the examples at the end of a command's help."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import click
+
+from agent_client.errors import BadURL
+from agent_client.urls import DEFAULT_URL, hub_urls, without_secrets
+from protocol.bounds import NAMESPACE
+
+
+class Target(NamedTuple):
+    """The hub that a command talks to (several URLs are tried in turn), and as whom."""
+
+    urls: list[str]
+    namespace: str | None
+    token: str | None
+
+    @property
+    def shown(self) -> str:
+        """The URLs as a message may name them."""
+        return ", ".join(map(without_secrets, self.urls))
+
+
+def _read_urls(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
+    urls = re.split(r"[,\s]+", text.strip(", \t"))
+    try:
+        hub_urls(urls)
+    except BadURL as error:
+        raise click.BadParameter(str(error)) from None
+    return urls
+
+
+def _check_namespace(
+    context: click.Context, parameter: click.Parameter, namespace: str | None
+) -> str | None:
+    if namespace is not None and not re.fullmatch(NAMESPACE, namespace):
+        raise click.BadParameter(
+            f"{namespace!r} is not a namespace: up to 63 letters, digits, dots, underscores and "
+            "hyphens, beginning with a letter or digit"
+        )
+    return namespace
+
+
+_OPTIONS = (
+    click.option(
+        "--url",
+        "urls",
+        envvar="HOMEPORT_URL",
+        default=DEFAULT_URL,
+        callback=_read_urls,
+        metavar="URL",
+        help=f"The hub; several, separated by commas, are tried in turn.  [HOMEPORT_URL; "
+        f"default: {DEFAULT_URL}]",
+    ),
+    click.option(
+        "--namespace",
+        callback=_check_namespace,
+        metavar="NAME",
+        help="The namespace whose agents are meant.  [default: default]",
+    ),
+    click.option(
+        "--token",
+        envvar="HOMEPORT_TOKEN",
+        metavar="TOKEN",
+        help="The token to show to the hub. Others on this machine can read a command line: "
+        "prefer the variable.  [HOMEPORT_TOKEN]",
+    ),
+)
+
+
+def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` the options that say which hub; it gets them as the argument `target`."""
+
+    @functools.wraps(command)
+    def with_target(
+        *args: Any, urls: list[str], namespace: str | None, token: str | None, **kwargs: Any
+    ) -> Any:
+        return command(*args, target=Target(urls, namespace, token), **kwargs)
+
+    for option in reversed(_OPTIONS):
+        with_target = option(with_target)
+    return with_target
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, for programs, instead of a table."
+)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: commands to copy, kept line by line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,45 @@
+"""How results leave the process: text that a terminal can take, JSON that a program can."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+import msgspec
+
+
+def is_terminal() -> bool:
+    """Whether a person reads stdout directly."""
+    return sys.stdout.isatty()
+
+
+def now() -> float:
+    """Unix time, against which ages are shown."""
+    return time.time()
+
+
+def show(text: str) -> None:
+    """Write `text` and a line end to stdout, at once."""
+    click.echo(text)
+
+
+def note(text: str) -> None:
+    """Write a remark to stderr, beside the results."""
+    click.echo(text, err=True)
+
+
+def show_json(value: Any) -> None:
+    """Write `value` (Structs included) as one JSON document, at once.
+
+    Indented for a person at a terminal, one line for everything else. Always UTF-8, whatever the
+    locale says.
+    """
+    data = msgspec.json.encode(value)
+    click.echo(msgspec.json.format(data, indent=2) if is_terminal() else data)
+
+
+def show_json_line(value: Any) -> None:
+    """Write `value` as one line of a JSON stream, at once."""
+    click.echo(msgspec.json.encode(value))

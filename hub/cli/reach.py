@@ -1,0 +1,51 @@
+"""Reaching a hub, and saying plainly why that failed."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agent_client import HubClient
+from agent_client.errors import CannotConnect
+from hub.cli.options import Target
+from hub.cli.text import one_line
+from hub.errors import HubError
+
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+@asynccontextmanager
+async def reached(target: Target) -> AsyncIterator[HubClient]:
+    """A client of the hub at `target`; raises HubError when there is none."""
+    try:
+        async with HubClient(
+            target.urls, namespace=target.namespace, token=target.token
+        ) as client:
+            yield client
+    except CannotConnect as error:
+        raise cannot_reach(target, error) from error
+
+
+def cannot_reach(target: Target, error: CannotConnect) -> HubError:
+    """The sentence for a hub that is not there."""
+    return HubError(
+        f"cannot reach a hub at {target.shown} ({_why(error)}); "
+        'start one with "homeport serve", or give --url'
+    )
+
+
+def _why(error: BaseException) -> str:
+    while not isinstance(error, OSError):
+        if error.__cause__ is None:
+            return one_line(str(error))
+        error = error.__cause__
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    # A name with several addresses fails with the errors of all of them in one text.
+    number = error.errno or next(map(int, _ERRNO.findall(str(error))), None)
+    return os.strerror(number).lower() if number else one_line(str(error))

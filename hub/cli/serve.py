@@ -1,0 +1,74 @@
+"""`homeport serve`: run a hub with the settings that flags, environment and file give."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hub.cli.options import examples
+from hub.cli.output import show
+from hub.settings import FIELDS, Field, load_settings
+
+
+class _Value(click.ParamType):
+    """A setting's own parser as click's, so that a wrong flag is wrong usage."""
+
+    def __init__(self, field: Field) -> None:
+        self.name = field.kind
+        self._field = field
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | int | float:
+        try:
+            return self._field.parse(value)
+        except ValueError as error:
+            raise self.fail(str(error), param, ctx) from None
+
+
+def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for field in reversed(FIELDS.values()):
+        command = click.option(
+            field.flag,
+            field.name,
+            type=_Value(field),
+            metavar="|".join(field.choices) or field.metavar,
+            help=f"{field.help}  [{field.variable}; default: {field.default_text}]",
+        )(command)
+    return command
+
+
+@click.command(
+    short_help="Run a hub.",
+    epilog=examples(
+        "homeport serve",
+        "homeport serve --host 0.0.0.0 --port 9000",
+        "homeport serve --redis redis://127.0.0.1:6379/0",
+        "homeport serve --redis memory://        keeps nothing, for a trial",
+        "homeport serve --config /etc/homeport.toml --log-format json",
+    ),
+)
+@_setting_options
+@click.option(
+    "--config",
+    "config",
+    metavar="FILE",
+    help="A TOML file with settings, named as here with _ for -.  [HOMEPORT_CONFIG]",
+)
+def serve(config: str | None, **flags: Any) -> int:
+    """Run a hub until SIGTERM or Ctrl-C, which stop it gracefully.
+
+    Prints one line with its URL on stdout once it listens; its log goes to stderr. Without
+    --redis it starts a private store of its own, so that a restart loses nothing.
+
+    A flag beats the environment variable named in brackets, which beats the file. PORT,
+    REDIS_ADDR and REDIS_PASSWORD of the legacy service are honoured.
+    """
+    settings = load_settings(flags, os.environ, config)
+    # A client's commands need neither the server nor its start-up time.
+    from hub.server import run  # noqa: PLC0415
+
+    return run(settings, show)

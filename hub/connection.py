@@ -1,0 +1,413 @@
+"""One websocket connection: an asyncio protocol that drives the sans-I/O `ServerProtocol`.
+
+    HANDSHAKE -> OPEN -> CLOSING -> ENDED -> LOST
+
+A connection may skip phases but never goes back. The session hears `closed` when the connection
+enters ENDED or LOST, whichever comes first.
+
+Input goes through `ServerProtocol`, and so does every control frame of ours, so that its state is
+right. Text messages are framed here, which is all that is left to do when there is no compression
+and no mask. Both kinds share one queue, the `Outbox`, which keeps them in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import IntEnum
+from typing import TYPE_CHECKING, cast
+
+from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from hub import logs
+from hub.closing import ClosingTimer
+from hub.frames import HIGH_WATER, PONG_HEAD, Outbox, fit_reason, text_frame
+from hub.handshake import Refused, error_response, open_websocket, select_subprotocol
+from protocol.errors import CloseCode
+
+if TYPE_CHECKING:
+    from hub.gateway import GatewayPort, WebsocketSession
+
+MAX_QUEUED = 64 * 1024 * 1024
+"""Bytes queued behind a paused transport. Sessions hold back long before; this is the backstop."""
+
+SLICE = 4096
+"""Bytes parsed at a time, so that a segment full of tiny frames is judged before it is answered."""
+
+log = logs.get("hub.connection")
+_level = logging.getLogger("hub.connection")
+
+# At debug level the library logs the beginning of payloads, which hold session tokens, and at
+# info level two lines for each connection.
+_library_log = logging.getLogger("hub.websockets")
+_library_log.setLevel(logging.WARNING)
+
+
+class Phase(IntEnum):
+    """Where a connection is in its life."""
+
+    HANDSHAKE = 0
+    """The upgrade request has not been answered."""
+    OPEN = 1
+    """The session and the peer talk."""
+    CLOSING = 2
+    """Our close frame is queued or sent; input is read only to find the peer's."""
+    ENDED = 3
+    """All has been handed to the transport, the end of the stream too; input is dropped."""
+    LOST = 4
+    """The transport is gone."""
+
+
+class Connection(asyncio.Protocol):
+    """A websocket, from the upgrade request to the end; implements `actors.ports.Link`."""
+
+    __slots__ = (
+        "_closing",
+        "_flushing",
+        "_fragments",
+        "_frames_seen",
+        "_loop",
+        "_namespace",
+        "_outbox",
+        "_phase",
+        "_pings_answered",
+        "_pings_sent",
+        "_port",
+        "_reading_paused",
+        "_second",
+        "_server_state",
+        "_session",
+        "_ws",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+    _outbox: Outbox
+
+    def __init__(self, port: GatewayPort, server_state: ServerState) -> None:
+        self._port = port
+        self._server_state = server_state
+        self._loop = asyncio.get_running_loop()
+        self._ws = ServerProtocol(
+            extensions=None,
+            select_subprotocol=select_subprotocol,
+            max_size=port.max_frame_bytes,
+            logger=_library_log,
+        )
+        self._phase = Phase.HANDSHAKE
+        self._namespace = ""
+        self._session: WebsocketSession | None = None
+        self._fragments: bytearray | None = None
+        self._flushing = False
+        self._reading_paused = False
+        self._pings_sent = 0
+        self._pings_answered = 0
+        self._second = 0.0
+        self._frames_seen = 0
+        self._closing: ClosingTimer | None = None
+
+    # --- the link, as the session sees it ----------------------------------------------------
+
+    @property
+    def unsent(self) -> int:
+        """Bytes accepted by `send` that have not yet been handed to the kernel."""
+        return self._outbox.unsent
+
+    @property
+    def delivered(self) -> int:
+        """Bytes handed to the kernel since the websocket opened."""
+        return self._outbox.delivered
+
+    def send(self, payload: bytes) -> None:
+        """Queue one text message; messages of one loop turn leave in one write."""
+        if self._phase is not Phase.OPEN:
+            return
+        if self._outbox.queued > MAX_QUEUED and self._outbox.paused:
+            self.close(CloseCode.READS_TOO_SLOWLY, "reads too slowly", discard=True)
+            return
+        self._outbox.push(text_frame(payload))
+        self._flush_soon()
+
+    def ping(self) -> None:
+        """Send a ping; its pong comes back as `session.pong`."""
+        # The second condition: the peer's close may have been read and not yet been acted upon.
+        if self._phase is Phase.OPEN and self._ws.state is State.OPEN:
+            self._pings_sent += 1
+            self._ws.send_ping(self._pings_sent.to_bytes(4, "big"))
+            self._collect()
+            self._flush_soon()
+
+    def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
+        """Close after what is queued, or with `discard` instead of what is queued."""
+        if self._phase is not Phase.OPEN:
+            return
+        if discard:
+            self._outbox.discard()
+        if self._ws.state is State.OPEN:
+            self._ws.send_close(code, fit_reason(reason))
+            self._collect()
+        # Else the peer's close has been read and is about to be acted upon: its echo suffices.
+        self._phase = Phase.CLOSING
+        self._start_timer()
+        self.resume_reading()
+        if discard:
+            # Right behind what the transport already holds, paused or not.
+            self._outbox.flush_all()
+        else:
+            self._flush_soon()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the peer for now; messages already read may still come."""
+        if self._phase is Phase.OPEN and not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._reading_paused:
+            self._reading_paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # --- what the transport and uvicorn call -------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport; the upgrade request follows as the first data."""
+        # TCP_NODELAY is on: both asyncio and uvloop set it on every TCP connection.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._outbox = Outbox(self.transport)
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # has its shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the peer."""
+        try:
+            if self._phase is Phase.HANDSHAKE:
+                self._open(data)
+            elif len(data) <= SLICE:
+                self._feed(data)
+            else:
+                for start in range(0, len(data), SLICE):
+                    self._feed(data[start : start + SLICE])
+        except Exception as error:
+            self._crashed(error)
+
+    def eof_received(self) -> None:
+        """The peer has finished sending; the transport closes itself once it has sent all."""
+        try:
+            self._end()
+        except Exception as error:
+            self._crashed(error)
+
+    def pause_writing(self) -> None:
+        """The transport holds more than HIGH_WATER."""
+        self._outbox.paused = True
+        if self._phase is Phase.OPEN and self._session is not None:
+            self._session.blocked()
+
+    def resume_writing(self) -> None:
+        """The transport has passed most of it on."""
+        self._outbox.paused = False
+        if self._phase is Phase.LOST:
+            return
+        try:
+            self._outbox.flush()
+            if self._phase is Phase.OPEN and self._session is not None:
+                self._session.drained()
+        except Exception as error:
+            self._crashed(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone, for whatever reason."""
+        self._phase = Phase.LOST
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        self._outbox.detach()
+        self._fragments = None
+        self._server_state.connections.discard(self)
+        self._end_session()
+        self._debug("websocket gone", error=str(exc) if exc else None)
+
+    def shutdown(self) -> None:
+        """The listener stops. The hub has closed its websockets before, with better words."""
+        if self._phase is Phase.HANDSHAKE:
+            self.transport.close()
+        else:
+            self.close(CloseCode.GOING_AWAY, "hub going away")
+
+    # --- the opening handshake ---------------------------------------------------------------
+
+    def _open(self, request: bytes) -> None:
+        try:
+            self._namespace, self._session = open_websocket(self._ws, request, self._port, self)
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        for chunk in self._ws.data_to_send():
+            self._outbox.push(chunk)
+        self._outbox.flush_all()
+        self._phase = Phase.OPEN
+        self._port.connections.add(self)
+        self._debug("websocket open")
+
+    def _refuse(self, refused: Refused) -> None:
+        log.debug(
+            "websocket refused", peer=self._peer(), status=refused.status, why=refused.message
+        )
+        headers = [*self._server_state.default_headers, *refused.headers]
+        self._phase = Phase.ENDED
+        self._start_timer()
+        self.transport.write(error_response(refused.status, refused.message, headers))
+        self.transport.close()
+
+    # --- input -------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        if self._phase >= Phase.ENDED:
+            return
+        self._ws.receive_data(data)
+        events = self._ws.events_received()
+        if not self._within_rate(len(events)):
+            self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
+            return
+        for frame in events:
+            if self._phase is Phase.OPEN and self._session is not None:
+                self._take(cast(Frame, frame), self._session)
+        # Last, so that a close frame of the library's comes behind the answers of the session.
+        self._collect()
+
+    def _within_rate(self, frames: int) -> bool:
+        now = self._loop.time()
+        if now - self._second >= 1.0:
+            self._second = now
+            self._frames_seen = 0
+        self._frames_seen += frames
+        return self._frames_seen <= self._port.max_rate
+
+    def _take(self, frame: Frame, session: WebsocketSession) -> None:
+        match frame.opcode:
+            case Opcode.TEXT if frame.fin:
+                session.received(bytes(frame.data))
+            case Opcode.TEXT:
+                self._fragments = bytearray(frame.data)
+            case Opcode.CONT if self._fragments is not None:
+                self._fragments += frame.data  # bounded: the library counts the message's size
+                if frame.fin:
+                    message, self._fragments = bytes(self._fragments), None
+                    session.received(message)
+            case Opcode.BINARY:
+                session.received_binary()  # its fragments, if any, find no message to join
+            case Opcode.PONG if len(frame.data) == 4:
+                number = int.from_bytes(frame.data, "big")
+                if self._pings_answered < number <= self._pings_sent:
+                    self._pings_answered = number
+                    session.pong()
+            case _:
+                pass  # pings and closes have been answered by the library
+
+    # --- output ------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Queue what the library wants sent, and end the connection when it says so."""
+        ended = False
+        for chunk in self._ws.data_to_send():
+            if not chunk:
+                ended = True
+            elif chunk[0] != PONG_HEAD:
+                self._outbox.push(chunk)
+            elif self._phase is Phase.OPEN:
+                self._outbox.push_pong(chunk)
+        if ended:
+            if self._ws.parser_exc is not None:
+                self._debug("protocol broken", why=str(self._ws.parser_exc))
+            self._end()
+        elif self._outbox.queued:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._flushing and not self._outbox.paused:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._phase is Phase.LOST:
+            return
+        try:
+            self._outbox.flush()
+            # When the transport took it all without a pause, no resume_writing follows.
+            if not self._outbox.paused and self._phase is Phase.OPEN and self._session is not None:
+                self._session.drained()
+        except Exception as error:
+            self._crashed(error)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """Close for what the peer, or a bug, did; nothing more is read."""
+        self._ws.fail(code, fit_reason(reason))
+        self._collect()
+
+    def _end(self) -> None:
+        """Hand over all that is left and the end of the stream; then wait for the peer's end.
+
+        Only half of the connection is closed, since closing it with unread input would reset it,
+        and the peer might never see our close frame.
+        """
+        if self._phase >= Phase.ENDED:
+            return
+        self._phase = Phase.ENDED
+        self._fragments = None
+        self._start_timer()
+        self.resume_reading()
+        self._outbox.flush_all()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+        self._end_session()
+
+    def _end_session(self) -> None:
+        self._port.connections.discard(self)
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                session.closed()
+            except Exception:
+                log.exception("session failed to close", namespace=self._namespace)
+
+    def _crashed(self, error: Exception) -> None:
+        """A bug met this connection: log it, close with 1011, leave all others alone."""
+        # Payloads are left out on purpose: they may hold session tokens.
+        log.error(
+            "connection failed",
+            peer=self._peer(),
+            namespace=self._namespace,
+            phase=self._phase.name,
+            unsent=self._outbox.unsent,
+            exc_info=error,
+        )
+        if self._phase is Phase.HANDSHAKE:
+            self._refuse(Refused(500, "internal error"))
+            return
+        try:
+            if self._phase >= Phase.ENDED:
+                self.transport.abort()
+                return
+            self._fail(CloseCode.INTERNAL, "internal error")
+        except Exception:
+            log.exception("connection could not be closed", namespace=self._namespace)
+            self.transport.abort()
+
+    def _start_timer(self) -> None:
+        if self._closing is None:
+            self._closing = ClosingTimer(self.transport, self._outbox)
+
+    def _debug(self, event: str, **context: object) -> None:
+        if _level.isEnabledFor(logging.DEBUG):  # structlog asks later, and that costs
+            log.debug(event, peer=self._peer(), namespace=self._namespace, **context)
+
+    def _peer(self) -> str:
+        return str(self.transport.get_extra_info("peername"))

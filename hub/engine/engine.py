@@ -1,0 +1,136 @@
+"""The engine as the hub sees it: start, a URL that stays good, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from urllib.parse import quote
+
+from hub.engine.binary import ServerBinary, find_server
+from hub.engine.directory import DataDirectory
+from hub.engine.errors import EngineError
+from hub.engine.server import Server, launch
+from hub.logs import get
+
+LEFTOVER_PATIENCE = 10.0
+"""Seconds that a server left over by a killed hub gets to end."""
+
+RESTART_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before each restart of a server that ended by itself; the last one repeats."""
+
+STEADY = 60.0
+"""Seconds of service after which a server counts as steady, and the pauses begin anew."""
+
+CHORES = 60.0
+"""Seconds between looks at the log's size and at the socket."""
+
+log = get("engine")
+
+
+class EmbeddedEngine:
+    """A store server of this hub's own, with its data in `data_dir`.
+
+    At most one hub uses a data directory, and at most one server ever writes its data. A server
+    that ends by itself is started again at the same URL. Once the server has answered, the data
+    survives its end and the hub's; what it accepted in the last second or two may be lost when it
+    is killed while the disk is slow, or when the whole machine fails.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike[str]) -> None:
+        self._directory = DataDirectory(data_dir)
+        self._server: Server | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None while there is none."""
+        return None if self._server is None else self._server.pid
+
+    async def start(self) -> str:
+        """Start the server; returns its URL (`unix://…`) when it serves.
+
+        Raises EngineError: no server program, directory in use or not writable, data not
+        readable. Nothing is left running then.
+        """
+        if sys.platform == "win32":
+            raise EngineError(
+                "the embedded engine needs Linux or macOS: give --redis redis://HOST:PORT, or "
+                "--redis memory:// to keep nothing"
+            )
+        self._directory.claim()
+        try:
+            binary = await self._launch()
+        except BaseException:
+            self._directory.release()
+            raise
+        log.info("store engine started", server=str(binary), directory=str(self._directory.path))
+        self._watching = asyncio.create_task(self._watch(), name="store engine")
+        return f"unix://{quote(str(self._directory.socket))}"
+
+    async def stop(self) -> None:
+        """Stop the server, which writes out all it has accepted, and free the directory.
+
+        May be called at any time and more than once; takes at most some 7 seconds.
+        """
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+            self._watching = None
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+            log.info("store engine stopped", directory=str(self._directory.path))
+        self._directory.release()
+
+    async def _launch(self) -> ServerBinary:
+        directory = self._directory
+        await directory.claim_server(LEFTOVER_PATIENCE)
+        # Looked for each time: an upgrade may have moved it while the hub ran.
+        binary = await asyncio.to_thread(find_server, directory.path)
+        directory.refuse_older_server(binary.version)
+        self._server = await launch(binary, directory)
+        return binary
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            since = loop.time()
+            if self._server is not None:
+                status = await self._service(self._server)
+                self._server = None
+                if loop.time() - since > STEADY:
+                    failures = 0
+                log.error(
+                    "store engine ended by itself; starting it again",
+                    status=status,
+                    last_words=self._directory.log_tail(0, lines=1),
+                )
+            await asyncio.sleep(RESTART_PAUSES[min(failures, len(RESTART_PAUSES) - 1)])
+            failures += 1
+            try:
+                await self._launch()
+            except EngineError as error:
+                self._directory.server_lock.let_go()
+                log.error("store engine could not be started again", error=str(error))
+            except Exception:  # whatever it was, the hub is better off trying on
+                self._directory.server_lock.let_go()
+                log.exception("store engine could not be started again")
+            else:
+                log.warning("store engine started again")
+
+    async def _service(self, server: Server) -> int:
+        """Wait for the server's end, doing what is due meanwhile; returns its exit status."""
+        ended = asyncio.ensure_future(server.exited())
+        try:
+            while True:
+                await asyncio.wait([ended], timeout=CHORES)
+                if ended.done():
+                    return ended.result()
+                self._directory.rotate_log()
+                if not self._directory.socket.exists():
+                    log.error("the store engine's socket was removed; starting the engine again")
+                    await server.stop()
+        finally:
+            ended.cancel()

@@ -1,0 +1,11 @@
+"""The failures a person sees: each is one plain sentence."""
+
+from __future__ import annotations
+
+
+class HubError(Exception):
+    """A failure that the user can understand and act on; `str` is one plain sentence.
+
+    The command line prints it on stderr and exits with status 1. It never holds a secret: a URL
+    named in it has lost its password.
+    """

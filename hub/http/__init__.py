@@ -1,0 +1,1 @@
+"""HTTP: the legacy registry's routes, and the hub's own pages for operators and tools."""

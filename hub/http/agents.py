@@ -1,0 +1,123 @@
+"""The routes under /agents: registration, heartbeats and discovery over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+
+from actors.directory import Page
+from actors.outcomes import Acknowledged, Lease
+from hub.http.bodies import read_body
+from hub.http.bridge import outcome
+from hub.http.port import Directory, HubPort
+from hub.http.query import find, find_query, pick, pick_query
+from hub.http.replies import Json, refusal
+from protocol.codec import encode
+from protocol.errors import ProtocolError
+from protocol.http import (
+    Confirmation,
+    LegacyHeartbeat,
+    LegacyHeartbeatAnswer,
+    LegacyLease,
+    LegacyRegistration,
+    whole,
+)
+
+_registration = msgspec.json.Decoder(LegacyRegistration)
+_heartbeat = msgspec.json.Decoder(LegacyHeartbeat)
+_UNREGISTERED = encode(Confirmation("Agent unregistered successfully"))
+
+
+class AgentRoutes:
+    """Handlers of one hub. Each picks the namespace that its request names."""
+
+    def __init__(self, hub: HubPort) -> None:
+        self._hub = hub
+
+    async def register(self, request: Request) -> Json:
+        """`POST /agents/register`: 201 once the registration is durable."""
+        body = await read_body(request, LegacyRegistration, _registration)
+        spec = body.spec()
+        directory = await self._directory(request)
+        lease = await outcome(Lease, lambda reply: directory.register(spec, body.agent_id, reply))
+        answer = LegacyLease(
+            agent_id=lease.agent_id,
+            registered_at=lease.registered_at,
+            heartbeat_url=f"/agents/{lease.agent_id}/heartbeat",
+            heartbeat_interval_seconds=whole(directory.timing.heartbeat_interval),
+        )
+        return Json(encode(answer), 201)
+
+    async def heartbeat(self, request: Request) -> Json:
+        """`POST /agents/{id}/heartbeat`: 200 once it is written to the store."""
+        body = await read_body(request, LegacyHeartbeat, _heartbeat)
+        directory = await self._directory(request)
+        agent_id = request.path_params["id"]
+        try:
+            heard = await outcome(
+                Acknowledged,
+                lambda reply: directory.heartbeat(agent_id, body.reported(), body.changes(), reply),
+            )
+        except ProtocolError as error:
+            if error.code != "not_found":
+                raise
+            # Begins as the legacy service's words did, and says what to do.
+            return refusal(404, "agent not found: register again")
+        if not heard.durable:
+            # The hub heard it, and counts it; the caller hears no success that is not stored.
+            raise ProtocolError("unavailable", "Redis is away; the heartbeat is not yet stored")
+        answer = LegacyHeartbeatAnswer(
+            received=True,
+            next_interval_seconds=whole(directory.timing.heartbeat_interval),
+            timestamp=heard.timestamp,
+        )
+        return Json(encode(answer))
+
+    async def unregister(self, request: Request) -> Json:
+        """`POST /agents/{id}/unregister`: 200 once the agent is gone, or was never there."""
+        directory = await self._directory(request)
+        agent_id = request.path_params["id"]
+        gone = await outcome(Acknowledged, lambda reply: directory.unregister(agent_id, reply))
+        if not gone.durable:
+            raise ProtocolError("unavailable", "Redis is away; the agent is still registered")
+        return Json(_UNREGISTERED)
+
+    async def get(self, request: Request) -> Json:
+        """`GET /agents/{id}`: the record."""
+        directory = await self._directory(request)
+        try:
+            return Json(directory.get(request.path_params["id"]))
+        except ProtocolError as error:
+            if error.code != "not_found":
+                raise
+            return refusal(404, "Agent not found")
+
+    async def list_all(self, request: Request) -> Json:
+        """`GET /agents`: all that match the query, or a page of them."""
+        query = find_query(request.query_params)
+        return _list(find(await self._directory(request), query))
+
+    async def list_type(self, request: Request) -> Json:
+        """`GET /agents/type/{type}`: as `GET /agents`, with the type in the path."""
+        query = find_query(request.query_params, request.path_params["type"])
+        return _list(find(await self._directory(request), query))
+
+    async def pick(self, request: Request) -> Json:
+        """`GET /agents/pick`: one agent to give work to."""
+        query = pick_query(request.query_params)
+        return Json(pick(await self._directory(request), query))
+
+    async def _directory(self, request: Request) -> Directory:
+        name = request.headers.get("homeport-namespace")
+        if name is None:
+            name = request.query_params.get("namespace", "default")
+        return await self._hub.namespace(name)
+
+
+def _list(page: Page) -> Json:
+    # Records are spliced in as the bytes they are kept as.
+    parts = [b'{"agents":[', b",".join(page.agents), b'],"count":%d' % len(page.agents)]
+    if page.next_cursor is not None:
+        parts.append(b',"next_cursor":' + encode(page.next_cursor))
+    parts.append(b"}")
+    return Json(b"".join(parts))

@@ -1,0 +1,58 @@
+"""Request bodies: bounded in size and time, then decoded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from protocol.bounds import MAX_FRAME_BYTES
+from protocol.codec import decode_json
+from protocol.errors import ProtocolError
+
+T = TypeVar("T")
+
+BODY_TIMEOUT = 10.0
+"""Seconds that a caller has to send its body; after them its request is answered 408."""
+
+
+class LateBodyError(Exception):
+    """The body did not come in time."""
+
+
+async def read_body(request: Request, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
+    """The body as `type_`, whatever content type it claims to be: the legacy never looked.
+
+    Raises ProtocolError (`too_large`, `bad_request`), LateBodyError, or ClientDisconnect.
+    """
+    data = await _read(request)
+    if not data:
+        raise ProtocolError("bad_request", "no body: send a JSON object")
+    return decode_json(data, type_, decoder)
+
+
+async def _read(request: Request) -> bytes:
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > MAX_FRAME_BYTES):
+        raise _too_large()
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk: bytes = message.get("body", b"")
+                body += chunk
+                if len(body) > MAX_FRAME_BYTES:
+                    raise _too_large()
+                if not message.get("more_body", False):
+                    return body
+    except TimeoutError:
+        raise LateBodyError from None
+
+
+def _too_large() -> ProtocolError:
+    return ProtocolError("too_large", f"the body exceeds {MAX_FRAME_BYTES} bytes")

@@ -1,0 +1,33 @@
+"""From the brain's callbacks to awaitables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from actors.outcomes import Outcome, Reply
+from protocol.errors import ProtocolError
+
+T = TypeVar("T")
+
+
+async def outcome(expected: type[T], ask: Callable[[Reply], object]) -> T:
+    """Ask the brain, and wait for its reply, which comes at once or later; it always comes.
+
+    Raises the ProtocolError that the reply may be. When the waiting request is cancelled, the
+    reply is dropped: what was asked for happens all the same.
+    """
+    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def reply(result: Outcome) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    ask(reply)
+    result = await future
+    if isinstance(result, ProtocolError):
+        raise result
+    if not isinstance(result, expected):
+        raise TypeError(f"expected {expected.__name__}, got {type(result).__name__}")
+    return result

@@ -1,0 +1,68 @@
+"""What the HTTP side needs from the hub."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import UnsetType
+
+from actors.directory import Page
+from actors.outcomes import Reply
+from actors.timing import Timing
+from hub.metrics import Metrics
+from protocol.bounds import Metadata, Status, Strategy
+from protocol.filters import Filter
+from protocol.record import AgentSpec
+
+
+class Directory(Protocol):
+    """One namespace, as the routes see it; a Supervisor is one.
+
+    Reads answer from memory and raise ProtocolError; writes answer once through `reply`.
+    """
+
+    @property
+    def timing(self) -> Timing: ...
+
+    def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page: ...
+
+    def get(self, agent_id: str) -> bytes: ...
+
+    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes: ...
+
+    def register(self, spec: AgentSpec, agent_id: str | None, reply: Reply) -> object: ...
+
+    def heartbeat(
+        self,
+        agent_id: str,
+        status: Status | UnsetType,
+        metadata: Metadata | UnsetType,
+        reply: Reply,
+    ) -> None: ...
+
+    def unregister(self, agent_id: str, reply: Reply) -> None: ...
+
+
+class HubPort(Protocol):
+    """One hub process."""
+
+    @property
+    def hub_id(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    async def namespace(self, name: str) -> Directory:
+        """The directory of a namespace, once it is loaded.
+
+        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot
+        be loaded in time.
+        """
+        ...
+
+    def not_ready_reasons(self) -> list[str]:
+        """What keeps this hub from taking registrations, in plain phrases; empty when ready."""
+        ...

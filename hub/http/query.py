@@ -1,0 +1,172 @@
+"""Query parameters: which agents, how many, from where on."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.datastructures import QueryParams
+
+from actors.directory import Page
+from hub.http.port import Directory
+from protocol.bounds import MAX_FIND_LIMIT, STRATEGIES, Strategy
+from protocol.codec import convert
+from protocol.errors import ProtocolError
+from protocol.filters import Filter
+
+MAX_AMBIGUOUS = 4
+"""Metadata values in one query that may each be a text or a number; see `Query.filters`."""
+
+MAX_KEY_LENGTH = 256
+
+_WORDS = ("type", "name", "host", "version")
+_LISTS = {"capability": "capabilities", "any_capability": "any_capability"}
+_FILTER = ("type", "name", "capability", "any_capability", "status", "host", "version", "meta.KEY")
+_LIMIT = re.compile(r"[0-9]{1,9}")
+
+
+class Query(Struct, frozen=True):
+    """What a caller asks for.
+
+    `filters` are alternatives, tried in order until one matches an agent. A query string has no
+    types: `meta.zone=3` means the text "3", and where no agent has that, the number 3. Hence one
+    alternative for each reading; there is one filter only when all values can be but texts.
+    """
+
+    filters: list[Filter]
+    limit: int | None = None
+    cursor: str | None = None
+    strategy: Strategy = "round_robin"
+    key: str | None = None
+
+
+def find_query(params: QueryParams, type_: str | None = None) -> Query:
+    """The parameters of a list: filter, `limit`, `cursor`; `type_` when the path names it.
+
+    Raises ProtocolError `bad_request` naming the parameter to blame.
+    """
+    known = {} if type_ is None else {"type": type_}
+    filters, rest = _read(params, known, ("limit", "cursor"))
+    limit = rest.get("limit")
+    return Query(
+        filters=filters,
+        limit=None if limit is None else _limit(limit),
+        cursor=rest.get("cursor"),
+    )
+
+
+def pick_query(params: QueryParams) -> Query:
+    """The parameters of a pick: filter, `strategy`, `key`; raises as `find_query` does."""
+    filters, rest = _read(params, {}, ("strategy", "key"))
+    strategy = rest.get("strategy", "round_robin")
+    if strategy not in STRATEGIES:
+        raise _bad("strategy", f"{strategy[:64]!r} is not one of {', '.join(STRATEGIES)}")
+    key = rest.get("key")
+    if key is not None and len(key) > MAX_KEY_LENGTH:
+        raise _bad("key", f"longer than {MAX_KEY_LENGTH} characters")
+    return Query(filters=filters, strategy=strategy, key=key)
+
+
+def find(directory: Directory, query: Query) -> Page:
+    """The page of the first alternative that matches an agent; raises ProtocolError."""
+    filters = query.filters
+    if len(filters) == 1:
+        return directory.find(filters[0], query.limit, query.cursor)
+    if query.cursor is not None:
+        # The cursor says which alternative the earlier pages were of.
+        number, _, cursor = query.cursor.partition(".")
+        if number not in map(str, range(len(filters))):
+            raise _bad("cursor", "not of this query; send the `next_cursor` of its last page")
+        chosen = int(number)
+        return _numbered(chosen, directory.find(filters[chosen], query.limit, cursor))
+    page = Page(agents=[], next_cursor=None)
+    for index, alternative in enumerate(filters):
+        page = directory.find(alternative, query.limit, None)
+        if page.agents:
+            return _numbered(index, page)
+    return page
+
+
+def pick(directory: Directory, query: Query) -> bytes:
+    """An agent of the first alternative that has one; raises ProtocolError."""
+    for alternative in query.filters[:-1]:
+        try:
+            return directory.pick(alternative, query.strategy, query.key)
+        except ProtocolError as error:
+            if error.code != "no_match":
+                raise
+    return directory.pick(query.filters[-1], query.strategy, query.key)
+
+
+def _numbered(number: int, page: Page) -> Page:
+    if page.next_cursor is None:
+        return page
+    return Page(agents=page.agents, next_cursor=f"{number}.{page.next_cursor}")
+
+
+def _read(
+    params: QueryParams, known: dict[str, Any], others: tuple[str, ...]
+) -> tuple[list[Filter], dict[str, str]]:
+    wanted: dict[str, Any] = dict(known)
+    metadata: dict[str, str] = {}
+    rest: dict[str, str] = {}
+    for name in params:
+        values = params.getlist(name)
+        if name in known:
+            raise _bad(name, "the path names it already")
+        if name in _LISTS:
+            wanted[_LISTS[name]] = values
+        elif name == "status":
+            wanted[name] = [each for value in values for each in value.split(",")]
+        elif name in _WORDS:
+            wanted[name] = _once(name, values)
+        elif name.startswith("meta.") and name != "meta.":
+            metadata[name.removeprefix("meta.")] = _once(name, values)
+        elif name in others:
+            rest[name] = _once(name, values)
+        elif name != "namespace":
+            names = [each for each in _FILTER if each not in known]
+            accepted = ", ".join([*names, *others, "namespace"])
+            raise _bad(name, f"no such query parameter; there are {accepted}")
+    return [_filter(wanted, reading) for reading in _readings(metadata)], rest
+
+
+def _filter(wanted: dict[str, Any], metadata: dict[str, Any]) -> Filter:
+    return convert({**wanted, "metadata": metadata} if metadata else wanted, Filter)
+
+
+def _readings(metadata: dict[str, str]) -> list[dict[str, Any]]:
+    """Every way to read the values, all as texts first."""
+    readings = [_scalars(text) for text in metadata.values()]
+    if sum(len(each) > 1 for each in readings) > MAX_AMBIGUOUS:
+        raise _bad("meta", f"more than {MAX_AMBIGUOUS} values that may be texts or numbers")
+    return [dict(zip(metadata, values, strict=True)) for values in product(*readings)]
+
+
+def _scalars(text: str) -> list[Any]:
+    try:
+        value = msgspec.json.decode(text.encode())
+    except (ValueError, RecursionError):
+        # Not JSON (msgspec's errors, like those of encoding, are ValueErrors): a text only.
+        return [text]
+    return [text, value] if isinstance(value, int | float) else [text]
+
+
+def _limit(text: str) -> int:
+    if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MAX_FIND_LIMIT:
+        raise _bad("limit", f"{text[:32]!r} is not a whole number from 1 to {MAX_FIND_LIMIT}")
+    return int(text)
+
+
+def _once(name: str, values: list[str]) -> str:
+    if len(values) > 1:
+        raise _bad(name, "given more than once")
+    return values[0]
+
+
+def _bad(name: str, words: str) -> ProtocolError:
+    name = name[:64]
+    return ProtocolError("bad_request", f"{name}: {words}", field=name)

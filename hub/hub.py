@@ -1,0 +1,306 @@
+"""One hub: its namespaces, its listener, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+
+from redis.asyncio import Redis
+
+from actors.ports import Link
+from actors.runtime import Runtime
+from actors.session import Session
+from actors.supervisor import Supervisor
+from actors.timing import Timing
+from hub import logs
+from hub.clock import LoopScheduler
+from hub.connection import Connection
+from hub.engine import EmbeddedEngine
+from hub.errors import HubError
+from hub.gateway import Gateway
+from hub.http.app import build_app
+from hub.limits import UNLIMITED, connection_room, raise_open_file_limit
+from hub.listener import Listener
+from hub.metrics import Metrics
+from hub.observer import LogObserver
+from hub.settings import Settings, describe
+from hub.store import DEFAULT_NAMESPACE, MEMORY, Keys, RedisStore, StoreUnavailableError, connect
+from hub.version import VERSION
+from protocol.bounds import NAMESPACE
+from protocol.errors import CloseCode, ProtocolError
+
+START_TIMEOUT = 10.0
+"""Seconds that Redis may take to answer when the hub starts."""
+
+START_PAUSE = 0.5
+"""Seconds between two attempts to reach it."""
+
+NAMESPACE_TIMEOUT = 2.0
+"""Seconds that a request waits for a namespace that is being loaded."""
+
+SETTLE_TIMEOUT = 4.0
+"""Seconds that a stopping hub waits for its last changes to become durable."""
+
+GOODBYE_TIMEOUT = 2.0
+"""Seconds that a stopping hub waits for its peers to close."""
+
+MAX_NAMESPACES = 1000
+"""Namespaces that one hub serves; each costs a little memory and a connection to Redis."""
+
+RETRIES_PER_SECOND = 500
+"""How fast a fleet is asked to come back to a hub that restarts."""
+
+LAG_INTERVAL = 0.5
+"""Seconds between two measurements of the event loop's lag."""
+
+log = logs.get("hub")
+_NAMESPACE = re.compile(NAMESPACE)
+
+
+class _Namespace:
+    """A supervisor and the store it writes to."""
+
+    __slots__ = ("store", "supervisor")
+
+    def __init__(self, supervisor: Supervisor, store: RedisStore) -> None:
+        self.supervisor = supervisor
+        self.store = store
+
+
+class Hub:
+    """A hub process. `start`, then `stop`; what serves in between is driven by the event loop.
+
+    It is the port of the HTTP application and of the websocket gateway.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.hub_id = settings.hub_id
+        self.version = VERSION
+        self.metrics = Metrics(settings.hub_id, VERSION)
+        self.accepting = False
+        self.connections: set[Connection] = set()
+        self.max_frame_bytes = settings.max_frame_bytes
+        self.max_rate = settings.max_rate or UNLIMITED
+        self._settings = settings
+        self._timing = Timing(
+            heartbeat_interval=settings.heartbeat_interval,
+            heartbeat_timeout=settings.heartbeat_timeout,
+            lease_ttl=settings.lease_ttl,
+            resume_window=settings.resume_window,
+        )
+        self._scheduler = LoopScheduler(asyncio.get_running_loop())
+        self._runtime = Runtime(self._scheduler, self._actor_failed)
+        self._random = random.SystemRandom()
+        self._incarnation = secrets.token_hex(4)
+        self._namespaces: dict[str, _Namespace] = {}
+        self._lag: asyncio.Task[None] | None = None
+        self._engine: EmbeddedEngine | None = None
+        self._client: Redis | None = None
+        self._listener: Listener | None = None
+
+    # --- the beginning and the end -------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Open the store, load what it holds, and listen. Returns the URL.
+
+        Raises HubError with one plain sentence; nothing is left running then.
+        """
+        settings = self._settings
+        log.info("starting", version=VERSION, **describe(settings))
+        try:
+            await self._open_store()
+            files = raise_open_file_limit()
+            room = connection_room(files)
+            listener = Listener(
+                build_app(self),
+                Gateway(self).protocol,
+                settings.host,
+                settings.port,
+                max_connections=room,
+            )
+            gc.freeze()  # what was loaded lives long; collections need not look at it
+            self.accepting = True
+            host, port = await listener.start()
+            self._listener = listener
+        except BaseException:
+            await self._close_store()
+            raise
+        self._lag = asyncio.create_task(self._measure_lag(), name="loop lag")
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        agents = sum(len(each.supervisor.directory) for each in self._namespaces.values())
+        log.info("listening", url=url, agents=agents, room_for_connections=room)
+        return url
+
+    async def stop(self) -> None:
+        """Hand the agents over and end: nothing acknowledged is lost, nobody is left waiting.
+
+        Takes under ten seconds whatever peers and Redis do.
+        """
+        log.info("stopping", connections=len(self.connections))
+        self.accepting = False
+        supervisors = [each.supervisor for each in self._namespaces.values()]
+        for supervisor in supervisors:
+            supervisor.drain()
+        await self._until(lambda: all(each.settled for each in supervisors), SETTLE_TIMEOUT)
+        self._say_goodbye(supervisors)
+        await self._until(lambda: not self.connections, GOODBYE_TIMEOUT)
+        if self._listener is not None:
+            await self._listener.stop(1.0)
+        await self._close_store()
+        if self._lag is not None:
+            self._lag.cancel()
+        log.info("stopped")
+
+    def _say_goodbye(self, supervisors: list[Supervisor]) -> None:
+        sessions = [session for each in supervisors for session in each.sessions()]
+        spread = min(len(sessions) / RETRIES_PER_SECOND, self._timing.heartbeat_timeout / 3)
+        for session in sessions:
+            delay = self._random.uniform(0.1, 0.5 + spread)
+            session.end(CloseCode.GOING_AWAY, f"hub going away, retry in {delay:.1f} s")
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        until = self._scheduler.now() + seconds
+        while not done() and self._scheduler.now() < until:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+    # --- the store -----------------------------------------------------------------------------
+
+    async def _open_store(self) -> None:
+        settings = self._settings
+        url = settings.redis
+        if url is None:
+            self._engine = EmbeddedEngine(settings.data_dir)
+            url = await self._engine.start()
+        elif url == MEMORY:
+            log.warning("memory:// keeps nothing: all agents are forgotten when this hub ends")
+        self._client = await connect(url, hub_id=self.hub_id)
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                store = self._open_namespace(DEFAULT_NAMESPACE).store
+                for warning in await _answering(store.check_server):
+                    log.warning(warning)
+                for name in await _answering(store.namespaces):
+                    self._open_namespace(name)
+                await asyncio.gather(*map(_ready, self._namespaces.values()))
+        except TimeoutError:
+            raise HubError(
+                f"Redis at {logs.redact_text(url)} did not answer within {START_TIMEOUT:g} "
+                "seconds: start it, or check --redis"
+            ) from None
+
+    def _open_namespace(self, name: str) -> _Namespace:
+        namespace = self._namespaces.get(name)
+        if namespace is not None:
+            return namespace
+        if _NAMESPACE.match(name) is None:
+            raise ProtocolError(
+                "bad_request",
+                "namespace: 1 to 63 letters, digits, dots, underscores or hyphens, beginning with "
+                "a letter or digit",
+                field="namespace",
+            )
+        if len(self._namespaces) >= MAX_NAMESPACES:
+            raise ProtocolError(
+                "unavailable", f"this hub serves {MAX_NAMESPACES} namespaces already"
+            )
+        assert self._client is not None
+        settings = self._settings
+        store = RedisStore(
+            self._client,
+            Keys(settings.key_prefix, name),
+            self.hub_id,
+            version=VERSION,
+            log_length=settings.log_length,
+        )
+        supervisor = Supervisor(
+            hub_id=self.hub_id,
+            timing=self._timing,
+            scheduler=self._scheduler,
+            runtime=self._runtime,
+            store=store,
+            random=self._random,
+            observer=LogObserver(name),
+            log_length=settings.log_length,
+            incarnation=self._incarnation,
+        )
+        namespace = self._namespaces[name] = _Namespace(supervisor, store)
+        self.metrics.add_namespace(name, supervisor.stats)
+        supervisor.start()
+        return namespace
+
+    async def _close_store(self) -> None:
+        for each in self._namespaces.values():
+            each.supervisor.close()
+            await each.store.close()
+        self._namespaces.clear()
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+        if self._engine is not None:
+            await self._engine.stop()
+            self._engine = None
+
+    # --- the port of HTTP and of the gateway -----------------------------------------------------
+
+    async def namespace(self, name: str) -> Supervisor:
+        """The supervisor of a namespace, once it is loaded.
+
+        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot
+        be loaded in time.
+        """
+        namespace = self._open_namespace(name)
+        if not namespace.supervisor.ready:
+            try:
+                async with asyncio.timeout(NAMESPACE_TIMEOUT):
+                    await _ready(namespace)
+            except TimeoutError:
+                reasons = "; ".join(namespace.supervisor.not_ready_reasons())
+                raise ProtocolError(
+                    "unavailable", f"the namespace is not loaded: {reasons}"
+                ) from None
+        return namespace.supervisor
+
+    def session(self, namespace: str, link: Link) -> Session:
+        """A session in a namespace, which may still be loading. Raises as `namespace`."""
+        return Session(self._open_namespace(namespace).supervisor, link)
+
+    def not_ready_reasons(self) -> list[str]:
+        """What keeps this hub from taking registrations; empty when it is ready."""
+        reasons = [] if self.accepting else ["the hub is stopping"]
+        for name, each in self._namespaces.items():
+            for reason in each.supervisor.not_ready_reasons():
+                where = "" if name == DEFAULT_NAMESPACE else f"namespace {name}: "
+                reasons.append(where + reason)
+        return list(dict.fromkeys(reasons))
+
+    # --- within ----------------------------------------------------------------------------------
+
+    def _actor_failed(self, name: str, message: object, error: BaseException) -> None:
+        # Of the message only its type is told: its content may hold session tokens.
+        log.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
+
+    async def _measure_lag(self) -> None:
+        while True:
+            before = self._scheduler.now()
+            await asyncio.sleep(LAG_INTERVAL)
+            self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
+
+
+async def _answering(ask: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    """Ask Redis until it answers."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailableError as away:
+            log.warning("waiting for Redis", reason=str(away))
+            await asyncio.sleep(START_PAUSE)
+
+
+async def _ready(namespace: _Namespace) -> None:
+    ready = asyncio.Event()
+    namespace.supervisor.when_ready(ready.set)
+    await ready.wait()

@@ -1,0 +1,257 @@
+"""What a hub counts of itself, for Prometheus.
+
+The brain's figures are read from `Supervisor.stats()` when a scrape comes; what sockets, store and
+loop add is counted here as it happens, in plain dicts, since a heartbeat's way is too hot for more.
+All of it runs on the event loop's thread. No label ever carries an agent's id, or anything else
+that a caller may choose freely, but the namespace.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from actors.supervisor import Stats
+from protocol.bounds import STATUSES
+from protocol.errors import ERROR_CODES, CloseCode
+from protocol.requests import OPS
+
+LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper bounds of the latency histograms' buckets, in seconds."""
+
+BATCH_BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
+"""Upper bounds of the buckets of changes per commit."""
+
+CommitResult = Literal["committed", "fenced", "away"]
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OUTCOMES = frozenset(ERROR_CODES) | {"ok"}
+_CLOSE_CODES = frozenset(int(code) for code in CloseCode) | {1005, 1006}
+
+_GAUGES = {
+    "sessions": ("homeport_sessions", "Open websocket sessions."),
+    "watches": ("homeport_watches", "Open watches."),
+    "revision": ("homeport_revision", "Revision of the directory."),
+    "pending_changes": ("homeport_pending_changes", "Changes that wait for the store."),
+    "mailbox": ("homeport_mailbox_messages", "Messages that wait in actors' mailboxes."),
+}
+_COUNTERS = {
+    "heartbeats": ("homeport_heartbeats", "Heartbeats taken."),
+    "changes": ("homeport_changes", "Changes of the directory that were stored."),
+    "commits": ("homeport_commits", "Batches of changes that were stored."),
+    "expired": ("homeport_agents_expired", "Agents removed because their lease ran out."),
+    "fenced": ("homeport_sessions_fenced", "Sessions cut off by a newer one of the same agent."),
+}
+
+
+class Histogram:
+    """Observations by bucket; a bucket counts what is at most its bound."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one observation."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
+        """Report what was counted, cumulated as Prometheus wants it."""
+        buckets: list[tuple[str, float]] = []
+        total = 0
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            total += count
+            buckets.append(("+Inf" if bound == float("inf") else str(float(bound)), total))
+        family.add_metric(labels, buckets=buckets, sum_value=self._sum)
+
+
+class Metrics:
+    """The figures of one hub process. Every method is cheap, and none raises."""
+
+    def __init__(self, hub_id: str, version: str) -> None:
+        self._identity = {"hub": hub_id, "version": version}
+        self._namespaces: dict[str, Callable[[], Stats]] = {}
+        self._http: Counter[tuple[str, str, str]] = Counter()
+        self._http_seconds: dict[str, Histogram] = {}
+        self._websocket: Counter[tuple[str, str]] = Counter()
+        self._closed: Counter[str] = Counter()
+        self._opened = 0
+        self._connections = 0
+        self._commit_seconds: dict[str, Histogram] = {}
+        self._commit_changes = Histogram(BATCH_BOUNDS)
+        self._loop_lag = Histogram(LATENCY_BOUNDS)
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._registry.register(_HubCollector(self._families))
+
+    def add_namespace(self, name: str, stats: Callable[[], Stats]) -> None:
+        """Report the figures of a namespace from now on; `stats` is called at each scrape."""
+        self._namespaces[name] = stats
+
+    def remove_namespace(self, name: str) -> None:
+        """Report a namespace no more."""
+        self._namespaces.pop(name, None)
+
+    def http_answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One HTTP request was answered. `route` is the path's template, never the path."""
+        known = method if method in _METHODS else "other"
+        self._http[route, known, f"{status // 100}xx"] += 1
+        histogram = self._http_seconds.get(route)
+        if histogram is None:
+            histogram = self._http_seconds[route] = Histogram(LATENCY_BOUNDS)
+        histogram.observe(seconds)
+
+    def websocket_opened(self) -> None:
+        """A websocket handshake was completed."""
+        self._opened += 1
+        self._connections += 1
+
+    def websocket_closed(self, code: int) -> None:
+        """A websocket that was opened is gone; `code` is 1006 where there was no close frame."""
+        self._connections -= 1
+        self._closed[str(code) if code in _CLOSE_CODES else "other"] += 1
+
+    def websocket_answered(self, op: str, outcome: str) -> None:
+        """One websocket request was answered; `outcome` is `ok` or an error code."""
+        known_op = op if op in OPS else "unknown"
+        self._websocket[known_op, outcome if outcome in _OUTCOMES else "internal"] += 1
+
+    def commit_finished(self, result: CommitResult, changes: int, seconds: float) -> None:
+        """A batch of `changes` went to the store, which took `seconds` to end so."""
+        histogram = self._commit_seconds.get(result)
+        if histogram is None:
+            histogram = self._commit_seconds[result] = Histogram(LATENCY_BOUNDS)
+        histogram.observe(seconds)
+        self._commit_changes.observe(changes)
+
+    def loop_lagged(self, seconds: float) -> None:
+        """A timer of the event loop fired so much after its time."""
+        self._loop_lag.observe(max(0.0, seconds))
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def _families(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(
+            "homeport_info", "This hub; always 1.", labels=list(self._identity)
+        )
+        info.add_metric(list(self._identity.values()), 1)
+        yield info
+        yield from self._brain_families()
+        yield from self._http_families()
+        yield from self._websocket_families()
+        yield from self._body_families()
+
+    def _brain_families(self) -> Iterator[Metric]:
+        stats = {name: read() for name, read in self._namespaces.items()}
+        agents = GaugeMetricFamily(
+            "homeport_agents", "Agents in the directory.", labels=["namespace", "status"]
+        )
+        for name, each in stats.items():
+            for status in STATUSES:
+                agents.add_metric([name, status], each.agents.get(status, 0))
+        yield agents
+        for field, (metric, words) in _GAUGES.items():
+            gauge = GaugeMetricFamily(metric, words, labels=["namespace"])
+            for name, each in stats.items():
+                gauge.add_metric([name], getattr(each, field))
+            yield gauge
+        for field, (metric, words) in _COUNTERS.items():
+            counter = CounterMetricFamily(metric, words, labels=["namespace"])
+            for name, each in stats.items():
+                counter.add_metric([name], getattr(each, field))
+            yield counter
+
+    def _http_families(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "homeport_http_requests",
+            "HTTP requests answered.",
+            labels=["route", "method", "status"],
+        )
+        for labels, count in self._http.items():
+            requests.add_metric(list(labels), count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "homeport_http_request_duration_seconds",
+            "Time from a request's headers to its answer.",
+            labels=["route"],
+        )
+        for route, histogram in self._http_seconds.items():
+            histogram.add_to(seconds, [route])
+        yield seconds
+
+    def _websocket_families(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "homeport_websocket_connections", "Open websockets.", value=self._connections
+        )
+        yield CounterMetricFamily(
+            "homeport_websockets_opened", "Websocket handshakes completed.", value=self._opened
+        )
+        closed = CounterMetricFamily(
+            "homeport_websockets_closed", "Websockets gone, by close code.", labels=["code"]
+        )
+        for code, count in self._closed.items():
+            closed.add_metric([code], count)
+        yield closed
+        requests = CounterMetricFamily(
+            "homeport_websocket_requests",
+            "Websocket requests answered: ok, or with an error code.",
+            labels=["op", "outcome"],
+        )
+        for labels, count in self._websocket.items():
+            requests.add_metric(list(labels), count)
+        yield requests
+
+    def _body_families(self) -> Iterator[Metric]:
+        seconds = HistogramMetricFamily(
+            "homeport_commit_duration_seconds",
+            "Time that a batch of changes took in the store.",
+            labels=["result"],
+        )
+        for result, histogram in self._commit_seconds.items():
+            histogram.add_to(seconds, [result])
+        yield seconds
+        changes = HistogramMetricFamily("homeport_commit_changes", "Changes in one batch.")
+        self._commit_changes.add_to(changes, [])
+        yield changes
+        lag = HistogramMetricFamily(
+            "homeport_event_loop_lag_seconds", "Lateness of the event loop's timers."
+        )
+        self._loop_lag.add_to(lag, [])
+        yield lag
+
+
+class _HubCollector(Collector):
+    def __init__(self, families: Callable[[], Iterator[Metric]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return self._families()
+
+    def describe(self) -> list[Metric]:
+        # None are told in advance: registering must not read the brain's figures.
+        return []

@@ -1,0 +1,50 @@
+"""What the brain does, as log lines: what operators act on at info, the rest at debug."""
+
+from __future__ import annotations
+
+from hub import logs
+from protocol.bounds import Kind
+from protocol.record import AgentRecord
+
+log = logs.get("hub.directory")
+
+
+class LogObserver:
+    """The brain's observer for one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self._log = log.bind(namespace=namespace)
+
+    def changed(self, kind: Kind, record: AgentRecord) -> None:
+        """A change of the directory became durable."""
+        unreachable = kind == "status_changed" and record.status == "unreachable"
+        tell = self._log.info if unreachable or kind == "expired" else self._log.debug
+        tell(
+            f"agent {record.status if kind == 'status_changed' else kind}",
+            agent=record.name,
+            agent_id=record.id,
+            reason=record.health.reason,
+            epoch=record.epoch,
+            revision=record.revision,
+        )
+
+    def store_away(self, reason: str) -> None:
+        """Changes cannot be written for now."""
+        self._log.error("Redis is away; reads go on from memory", reason=reason)
+
+    def store_returned(self, log: str, *, fresh: bool) -> None:
+        """Changes can be written (again)."""
+        if fresh:
+            self._log.warning("a new log was begun; watches start over", log=log)
+        else:
+            self._log.info("Redis is there", log=log)
+
+    def unreadable(self, data: bytes) -> None:
+        """A stored entry is no record; it is left alone."""
+        self._log.warning("a stored agent could not be read and is left alone", size=len(data))
+
+    def stalled(self, seconds: float) -> None:
+        """The hub itself was stopped; its agents are given a fresh timeout."""
+        self._log.warning(
+            "the hub was stalled; agents get a fresh timeout", seconds=round(seconds, 3)
+        )

@@ -1,0 +1,16 @@
+"""The hub's settings: what they are, what they mean, and where their values come from."""
+
+from hub.settings.fields import FIELDS, Field
+from hub.settings.load import SettingsError, load_settings
+from hub.settings.model import Settings, default_data_dir, default_hub_id, describe
+
+__all__ = [
+    "FIELDS",
+    "Field",
+    "Settings",
+    "SettingsError",
+    "default_data_dir",
+    "default_hub_id",
+    "describe",
+    "load_settings",
+]

@@ -1,0 +1,179 @@
+"""The table of settings: names, kinds, bounds and help, derived from `Settings` itself."""
+
+from __future__ import annotations
+
+import math
+import re
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from hub.settings.model import Settings
+
+Kind = Literal["text", "whole", "number", "choice"]
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+
+
+class Field(Struct, frozen=True):
+    """One setting.
+
+    `default` is None where it is worked out or means "none"; `default_text` says it in words
+    for help texts. `expects` describes the accepted values. A `secret` value is never shown.
+    """
+
+    name: str
+    kind: Kind
+    default: str | int | float | None
+    default_text: str
+    help: str
+    metavar: str
+    expects: str
+    choices: tuple[str, ...]
+    meta: Meta
+    secret: bool
+
+    @property
+    def flag(self) -> str:
+        """The option of `homeport serve`."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return "HOMEPORT_" + self.name.upper()
+
+    def parse(self, value: object) -> str | int | float:
+        """`value`, as text or already typed, as this setting's type; ValueError says what is wrong.
+
+        Text stands for numbers only where it comes from a shell: a TOML file has types, and
+        its reader refuses text for numbers beforehand.
+        """
+        parsed = self._typed(value)
+        if parsed is None or not self._within(parsed):
+            shown = "" if self.secret else f", got {_shorten(value)}"
+            raise ValueError(f"expected {self.expects}{shown}")
+        return parsed
+
+    def _typed(self, value: object) -> str | int | float | None:
+        if isinstance(value, bool):
+            return None
+        if self.kind == "choice":
+            return value.lower() if isinstance(value, str) else None
+        if self.kind == "text":
+            return value if isinstance(value, str) else None
+        if isinstance(value, str):
+            value = _number(value.strip(), whole=self.kind == "whole")
+        if self.kind == "whole":
+            return value if isinstance(value, int) else None
+        try:
+            return float(value) if isinstance(value, int | float) else None
+        except OverflowError:
+            return None
+
+    def _within(self, value: str | int | float) -> bool:
+        if isinstance(value, str):
+            return (
+                (not self.choices or value in self.choices)
+                and len(value) >= (self.meta.min_length or 0)
+                and (self.meta.max_length is None or len(value) <= self.meta.max_length)
+                and (
+                    self.meta.pattern is None or re.fullmatch(self.meta.pattern, value) is not None
+                )
+                and "\0" not in value
+                and (self.name != "redis" or _is_redis_url(value))
+            )
+        return (
+            not (isinstance(value, float) and math.isnan(value))
+            and (self.meta.gt is None or value > self.meta.gt)
+            and (self.meta.ge is None or value >= self.meta.ge)
+            and (self.meta.le is None or value <= self.meta.le)
+        )
+
+
+def _number(text: str, *, whole: bool) -> int | float | None:
+    if whole:
+        return int(text) if _WHOLE.fullmatch(text) else None
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if re.search(r"\s", url):
+        return False
+    match parts.scheme:
+        case "redis" | "rediss":
+            database = parts.path.removeprefix("/")
+            return bool(parts.hostname) and port != 0 and (not database or database.isdecimal())
+        case "unix":
+            return parts.path.startswith("/") and len(parts.path) > 1
+        case "memory":
+            return not parts.netloc and parts.path in ("", "/")
+        case _:
+            return False
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
+def _describe_bounds(kind: Kind, meta: Meta, choices: tuple[str, ...]) -> str:
+    if choices:
+        return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+    noun = "a whole number" if kind == "whole" else "a number"
+    low = f"above {meta.gt:g}" if meta.gt is not None else f"from {meta.ge}"
+    return f"{noun} {low} {'and at most' if meta.gt is not None else 'to'} {meta.le}"
+
+
+def _field(name: str, annotation: Any, default: Any) -> Field:
+    base, meta = get_args(annotation)
+    assert isinstance(meta, Meta)
+    extra = meta.extra or {}
+    choices: tuple[str, ...] = get_args(base) if get_origin(base) is Literal else ()
+    kind: Kind
+    if choices:
+        kind = "choice"
+    elif base is int:
+        kind = "whole"
+    elif base is float:
+        kind = "number"
+    else:
+        assert base is str or get_origin(base) in (Union, UnionType)
+        kind = "text"
+    known = None if default is msgspec.NODEFAULT or default == "" else default
+    expects = extra.get("expects")
+    if name == "redis":
+        expects = "redis://HOST:PORT, rediss://HOST:PORT, unix:///SOCKET or memory://"
+    return Field(
+        name=name,
+        kind=kind,
+        default=known,
+        default_text=extra.get("default") or (f"{known:g}" if kind == "number" else str(known)),
+        help=meta.description or "",
+        metavar=extra.get("metavar", ""),
+        expects=expects or _describe_bounds(kind, meta, choices),
+        choices=choices,
+        meta=meta,
+        secret=name == "redis",
+    )
+
+
+def _table() -> dict[str, Field]:
+    hints = get_type_hints(Settings, include_extras=True)
+    return {
+        field.name: _field(field.name, hints[field.name], field.default)
+        for field in msgspec.structs.fields(Settings)
+    }
+
+
+FIELDS: dict[str, Field] = _table()
+"""Every setting by its name, in the order of `Settings`."""

@@ -1,0 +1,142 @@
+"""Where the values come from: a flag beats the environment, which beats the TOML file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from hub.errors import HubError
+from hub.settings.fields import FIELDS, Field
+from hub.settings.model import Settings, default_data_dir
+
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+
+
+class SettingsError(HubError):
+    """A setting is wrong; says which one, where it was given, and what is expected."""
+
+
+class _Given(Struct, frozen=True):
+    """A value and where it was given, in the user's own terms."""
+
+    value: object
+    source: str
+
+
+def load_settings(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config_path: str | None = None,
+) -> Settings:
+    """All settings, each from the first source that gives it.
+
+    `flags` holds the options of the command line by setting name, None where one was not given.
+    `config_path` is the TOML file, or else the variable HOMEPORT_CONFIG names one. Empty
+    variables count as not given. Raises SettingsError.
+    """
+    unknown = flags.keys() - FIELDS.keys()
+    if unknown:
+        raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
+    from_file = _read_file(config_path, environ)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, field in FIELDS.items():
+        given = (
+            _from_flags(field, flags)
+            or _from_environment(field, environ)
+            or _from_legacy(field, environ)
+            or from_file.get(name)
+        )
+        if given is None:
+            continue
+        try:
+            values[name] = field.parse(given.value)
+        except ValueError as error:
+            raise SettingsError(f"{given.source}: {error}") from None
+        sources[name] = given.source
+    data_dir = values.get("data_dir") or default_data_dir(environ)
+    values["data_dir"] = os.path.abspath(os.path.expanduser(data_dir))
+    settings = Settings(**values)
+    _check_together(settings, sources)
+    return settings
+
+
+def _from_flags(field: Field, flags: Mapping[str, object]) -> _Given | None:
+    value = flags.get(field.name)
+    return None if value is None else _Given(value, field.flag)
+
+
+def _from_environment(field: Field, environ: Mapping[str, str]) -> _Given | None:
+    value = environ.get(field.variable, "")
+    # Kubernetes gives every pod beside a service called "homeport" HOMEPORT_PORT=tcp://…
+    if not value or (field.name == "port" and _SERVICE_LINK.match(value)):
+        return None
+    return _Given(value, field.variable)
+
+
+def _from_legacy(field: Field, environ: Mapping[str, str]) -> _Given | None:
+    """The variables of the legacy service, with its default address."""
+    if field.name == "port" and environ.get("PORT"):
+        return _Given(environ["PORT"], "PORT")
+    if field.name != "redis":
+        return None
+    address, password = environ.get("REDIS_ADDR", ""), environ.get("REDIS_PASSWORD", "")
+    if not address and not password:
+        return None
+    match = _ADDRESS.fullmatch(address or "localhost:6379")
+    if match is None or not 0 < int(match["port"] or 6379) <= 65535:
+        raise SettingsError(
+            "REDIS_ADDR: expected HOST:PORT; a Redis URL goes into HOMEPORT_REDIS or --redis"
+        )
+    login = f":{quote(password, safe='')}@" if password else ""
+    return _Given(f"redis://{login}{match['host']}:{match['port'] or 6379}", "REDIS_ADDR")
+
+
+def _read_file(path: str | None, environ: Mapping[str, str]) -> dict[str, _Given]:
+    named_by = "--config"
+    if path is None:
+        path, named_by = environ.get("HOMEPORT_CONFIG") or None, "HOMEPORT_CONFIG"
+    if path is None:
+        return {}
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"{named_by}: cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{named_by}: {path} is not valid TOML: {error}") from None
+    label = os.path.basename(path)
+    return {name: _from_table(name, value, label) for name, value in table.items()}
+
+
+def _from_table(name: str, value: object, label: str) -> _Given:
+    field = FIELDS.get(name)
+    if field is None:
+        near = difflib.get_close_matches(name.replace("-", "_").lower(), FIELDS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(FIELDS)}"
+        raise SettingsError(f"{name} in {label}: no such setting{hint}")
+    source = f"{name} in {label}"
+    if isinstance(value, str) and field.kind in ("whole", "number"):
+        raise SettingsError(f"{source}: expected {field.expects}, got text; write it unquoted")
+    return _Given(value, source)
+
+
+def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
+    if settings.heartbeat_timeout < settings.heartbeat_interval:
+        # Blame what the user gave, and the timeout rather than the interval.
+        blamed = next(
+            sources[name] for name in ("heartbeat_timeout", "heartbeat_interval") if name in sources
+        )
+        raise SettingsError(
+            f"{blamed}: the heartbeat timeout ({settings.heartbeat_timeout:g} s) is shorter than "
+            f"the heartbeat interval ({settings.heartbeat_interval:g} s), so that every agent "
+            "would be given up between two heartbeats; make the timeout the longer one"
+        )

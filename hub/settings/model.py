@@ -1,0 +1,221 @@
+"""`Settings`: every setting once, with its type, default, bounds and help text.
+
+The command line, the environment, the TOML file and the documentation are all made from the
+annotations below; see `hub.settings.fields`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from hub.logs import redact_text
+from protocol.bounds import MAX_FRAME_BYTES
+
+YEAR = 365 * 24 * 3600
+
+HUB_ID = r"^[A-Za-z0-9._-]{1,64}$"
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.platform) -> str:
+    """Where programs of this user keep their data on this system."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    if system == "darwin":
+        return os.path.join(home, "Library", "Application Support", "homeport")
+    base = environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(base):  # the XDG specification has relative ones ignored
+        base = os.path.join(home, ".local", "share")
+    return os.path.join(base, "homeport")
+
+
+def default_hub_id(port: int) -> str:
+    """`{hostname}-{port}`, reduced to the characters and the length that a hub's name may have."""
+    suffix = f"-{port}"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())
+    return (name[: 64 - len(suffix)].strip("-.") or "hub") + suffix
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings of one hub. Intervals are in seconds and accept fractions.
+
+    Made by `load_settings` from what users say, with every bound checked; the constructor itself
+    checks nothing.
+    """
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[^\s/@]+$",
+            description="Address to listen on; 0.0.0.0 or :: for all of this machine's.",
+            extra={"metavar": "ADDRESS", "expects": "a host name or an address"},
+        ),
+    ] = "127.0.0.1"
+
+    port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="Port to listen on, for websockets and HTTP; 0 for any free one.",
+            extra={"metavar": "PORT"},
+        ),
+    ] = 8080
+
+    redis: Annotated[
+        str | None,
+        Meta(
+            description="Where to store: redis://[USER:PASSWORD@]HOST:PORT[/DB], rediss://…, "
+            "unix:///SOCKET, or memory:// to keep nothing.",
+            extra={
+                "metavar": "URL",
+                "default": "an embedded server with its data in the data directory",
+            },
+        ),
+    ] = None
+
+    data_dir: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Directory of the embedded store's data; one hub at a time uses it.",
+            extra={
+                "metavar": "DIRECTORY",
+                "default": "the user's data directory",
+                "expects": "a directory",
+            },
+        ),
+    ] = msgspec.field(default_factory=default_data_dir)
+
+    hub_id: Annotated[
+        str,
+        Meta(
+            pattern=HUB_ID,
+            description="Name of this hub, its own among the hubs that share one Redis.",
+            extra={
+                "metavar": "NAME",
+                "default": "HOSTNAME-PORT",
+                "expects": "1 to 64 letters, digits, dots, underscores or hyphens",
+            },
+        ),
+    ] = ""
+
+    key_prefix: Annotated[
+        str,
+        Meta(
+            max_length=128,
+            pattern=r"^[^\s\x00-\x1f\x7f]*$",
+            description="What goes before all keys in Redis.",
+            extra={
+                "metavar": "PREFIX",
+                "default": "nothing",
+                "expects": "at most 128 characters without spaces",
+            },
+        ),
+    ] = ""
+
+    heartbeat_interval: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds between heartbeats that agents are told.",
+            extra={"metavar": "SECONDS"},
+        ),
+    ] = 30.0
+
+    heartbeat_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds of silence after which an agent is unreachable.",
+            extra={"metavar": "SECONDS"},
+        ),
+    ] = 45.0
+
+    lease_ttl: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds that an unreachable agent stays visible before it is removed, "
+            "and the time to live of its entry in Redis.",
+            extra={"metavar": "SECONDS"},
+        ),
+    ] = 60.0
+
+    resume_window: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds in which a lost websocket may be resumed before the agent is "
+            "unreachable.",
+            extra={"metavar": "SECONDS"},
+        ),
+    ] = 5.0
+
+    log_format: Annotated[
+        Literal["console", "json"],
+        Meta(description="Logs for people, or one JSON object a line."),
+    ] = "console"
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"],
+        Meta(description="The least serious level that is logged."),
+    ] = "info"
+
+    max_frame_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=16 * 1024 * 1024,
+            description="Largest websocket message and HTTP body that is accepted, in bytes.",
+            extra={"metavar": "BYTES"},
+        ),
+    ] = MAX_FRAME_BYTES
+
+    log_length: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000_000,
+            description="Directory changes that are kept, for watches that resume.",
+            extra={"metavar": "COUNT"},
+        ),
+    ] = 50_000
+
+    max_rate: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000_000,
+            description="Messages and control frames that one connection may send in a second; "
+            "0 for no limit.",
+            extra={"metavar": "COUNT"},
+        ),
+    ] = 5000
+
+    def __post_init__(self) -> None:
+        if not self.hub_id:
+            msgspec.structs.force_setattr(self, "hub_id", default_hub_id(self.port))
+
+
+def describe(settings: Settings) -> dict[str, object]:
+    """The settings for a log line: names and values, without secrets."""
+    described: dict[str, object] = msgspec.structs.asdict(settings)
+    if settings.redis is None:
+        described["redis"] = "embedded"
+    else:
+        described["redis"] = redact_text(settings.redis)
+        del described["data_dir"]  # nothing is kept there
+    return described

@@ -1,0 +1,20 @@
+"""The durable side of a hub: one namespace's records, log and leases in Redis.
+
+`connect` makes a client from a URL, and a `RedisStore` on it is the `actors.ports.Store` of one
+namespace. Every change is made by the Lua scripts in `scripts/`.
+"""
+
+from hub.store.connection import MEMORY, connect
+from hub.store.failures import StoreError, StoreUnavailableError
+from hub.store.keys import DEFAULT_NAMESPACE, Keys
+from hub.store.redis_store import RedisStore
+
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "MEMORY",
+    "Keys",
+    "RedisStore",
+    "StoreError",
+    "StoreUnavailableError",
+    "connect",
+]

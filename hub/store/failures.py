@@ -1,0 +1,116 @@
+"""Every way in which Redis can fail us, in plain words: the one table from error to phrase.
+
+A phrase goes into logs and onto `/ready`, so it never repeats what was sent: error texts that
+quote arguments are cut before the quotation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from redis import exceptions
+
+from hub.errors import HubError
+
+
+class StoreError(HubError):
+    """Redis cannot be used as it is; says why and what to do."""
+
+
+class StoreUnavailableError(StoreError):
+    """Redis could not be asked; it may work when tried again. `str` is one plain phrase."""
+
+
+STOPPING = "the hub is stopping"
+
+_PHRASES = {
+    "READONLY": "Redis is read-only: it is a replica, writes go to the primary",
+    "OOM": "Redis is full: its maxmemory is reached",
+    "MISCONF": "Redis refuses writes because it cannot save to its disk",
+    "NOREPLICAS": "Redis refuses writes because it has too few replicas",
+    "LOADING": "Redis is still loading its data",
+    "BUSY": "Redis is busy with a script of someone else",
+    "MASTERDOWN": "Redis is a replica that has lost its primary",
+    "NOAUTH": "Redis asks for a password",
+    "WRONGPASS": "Redis does not accept the user name or password",
+    "NOPERM": "the Redis user lacks the permission for a command or key that is needed",
+    "CLUSTERDOWN": "the Redis Cluster is down",
+    "TRYAGAIN": "the Redis Cluster is moving keys",
+    "MOVED": "the Redis server is part of a cluster and not in charge of these keys",
+    "ASK": "the Redis server is part of a cluster and not in charge of these keys",
+    "CROSSSLOT": "the Redis server is part of a cluster, and these keys are in several slots",
+}
+"""By the code that Redis puts before an error."""
+
+# redis-py takes the code off an error that it has a class for. The first that fits counts.
+_CODES: tuple[tuple[type[BaseException], str], ...] = (
+    (exceptions.ReadOnlyError, "READONLY"),
+    (exceptions.OutOfMemoryError, "OOM"),
+    (exceptions.BusyLoadingError, "LOADING"),
+    (exceptions.MasterDownError, "MASTERDOWN"),
+    (exceptions.NoPermissionError, "NOPERM"),
+    (exceptions.ClusterDownError, "CLUSTERDOWN"),
+    (exceptions.TryAgainError, "TRYAGAIN"),
+    (exceptions.MovedError, "MOVED"),
+    (exceptions.AskError, "ASK"),
+    (exceptions.ClusterCrossSlotError, "CROSSSLOT"),
+)
+
+# Before version 7, an error inside a script comes wrapped: `ERR Error running script …: -CODE …`.
+_CODE = re.compile(r"(?:^|[\s:]-)(" + "|".join(_PHRASES) + r")\b")
+_OURS = re.compile(r"\bHOMEPORT (.*?)(?: script: .*)?$", re.DOTALL)
+_QUOTED = re.compile(r",? with args beginning with.*$", re.DOTALL)
+
+_LONGEST = 200
+
+
+def reason_of(error: BaseException) -> str:
+    """One plain phrase for a failed command, without secrets."""
+    if isinstance(error, asyncio.CancelledError):
+        return STOPPING
+    if isinstance(error, StoreError):
+        return str(error)
+    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+        return "Redis does not answer in time"
+    text = str(error)
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return _PHRASES[code]
+    if isinstance(error, exceptions.AuthenticationError):
+        # NOAUTH, WRONGPASS and a server that wants no password, which differ in words only.
+        wanted = "required" in text.lower()
+        return _PHRASES["NOAUTH" if wanted else "WRONGPASS"]
+    if isinstance(error, exceptions.ConnectionError | OSError):
+        return _unreachable(text)
+    if isinstance(error, exceptions.ResponseError):
+        return _refused(text)
+    return f"an error in the hub itself ({type(error).__name__})"
+
+
+def is_bug(error: BaseException) -> bool:
+    """Whether neither Redis nor the network is to blame, so that the traceback is worth a look."""
+    return not isinstance(
+        error, asyncio.CancelledError | OSError | exceptions.RedisError | StoreError
+    )
+
+
+def _unreachable(text: str) -> str:
+    lowered = text.lower()
+    if "max number of clients" in lowered:
+        return "Redis has no room for another client"
+    if "certificate" in lowered or "ssl" in lowered:
+        return "no secure connection to Redis: TLS was refused"
+    if "name or service" in lowered or "nodename" in lowered or "name resolution" in lowered:
+        return "Redis cannot be reached: its host name is not known"
+    return "Redis cannot be reached"
+
+
+def _refused(text: str) -> str:
+    ours = _OURS.search(text)
+    if ours is not None:
+        return ours[1]
+    code = _CODE.search(text)
+    if code is not None:
+        return _PHRASES[code[1]]
+    return f"Redis refused a command: {_QUOTED.sub('', text)[:_LONGEST]}"

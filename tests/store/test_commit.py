@@ -1,0 +1,392 @@
+"""Each row of the table in `actors.ports.Change`: what is applied, what is refused, what remains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from actors.ports import Applied, Committed, Operation
+from protocol.codec import decode_record
+from tests.store.asking import LEGACY, Asked, agent_id, change, head
+
+ENTRY = f"agent:{agent_id()}"
+OPERATIONS: list[Operation] = ["register", "resume", "write", "renew", "remove", "restore"]
+
+
+def stored(epoch: int, revision: int = 5) -> bytes:
+    return head() + b',"epoch":%d,"hub":"hub-9","revision":%d}' % (epoch, revision)
+
+
+async def put(client: Redis, value: bytes) -> None:
+    await client.set(ENTRY, value)
+    await client.sadd("agents:active", agent_id())
+
+
+async def log_of(client: Redis) -> list[tuple[bytes, list[Any]]]:
+    """The stream as it lies in Redis: ids, and fields in their order."""
+    return [(entry, list(fields.items())) for entry, fields in await client.xrange("agents:log")]
+
+
+# --- register ------------------------------------------------------------------------------------
+
+
+async def test_register_of_the_unknown_begins_at_epoch_1(store: Asked, client: Redis) -> None:
+    assert await store.commit(change("register")) == [Applied(1, 1)]
+    assert await client.smembers("agents:active") == {agent_id().encode()}
+
+
+@pytest.mark.parametrize(("stored_epoch", "epoch", "expected"), [(4, 0, 5), (4, 9, 10), (4, 4, 5)])
+async def test_register_raises_the_higher_of_the_stored_and_the_known_epoch(
+    store: Asked, client: Redis, stored_epoch: int, epoch: int, expected: int
+) -> None:
+    await put(client, stored(stored_epoch))
+    assert await store.commit(change("register", epoch=epoch)) == [Applied(1, expected)]
+
+
+async def test_register_of_the_unknown_goes_on_from_the_known_epoch(store: Asked) -> None:
+    assert await store.commit(change("register", epoch=7)) == [Applied(1, 8)]
+
+
+# --- resume --------------------------------------------------------------------------------------
+
+
+async def test_resume_raises_the_epoch(store: Asked, client: Redis) -> None:
+    await put(client, stored(3))
+    assert await store.commit(change("resume", epoch=3)) == [Applied(1, 4)]
+    (entry,) = await store.read_log()
+    assert (entry.kind, decode_record(entry.record).epoch) == ("resumed", 4)
+
+
+async def test_resume_of_a_legacy_record_begins_at_epoch_1(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("resume")) == [Applied(1, 1)]
+
+
+async def test_resume_of_the_unknown_is_missing(store: Asked, client: Redis) -> None:
+    assert await store.commit(change("resume", epoch=3)) == ["missing"]
+    assert await client.exists(ENTRY, "agents:active") == 0
+    assert await log_of(client) == []
+
+
+# --- write ---------------------------------------------------------------------------------------
+
+
+async def test_write_keeps_the_epoch_and_raises_the_revision(store: Asked, client: Redis) -> None:
+    await store.commit(change("register"))
+    assert await store.commit(change("write", epoch=1, status="degraded")) == [Applied(2, 1)]
+    now = decode_record(await client.get(ENTRY))
+    assert (now.status, now.epoch, now.revision, now.hub) == ("degraded", 1, 2, "hub-1")
+
+
+async def test_write_of_a_legacy_record_puts_the_epoch_in(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("write", epoch=1)) == [Applied(1, 1)]
+    assert decode_record(await client.get(ENTRY)).epoch == 1
+
+
+async def test_write_without_a_kind_leaves_the_log_alone(store: Asked, client: Redis) -> None:
+    await put(client, stored(2))
+    assert await store.commit(change("write", epoch=2, kind="", revision=5)) == [Applied(5, 2)]
+    assert decode_record(await client.get(ENTRY)).revision == 5
+    assert await log_of(client) == []
+
+
+# --- renew ---------------------------------------------------------------------------------------
+
+
+async def test_renew_writes_the_entry_and_no_log(store: Asked, client: Redis) -> None:
+    await store.commit(change("register"))
+    later = "2026-11-23T10:00:30.000000Z"
+    assert await store.commit(change("renew", epoch=1, revision=1, last_seen=later)) == [
+        Applied(1, 1)
+    ]
+    now = decode_record(await client.get(ENTRY))
+    assert (now.last_seen, now.revision) == (later, 1)
+    assert len(await log_of(client)) == 1
+
+
+async def test_renew_has_no_log_entry_even_with_a_kind(store: Asked, client: Redis) -> None:
+    await put(client, stored(2))
+    assert await store.commit(change("renew", epoch=2, kind="updated", revision=5)) == [
+        Applied(5, 2)
+    ]
+    assert await log_of(client) == []
+
+
+async def test_renew_of_a_legacy_record_is_applied(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("renew", epoch=1)) == [Applied(0, 1)]
+
+
+async def test_renew_puts_a_lost_id_back_into_the_active_set(store: Asked, client: Redis) -> None:
+    await store.commit(change("register"))
+    await client.srem("agents:active", agent_id())
+    await store.commit(change("renew", epoch=1))
+    assert await client.smembers("agents:active") == {agent_id().encode()}
+
+
+@pytest.mark.parametrize("operation", ["write", "renew"])
+async def test_write_and_renew_of_the_unknown_are_missing(
+    store: Asked, client: Redis, operation: Operation
+) -> None:
+    assert await store.commit(change(operation, epoch=1)) == ["missing"]
+    assert await client.exists(ENTRY, "agents:active") == 0
+
+
+@pytest.mark.parametrize("operation", ["write", "renew"])
+async def test_an_older_epoch_than_the_writers_is_missing_so_that_it_is_restored(
+    store: Asked, client: Redis, operation: Operation
+) -> None:
+    await put(client, stored(2))
+    assert await store.commit(change(operation, epoch=3)) == ["missing"]
+    assert await client.get(ENTRY) == stored(2)
+
+
+# --- remove --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stored_epoch", [1, 2, 3])
+async def test_remove_deletes_the_entry_and_the_id(
+    store: Asked, client: Redis, stored_epoch: int
+) -> None:
+    await put(client, stored(stored_epoch))
+    assert await store.commit(change("remove", epoch=3)) == [Applied(1, 3)]
+    assert await client.exists(ENTRY, "agents:active") == 0
+    (entry,) = await store.read_log()
+    assert (entry.kind, decode_record(entry.record).epoch) == ("unregistered", 3)
+
+
+async def test_remove_of_what_has_run_out_is_told_in_the_log(store: Asked, client: Redis) -> None:
+    await client.sadd("agents:active", agent_id())
+    assert await store.commit(change("remove", epoch=3, kind="expired")) == [Applied(1, 3)]
+    assert [entry.kind for entry in await store.read_log()] == ["expired"]
+    assert await client.exists("agents:active") == 0
+
+
+async def test_remove_of_a_legacy_record_is_applied(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("remove", epoch=1)) == [Applied(1, 1)]
+    assert await client.exists(ENTRY) == 0
+
+
+# --- restore -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [None, stored(1), stored(3), LEGACY])
+async def test_restore_puts_a_record_back(
+    store: Asked, client: Redis, before: bytes | None
+) -> None:
+    if before is not None:
+        await put(client, before)
+    assert await store.commit(change("restore", epoch=3)) == [Applied(1, 3)]
+    assert decode_record(await client.get(ENTRY)).epoch == 3
+    assert [entry.kind for entry in await store.read_log()] == ["updated"]
+
+
+async def test_restore_without_a_kind_leaves_the_log_alone(store: Asked, client: Redis) -> None:
+    assert await store.commit(change("restore", epoch=3, kind="", revision=8)) == [Applied(8, 3)]
+    assert decode_record(await client.get(ENTRY)).revision == 8
+    assert await log_of(client) == []
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["write", "renew", "remove", "restore"])
+async def test_an_older_session_changes_nothing(
+    store: Asked, client: Redis, operation: Operation
+) -> None:
+    await put(client, stored(4))
+    assert await store.commit(change(operation, epoch=3)) == ["fenced"]
+    assert await client.get(ENTRY) == stored(4)
+    assert await client.smembers("agents:active") == {agent_id().encode()}
+    assert await log_of(client) == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("value", [b"", b"hello", b"[1,2]", b"{broken", b'"{}"'])
+async def test_text_that_is_no_record_poisons_its_change(
+    store: Asked, client: Redis, operation: Operation, value: bytes
+) -> None:
+    await client.set(ENTRY, value)
+    assert await store.commit(change(operation, epoch=3)) == ["poisoned"]
+    assert await client.get(ENTRY) == value
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_key_of_another_type_poisons_its_change_and_no_other(
+    store: Asked, client: Redis, operation: Operation
+) -> None:
+    await client.lpush(f"agent:{agent_id(2)}", "x")
+    results = await store.commit(
+        change("register", 1), change(operation, 2, epoch=1), change("register", 3)
+    )
+    assert results == [Applied(1, 1), "poisoned", Applied(2, 1)]
+    assert await client.lrange(f"agent:{agent_id(2)}", 0, -1) == [b"x"]
+    assert await client.smembers("agents:active") == {agent_id(1).encode(), agent_id(3).encode()}
+
+
+async def test_a_refused_change_takes_no_revision(store: Asked) -> None:
+    results = await store.commit(
+        change("register", 1), change("write", 2, epoch=1), change("register", 3)
+    )
+    assert results == [Applied(1, 1), "missing", Applied(2, 1)]
+    assert [entry.revision for entry in await store.read_log()] == [1, 2]
+
+
+# --- a batch -------------------------------------------------------------------------------------
+
+
+async def test_the_changes_of_a_batch_are_applied_in_order(store: Asked, client: Redis) -> None:
+    answer = await store.try_commit(
+        change("register"),
+        change("write", epoch=1, load=0.5),
+        change("renew", epoch=1, revision=2),
+        change("resume", epoch=1),
+        change("write", epoch=1),
+        change("remove", epoch=2),
+        change("register", epoch=2),
+    )
+    assert isinstance(answer, Committed)
+    assert answer.before == 0
+    assert answer.results == [
+        Applied(1, 1),
+        Applied(2, 1),
+        Applied(2, 1),
+        Applied(3, 2),
+        "fenced",
+        Applied(4, 2),
+        Applied(5, 3),
+    ]
+    assert [entry for entry, _ in await log_of(client)] == [b"%d-0" % n for n in range(1, 6)]
+
+
+async def test_a_batch_tells_the_log_and_the_revision_before_it(store: Asked) -> None:
+    opened = await store.open()
+    await store.commit(change("register", 1), change("register", 2))
+    answer = await store.try_commit(change("register", 3))
+    assert answer == Committed(opened.log, 2, [Applied(3, 1)])
+
+
+async def test_an_empty_batch_is_applied(store: Asked) -> None:
+    answer = await store.try_commit()
+    assert isinstance(answer, Committed)
+    assert (answer.before, answer.results) == (0, [])
+
+
+async def test_revisions_rise_by_one_over_many_batches(store: Asked, client: Redis) -> None:
+    for number in range(0, 300, 50):
+        await store.commit(*(change("register", number + each) for each in range(50)))
+    revisions = [entry for entry, _ in await log_of(client)]
+    assert revisions == [b"%d-0" % n for n in range(1, 301)]
+
+
+async def test_a_batch_of_512_with_large_records_is_applied(store: Asked, client: Redis) -> None:
+    large = {"text": "x" * 2000}
+    results = await store.commit(*(change("register", n, metadata=large) for n in range(512)))
+    assert results == [Applied(n + 1, 1) for n in range(512)]
+    assert await client.scard("agents:active") == 512
+
+
+# --- bytes ---------------------------------------------------------------------------------------
+
+
+async def test_the_stored_record_is_the_head_and_its_tail_byte_for_byte(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(change("register", epoch=41, hub="hub-1", load=0.25))
+    expected = head(load=0.25) + b',"epoch":42,"hub":"hub-1","revision":1}'
+    assert await client.get(ENTRY) == expected
+    assert list(decode_record(expected).metadata) == ["team", "quote", "deep"]  # type: ignore[call-overload]
+
+
+async def test_a_log_entry_is_kind_agent_and_key_in_this_order(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(change("register", key="hub-1:abc:17"))
+    ((entry, fields),) = await log_of(client)
+    assert entry == b"1-0"
+    assert fields == [
+        (b"kind", b"registered"),
+        (b"agent", await client.get(ENTRY)),
+        (b"key", b"hub-1:abc:17"),
+    ]
+    (read,) = await store.read_log()
+    assert read.key == "hub-1:abc:17"
+    assert decode_record(read.record).name == "agent 1"
+
+
+async def test_the_record_has_the_contracts_order_of_fields(store: Asked, client: Redis) -> None:
+    await store.commit(change("register", load=1.0))
+    places = [
+        (await client.get(ENTRY)).index(b'"%b":' % name.encode())
+        for name in (
+            "id name type host port capabilities status version registered_at last_seen "
+            "metadata load health"
+        ).split()
+    ]
+    assert places == sorted(places)
+
+
+async def test_an_empty_hub_and_the_longest_hub_are_read_back(
+    store: Asked, client: Redis
+) -> None:
+    for hub in ("", "h" * 64):
+        await store.commit(change("register", hub=hub, epoch=10**15))
+        assert decode_record(await client.get(ENTRY)).hub == hub
+        epoch = decode_record(await client.get(ENTRY)).epoch
+        assert await store.commit(change("write", hub=hub, epoch=epoch - 1)) == ["fenced"]
+
+
+async def test_text_in_the_metadata_is_not_taken_for_the_epoch(
+    store: Asked, client: Redis
+) -> None:
+    trap = b'{"id":"x","metadata":{"a":",\\"epoch\\":9,\\"hub\\":\\"h\\",\\"revision\\":9}"}}'
+    await put(client, trap)
+    assert await store.commit(change("write", epoch=1)) == [Applied(1, 1)]
+
+
+async def test_a_record_that_was_formatted_anew_keeps_its_epoch(
+    store: Asked, client: Redis
+) -> None:
+    await put(client, b' {"epoch": 5, "hub": "h", "revision": 3, "id": "x", "metadata": null} \n')
+    assert await store.commit(change("write", epoch=4)) == ["fenced"]
+    assert await store.commit(change("write", epoch=5)) == [Applied(1, 5)]
+
+
+# --- times to live -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["register", "write", "renew", "resume", "restore"])
+async def test_the_time_to_live_is_set_in_milliseconds(
+    store: Asked, client: Redis, operation: Operation
+) -> None:
+    await put(client, stored(1))
+    await store.commit(change(operation, epoch=1, ttl=90.5))
+    assert 80_000 < await client.pttl(ENTRY) <= 90_500
+
+
+async def test_a_fraction_of_a_second_is_a_time_to_live(store: Asked, client: Redis) -> None:
+    await store.commit(change("register", ttl=0.001))
+    while await client.exists(ENTRY):
+        pass
+    assert await store.commit(change("renew", epoch=1)) == ["missing"]
+
+
+# --- the length of the log -----------------------------------------------------------------------
+
+
+async def test_the_log_is_trimmed_by_count(make_store: Any, client: Redis) -> None:
+    store = make_store(log_length=100)
+    await store.open()
+    for number in range(0, 1000, 100):
+        await store.commit(*(change("register", number + each) for each in range(100)))
+    # Redis trims whole blocks, of 100 entries as it is configured by default.
+    assert 100 <= await client.xlen("agents:log") <= 200
+    entries = await store.read_log()
+    assert entries[-1].revision == 1000
+    assert [entry.revision for entry in entries] == list(range(entries[0].revision, 1001))
+    loaded = await store.load()
+    assert [entry.revision for entry in loaded.entries] == list(range(901, 1001))

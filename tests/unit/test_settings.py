@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hub.settings import (
+    FIELDS,
+    Settings,
+    SettingsError,
+    default_data_dir,
+    default_hub_id,
+    describe,
+    load_settings,
+)
+
+HOME = {"HOME": "/home/ann"}
+
+
+def load(
+    flags: dict[str, object] | None = None,
+    environ: dict[str, str] | None = None,
+    config: Path | None = None,
+) -> Settings:
+    return load_settings(
+        flags or {}, HOME | (environ or {}), None if config is None else str(config)
+    )
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "homeport.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def refused(*args, **kwargs) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_contract():
+    settings = load()
+    assert (settings.host, settings.port, settings.redis) == ("127.0.0.1", 8080, None)
+    assert (settings.heartbeat_interval, settings.heartbeat_timeout) == (30, 45)
+    assert (settings.lease_ttl, settings.resume_window) == (60, 5)
+    assert (settings.log_format, settings.log_level) == ("console", "info")
+    assert (settings.max_frame_bytes, settings.log_length, settings.max_rate) == (
+        65536,
+        50000,
+        5000,
+    )
+    assert settings.key_prefix == ""
+    assert settings.data_dir == default_data_dir(HOME)
+    assert settings.hub_id == default_hub_id(8080)
+
+
+def test_a_flag_beats_the_environment_which_beats_the_file(toml):
+    config = toml("port = 1\nlease_ttl = 1\nheartbeat_interval = 1\nhost = 'file'")
+    environ = {"HOMEPORT_PORT": "2", "HOMEPORT_LEASE_TTL": "2.5"}
+    settings = load({"port": 3, "host": None}, environ, config)
+    assert settings.port == 3
+    assert settings.lease_ttl == 2.5
+    assert settings.heartbeat_interval == 1
+    assert settings.host == "file"
+
+
+def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
+    given = {
+        "host": "0.0.0.0",
+        "port": 9,
+        "redis": "redis://h:1",
+        "data_dir": "/data",
+        "hub_id": "a-hub",
+        "key_prefix": "x:",
+        "heartbeat_interval": 0.3,
+        "heartbeat_timeout": 0.45,
+        "lease_ttl": 0.6,
+        "resume_window": 0.05,
+        "log_format": "json",
+        "log_level": "debug",
+        "max_frame_bytes": 2048,
+        "log_length": 10,
+        "max_rate": 0,
+    }
+    assert given.keys() == FIELDS.keys()
+    environ = {FIELDS[name].variable: str(value) for name, value in given.items()}
+    lines = [f"{name} = {value!r}" for name, value in given.items()]
+    expected = Settings(**given)
+    assert load(given) == expected
+    assert load({name: str(value) for name, value in given.items()}) == expected
+    assert load(environ=environ) == expected
+    assert load(config=toml("\n".join(lines))) == expected
+
+
+def test_the_file_may_be_named_by_the_environment(toml):
+    assert load(environ={"HOMEPORT_CONFIG": str(toml("port = 7"))}).port == 7
+
+
+def test_a_flag_names_the_file_before_the_environment_does(toml):
+    assert load(environ={"HOMEPORT_CONFIG": "/nowhere"}, config=toml("port = 7")).port == 7
+
+
+def test_an_empty_variable_counts_as_not_given(toml):
+    environ = {"HOMEPORT_PORT": "", "HOMEPORT_REDIS": "", "HOMEPORT_CONFIG": "", "PORT": ""}
+    assert load(environ=environ).port == 8080
+    assert load(environ={"HOMEPORT_PORT": ""}, config=toml("port = 7")).port == 7
+
+
+def test_the_legacy_port_counts_unless_ours_is_given(toml):
+    assert load(environ={"PORT": "9000"}).port == 9000
+    assert load(environ={"PORT": "9000", "HOMEPORT_PORT": "9001"}).port == 9001
+    assert load(environ={"PORT": "9000"}, config=toml("port = 7")).port == 9000
+    assert refused(environ={"PORT": "x"}).startswith("PORT: ")
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"REDIS_ADDR": "redis.local:6380"}, "redis://redis.local:6380"),
+        ({"REDIS_ADDR": "redis.local"}, "redis://redis.local:6379"),
+        ({"REDIS_ADDR": "[::1]:6379"}, "redis://[::1]:6379"),
+        (
+            {"REDIS_ADDR": "h:1", "REDIS_PASSWORD": "a/b@c:d é"},
+            "redis://:a%2Fb%40c%3Ad%20%C3%A9@h:1",
+        ),
+        ({"REDIS_PASSWORD": "pw"}, "redis://:pw@localhost:6379"),
+        ({"REDIS_ADDR": "h:1", "HOMEPORT_REDIS": "redis://ours"}, "redis://ours"),
+        ({"REDIS_ADDR": "", "REDIS_PASSWORD": ""}, None),
+    ],
+)
+def test_the_legacy_redis_address_and_password_make_a_url(environ, url):
+    assert load(environ=environ).redis == url
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://h:1", "h:x", "h:0", "h:70000", ":6379", "a b:1", "::1"]
+)
+def test_a_wrong_legacy_address_is_refused(address):
+    assert refused(environ={"REDIS_ADDR": address}).startswith("REDIS_ADDR: expected HOST:PORT")
+
+
+def test_a_kubernetes_service_link_is_not_taken_for_a_port():
+    assert load(environ={"HOMEPORT_PORT": "tcp://10.0.0.7:8080", "PORT": "9"}).port == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("port", "-1", "a whole number from 0 to 65535, got '-1'"),
+        ("port", "65536", "a whole number from 0 to 65535"),
+        ("port", "80.5", "a whole number"),
+        ("port", "8_0", "a whole number"),
+        ("port", "9" * 5000, "a whole number"),
+        ("heartbeat_interval", "0", "a number above 0"),
+        ("heartbeat_interval", "-3", "a number above 0"),
+        ("heartbeat_timeout", "nan", "a number above 0"),
+        ("lease_ttl", "inf", "a number above 0"),
+        ("lease_ttl", "1e999", "a number above 0"),
+        ("resume_window", "5s", "a number above 0 and at most 31536000, got '5s'"),
+        ("log_format", "xml", "console or json, got 'xml'"),
+        ("log_level", "loud", "debug, info, warning, error or critical, got 'loud'"),
+        ("hub_id", "a b", "1 to 64 letters, digits, dots, underscores or hyphens"),
+        ("hub_id", "x" * 65, "1 to 64 letters"),
+        ("hub_id", "ok\n", "1 to 64 letters"),
+        ("host", "http://x", "a host name or an address"),
+        ("key_prefix", "a b", "at most 128 characters without spaces"),
+        ("max_frame_bytes", "10", "a whole number from 1024 to"),
+        ("max_rate", "-1", "a whole number from 0 to"),
+        ("log_length", "0", "a whole number from 1 to"),
+        ("data_dir", "a\0b", "a directory"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_it_was_given_under(name, value, expected):
+    field = FIELDS[name]
+    assert refused(environ={field.variable: value}).startswith(
+        f"{field.variable}: expected {expected}"
+    )
+    assert refused({name: value}).startswith(f"{field.flag}: expected {expected}")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("port = true", "port in homeport.toml: expected a whole number"),
+        ("port = 80.0", "port in homeport.toml: expected a whole number"),
+        (
+            "port = '8080'",
+            "port in homeport.toml: expected a whole number from 0 to 65535, got text",
+        ),
+        ("port = [1]", "port in homeport.toml: expected a whole number"),
+        ("host = 1", "host in homeport.toml: expected a host name"),
+        ("log_format = 1", "log_format in homeport.toml: expected console or json"),
+        ("lease_ttl = nan", "lease_ttl in homeport.toml: expected a number"),
+        (f"lease_ttl = {'9' * 400}", "lease_ttl in homeport.toml: expected a number"),
+        (f"port = {'9' * 400}", "port in homeport.toml: expected a whole number"),
+        ("prot = 1", "prot in homeport.toml: no such setting; did you mean port?"),
+        ("heartbeat-interval = 1", "no such setting; did you mean heartbeat_interval?"),
+        ("zzz = 1", "zzz in homeport.toml: no such setting; known are host, port"),
+        ("[serve]\nport = 1", "serve in homeport.toml: no such setting"),
+        ("port = ", "not valid TOML"),
+        (f"port = {'9' * 5000}", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_the_place_in_it(toml, line, expected):
+    assert expected in refused(config=toml(line))
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_source(tmp_path):
+    assert refused(config=tmp_path / "none.toml") == (
+        f"--config: cannot read {tmp_path}/none.toml: No such file or directory"
+    )
+    said = refused(environ={"HOMEPORT_CONFIG": str(tmp_path)})
+    assert said.startswith(f"HOMEPORT_CONFIG: cannot read {tmp_path}: ")
+    (tmp_path / "bad.toml").write_bytes(b"\xff")
+    assert "not valid TOML" in refused(config=tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://u:p@h:6379/3",
+        "rediss://h:6380?ssl_cert_reqs=none",
+        "redis://[::1]:6379",
+        "unix:///run/redis.sock",
+        "unix://:pw@/run/redis.sock?db=1",
+        "memory://",
+    ],
+)
+def test_every_kind_of_store_url_is_accepted(url):
+    assert load({"redis": url}).redis == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:6379", "http://h", "redis://", "redis://:hunter2@", "redis://h:hunter2",
+     "redis://h:70000", "redis://h/hunter2", "unix://", "unix://rel", "memory://hunter2",
+     "redis://h: 1", "redis://[::1"],
+)  # fmt: skip
+def test_a_wrong_store_url_is_refused_without_being_shown(url):
+    said = refused({"redis": url})
+    assert said.startswith("--redis: expected redis://HOST:PORT, rediss://")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "blamed"),
+    [
+        ({"heartbeat_timeout": 10}, "--heartbeat-timeout"),
+        ({"heartbeat_interval": 60}, "--heartbeat-interval"),
+        ({"heartbeat_interval": 10, "heartbeat_timeout": 5}, "--heartbeat-timeout"),
+    ],
+)
+def test_a_timeout_shorter_than_the_interval_is_refused(given, blamed):
+    assert re.match(rf"{blamed}: the heartbeat timeout \(\d+ s\) is shorter", refused(given))
+
+
+def test_a_timeout_as_long_as_the_interval_is_accepted():
+    assert load({"heartbeat_interval": 45}).heartbeat_timeout == 45
+
+
+def test_an_unknown_flag_is_a_mistake_of_the_program():
+    with pytest.raises(TypeError, match="prot"):
+        load({"prot": 1})
+
+
+def test_choices_are_read_in_any_case():
+    assert load(environ={"HOMEPORT_LOG_LEVEL": "INFO"}).log_level == "info"
+
+
+def test_a_relative_or_home_data_directory_becomes_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert load({"data_dir": "d"}).data_dir == str(tmp_path / "d")
+    assert load(environ={"HOMEPORT_DATA_DIR": "~/d"}).data_dir == "/home/ann/d"
+
+
+@pytest.mark.parametrize(
+    ("system", "environ", "expected"),
+    [
+        ("linux", HOME, "/home/ann/.local/share/homeport"),
+        ("linux", HOME | {"XDG_DATA_HOME": "/x"}, "/x/homeport"),
+        ("linux", HOME | {"XDG_DATA_HOME": "rel"}, "/home/ann/.local/share/homeport"),
+        ("darwin", {"HOME": "/Users/ann"}, "/Users/ann/Library/Application Support/homeport"),
+    ],
+)
+def test_the_default_data_directory_is_the_users(system, environ, expected):
+    assert default_data_dir(environ, system) == expected
+
+
+@pytest.mark.parametrize(
+    ("hostname", "expected"),
+    [
+        ("box", "box-8080"),
+        ("my box é.local", "my-box-.local-8080"),
+        ("x" * 80, "x" * 59 + "-8080"),
+        ("…", "hub-8080"),
+    ],
+)
+def test_the_default_hub_id_is_a_slug_of_host_and_port(monkeypatch, hostname, expected):
+    monkeypatch.setattr("socket.gethostname", lambda: hostname)
+    assert default_hub_id(8080) == expected
+    assert load().hub_id == expected
+
+
+def test_described_settings_hold_no_secret_and_say_what_is_embedded():
+    described = describe(load({"redis": "redis://u:hunter2@h:1/0"}))
+    assert "hunter2" not in str(described)
+    assert "h:1/0" in str(described["redis"])
+    assert "data_dir" not in described
+    embedded = describe(load({"data_dir": "/d"}))
+    assert (embedded["redis"], embedded["data_dir"]) == ("embedded", "/d")
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        load().port = 1
+
+
+def test_the_table_has_all_that_options_and_documentation_need():
+    assert list(FIELDS) == [field.name for field in msgspec.structs.fields(Settings)]
+    for field in FIELDS.values():
+        assert field.help.endswith(".")
+        assert field.default_text not in ("", "None")
+        assert bool(field.metavar) != bool(field.choices)
+    interval = FIELDS["heartbeat_interval"]
+    assert (interval.flag, interval.variable) == (
+        "--heartbeat-interval",
+        "HOMEPORT_HEARTBEAT_INTERVAL",
+    )
+    assert (interval.kind, interval.default, interval.default_text) == ("number", 30.0, "30")
+    assert FIELDS["log_format"].choices == ("console", "json")
+    assert FIELDS["data_dir"].default is None
+    assert FIELDS["redis"].secret
