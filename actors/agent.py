@@ -282,7 +282,7 @@ class AgentActor:
             ask.reply(_gone())
             return
         if ask.session is not None and ask.session is not self._session:
-            ask.reply(_fenced())
+            ask.reply(self._not_held())
             return
         changes = ask.changes
         try:
@@ -305,7 +305,7 @@ class AgentActor:
     def _modify(self, ask: Modify) -> None:
         record = self._wanted
         if record is None or ask.session is not self._session:
-            ask.reply(_gone() if record is None else _fenced())
+            ask.reply(_gone() if record is None else self._not_held())
             return
         try:
             record = amend(record, ask.changes)
@@ -324,9 +324,15 @@ class AgentActor:
         if self._wanted is None:
             ask.reply(self._acknowledged(durable=True))
         elif ask.session is not None and ask.session is not self._session:
-            ask.reply(_fenced())
+            ask.reply(self._not_held())
         else:
             self._commit("remove", "unregistered", self._wanted, [ask])
+
+    def _not_held(self) -> ProtocolError:
+        """Why a session that thinks it holds the agent does not."""
+        if self._life.cause == "draining":
+            return ProtocolError("unavailable", "the hub is stopping: resume at the next one")
+        return _fenced()
 
     # --- what time and connections do ------------------------------------------------------------
 
@@ -464,6 +470,7 @@ class AgentActor:
                 ),
             )
             self._wanted = self._record
+            self._logged_in = self._home.log  # trying again would end the same way
         if self._life.state is not State.GONE:
             self._proceed()
 

@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from protocol.errors import ProtocolError
 from protocol.filters import Filter
-from protocol.record import AgentRecord
+from protocol.record import AgentRecord, same_value
 
 Predicate = Callable[[AgentRecord], bool]
 
@@ -100,11 +100,7 @@ def _other_checks(filter: Filter) -> list[Predicate]:
 
 
 def _metadata_check(path: str, value: Any) -> Predicate:
-    # JSON keeps true apart from 1, Python's == does not.
-    return lambda record: (
-        (held := metadata_value(record, path)) == value
-        and isinstance(held, bool) == isinstance(value, bool)
-    )
+    return lambda record: same_value(metadata_value(record, path), value)
 
 
 def _version_check(text: str) -> Predicate:

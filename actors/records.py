@@ -7,7 +7,15 @@ from msgspec import UNSET, structs
 from actors.lifecycle import Verdict
 from protocol.bounds import Kind
 from protocol.codec import encode
-from protocol.record import AgentChanges, AgentRecord, AgentSpec, Health, merge_metadata, unique
+from protocol.record import (
+    AgentChanges,
+    AgentRecord,
+    AgentSpec,
+    Health,
+    merge_metadata,
+    same_value,
+    unique,
+)
 
 
 def new_record(agent_id: str, spec: AgentSpec, verdict: Verdict, now: str) -> AgentRecord:
@@ -72,7 +80,7 @@ def kind_of(old: AgentRecord, new: AgentRecord) -> Kind | None:
         return "status_changed"
     if (
         old.health != new.health
-        or old.metadata != new.metadata
+        or not same_value(old.metadata, new.metadata)
         or old.load != new.load
         or old.capabilities != new.capabilities
         or old.version != new.version

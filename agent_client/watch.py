@@ -189,14 +189,16 @@ class Watch:
         if self._delay is not None:
             await self._wait(self._delay)
             self._delay = None
-        failures: list[HomeportError] = []
-        for url in self._dialer.endpoints.in_turn():
             if self._closing.is_set():
                 raise ConnectionLost("the watch is closed", retryable=False)
+        failures: list[HomeportError] = []
+        for url in self._dialer.endpoints.in_turn():
             connection: Connection | None = None
             try:
                 connection = await self._dialer.dial(url)
                 await self._subscribe(connection)
+                if self._closing.is_set():
+                    raise ConnectionLost("the watch is closed", retryable=False)
             except HomeportError as error:
                 if connection is not None:
                     connection.abort()

@@ -14,10 +14,11 @@ def main() -> None:
 
         status = run(sys.argv[1:])
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in _OURS:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", *_OURS):
             raise
         sys.stderr.write(
-            f"homeport: the command line needs the package {error.name}, which is not installed; "
+            f"homeport: the command line needs the package {package}, which is not installed; "
             "get it with: pip install 'homeport[hub]'\n"
         )
         status = 1

@@ -205,8 +205,11 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The transport holds more than HIGH_WATER."""
         self._outbox.paused = True
-        if self._phase is Phase.OPEN and self._session is not None:
-            self._session.blocked()
+        try:
+            if self._phase is Phase.OPEN and self._session is not None:
+                self._session.blocked()
+        except Exception as error:
+            self._crashed(error)
 
     def resume_writing(self) -> None:
         """The transport has passed most of it on."""
@@ -255,9 +258,7 @@ class Connection(asyncio.Protocol):
         self._debug("websocket open")
 
     def _refuse(self, refused: Refused) -> None:
-        log.debug(
-            "websocket refused", peer=self._peer(), status=refused.status, why=refused.message
-        )
+        self._debug("websocket refused", status=refused.status, why=refused.message)
         headers = [*self._server_state.default_headers, *refused.headers]
         self._phase = Phase.ENDED
         self._start_timer()

@@ -168,28 +168,45 @@ class Listener:
         sockets: list[socket.socket] = []
         failure: Exception | None = None
         port = self._port
-        for family, _, _, _, address in dict.fromkeys(found):
+        # dict.fromkeys: some systems list an address twice
+        for family, kind, protocol, _, address in dict.fromkeys(found):
             try:
-                bound = socket.create_server(
-                    (str(address[0]), port, *address[2:]), family=family, backlog=self._backlog
-                )
+                bound = _listen(family, kind, protocol, (address[0], port, *address[2:]))
             except (OSError, OverflowError) as error:
                 if getattr(error, "errno", None) == errno.EADDRINUSE:
                     failure = error
                     break  # half a port would be a riddle
-                failure = failure or error
-                continue  # the machine may just lack the family
-            bound.setblocking(False)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted connections inherit it
-                bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES)
-            sockets.append(bound)
-            port = bound.getsockname()[1]
+                failure = failure or error  # the machine may just lack the family
+            else:
+                sockets.append(bound)
+                port = bound.getsockname()[1]
         in_use = getattr(failure, "errno", None) == errno.EADDRINUSE
         if failure is not None and (in_use or not sockets):
             for bound in sockets:
                 bound.close()
             raise ListenError(f"cannot listen on {where}: {_words(failure)}")
         return sockets
+
+
+def _listen(
+    family: socket.AddressFamily, kind: socket.SocketKind, protocol: int, address: tuple[Any, ...]
+) -> socket.socket:
+    """A bound socket. Its protocol number must be TCP's: asyncio sets TCP_NODELAY on no other."""
+    bound = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it would share a port in use
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted connections inherit it
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES)
+        bound.setblocking(False)
+        bound.bind(address)
+        bound.listen(1)  # in earnest when the loop takes it; here to learn whether the port is free
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def _words(error: Exception) -> str:

@@ -136,6 +136,19 @@ def merge_metadata(
     return merged
 
 
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal: as Python's `==`, but `true` is not 1."""
+    if one is other:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(
+            same_value(value, other[key]) for key, value in one.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
 def _check_values(value: Any, field: str, depth: int) -> None:
     if isinstance(value, dict | list):
         if depth == 0:
@@ -162,5 +175,6 @@ __all__ = [
     "AgentSpec",
     "Health",
     "merge_metadata",
+    "same_value",
     "unique",
 ]

@@ -36,7 +36,7 @@ _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
 )
 @json_option
 @hub_options
-def agents(target: Target, filter: Filter, limit: int | None, as_json: bool) -> None:  # noqa: A002
+def agents(target: Target, filter: Filter, limit: int | None, as_json: bool) -> None:
     """List the agents, all of them or those that match every given option.
 
     With --json: {"agents": [...], "count": N}. A list without agents is no failure.
@@ -102,7 +102,7 @@ def agent(target: Target, agent_id: str, as_json: bool) -> None:
 @hub_options
 def pick(
     target: Target,
-    filter: Filter,  # noqa: A002
+    filter: Filter,
     strategy: Strategy,
     key: str | None,
     as_json: bool,
@@ -138,9 +138,7 @@ async def _get_by_beginning(target: Target, beginning: str) -> AgentRecord:
     return matches[0]
 
 
-async def _pick(
-    target: Target, wanted: Filter, strategy: Strategy, key: str | None
-) -> AgentRecord:
+async def _pick(target: Target, wanted: Filter, strategy: Strategy, key: str | None) -> AgentRecord:
     async with reached(target) as hub:
         return await hub.pick(wanted, strategy=strategy, key=key)
 

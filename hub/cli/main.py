@@ -16,6 +16,7 @@ from agent_client import HomeportError
 from hub.cli.ask import agent, agents, pick
 from hub.cli.child import CommandError
 from hub.cli.options import examples
+from hub.cli.output import note
 from hub.cli.serve import serve
 from hub.cli.sidecar import register
 from hub.cli.text import one_line
@@ -92,6 +93,7 @@ def run(arguments: Sequence[str]) -> int:
     except ModuleNotFoundError:
         raise
     except OSError as error:
+        _forget_stdout()
         return _failed(str(error))  # this machine's trouble: a full disk, no more open files
     except Exception as error:
         return _failed(
@@ -103,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
 def _failed(sentence: str) -> int:
     if os.environ.get("HOMEPORT_DEBUG"):
         traceback.print_exc()
-    click.echo(f"{_PROGRAM}: {one_line(sentence)}.", err=True)
+    note(f"{_PROGRAM}: {one_line(sentence)}.")
     return FAILED
 
 
@@ -111,12 +113,15 @@ def _wrong_usage(error: click.UsageError) -> int:
     path = error.ctx.command_path if error.ctx is not None else _PROGRAM
     message = one_line(error.format_message())
     message = message[:1].lower() + message[1:]
-    click.echo(f'{path}: {message} (see "{path} --help").', err=True)
+    note(f'{path}: {message} (see "{path} --help").')
     return WRONG_USAGE
 
 
 def _forget_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not complain too."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
+    """Point stdout at nothing, so that the interpreter's last flush does not fail once more."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+    except (OSError, AttributeError):
+        pass  # no file can be opened just now; or stdout was closed from the start

@@ -12,7 +12,7 @@ import msgspec
 
 def is_terminal() -> bool:
     """Whether a person reads stdout directly."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def now() -> float:
@@ -26,8 +26,11 @@ def show(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Write a remark to stderr, beside the results."""
-    click.echo(text, err=True)
+    """Write a remark to stderr, beside the results; that it cannot be written changes nothing."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        pass
 
 
 def show_json(value: Any) -> None:

@@ -21,9 +21,7 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 async def reached(target: Target) -> AsyncIterator[HubClient]:
     """A client of the hub at `target`; raises HubError when there is none."""
     try:
-        async with HubClient(
-            target.urls, namespace=target.namespace, token=target.token
-        ) as client:
+        async with HubClient(target.urls, namespace=target.namespace, token=target.token) as client:
             yield client
     except CannotConnect as error:
         raise cannot_reach(target, error) from error

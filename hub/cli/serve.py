@@ -13,20 +13,18 @@ from hub.cli.output import show
 from hub.settings import FIELDS, Field, load_settings
 
 
-class _Value(click.ParamType):
-    """A setting's own parser as click's, so that a wrong flag is wrong usage."""
+def _reader(field: Field) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """The setting's own parser as a callback of click's, so that a wrong flag is wrong usage."""
 
-    def __init__(self, field: Field) -> None:
-        self.name = field.kind
-        self._field = field
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | int | float:
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        if text is None:
+            return None
         try:
-            return self._field.parse(value)
+            return field.parse(text)
         except ValueError as error:
-            raise self.fail(str(error), param, ctx) from None
+            raise click.BadParameter(str(error)) from None
+
+    return read
 
 
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +32,7 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option(
             field.flag,
             field.name,
-            type=_Value(field),
+            callback=_reader(field),
             metavar="|".join(field.choices) or field.metavar,
             help=f"{field.help}  [{field.variable}; default: {field.default_text}]",
         )(command)

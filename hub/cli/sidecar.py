@@ -1,4 +1,4 @@
-"""`homeport register`: an agent registered from the shell, beside the program that it stands for."""
+"""`homeport register`: an agent registered from the shell, beside the program it stands for."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def _check_wait(context: click.Context, parameter: click.Parameter, seconds: flo
     short_help="Register an agent while a command runs.",
     context_settings={"allow_interspersed_args": False},
     epilog=examples(
-        "homeport register --name web-1 --type application -- ./web-server --port 9000",
-        "homeport register --name etl --type resource --capability csv -- python etl.py",
+        "homeport register --name web-1 --type application -- ./web --port 9000",
+        "homeport register --name etl --type resource --capability csv -- ./etl.py",
         "homeport register --name db-1 --type resource --host 10.0.0.7 --port 5432 \\",
         "    --version 16.2 --meta region=eu",
     ),
@@ -145,7 +145,7 @@ async def _register(
 async def _started(agent: AgentClient, signals: Signals) -> bool:
     """Register; false when a signal came first, and nothing is registered."""
     starting = asyncio.create_task(agent.start())
-    await asyncio.wait({starting, signals.first}, return_when=asyncio.FIRST_COMPLETED)
+    await _first_of(starting, signals.first)
     if starting.done():
         starting.result()
         return True
@@ -183,7 +183,7 @@ async def _tell_when_over(agent: AgentClient) -> None:
 async def _stay(agent: AgentClient, signals: Signals) -> int:
     """Hold the registration until a signal (status 0); raises HubError when it is lost for good."""
     ending = asyncio.create_task(agent.wait_ended())
-    await asyncio.wait({ending, signals.first}, return_when=asyncio.FIRST_COMPLETED)
+    await _first_of(ending, signals.first)
     if not ending.done():
         ending.cancel()
         await asyncio.wait({ending})
@@ -191,6 +191,10 @@ async def _stay(agent: AgentClient, signals: Signals) -> int:
     error = ending.exception()
     assert isinstance(error, HomeportError)  # `wait_ended` ends no other way
     raise HubError(_over(error)) from error
+
+
+async def _first_of(*awaited: asyncio.Future[Any]) -> None:
+    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _over(error: HomeportError) -> str:

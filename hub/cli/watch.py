@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import click
-from msgspec import UNSET
 from rich.text import Text
 
 from agent_client import Event, Resync, Snapshot
@@ -17,7 +17,7 @@ from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import is_terminal, note, show, show_json_line
 from hub.cli.reach import reached
 from hub.cli.tables import coloured, show_agents, show_rich
-from hub.cli.text import SHORT_ID, condition, printable
+from hub.cli.text import SHORT_ID, condition, one_line, printable
 from protocol.filters import Filter
 from protocol.record import AgentRecord
 
@@ -43,15 +43,15 @@ from protocol.record import AgentRecord
 @hub_options
 def watch(
     target: Target,
-    filter: Filter,  # noqa: A002
+    filter: Filter,
     since: int | None,
     log: str | None,
     as_json: bool,
 ) -> None:
     """Show the agents that match, and then every change of them, until Ctrl-C (exit status 0).
 
-    A hub that goes away is found again without a gap; when it cannot tell what was missed, the
-    agents are shown anew.
+    A hub that goes away is told of on stderr and found again without a gap; when it cannot tell
+    what was missed, the agents are shown anew.
 
     With --json, one JSON object a line: {"op": "snapshot" or "resync", "agents", "log",
     "revision"} or {"op": "event", "kind", "agent", "log", "revision", "coalesced"?}. The last
@@ -60,6 +60,7 @@ def watch(
     if (since is None) != (log is None):
         raise click.UsageError("--since REVISION and --log NAME go together")
     printer = _JsonLines(log) if as_json else _Lines()
+    logging.getLogger("homeport.client").addHandler(_Troubles())
     try:
         asyncio.run(_follow(target, filter, since, log, printer))
     except KeyboardInterrupt:
@@ -79,6 +80,20 @@ async def _follow(
                     printer.resync(message)
                 case Snapshot():
                     printer.snapshot(message)
+
+
+class _Troubles(logging.Handler):
+    """Tells, on stderr, what the client says of a hub that is away; nothing twice in a row."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = one_line(record.getMessage())
+        if text != self._told:
+            self._told = text
+            note(f"homeport: {text}")
 
 
 class _JsonLines:

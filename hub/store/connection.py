@@ -54,10 +54,13 @@ async def connect(
             **settings,
         }
     try:
-        return Redis.from_url(url, **settings)
+        client = Redis.from_url(url, **settings)
+        # Not connected, but made, so that a setting which does not exist is told of now.
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):
         # The library's own words may quote the password.
         raise StoreError(f"the Redis URL {redact_text(url)} cannot be used: {_FORMS}") from None
+    return client
 
 
 def _check(url: str) -> str:

@@ -73,14 +73,18 @@ def reason_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return "Redis does not answer in time"
+    cause = error.__cause__
+    if type(error) is exceptions.ConnectionError and isinstance(cause, exceptions.RedisError):
+        # So comes what a server said to the first words on a new unix socket.
+        return reason_of(cause)
     text = str(error)
     for kind, code in _CODES:
         if isinstance(error, kind):
             return _PHRASES[code]
     if isinstance(error, exceptions.AuthenticationError):
-        # NOAUTH, WRONGPASS and a server that wants no password, which differ in words only.
-        wanted = "required" in text.lower()
-        return _PHRASES["NOAUTH" if wanted else "WRONGPASS"]
+        # One class for a wrong password, one too many and one that is asked for.
+        given = any(word in text for word in ("invalid", "without any password", "no password"))
+        return _PHRASES["WRONGPASS" if given else "NOAUTH"]
     if isinstance(error, exceptions.ConnectionError | OSError):
         return _unreachable(text)
     if isinstance(error, exceptions.ResponseError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,23 +90,25 @@ class RedisStore:
 
         `Opened.fresh` is true as well when another hub began a new log since `log` was known.
         """
-        self._begin(self._open(log, revision, new_log), reply, self._others)
+        self._begin(partial(self._open, log, revision, new_log), reply, self._others)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """Read all that is stored, and drop the ids in the active set that have no entry."""
-        self._begin(reading.load(self._reads, self._keys, self._log_length), reply, self._others)
+        read = partial(reading.load, self._reads, self._keys, self._log_length)
+        self._begin(read, reply, self._others)
 
     def commit(
         self, changes: list[Change], reply: Callable[[Committed | Fenced | Away], None]
     ) -> None:
         """Apply the changes in one step, in order; Fenced also before the first `open`."""
-        self._begin(self._commit(changes), reply, self._commits)
+        self._begin(partial(self._commit, changes), reply, self._commits)
 
     def read_log(
         self, after: int, upto: int, reply: Callable[[list[LogEntry] | Away], None]
     ) -> None:
         """The log's entries with `after` < revision <= `upto`, oldest first."""
-        self._begin(reading.read_log(self._reads, self._keys, after, upto), reply, self._others)
+        read = partial(reading.read_log, self._reads, self._keys, after, upto)
+        self._begin(read, reply, self._others)
 
     # --- for the hub ----------------------------------------------------------------------------
 
@@ -115,14 +117,14 @@ class RedisStore:
 
         Raises StoreError when it can never do, StoreUnavailableError when it cannot be asked now.
         """
-        return await self._asking(server.check_server(self._reads))
+        return await self._asking(partial(server.check_server, self._reads))
 
     async def namespaces(self) -> list[str]:
         """All namespaces that any hub ever opened under this key prefix, the default one first.
 
         Every `open` remembers its own. Raises StoreUnavailableError when Redis cannot be asked.
         """
-        members = await self._asking(self._reads.ask(b"SMEMBERS", self._keys.namespaces))
+        members = await self._asking(partial(self._reads.ask, b"SMEMBERS", self._keys.namespaces))
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(_namespace.match, names))]
 
@@ -154,13 +156,12 @@ class RedisStore:
 
     def _begin(
         self,
-        work: Coroutine[Any, Any, T],
+        work: Callable[[], Awaitable[T]],
         reply: Callable[[T | Away], None],
         tasks: set[asyncio.Task[Any]],
     ) -> None:
         loop = asyncio.get_running_loop()
         if self._closing:
-            work.close()
             loop.call_soon(reply, Away(STOPPING))
             return
         task = loop.create_task(self._guard(work))
@@ -185,16 +186,16 @@ class RedisStore:
             self._note(error)
             reply(Away(reason_of(error)))
 
-    async def _guard(self, work: Awaitable[T]) -> T:
+    async def _guard(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await work
+            return await work()
         except Exception:
             # What ails one connection may well ail the other: begin anew with both.
             await self._reads.drop_if_idle(0)
             await self._writes.drop_if_idle(0)
             raise
 
-    async def _asking(self, work: Awaitable[T]) -> T:
+    async def _asking(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await self._guard(work)
         except StoreError:
@@ -272,8 +273,7 @@ class RedisStore:
             if not self._is_open or loop.time() - self._renewed < self._renew_interval / 2:
                 continue
             try:
-                await self._guard(
-                    self._writes.run(RENEW, [self._hub_key], [self._generation, self._lease])
-                )
+                keys, arguments = [self._hub_key], [self._generation, self._lease]
+                await self._guard(partial(self._writes.run, RENEW, keys, arguments))
             except Exception as error:
                 self._note(error)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from actors.ports import (
     Applied,
@@ -31,7 +32,7 @@ from actors.session import Session
 from actors.supervisor import Supervisor
 from actors.timing import Timing
 from protocol.errors import CloseCode
-from protocol.record import AgentRecord
+from protocol.record import AgentRecord, AgentSpec
 
 START_WALL = 1_700_000_000.0
 
@@ -96,9 +97,15 @@ class ModelStore:
         self.log: list[LogEntry] = []
         self.batches: list[list[Change]] = []
         self.swallow_answers = 0
+        self.hold_next_commit: float | None = None
+        self.fail_loads = 0
         self.names = itertools.count(1)
 
     # Faults.
+
+    # (swallow_answers: so many next requests are carried out and their answers lost;
+    # hold_next_commit: the next batch arrives only after so many seconds, nobody waits for it;
+    # fail_loads: so many next loads are answered Away.)
 
     def lose_everything(self) -> None:
         self.log_name, self.revision, self.generation = "", 0, 0
@@ -136,17 +143,23 @@ class ModelStore:
     ) -> None:
         def make() -> Opened:
             self.generation += 1
-            behind = log == self.log_name and self.revision < revision
-            fresh = new_log or not self.log_name or behind
-            if fresh:
+            if new_log or not self.log_name or self.revision < revision:
                 self.log_name = f"log-{next(self.names)}"
                 self.revision = max(self.revision, revision)
                 self.log.clear()
+                return Opened(self.log_name, self.revision, True, b"secret")
+            # Also when another call began it: new to the hub that asks.
+            fresh = log not in ("", self.log_name)
             return Opened(self.log_name, self.revision, fresh, b"secret")
 
         self._answer(reply, make)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
+        if self.fail_loads > 0:
+            self.fail_loads -= 1
+            self.scheduler.call_at(self.scheduler.now() + 0.1, lambda: reply(Away("loading")))
+            return
+
         def make() -> Loaded:
             self.expire()
             ghosts = sorted(self.active - set(self.entries))
@@ -167,6 +180,17 @@ class ModelStore:
             before = self.revision
             return Committed(self.log_name, before, [self._apply(each) for each in changes])
 
+        if self.hold_next_commit is not None:
+            held, self.hold_next_commit = self.hold_next_commit, None
+            generation, now = self.generation, self.scheduler.now()
+
+            def arrive() -> None:
+                if self.reachable and self.generation == generation:
+                    make()
+
+            self.scheduler.call_at(now + held, arrive)
+            self.scheduler.call_at(now + 1.0, lambda: reply(Away("no answer in time")))
+            return
         self._answer(reply, make)
 
     def read_log(
@@ -187,8 +211,10 @@ class ModelStore:
             case "write" | "renew":
                 if stored is None:
                     return "missing"
-                if stored[1] not in (0, epoch):
+                if stored[1] > epoch:
                     return "fenced"
+                if stored[1] not in (0, epoch):
+                    return "missing"  # older than the writer's own session
             case "remove" | "restore":
                 if stored is not None and stored[1] > epoch:
                     return "fenced"
@@ -209,6 +235,10 @@ class ModelStore:
         return Applied(revision, epoch)
 
 
+PAUSE_AT = 64 * 1024
+"""Unsent bytes at which a link's transport is paused, and the session told that it is blocked."""
+
+
 class FakeLink:
     """A connection whose peer reads as fast as the test lets it."""
 
@@ -218,6 +248,8 @@ class FakeLink:
         self.unsent = 0
         self.delivered = 0
         self.reads = True
+        self.paused = False
+        self.most_unsent = 0
         self.pings = 0
         self.answers_pings = True
         self.close_code: int | None = None
@@ -236,6 +268,14 @@ class FakeLink:
             self.delivered += len(payload)
         else:
             self.unsent += len(payload)
+            self.most_unsent = max(self.most_unsent, self.unsent)
+            if self.unsent > PAUSE_AT and not self.paused:
+                self.paused = True
+                self.world.scheduler.call_soon(self._transport_paused)
+
+    def _transport_paused(self) -> None:
+        if self.paused and self.close_code is None:
+            self.session.blocked()
 
     def ping(self) -> None:
         self.pings += 1
@@ -261,9 +301,20 @@ class FakeLink:
 
     def read_on(self) -> None:
         self.reads = True
+        self.paused = False
+        # What `drained` sends is read at once, as long as there is something.
         self.delivered += self.unsent
         self.unsent = 0
         self.session.drained()
+
+    def read_some(self, size: int) -> None:
+        """Take in so many bytes, and go on not reading."""
+        size = min(size, self.unsent)
+        self.delivered += size
+        self.unsent -= size
+        if self.paused and self.unsent <= PAUSE_AT // 4:
+            self.paused = False
+            self.session.drained()
 
     def say(self, **message: Any) -> None:
         self.session.received(msgspec.json.encode(message))
@@ -390,6 +441,34 @@ class World:
 
     def record(self, agent_id: str) -> dict[str, Any]:
         return msgspec.json.decode(self.supervisor.get(agent_id))
+
+    # Callers over HTTP.
+
+    def http_register(self, name: str = "h1", agent_id: str | None = None, **fields: Any) -> Any:
+        """What a registration over HTTP is answered with: a Lease or a ProtocolError."""
+        spec = msgspec.convert({"name": name, "type": "cost", **fields}, AgentSpec)
+        outcomes: list[Any] = []
+        self.supervisor.register(spec, agent_id, outcomes.append)
+        return self._outcome(outcomes)
+
+    def http_heartbeat(self, agent_id: str, **says: Any) -> Any:
+        outcomes: list[Any] = []
+        status, metadata = says.get("status", UNSET), says.get("metadata", UNSET)
+        self.supervisor.heartbeat(agent_id, status, metadata, outcomes.append)
+        return self._outcome(outcomes)
+
+    def http_unregister(self, agent_id: str) -> Any:
+        outcomes: list[Any] = []
+        self.supervisor.unregister(agent_id, outcomes.append)
+        return self._outcome(outcomes)
+
+    def _outcome(self, outcomes: list[Any]) -> Any:
+        """The one answer; waits for it as long as an answer may take."""
+        self.settle()
+        if not outcomes:
+            self.advance(2.2)
+        (outcome,) = outcomes
+        return outcome
 
     def restart(self) -> World:
         """The hub is killed and another one starts on the same store."""

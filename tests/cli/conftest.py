@@ -28,9 +28,9 @@ def homeport() -> Iterator[Homeport]:
     environment = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(("HOMEPORT_", "REDIS_", "NO_COLOR", "FORCE_COLOR"))
+        if not key.startswith(("HOMEPORT_", "REDIS_", "PYTHON", "NO_COLOR", "FORCE_COLOR"))
     }
-    environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment |= {"PYTHONPATH": str(ROOT)}
     runner = Homeport([sys.executable, "-m", "hub"], environment)
     try:
         yield runner
@@ -44,4 +44,3 @@ def nobody() -> str:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{holder.getsockname()[1]}"
-

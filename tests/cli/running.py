@@ -42,6 +42,12 @@ class Homeport:
         self._begun.append(process)
         return process
 
+    def prefixed(self, *program: str) -> Homeport:
+        """The same, started by another program; ended together with this one."""
+        other = Homeport([*program, *self._program], self._environment)
+        other._begun = self._begun
+        return other
+
     def end(self) -> None:
         for process in self._begun:
             if process.poll() is None:

@@ -130,9 +130,7 @@ def test_what_cannot_be_an_id_is_wrong_usage(hub: FakeHub, homeport: Homeport) -
     assert hub.requests == []
 
 
-def test_pick_shows_one_agent_and_sends_strategy_and_key(
-    hub: FakeHub, homeport: Homeport
-) -> None:
+def test_pick_shows_one_agent_and_sends_strategy_and_key(hub: FakeHub, homeport: Homeport) -> None:
     hub.add(ONE)
     done = homeport.run("pick", "--url", hub.url, "--capability", "sql", "--json")
     assert json.loads(done.stdout) == ONE

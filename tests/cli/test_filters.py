@@ -19,7 +19,7 @@ def parse(*arguments: str) -> tuple[int, str, Any]:
 
     @click.command()
     @filter_options
-    def command(filter: Filter) -> None:  # noqa: A002
+    def command(filter: Filter) -> None:
         chosen.append(filter)
 
     result = CliRunner().invoke(command, list(arguments))

@@ -102,9 +102,7 @@ def test_a_command_that_a_signal_ends_gives_128_and_its_number(
     assert len(hub.asked("unregister")) == 1
 
 
-def test_a_second_signal_is_passed_on_too(
-    hub: FakeHub, homeport: Homeport, tmp_path: Path
-) -> None:
+def test_a_second_signal_is_passed_on_too(hub: FakeHub, homeport: Homeport, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     script = (
         "import pathlib, signal, time\n"
@@ -119,6 +117,25 @@ def test_a_second_signal_is_passed_on_too(
     wait_until(lambda: content(heard) == "once", "the command heard the first signal")
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 128 + signal.SIGTERM
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
+    hub: FakeHub, tmp_path: Path, homeport: Homeport
+) -> None:
+    ready = tmp_path / "ready"
+    script = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGHUP, lambda *_: sys.exit(3))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        f"pathlib.Path({str(ready)!r}).write_text('ready')\n"
+        "while True: time.sleep(0.05)\n"
+    )
+    under_nohup = homeport.prefixed("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+    process = under_nohup.begin(*SIDECAR, "--url", hub.url, *told(script))
+    wait_until(lambda: content(ready) == "ready", "the command's handlers are set")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

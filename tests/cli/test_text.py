@@ -8,6 +8,7 @@ import pytest
 from hub.cli.text import address, ago, condition, one_line, printable
 from protocol.record import AgentRecord
 from protocol.timestamps import format_timestamp
+
 from .fake_hub import record
 
 

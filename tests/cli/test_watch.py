@@ -93,7 +93,11 @@ def test_a_watch_goes_on_over_a_lost_connection(hub: FakeHub, homeport: Homeport
     assert (asked["since"], asked["log"]) == (100, "log-a")
     hub.emit("updated", ONE)
     assert told(process)["revision"] == 101
-    assert stop(process) == (0, "", "")
+    status, out, error = stop(process)
+    assert (status, out) == (0, "")
+    assert error.startswith("homeport: ")
+    assert "retry in 0 s" in error
+    assert error.count("\n") == 1
 
 
 def test_the_filter_reaches_the_hub(hub: FakeHub, homeport: Homeport) -> None:
@@ -118,17 +122,16 @@ def test_people_read_a_table_and_then_a_line_for_each_change(
         change,
     )
     hub.emit("expired", SILENT)
-    assert line(process).endswith(f"  expired         one ({ONE['id']})  "
-                                  "unreachable (heartbeat_timeout)\n")
+    assert line(process).endswith(
+        f"  expired         one ({ONE['id']})  unreachable (heartbeat_timeout)\n"
+    )
     hub.emit("registered", TWO, coalesced=True)
     assert line(process).endswith(
         f"  registered      two ({TWO['id']})  healthy  (earlier changes were skipped)\n"
     )
     hub.begin_log("log-b")
     assert line(process) == "\n"
-    assert line(process) == (
-        "What happened meanwhile is not known; the agents as they are now:\n"
-    )
+    assert line(process) == ("What happened meanwhile is not known; the agents as they are now:\n")
     assert stop(process)[0] == 0
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,8 +24,6 @@ class Waits(list[float]):
     """Stands in for `asyncio.sleep`: notes how long the client meant to wait, and does not."""
 
     async def __call__(self, seconds: float) -> None:
-        import asyncio
-
         self.append(seconds)
         await asyncio.sleep(0.001)
 

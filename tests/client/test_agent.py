@@ -88,17 +88,19 @@ async def test_url_and_token_come_from_the_environment(
 
 
 async def test_it_heartbeats_by_itself_at_the_interval_the_hub_tells() -> None:
-    async with FakeHub(heartbeat_interval=0.02) as hub:
-        async with client(hub, status="degraded", load=0.25):
-            await hub.heard("heartbeat", 3)
-            assert hub.requests("heartbeat")[0]["status"] == "degraded"
-            assert hub.requests("heartbeat")[0]["load"] == 0.25
-            hub.heartbeat_interval = 3600.0
-            before = len(hub.requests("heartbeat"))
-            await hub.heard("heartbeat", before + 1)
-            answered = len(hub.requests("heartbeat"))
-            await asyncio.sleep(0.2)
-            assert len(hub.requests("heartbeat")) <= answered + 1
+    async with (
+        FakeHub(heartbeat_interval=0.02) as hub,
+        client(hub, status="degraded", load=0.25),
+    ):
+        await hub.heard("heartbeat", 3)
+        assert hub.requests("heartbeat")[0]["status"] == "degraded"
+        assert hub.requests("heartbeat")[0]["load"] == 0.25
+        hub.heartbeat_interval = 3600.0
+        before = len(hub.requests("heartbeat"))
+        await hub.heard("heartbeat", before + 1)
+        answered = len(hub.requests("heartbeat"))
+        await asyncio.sleep(0.2)
+        assert len(hub.requests("heartbeat")) <= answered + 1
 
 
 async def test_a_report_is_a_heartbeat_now_and_returns_its_acknowledgement(hub: FakeHub) -> None:
@@ -178,9 +180,7 @@ async def test_an_answer_that_cannot_be_read_fails_its_request_at_once(hub: Fake
         ({"token": "two\nlines"}, "token"),
     ],
 )
-def test_a_value_no_hub_could_accept_is_refused_at_once(
-    wrong: dict[str, Any], field: str
-) -> None:
+def test_a_value_no_hub_could_accept_is_refused_at_once(wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(BadRequest) as caught:
         AgentClient(**{"name": "cost-1", "type": "cost", **wrong})
     assert caught.value.field == field
@@ -205,9 +205,7 @@ def test_a_url_that_cannot_be_used_is_refused_at_once(url: Any) -> None:
         AgentClient(url, name="cost-1", type="cost")
 
 
-@pytest.mark.parametrize(
-    ("code", "type_"), [("bad_request", BadRequest), ("conflict", Conflict)]
-)
+@pytest.mark.parametrize(("code", "type_"), [("bad_request", BadRequest), ("conflict", Conflict)])
 async def test_a_first_registration_refused_for_good_is_raised_at_once(
     hub: FakeHub, code: str, type_: type[HomeportError]
 ) -> None:
@@ -253,7 +251,7 @@ async def test_a_first_registration_goes_on_while_the_hub_is_not_ready(
 async def test_a_first_registration_gives_up_after_the_connect_timeout() -> None:
     async with FakeHub() as hub:
         url = hub.url
-    with pytest.raises(CannotConnect, match="within 0.2 s.*cannot connect to ws://127") as caught:
+    with pytest.raises(CannotConnect, match=r"within 0\.2 s.*cannot connect to ws://127") as caught:
         await AgentClient(url, name="a", type="cost", connect_timeout=0.2).start()
     assert caught.value.retryable
 
@@ -346,15 +344,17 @@ async def test_callbacks_run_apart_from_the_heartbeats(
     def broken(_error: object) -> None:
         raise ValueError("the user's mistake")
 
-    async with FakeHub(heartbeat_interval=0.02) as hub:
-        async with client(hub, on_connected=slow, on_disconnected=broken):
-            await hub.heard("heartbeat", 3)
-            with caplog.at_level(logging.ERROR, logger="homeport.client"):
-                hub.peer.abort()
-                await hub.heard("resume")
-            beats = len(hub.requests("heartbeat"))
-            await hub.heard("heartbeat", beats + 3)
-            assert "the user's mistake" in caplog.text
+    async with (
+        FakeHub(heartbeat_interval=0.02) as hub,
+        client(hub, on_connected=slow, on_disconnected=broken),
+    ):
+        await hub.heard("heartbeat", 3)
+        with caplog.at_level(logging.ERROR, logger="homeport.client"):
+            hub.peer.abort()
+            await hub.heard("resume")
+        beats = len(hub.requests("heartbeat"))
+        await hub.heard("heartbeat", beats + 3)
+        assert "the user's mistake" in caplog.text
 
 
 async def test_nothing_is_left_running_after_the_context(hub: FakeHub) -> None:

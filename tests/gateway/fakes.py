@@ -42,6 +42,9 @@ class FakeSession:
     def pong(self) -> None:
         self.calls.append("pong")
 
+    def blocked(self) -> None:
+        self.calls.append("blocked")
+
     def drained(self) -> None:
         self.calls.append("drained")
 
@@ -103,11 +106,13 @@ async def answer_ok(scope, receive, send) -> None:
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Wait for a condition by looking often; fails when it does not come true."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the conditions are states, not events
             await asyncio.sleep(0.002)
 
 
-def client_frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bool = True) -> bytes:
+def client_frame(
+    opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bool = True
+) -> bytes:
     head = bytes([(0x80 if fin else 0) | opcode])
     bit = 0x80 if mask else 0
     size = len(payload)

@@ -23,6 +23,7 @@ CHUNK = b"x" * 20_000
 async def stuff(session: FakeSession, at_least: int) -> None:
     """Send until so much stays unsent that nothing moves any more."""
     while session.link.unsent < at_least:
+        assert session.closed_times == 0
         session.link.send(CHUNK)
         await asyncio.sleep(0)
     delivered = -1
@@ -191,7 +192,7 @@ async def test_a_reader_that_never_comes_back_is_cut_off_after_the_linger(
 ):
     monkeypatch.setattr(hub_closing, "CLOSE_TIMEOUT", 0.05)
     monkeypatch.setattr(hub_closing, "LINGER", 0.3)
-    await RawPeer.connect(hub.port, receive_buffer=8192)
+    peer = await RawPeer.connect(hub.port, receive_buffer=8192)
     session = hub.sessions[0]
     await stuff(session, 2**20)
     started = asyncio.get_running_loop().time()
@@ -200,6 +201,7 @@ async def test_a_reader_that_never_comes_back_is_cut_off_after_the_linger(
     assert asyncio.get_running_loop().time() - started >= 0.29
     assert session.closed_times == 1
     assert session.link.unsent == 0
+    peer.vanish()
 
 
 async def test_a_peer_that_hangs_up_with_a_full_pipe_is_cut_off_too(hub: RunningHub, monkeypatch):
@@ -275,5 +277,3 @@ async def test_all_open_websockets_can_be_closed_at_once(hub: RunningHub):
         await client.wait_closed()
         assert (client.close_code, client.close_reason) == (1001, "retry in 1 s")
     await until(lambda: not hub.connections)
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from actors.ports import (
@@ -36,6 +36,13 @@ async def answer_of(ask: Callable[[Callable[[Any], None]], None]) -> Any:
         answer = await future
     await asyncio.sleep(0)
     return answer
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for the world outside, which tells nobody when it is ready."""
+    async with asyncio.timeout(LIMIT):
+        while not await holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 class Asked:

@@ -33,9 +33,7 @@ def server() -> Iterator[RealServer]:
 
 
 @pytest.fixture(params=["real", "memory"])
-async def client(
-    request: pytest.FixtureRequest, shared_server: RealServer
-) -> AsyncIterator[Redis]:
+async def client(request: pytest.FixtureRequest, shared_server: RealServer) -> AsyncIterator[Redis]:
     url = shared_server.url if request.param == "real" else MEMORY
     client = await connect(url, hub_id="hub-1", command_timeout=10.0)
     await client.flushall()

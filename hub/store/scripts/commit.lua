@@ -32,7 +32,8 @@ end
 local function stored_epoch(key)
     local tail = redis.pcall('GETRANGE', key, -TAIL_BYTES, -1)
     if type(tail) == 'table' then
-        if string.find(tail.err, 'WRONGTYPE', 1, true) then
+        -- `tostring`, because the server in memory puts no text of Lua's own there.
+        if string.find(tostring(tail.err), 'WRONGTYPE', 1, true) then
             return false
         end
         tail = redis.call('GETRANGE', key, -TAIL_BYTES, -1) -- the same error ends the script

@@ -1,0 +1,91 @@
+"""A raw HTTP/1.1 peer: one kept-alive connection, one request at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from bench.errors import BenchError
+
+
+class Response(Struct, frozen=True):
+    """`sent` and `at` are `time.monotonic()` of the request's sending and of the answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    sent: float
+    at: float
+
+    def json(self) -> Any:
+        """The body, decoded."""
+        return msgspec.json.decode(self.body)
+
+
+class HttpCaller:
+    """One connection to a hub; connects when first asked, and again after the hub hung up."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or "127.0.0.1"
+        self._port = parts.port or 80
+        self._turn = asyncio.Lock()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+    async def call(
+        self, method: str, path: str, body: Any = None, timeout: float = 30.0
+    ) -> Response:
+        """Make one request; `body` is sent as JSON. Raises BenchError when no answer comes."""
+        payload = b"" if body is None else msgspec.json.encode(body)
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
+            f"Content-Length: {len(payload)}\r\nContent-Type: application/json\r\n\r\n"
+        )
+        async with self._turn:
+            try:
+                async with asyncio.timeout(timeout):
+                    return await self._exchange(head.encode() + payload)
+            except (OSError, EOFError, TimeoutError) as error:
+                self.close()
+                words = str(error) or type(error).__name__
+                raise BenchError(f"{method} {path}: no answer: {words}") from None
+
+    async def _exchange(self, request: bytes) -> Response:
+        if self._streams is None or self._streams[0].at_eof():
+            self.close()
+            self._streams = await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._streams
+        sent = time.monotonic()
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.split("\r\n")
+        pairs = [line.split(":", 1) for line in lines if ":" in line]
+        headers = {name.strip().lower(): value.strip() for name, value in pairs}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        at = time.monotonic()
+        if headers.get("connection", "").lower() == "close":
+            self.close()
+        return Response(int(first.split(" ")[1]), headers, body, sent, at)

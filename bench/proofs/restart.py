@@ -1,0 +1,167 @@
+"""The hub is killed under its agents and started again: nobody is forgotten, nobody is blamed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from agent_client import AgentRecord, Event, HubClient, Resync, Watch
+from bench.clients import ClientsSpec, Held, Sessions
+from bench.driver import Driver, Gone, Heard
+from bench.processes import HubProcess, temporary_directory
+from bench.proofs.proof import Proof, say
+from bench.report import Report, listed
+from bench.watcher import Watcher
+from bench.workers import Worker
+from protocol.answers import Registered
+from protocol.filters import Filter
+from protocol.record import AgentSpec
+from protocol.requests import Register
+
+PROCESSES = 2
+COME_BACK = 120.0
+"""Seconds after which an agent that is not back fails the proof."""
+
+NEWCOMER_PAUSE = 0.002
+"""Seconds between two registrations of the storm in which the hub is killed."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command line."""
+
+    agents: Annotated[
+        int, Meta(ge=1, le=20_000, description="agents of the real client that must come back")
+    ] = 1000
+    newcomers: Annotated[
+        int, Meta(ge=0, le=5000, description="agents that are registering when the hub is killed")
+    ] = 200
+
+
+class _Follower:
+    """A watcher of the client package, which finds its own way over the restart."""
+
+    def __init__(self, client: HubClient) -> None:
+        self.items = 0
+        self.resyncs = 0
+        self.gaps: list[int] = []
+        self.blamed: list[AgentRecord] = []
+        self.resumed: set[str] = set()
+        self._watch: Watch = client.watch()
+
+    async def follow(self) -> None:
+        """Watch until cancelled."""
+        position = None
+        async for item in self._watch:
+            self.items += 1
+            if isinstance(item, Event):
+                if position is not None and item.revision != position + 1:
+                    self.gaps.append(item.revision)
+                if item.agent.status == "unreachable":
+                    self.blamed.append(item.agent)
+                if item.kind == "resumed":
+                    self.resumed.add(item.agent.id)
+            elif isinstance(item, Resync):
+                self.resyncs += 1
+            position = item.revision
+
+
+async def prove(options: Options) -> Report:
+    """Kill the hub under connected agents and in a storm of registrations; start it again."""
+    report = PROOF.report(options)
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(temporary_directory())
+        hub = await stack.enter_async_context(HubProcess(directory))
+        judge = await Watcher.open(hub.websocket_url)
+        client = await stack.enter_async_context(HubClient(hub.url))
+        follower = _Follower(client)
+        following = asyncio.create_task(follower.follow())
+        stack.callback(following.cancel)
+
+        say(f"connecting {options.agents:,} agents")
+        workers, before = await _start_agents(stack, hub.url, options.agents)
+        say("killing the hub in a storm of registrations")
+        killed_at, acknowledged = await _kill_in_storm(stack, hub, options.newcomers)
+        await hub.start()
+        listening_at = time.monotonic()
+
+        log, revision = judge.stands_at
+        second = await Watcher.open(hub.websocket_url, position=(log, revision))
+        say("waiting until every agent is back")
+        told = await asyncio.gather(
+            *(worker.request("settle", Sessions, COME_BACK) for worker in workers)
+        )
+        after = {held.agent_id: held for one in told for held in one.held}
+        await second.until(
+            "every agent resumed",
+            lambda: {e.agent.id for e in second.events if e.kind == "resumed"} >= set(after),
+            10.0,
+        )
+        await _until(lambda: follower.resumed >= set(after), COME_BACK)
+        directory_now = {agent.id: agent for agent in await client.find()}
+        failures = hub.failures()
+        following.cancel()
+
+    report.figure("agents", len(before))
+    report.figure("registrations in the storm, acknowledged before the kill", len(acknowledged))
+    report.figure("kill -9 until the hub listens again", listening_at - killed_at, "s")
+    back = sorted(held.at - listening_at for held in after.values())
+    report.spread("listening until an agent is back", back)
+    report.figure("all agents back, since the kill", back[-1] + listening_at - killed_at, "s")
+    report.figure("events heard by the watcher that came back", len(second.events))
+    _judge_agents(report, before, after, acknowledged, directory_now)
+    _judge_watchers(report, second, follower, set(after))
+    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
+    return report
+
+
+async def _start_agents(
+    stack: AsyncExitStack, url: str, count: int
+) -> tuple[list[Worker], dict[str, Held]]:
+    processes = min(PROCESSES, count)
+    workers = []
+    for number in range(processes):
+        share = count // processes + (number < count % processes)
+        spec = ClientsSpec(url=url, name=f"client-{number}", count=share)
+        workers.append(await stack.enter_async_context(Worker("bench.clients", spec)))
+    told = await asyncio.gather(*(worker.request("start", Sessions) for worker in workers))
+    return workers, {held.agent_id: held for one in told for held in one.held}
+
+
+async def _kill_in_storm(
+    stack: AsyncExitStack, hub: HubProcess, newcomers: int
+) -> tuple[float, list[str]]:
+    """Kill the hub when half of the newcomers have their answer; returns when, and their ids."""
+    drivers = [await Driver.connect(hub.websocket_url) for _ in range(newcomers)]
+    for driver in drivers:
+        stack.callback(driver.abort)
+    answers: list[asyncio.Future[Heard]] = []
+    for number, driver in enumerate(drivers):
+        spec = AgentSpec(name=f"newcomer-{number}", type="newcomer")
+        answers.append(driver.send(Register(id=0, agent=spec)))
+        if sum(answer.done() for answer in answers) > newcomers // 2:
+            break
+        await asyncio.sleep(NEWCOMER_PAUSE)
+    killed_at = await hub.kill()
+    acknowledged = []
+    for outcome in await asyncio.gather(*answers, return_exceptions=True):
+        if isinstance(outcome, Heard) and isinstance(outcome.answer, Registered):
+            acknowledged.append(outcome.answer.agent_id)
+        elif not isinstance(outcome, Heard | Gone):
+            raise outcome
+    return killed_at, acknowledged
+
+
+async def _until(done: object, seconds: float) -> None:
+    raise NotImplementedError
+
+
+PROOF = Proof(
+    "restart",
+    "kill -9 of the hub under connected agents: after its restart nothing acknowledged is missing",
+    Options,
+    prove,
+)

@@ -1,0 +1,69 @@
+"""The newest part of the log in memory."""
+
+from __future__ import annotations
+
+from actors.history import Entry, History
+from protocol.record import AgentRecord, Health
+
+
+def entry(revision: int) -> Entry:
+    record = AgentRecord(
+        id=f"{revision:08d}-0000-4000-8000-000000000000",
+        name="a",
+        type="cost",
+        registered_at="2026-01-01T00:00:00.000000Z",
+        last_seen="2026-01-01T00:00:00.000000Z",
+        health=Health("http", "healthy", "ok", "2026-01-01T00:00:00.000000Z"),
+        revision=revision,
+    )
+    return Entry(revision, "updated", record, b"{}", None)
+
+
+def revisions(history: History, since: int) -> list[int]:
+    return [each.revision for each in history.after(since)]
+
+
+def filled(begin: int, count: int, length: int = 5) -> History:
+    history = History(length)
+    history.begin(begin)
+    for revision in range(begin + 1, begin + count + 1):
+        history.append(entry(revision))
+    return history
+
+
+def test_an_empty_history_reaches_exactly_its_own_revision() -> None:
+    history = filled(10, 0)
+    assert [since for since in range(20) if history.reaches(since)] == [10]
+    assert revisions(history, 10) == []
+
+
+def test_it_reaches_back_to_where_it_began() -> None:
+    history = filled(10, 3)
+    assert [since for since in range(20) if history.reaches(since)] == [10, 11, 12, 13]
+    assert revisions(history, 10) == [11, 12, 13]
+    assert revisions(history, 12) == [13]
+    assert revisions(history, 13) == []
+
+
+def test_it_keeps_the_newest_and_says_how_far_it_reaches() -> None:
+    history = filled(0, 12, length=5)
+    assert len(history) == 5
+    assert [since for since in range(20) if history.reaches(since)] == [7, 8, 9, 10, 11, 12]
+    assert revisions(history, 7) == [8, 9, 10, 11, 12]
+    assert revisions(history, 11) == [12]
+
+
+def test_a_history_of_no_length_reaches_nothing_but_now() -> None:
+    history = filled(0, 3, length=0)
+    assert [since for since in range(9) if history.reaches(since)] == [3]
+    assert revisions(history, 3) == []
+
+
+def test_beginning_anew_forgets() -> None:
+    history = filled(0, 5)
+    history.begin(40)
+    assert not history.reaches(3)
+    assert not history.reaches(39)
+    assert history.reaches(40)
+    history.append(entry(41))
+    assert revisions(history, 40) == [41]

@@ -1,0 +1,53 @@
+"""Session tokens: of one registration, of one agent, of one cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.tokens import check_token, issue_token
+
+SECRET = b"secret"
+AGENT = "550e8400-e29b-41d4-a716-446655440000"
+FIRST = "2026-01-01T00:00:00.000000Z"
+SECOND = "2026-01-02T00:00:00.000000Z"
+
+
+def test_a_token_is_valid_for_its_registration() -> None:
+    token = issue_token(SECRET, AGENT, FIRST)
+    assert check_token(SECRET, AGENT, FIRST, token) == "valid"
+    assert token == issue_token(SECRET, AGENT, FIRST), "so that it outlives hubs"
+
+
+def test_a_token_of_an_earlier_registration_is_superseded() -> None:
+    assert check_token(SECRET, AGENT, SECOND, issue_token(SECRET, AGENT, FIRST)) == "superseded"
+
+
+def test_a_token_is_of_one_agent_and_one_cluster() -> None:
+    token = issue_token(SECRET, AGENT, FIRST)
+    assert check_token(SECRET, AGENT.replace("5", "6"), FIRST, token) == "invalid"
+    assert check_token(b"other", AGENT, FIRST, token) == "invalid"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        ".",
+        "x",
+        FIRST,
+        f"{FIRST}.",
+        f"{FIRST}.0123456789abcdef0123456789abcdef",
+        issue_token(SECRET, AGENT, FIRST)[:-1],
+        issue_token(SECRET, AGENT, FIRST) + "0",
+        issue_token(SECRET, AGENT, FIRST).replace("2026", "2027"),
+        "ü.é",
+        "\x00",
+    ],
+)
+def test_anything_else_is_invalid(token: str) -> None:
+    assert check_token(SECRET, AGENT, FIRST, token) == "invalid"
+
+
+def test_the_secret_is_not_in_the_token() -> None:
+    assert "secret" not in issue_token(SECRET, AGENT, FIRST)
+

@@ -1,0 +1,210 @@
+"""AgentRegistration: the legacy helper's drop-in, against the legacy routes."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from agent_client import AgentRegistration
+
+from .legacy_hub import LegacyHub
+
+
+@pytest.fixture
+def hub() -> Iterator[LegacyHub]:
+    with LegacyHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def registration(hub: LegacyHub) -> Iterator[AgentRegistration]:
+    registration = AgentRegistration(
+        "cost-1", "cost", "localhost", 8001, ["spot"], hub.url, "2.0", {"zone": "a"}
+    )
+    yield registration
+    registration.stop_heartbeat_loop()
+
+
+def eventually(holds: Callable[[], Any]) -> None:
+    for _ in range(2000):
+        if holds():
+            return
+        time.sleep(0.005)
+    raise AssertionError("did not come true")
+
+
+def test_its_constructor_and_attributes_are_those_of_the_helper_it_replaces() -> None:
+    parameters = inspect.signature(AgentRegistration).parameters
+    assert list(parameters) == [
+        "agent_name",
+        "agent_type",
+        "host",
+        "port",
+        "capabilities",
+        "orchestrator_url",
+        "version",
+        "metadata",
+    ]
+    assert parameters["orchestrator_url"].default == "http://localhost:8080"
+    assert parameters["version"].default == "1.0.0"
+    new = AgentRegistration("a", "cost", "h", 1, [])
+    assert (new.agent_name, new.agent_type, new.host, new.port) == ("a", "cost", "h", 1)
+    assert (new.capabilities, new.metadata, new.agent_id) == ([], {}, None)
+    assert (new.heartbeat_interval, new.heartbeat_thread) == (30, None)
+    assert isinstance(new.stop_heartbeat, threading.Event)
+
+
+def test_it_registers_with_the_documented_request(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    hub.interval = 12
+    assert registration.register() is True
+    assert registration.agent_id in hub.agents
+    assert registration.heartbeat_interval == 12
+    [(path, body, headers)] = hub.calls
+    assert path == "/agents/register"
+    assert headers["Content-Type"] == "application/json"
+    assert "Authorization" not in headers
+    assert body == {
+        "name": "cost-1",
+        "type": "cost",
+        "host": "localhost",
+        "port": 8001,
+        "capabilities": ["spot"],
+        "version": "2.0",
+        "metadata": {"zone": "a"},
+    }
+
+
+def test_it_heartbeats_from_its_thread_until_it_unregisters(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    hub.interval = 0.02
+    registration.register()
+    registration.start_heartbeat()
+    thread = registration.heartbeat_thread
+    assert thread is not None
+    assert thread.daemon
+    registration.start_heartbeat()
+    assert registration.heartbeat_thread is thread
+    eventually(lambda: len(hub.paths("/heartbeat")) >= 3)
+    path, body, _ = next(call for call in hub.calls if call[0].endswith("/heartbeat"))
+    assert path == f"/agents/{registration.agent_id}/heartbeat"
+    assert body == {"status": "healthy", "metadata": {"zone": "a"}}
+    registration.unregister()
+    assert not thread.is_alive()
+    assert not hub.agents
+    assert hub.calls[-1][0] == f"/agents/{registration.agent_id}/unregister"
+
+
+def test_it_can_be_stopped_and_started_again(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    hub.interval = 0.02
+    registration.register()
+    registration.start_heartbeat()
+    registration.stop_heartbeat_loop()
+    heard = len(hub.calls)
+    registration.start_heartbeat()
+    eventually(lambda: len(hub.calls) > heard + 2)
+
+
+def test_it_registers_again_when_the_hub_forgot_it(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    hub.interval = 0.02
+    registration.register()
+    first = registration.agent_id
+    registration.start_heartbeat()
+    eventually(lambda: hub.paths(f"{first}/heartbeat"))
+    hub.agents.clear()
+    eventually(lambda: registration.agent_id != first)
+    second = registration.agent_id
+    assert hub.agents == {second}
+    eventually(lambda: hub.paths(f"{second}/heartbeat"))
+    registration.unregister()
+    assert not hub.agents
+
+
+def test_it_goes_on_heartbeating_through_failures(
+    hub: LegacyHub, registration: AgentRegistration, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.interval = 0.02
+    registration.register()
+    hub.status = 503
+    registration.start_heartbeat()
+    eventually(lambda: len(hub.paths("/heartbeat")) >= 3)
+    assert "Heartbeat failed: 503" in caplog.text
+    hub.status = None
+    heard = len(hub.calls)
+    eventually(lambda: len(hub.calls) >= heard + 3)
+    assert registration.agent_id in hub.agents
+
+
+def test_it_follows_the_interval_that_a_heartbeat_is_answered_with(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    registration.register()
+    hub.interval = 17
+    registration.start_heartbeat()
+    eventually(lambda: registration.heartbeat_interval == 17)
+
+
+def test_nothing_is_ever_raised(
+    hub: LegacyHub, registration: AgentRegistration, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    registration.start_heartbeat()
+    assert "Cannot start heartbeat - agent not registered" in caplog.text
+    registration.unregister()
+    assert not hub.calls
+
+    hub.status = 400
+    assert registration.register() is False
+    assert 'Registration failed: 400 - {"error": "refused by the test"}' in caplog.text
+
+    hub.status = 200
+    assert registration.register() is False
+
+    registration.metadata = {"thing": object()}
+    assert registration.register() is False
+    assert "Registration error" in caplog.text
+
+    registration.agent_id = "gone"
+    hub.status = 500
+    registration.unregister()
+    assert "Unregister failed: 500" in caplog.text
+
+    for url in ("http://127.0.0.1:1", "nonsense", "file:///etc/passwd"):
+        registration.orchestrator_url = url
+        assert registration.register() is False
+        registration.unregister()
+    assert "Unregister error" in caplog.text
+
+
+def test_it_presents_the_token_of_the_environment_and_never_logs_it(
+    hub: LegacyHub,
+    registration: AgentRegistration,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HOMEPORT_TOKEN", "secret-token")
+    assert registration.register()
+    assert hub.calls[0][2]["Authorization"] == "Bearer secret-token"
+    monkeypatch.setenv("HOMEPORT_TOKEN", "secret token")
+    assert registration.register() is False
+    assert "secret" not in caplog.text
+
+
+def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
+    registration: AgentRegistration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert registration.register()

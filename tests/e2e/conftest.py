@@ -1,0 +1,154 @@
+"""What the tests from outside stand on: hubs as processes, real stores, namespaces of their own.
+
+A hub that is started here must never log a traceback: that is asserted when it ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .hubs import Hub, Place, new_namespace
+from .servers import RedisServer
+
+StartHub = Callable[..., Hub]
+StartServer = Callable[[], RedisServer]
+Enter = Callable[..., Place]
+
+
+@pytest.fixture(scope="session")
+def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """One hub with the embedded engine and default settings, for all tests that can share."""
+    directory = tmp_path_factory.mktemp("hub")
+    hub = Hub(directory, "--data-dir", str(directory / "store"))
+    try:
+        yield hub.start()
+    finally:
+        hub.stop()
+    assert "Traceback" not in hub.log(), hub.log()
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[RedisServer]:
+    """The store of `stored_hub`, for looking only."""
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="session")
+def stored_hub(
+    tmp_path_factory: pytest.TempPathFactory, shared_server: RedisServer
+) -> Iterator[Hub]:
+    """One hub whose store the tests can look into."""
+    hub = Hub(tmp_path_factory.mktemp("stored"), "--redis", shared_server.url)
+    try:
+        yield hub.start()
+    finally:
+        hub.stop()
+    assert "Traceback" not in hub.log(), hub.log()
+
+
+@pytest.fixture
+def enter() -> Iterator[Enter]:
+    """Makes a `Place`: of a hub, in a namespace of its own unless one is given."""
+    places: list[Place] = []
+
+    def make(hub: Hub, namespace: str | None = "") -> Place:
+        places.append(Place(hub, new_namespace() if namespace == "" else namespace))
+        return places[-1]
+
+    yield make
+    for place in places:
+        place.end()
+
+
+@pytest.fixture
+def place(shared_hub: Hub, enter: Enter) -> Place:
+    """An empty namespace of the shared hub."""
+    return enter(shared_hub)
+
+
+@pytest.fixture
+def start_server() -> Iterator[StartServer]:
+    """Starts a store of the test's own."""
+    servers: list[RedisServer] = []
+
+    def start() -> RedisServer:
+        servers.append(RedisServer())
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+@pytest.fixture
+def start_hub(tmp_path: Path, start_server: StartServer) -> Iterator[StartHub]:
+    """Starts a hub of the test's own: flags as arguments; `env` and `port` as of `Hub`.
+
+    It asks for `start_server` so that hubs end before the stores that they use.
+    """
+    hubs: list[Hub] = []
+
+    def start(*options: str, **more: Any) -> Hub:
+        hubs.append(Hub(tmp_path / f"hub-{len(hubs)}", *options, **more))
+        return hubs[-1].start()
+
+    yield start
+    for hub in hubs:
+        hub.stop()
+    for hub in hubs:
+        assert "Traceback" not in hub.log(), hub.log()
+
+
+class Beating:
+    """Agents that keep heartbeating in the background, each on a connection of its own."""
+
+    def __init__(self, place: Place, count: int, every: float) -> None:
+        self.wires = [place.connect() for _ in range(count)]
+        self.ids = [
+            wire.register(f"beating-{number}")["agent_id"] for number, wire in enumerate(self.wires)
+        ]
+        self.answers: list[dict[str, Any]] = []
+        self.failures: list[str] = []
+        self._every = every
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        try:
+            while not self._ended.is_set():
+                for wire in self.wires:
+                    self.answers.append(wire.ask("heartbeat", timeout=60))
+                for wire in self.wires:
+                    wire.listen(self._every / len(self.wires))
+        except (AssertionError, OSError) as error:
+            self.failures.append(f"{type(error).__name__}: {error}")
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join(70)
+
+
+@pytest.fixture
+def keep_beating() -> Iterator[Callable[[Place, int, float], Beating]]:
+    """Starts agents that heartbeat until the test ends."""
+    started: list[Beating] = []
+
+    def start(place: Place, count: int, every: float) -> Beating:
+        started.append(Beating(place, count, every))
+        return started[-1]
+
+    yield start
+    for beating in started:
+        beating.end()

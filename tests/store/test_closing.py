@@ -1,0 +1,190 @@
+"""Closing: everything that waits is answered, the lease ends, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from actors.ports import Applied, Away, Committed
+from hub.store import Keys, RedisStore, connect
+from tests.store.asking import Asked, change, until
+from tests.store.conftest import MakeStore
+from tests.store.servers import DeafServer, RealServer
+
+STOPPING = Away("the hub is stopping")
+
+
+@pytest.fixture
+async def deaf() -> AsyncIterator[DeafServer]:
+    server = DeafServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def ask_everything(store: RedisStore) -> list[list[Any]]:
+    """One of each operation; the lists fill with their answers."""
+    answers: list[list[Any]] = [[], [], [], []]
+    store.open("", 0, answers[0].append, new_log=False)
+    store.load(answers[1].append)
+    store.read_log(0, 5, answers[2].append)
+    store.commit([change("register")], answers[3].append)
+    return answers
+
+
+async def test_a_commit_under_way_has_its_time_to_finish(store: Asked) -> None:
+    answers: list[Any] = []
+    store.store.commit([change("register")], answers.append)
+    await store.store.close()
+    (answer,) = answers
+    assert isinstance(answer, Committed)
+    assert answer.results == [Applied(1, 1)]
+
+
+async def test_a_commit_that_is_never_answered_ends_with_its_time(deaf: DeafServer) -> None:
+    client = await connect(deaf.url, hub_id="h", command_timeout=0.3)
+    store = RedisStore(client, Keys(), "h", command_timeout=0.3)
+    store._is_open = True
+    answers: list[Any] = []
+    store.commit([change("register")], answers.append)
+    await deaf.heard.wait()
+    await store.close()
+    assert answers == [Away("Redis does not answer in time")]
+    await client.aclose()
+
+
+async def test_what_waits_for_a_silent_server_is_answered_when_the_store_closes(
+    deaf: DeafServer,
+) -> None:
+    client = await connect(deaf.url, hub_id="h", command_timeout=60.0)
+    store = RedisStore(client, Keys(), "h", command_timeout=60.0)
+    opened: list[Any] = []
+    loaded: list[Any] = []
+    store.open("", 0, opened.append, new_log=False)
+    store.load(loaded.append)
+    await deaf.heard.wait()
+    store._generation = b""  # so that ending the lease does not wait for the silent server either
+    await store.close()
+    assert (opened, loaded) == ([STOPPING], [STOPPING])
+    await client.aclose()
+
+
+async def test_an_operation_that_had_no_time_to_begin_is_answered(make_store: MakeStore) -> None:
+    store = make_store().store
+    answers = ask_everything(store)
+    await store.close()
+    assert answers[:3] == [[STOPPING], [STOPPING], [STOPPING]]
+    assert len(answers[3]) == 1
+
+
+async def test_a_closed_store_answers_that_it_is_stopping(make_store: MakeStore) -> None:
+    store = make_store().store
+    await store.close()
+    answers = ask_everything(store)
+    assert answers == [[], [], [], []]  # later, and not at once
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert answers == [[STOPPING]] * 4
+
+
+async def test_tasks_that_are_cancelled_from_outside_are_answered_once(
+    make_store: MakeStore,
+) -> None:
+    store = make_store().store
+    answers = ask_everything(store)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+    async def answered() -> bool:
+        return all(answers)
+
+    await until(answered)
+    assert answers == [[STOPPING]] * 4
+
+
+async def test_closing_ends_the_lease(store: Asked, client: Redis) -> None:
+    assert await client.exists("hub:hub-1") == 1
+    await store.store.close()
+    assert await client.exists("hub:hub-1") == 0
+
+
+async def test_closing_leaves_the_lease_of_another_generation(
+    make_store: MakeStore, client: Redis
+) -> None:
+    older, newer = make_store(), make_store()
+    await older.open()
+    await newer.open()
+    await older.store.close()
+    assert await client.exists("hub:hub-1") == 1
+    assert await newer.commit(change("register")) == [Applied(1, 1)]
+
+
+async def test_closing_twice_and_closing_what_was_never_opened_do_nothing(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store().store
+    await store.close()
+    await store.close()
+    assert await client.keys("*") == []
+
+
+async def test_closing_without_a_server_ends_too(server: RealServer) -> None:
+    client = await connect(server.url, hub_id="hub-1")
+    store = RedisStore(client, Keys(), "hub-1")
+    await Asked(store).open()
+    server.kill()
+    await store.close()
+    await client.aclose()
+
+
+async def test_nothing_is_left_behind(make_store: MakeStore, client: Redis) -> None:
+    before = asyncio.all_tasks()
+    store = make_store()
+    await store.open()
+    await store.commit(change("register"))
+    await store.load()
+    assert await store.store.check_server() == []
+    assert len(asyncio.all_tasks() - before) == 1  # it renews the lease
+    await store.store.close()
+    assert asyncio.all_tasks() == before
+
+
+async def test_the_connections_are_the_stores_own_and_are_closed(
+    server: RealServer,
+) -> None:
+    watching = await connect(server.url, hub_id="test")
+    client = await connect(server.url, hub_id="hub-1")
+    store = RedisStore(client, Keys(), "hub-1")
+    await Asked(store).open()
+    await Asked(store).load()
+
+    async def connections() -> int:
+        return [each["name"] for each in await watching.client_list()].count("homeport:hub-1")
+
+    async def closed() -> bool:
+        return await connections() == 0
+
+    assert await connections() == 2
+    await store.close()
+    await until(closed)
+    await client.aclose()
+    await watching.aclose()
+
+
+async def test_an_unforeseen_error_is_logged_and_answered(
+    store: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(store.store._writes, "run", break_down)
+    with capture_logs() as logs:
+        answer = await store.try_commit(change("register"))
+    assert answer == Away("an error in the hub itself (KeyError)")
+    assert [log["log_level"] for log in logs] == ["error"]
+    assert isinstance(logs[0]["exc_info"], KeyError)

@@ -1,0 +1,186 @@
+"""From a URL to a client: every form, every setting, and no secret in what is said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ResponseError
+
+from hub.store import MEMORY, Keys, RedisStore, StoreError, StoreUnavailableError, connect
+from hub.store.lane import Lane
+from hub.store.server import check_server
+from tests.store.asking import Asked
+from tests.store.servers import RealServer
+
+SETTINGS = [
+    *("host", "port", "db", "path", "username", "password", "client_name", "retry"),
+    *("socket_timeout", "socket_connect_timeout"),
+]
+
+
+async def settings_of(url: str, **options: Any) -> dict[str, Any]:
+    client = await connect(url, hub_id="hub-1", command_timeout=0.7, **options)
+    connection = client.connection_pool.make_connection()
+    settings = {name: getattr(connection, name, None) for name in SETTINGS}
+    settings["class"] = type(connection)
+    await client.aclose()
+    return settings
+
+
+async def test_a_tcp_url_names_host_port_database_and_user() -> None:
+    found = await settings_of("redis://ann:p%40ss@example.org:6380/3")
+    assert (found["host"], found["port"], found["db"]) == ("example.org", 6380, 3)
+    assert (found["username"], found["password"]) == ("ann", "p@ss")
+    assert (found["socket_timeout"], found["socket_connect_timeout"]) == (0.7, 0.7)
+    assert found["client_name"] == "homeport:hub-1"
+
+
+async def test_rediss_is_tls_with_the_options_it_is_given() -> None:
+    found = await settings_of("rediss://example.org", ssl_cert_reqs="none")
+    assert found["class"] is SSLConnection
+    assert found["port"] == 6379
+
+
+async def test_a_unix_url_names_a_socket() -> None:
+    found = await settings_of("unix://:pw@/run/redis.sock?db=2")
+    assert found["class"] is UnixDomainSocketConnection
+    assert (found["path"], found["db"], found["password"]) == ("/run/redis.sock", 2, "pw")
+    assert found["socket_timeout"] == 0.7
+
+
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///s", MEMORY])
+async def test_nothing_is_ever_sent_twice(url: str) -> None:
+    assert (await settings_of(url))["retry"].get_retries() == 0
+
+
+async def test_every_memory_url_is_an_empty_server_of_its_own() -> None:
+    first, second = [await connect(MEMORY, hub_id="h") for _ in range(2)]
+    await first.set("a", "b")
+    assert await first.get("a") == b"b"
+    assert await second.get("a") is None
+    await first.aclose()
+    await second.aclose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h:1",
+        "redis:",
+        "redis://",
+        "redis://:hunter2@",
+        "redis://u:hun/ter2@h:6379",
+        "redis://u:hunter2@h:port",
+        "redis://u:hunter2@[::1",
+        "redis://h:99999?password=hunter2",
+        "redis://h?db=x&password=hunter2",
+        "redis://h?nonsense=1&password=hunter2",
+        "unix://",
+        "memory://x",
+        "h:6379",
+        "",
+    ],
+)
+async def test_an_unusable_url_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(StoreError, match="cannot be used: redis://HOST:PORT") as caught:
+        await connect(url, hub_id="h")
+    assert "hunter2" not in str(caught.value)
+    assert "hun/ter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_the_server_knows_the_connection_by_the_hubs_name(server: RealServer) -> None:
+    client = await connect(server.url, hub_id="east-1")
+    assert await client.client_getname() in (b"homeport:east-1", "homeport:east-1")
+    await client.aclose()
+
+
+# --- whether the server will do ------------------------------------------------------------------
+
+
+class Telling(Lane):
+    """A server of which only INFO is known."""
+
+    def __init__(self, info: str | Exception) -> None:
+        self._info = info
+
+    async def ask(self, *arguments: bytes) -> Any:
+        assert arguments == (b"INFO",)
+        if isinstance(self._info, Exception):
+            raise self._info
+        return self._info.replace("\n", "\r\n").encode()
+
+
+@pytest.fixture
+async def real(server: RealServer) -> AsyncIterator[Redis]:
+    client = await connect(server.url, hub_id="h")
+    yield client
+    await client.aclose()
+
+
+async def test_a_server_that_never_evicts_is_fit(real: Redis) -> None:
+    store = RedisStore(real, Keys(), "h")
+    assert await store.check_server() == []
+    await real.config_set("maxmemory-policy", "allkeys-lru")
+    assert await store.check_server() == []  # without a limit nothing is evicted
+    await real.config_set("maxmemory", "100mb")
+    (warning,) = await store.check_server()
+    assert "allkeys-lru" in warning
+    assert "noeviction" in warning
+    await real.config_set("maxmemory-policy", "noeviction")
+    assert await store.check_server() == []
+    await store.close()
+
+
+async def test_the_server_in_memory_is_fit() -> None:
+    client = await connect(MEMORY, hub_id="h")
+    store = RedisStore(client, Keys(), "h")
+    assert await store.check_server() == []
+    await store.close()
+    await client.aclose()
+
+
+@pytest.mark.parametrize("version", ["6.0.16", "5.0.7", "2.8.0"])
+async def test_an_old_server_is_refused_with_its_version(version: str) -> None:
+    with pytest.raises(StoreError, match=rf"version {version}: 6\.2 or newer"):
+        await check_server(Telling(f"# Server\nredis_version:{version}\n"))
+
+
+@pytest.mark.parametrize("version", ["6.2.0", "7.4.1", "8.0.0", "255.255.255"])
+async def test_a_newer_server_is_accepted(version: str) -> None:
+    assert await check_server(Telling(f"# Server\nredis_version:{version}\n")) == []
+
+
+@pytest.mark.parametrize("field", ["redis_mode", "server_mode"])
+async def test_a_cluster_is_refused(field: str) -> None:
+    with pytest.raises(StoreError, match="Redis Cluster"):
+        await check_server(Telling(f"redis_version:7.2.4\n{field}:cluster\n"))
+
+
+async def test_other_refusals_are_passed_on() -> None:
+    with pytest.raises(ResponseError, match="odd"):
+        await check_server(Telling(ResponseError("odd")))
+
+
+async def test_a_server_that_is_away_cannot_be_checked(server: RealServer) -> None:
+    client = await connect(server.url, hub_id="h")
+    store = RedisStore(client, Keys(), "h")
+    server.kill()
+    with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+        await store.check_server()
+    with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+        await store.namespaces()
+    await store.close()
+    await client.aclose()
+
+
+async def test_the_store_is_opened_through_any_url(server: RealServer) -> None:
+    client = await connect(f"{server.url}?db=3", hub_id="h")
+    store = RedisStore(client, Keys(), "h")
+    await Asked(store).open()
+    assert await client.exists("agents:log:name") == 1
+    await store.close()
+    await client.aclose()

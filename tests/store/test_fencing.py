@@ -1,0 +1,146 @@
+"""Writer generations: after an opening, every script of an older generation is refused."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from redis.asyncio import Redis
+
+from actors.ports import Applied, Fenced
+from hub.store import Keys
+from hub.store.batches import arguments_of
+from hub.store.lane import Lane
+from hub.store.scripts import COMMIT
+from tests.store.asking import Asked, change, until
+from tests.store.conftest import MakeStore
+
+
+async def test_nothing_is_committed_before_the_store_is_open(
+    make_store: MakeStore, client: Redis
+) -> None:
+    assert await make_store().try_commit(change("register")) == Fenced()
+    assert await client.keys("*") == []
+
+
+async def test_a_newer_generation_of_the_same_hub_fences_the_older_one(
+    make_store: MakeStore, client: Redis
+) -> None:
+    older, newer = make_store(), make_store()
+    await older.open()
+    await newer.open()
+    assert await older.try_commit(change("register", 1)) == Fenced()
+    assert await client.keys("agent:*") == []
+    assert await newer.commit(change("register", 2)) == [Applied(1, 1)]
+
+
+async def test_a_fenced_hub_commits_again_once_it_has_opened(make_store: MakeStore) -> None:
+    older, newer = make_store(), make_store()
+    await older.open()
+    await newer.open()
+    assert await older.try_commit(change("register")) == Fenced()
+    await older.open()
+    assert await older.commit(change("register")) == [Applied(1, 1)]
+    assert await newer.try_commit(change("register")) == Fenced()
+
+
+async def test_a_stale_writers_script_that_arrives_late_applies_nothing(
+    store: Asked, client: Redis
+) -> None:
+    # What a stopped server still had in its buffer when the hub had given up and opened again.
+    keys = Keys()
+    generation = await client.hget("hub:hub-1", "generation")
+    log = await client.get("agents:log:name")
+    late = change("register", key="hub-1:x:1")
+    await store.open(log.decode(), 0)
+    lane = Lane(client, 10.0)
+    answer = await lane.run(
+        COMMIT,
+        [keys.hub("hub-1"), keys.log_name, keys.log, keys.active, keys.agent(late.agent_id)],
+        [generation, log, b"10000", b"50000", *arguments_of([late])],
+    )
+    await lane.drop()
+    assert answer == b"fenced"
+    assert await client.exists("agents:active", keys.agent(late.agent_id)) == 0
+    assert await store.read_log() == []
+    assert await store.commit(late) == [Applied(1, 1)]
+
+
+async def test_a_change_that_was_applied_is_found_in_the_log_by_its_key(store: Asked) -> None:
+    await store.commit(change("register", key="hub-1:x:1"), change("register", 2, key="hub-1:x:2"))
+    assert [(entry.revision, entry.key) for entry in await store.read_log(1, 2)] == [
+        (2, "hub-1:x:2")
+    ]
+
+
+async def test_two_hubs_write_one_log(make_store: MakeStore) -> None:
+    first, second = make_store("hub-1"), make_store("hub-2")
+    await first.open()
+    await second.open()
+    assert await first.commit(change("register", 1)) == [Applied(1, 1)]
+    assert await second.commit(change("register", 2, hub="hub-2")) == [Applied(2, 1)]
+    assert await second.commit(change("register", 1, hub="hub-2")) == [Applied(3, 2)]
+    assert await first.commit(change("write", 1, epoch=1)) == ["fenced"]
+
+
+async def test_a_lost_lease_fences(store: Asked, client: Redis) -> None:
+    await client.delete("hub:hub-1")
+    assert await store.try_commit(change("register")) == Fenced()
+    assert await client.keys("agent:*") == []
+
+
+async def test_another_log_under_the_hub_fences(make_store: MakeStore, client: Redis) -> None:
+    store, other = make_store(), make_store("hub-2")
+    await store.open()
+    await other.open(new_log=True)
+    assert await store.try_commit(change("register")) == Fenced()
+    assert await client.keys("agent:*") == []
+
+
+async def test_a_lost_stream_fences(store: Asked, client: Redis) -> None:
+    await client.delete("agents:log")
+    assert await store.try_commit(change("register")) == Fenced()
+    assert await client.exists("agents:log", "agents:active") == 0
+
+
+async def test_a_lost_name_fences(store: Asked, client: Redis) -> None:
+    await client.delete("agents:log:name")
+    assert await store.try_commit(change("register")) == Fenced()
+
+
+async def test_emptied_redis_fences(store: Asked, client: Redis) -> None:
+    await client.flushall()
+    assert await store.try_commit(change("register")) == Fenced()
+    assert await client.keys("*") == []
+
+
+async def test_a_commit_renews_the_lease(store: Asked, client: Redis) -> None:
+    await client.pexpire("hub:hub-1", 2_000)
+    await store.commit(change("write"))
+    assert await client.pttl("hub:hub-1") > 5_000
+
+
+async def test_an_idle_hub_keeps_its_lease(make_store: MakeStore, client: Redis) -> None:
+    store = make_store(hub_lease=0.6)
+    await store.open()
+    left = [await client.pttl("hub:hub-1")]
+
+    async def renewed_thrice() -> bool:
+        left.append(await client.pttl("hub:hub-1"))
+        return sum(now > before for before, now in pairwise(left)) >= 3
+
+    await until(renewed_thrice)
+    assert await store.commit(change("register")) == [Applied(1, 1)]
+
+
+async def test_an_idle_hub_does_not_renew_the_lease_of_another_generation(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store(hub_lease=0.2)
+    await store.open()
+    await client.hset("hub:hub-1", "generation", "another")
+
+    async def lapsed() -> bool:
+        return not await client.exists("hub:hub-1")
+
+    await until(lapsed)
+    assert await store.try_commit(change("register")) == Fenced()

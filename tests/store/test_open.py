@@ -1,0 +1,236 @@
+"""Opening: when a log goes on, when a new one begins, and that revisions never go back."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from actors.ports import Applied, Away
+from tests.store.asking import Asked, change
+from tests.store.conftest import MakeStore
+
+
+async def fill(store: Asked, count: int) -> str:
+    """Open, and commit `count` changes; returns the log's name."""
+    opened = await store.open()
+    await store.commit(*(change("register", number) for number in range(count)))
+    return opened.log
+
+
+# --- the log goes on -----------------------------------------------------------------------------
+
+
+async def test_the_first_opening_begins_a_log_at_0(make_store: MakeStore, client: Redis) -> None:
+    opened = await make_store().open()
+    assert (opened.revision, opened.fresh) == (0, True)
+    assert await client.get("agents:log:name") == opened.log.encode()
+    assert len(opened.log) >= 16
+    assert await client.exists("agents:log") == 1
+    assert await client.xlen("agents:log") == 0
+
+
+async def test_a_new_log_is_empty_to_its_readers(store: Asked) -> None:
+    assert await store.read_log() == []
+    assert (await store.load()).entries == []
+
+
+async def test_a_starting_hub_goes_on_with_the_log_it_finds(make_store: MakeStore) -> None:
+    log = await fill(make_store(), 3)
+    opened = await make_store("hub-2").open()
+    assert (opened.log, opened.revision, opened.fresh) == (log, 3, False)
+
+
+async def test_a_returning_hub_goes_on_with_the_log_it_knows(make_store: MakeStore) -> None:
+    store = make_store()
+    log = await fill(store, 3)
+    opened = await store.open(log, 3)
+    assert (opened.log, opened.revision, opened.fresh) == (log, 3, False)
+
+
+async def test_a_returning_hub_hears_how_far_others_have_come(make_store: MakeStore) -> None:
+    log = await fill(make_store(), 3)
+    opened = await make_store("hub-2").open(log, 1)
+    assert (opened.revision, opened.fresh) == (3, False)
+
+
+async def test_an_empty_log_goes_on_at_the_revision_it_began_from(make_store: MakeStore) -> None:
+    store = make_store()
+    first = await store.open("gone", 41)
+    again = await store.open(first.log, 41)
+    assert (again.log, again.revision, again.fresh) == (first.log, 41, False)
+    assert (await store.commit(change("register"))) == [Applied(42, 1)]
+
+
+async def test_a_log_whose_entries_were_deleted_keeps_its_revision(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store()
+    log = await fill(store, 3)
+    await client.xdel("agents:log", "2-0", "3-0")
+    opened = await store.open(log, 3)
+    assert (opened.log, opened.revision, opened.fresh) == (log, 3, False)
+    assert await store.commit(change("register", 9)) == [Applied(4, 1)]
+
+
+# --- a new log -----------------------------------------------------------------------------------
+
+
+async def test_a_lost_name_begins_a_new_log_above_the_old_one(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store()
+    log = await fill(store, 3)
+    await client.delete("agents:log:name")
+    opened = await store.open(log, 3)
+    assert opened.log != log
+    assert (opened.revision, opened.fresh) == (3, True)
+    assert await store.read_log() == []
+    assert await store.commit(change("register", 9)) == [Applied(4, 1)]
+
+
+@pytest.mark.parametrize("known", [3, 0])
+async def test_a_lost_stream_begins_a_new_log(
+    make_store: MakeStore, client: Redis, known: int
+) -> None:
+    store = make_store()
+    log = await fill(store, 3)
+    await client.delete("agents:log")
+    opened = await store.open(log if known else "", known)
+    assert opened.log != log
+    assert (opened.revision, opened.fresh) == (known, True)
+
+
+async def test_a_log_that_fell_behind_what_the_hub_knows_is_replaced(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    log = await fill(store, 3)
+    opened = await store.open(log, 10)
+    assert opened.log != log
+    assert (opened.revision, opened.fresh) == (10, True)
+    assert await store.commit(change("register", 9)) == [Applied(11, 1)]
+
+
+async def test_a_log_that_another_hub_began_too_low_is_replaced_as_well(
+    make_store: MakeStore,
+) -> None:
+    other = await make_store("hub-2").open("lost", 5)
+    opened = await make_store().open("lost", 8)
+    assert opened.log not in ("lost", other.log)
+    assert (opened.revision, opened.fresh) == (8, True)
+
+
+async def test_a_new_log_is_begun_when_asked_for(make_store: MakeStore) -> None:
+    store = make_store()
+    log = await fill(store, 3)
+    opened = await store.open(log, 2, new_log=True)
+    assert opened.log != log
+    assert (opened.revision, opened.fresh) == (3, True)
+    assert await store.commit(change("register", 9)) == [Applied(4, 1)]
+
+
+async def test_a_log_that_another_hub_began_meanwhile_is_fresh_to_this_one(
+    make_store: MakeStore,
+) -> None:
+    store, other = make_store(), make_store("hub-2")
+    log = await fill(store, 3)
+    begun = await other.open(log, 3, new_log=True)
+    opened = await store.open(log, 3)
+    assert (opened.log, opened.revision, opened.fresh) == (begun.log, 3, True)
+
+
+async def test_emptied_redis_gets_a_new_log_and_the_same_secret(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store()
+    before = await store.open()
+    await store.commit(change("register"))
+    await client.flushall()
+    after = await store.open(before.log, 1)
+    assert after.log != before.log
+    assert (after.revision, after.fresh) == (1, True)
+    assert after.secret == before.secret
+    assert await client.get("agents:secret") == before.secret
+    assert await store.commit(change("restore", epoch=1)) == [Applied(2, 1)]
+
+
+async def test_revisions_beyond_any_exponent_are_written_as_digits(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store()
+    high = 2**52
+    opened = await store.open("gone", high)
+    assert opened.revision == high
+    assert await store.commit(change("register", epoch=high)) == [Applied(high + 1, high + 1)]
+    ((entry, _),) = await client.xrange("agents:log")
+    assert entry == b"%d-0" % (high + 1)
+
+
+# --- secret and lease ----------------------------------------------------------------------------
+
+
+async def test_all_hubs_share_one_secret_of_256_bits(make_store: MakeStore, client: Redis) -> None:
+    first = await make_store().open()
+    second = await make_store("hub-2").open()
+    assert first.secret == second.secret == await client.get("agents:secret")
+    assert len(bytes.fromhex(first.secret.decode())) == 32
+
+
+async def test_a_secret_that_is_too_short_to_be_one_is_replaced(
+    make_store: MakeStore, client: Redis
+) -> None:
+    await client.set("agents:secret", "short")
+    opened = await make_store().open()
+    assert len(opened.secret) >= 32
+    assert await client.get("agents:secret") == opened.secret
+
+
+async def test_the_lease_describes_the_hub_and_lasts_ten_seconds(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store("east-1", url="http://a:8080", version="0.1", started="2026-11-23T10:00:00Z")
+    await store.open()
+    lease = await client.hgetall("hub:east-1")
+    assert len(lease.pop(b"generation")) == 32
+    assert lease == {
+        b"url": b"http://a:8080",
+        b"version": b"0.1",
+        b"started": b"2026-11-23T10:00:00Z",
+    }
+    assert 5_000 < await client.pttl("hub:east-1") <= 10_000
+
+
+# --- keys that hold something else ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["agents:log", "agents:log:name", "agents:secret", "agents:active"])
+async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
+    make_store: MakeStore, client: Redis, key: str
+) -> None:
+    await client.hset(key, "a", "b")
+    answer = await make_store().try_open()
+    assert isinstance(answer, Away)
+    assert answer.reason.startswith(f"the Redis key {key} holds a hash where a ")
+    assert answer.reason.endswith("; rename or delete it")
+    assert await client.exists("hub:hub-1") == 0
+
+
+async def test_a_lease_key_of_another_type_is_taken_over(
+    make_store: MakeStore, client: Redis
+) -> None:
+    await client.set("hub:hub-1", "x")
+    store = make_store()
+    await store.open()
+    assert await store.commit(change("register")) == [Applied(1, 1)]
+
+
+@pytest.mark.parametrize("key", ["agents:log", "agents:active"])
+async def test_a_key_that_changes_its_type_later_is_named_and_nothing_is_changed(
+    store: Asked, client: Redis, key: str
+) -> None:
+    await client.delete(key)
+    await client.set(key, "x")
+    answer = await store.try_commit(change("register"))
+    assert isinstance(answer, Away)
+    assert f"the Redis key {key} holds a string" in answer.reason
+    assert await client.keys("agent:*") == []
