@@ -24,6 +24,7 @@ from actors.life import Life
 from actors.lifecycle import Signal, State
 from actors.messages import (
     Absolve,
+    Alive,
     Ask,
     Beat,
     DeadlineReached,
@@ -31,7 +32,6 @@ from actors.messages import (
     Holder,
     Message,
     Modify,
-    Ponged,
     Register,
     Resume,
     Settled,
@@ -130,8 +130,8 @@ class AgentActor:
                 self._asked(message)
             case Settled():
                 self._settled(message)
-            case Ponged():
-                self._ponged(message)
+            case Alive():
+                self._alive(message)
             case SocketLost() | DeadlineReached() | Drain():
                 self._waiting.append(message)
                 self._proceed()
@@ -336,15 +336,21 @@ class AgentActor:
 
     # --- what time and connections do ------------------------------------------------------------
 
-    def _ponged(self, news: Ponged) -> None:
+    def _alive(self, news: Alive) -> None:
         if news.session is not self._session or self._record is None:
             return
-        home = self._home
-        now = home.now()
-        self._life.sign_at = now
-        overdue_renewal = now - self._renewed_at > home.timing.lease_ttl / 3
-        if overdue_renewal and self._proposal is None and not home.store_is_away:
-            self._write(self._seen(self._wanted or self._record, self._life), [])
+        home, life = self._home, self._life
+        life.sign_at = home.now()
+        if news.spoke:
+            life.beat_at = life.sign_at
+        returned = news.spoke and life.overdue
+        if returned:
+            life.overdue = False
+        due = life.sign_at - self._renewed_at > home.timing.lease_ttl / 3
+        if (due or returned) and self._proposal is None and not home.store_is_away:
+            self._write(self._seen(self._wanted or self._record, life), [])
+        elif returned:
+            self._wanted = self._seen(self._wanted or self._record, life)
 
     def _lose(self, resume_until: float, cause: Reason) -> None:
         self._life.lost(resume_until, cause)

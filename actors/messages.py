@@ -79,10 +79,11 @@ class SocketLost(Struct, frozen=True, gc=False):
     session: Holder
 
 
-class Ponged(Struct, frozen=True, gc=False):
-    """The session's peer answered a ping."""
+class Alive(Struct, frozen=True, gc=False):
+    """The session's peer gave a sign of life: a pong, or a message (`spoke`) for somebody else."""
 
     session: Holder
+    spoke: bool
 
 
 class DeadlineReached(Struct, frozen=True, gc=False):
@@ -112,5 +113,5 @@ class Drain(Struct, frozen=True, gc=False):
     """The hub is stopping: let go of the websocket."""
 
 
-News = SocketLost | Ponged | DeadlineReached | Settled | Sweep | StoreReturned | Absolve | Drain
+News = SocketLost | Alive | DeadlineReached | Settled | Sweep | StoreReturned | Absolve | Drain
 Message = Ask | News

@@ -5,13 +5,13 @@ from __future__ import annotations
 from actors.committer import Proposal
 from actors.messages import (
     Absolve,
+    Alive,
     Beat,
     DeadlineReached,
     Drain,
     Holder,
     Message,
     Modify,
-    Ponged,
     Register,
     Resume,
     Settled,
@@ -65,9 +65,9 @@ class AgentRef:
 
     # News.
 
-    def ponged(self, session: Holder) -> None:
-        """The peer of the session answered a ping."""
-        self._tell(Ponged(session))
+    def alive(self, session: Holder, *, spoke: bool) -> None:
+        """The session's peer answered a ping, or sent (`spoke`) a message for somebody else."""
+        self._tell(Alive(session, spoke))
 
     def socket_lost(self, session: Holder) -> None:
         """The connection of the session is gone."""

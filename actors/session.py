@@ -69,6 +69,7 @@ class Session:
         self._agent: AgentRef | None = None
         self._joining = False
         self._unanswered = 0
+        self._advancing = False
         self._queue: deque[_Item] = deque()
         self._early: list[bytes] | None = None if supervisor.ready else []
         self._paused = False
@@ -93,7 +94,6 @@ class Session:
         """One complete text message."""
         if self._ended:
             return
-        self._heard_at = self._supervisor.now()
         if self._early is not None:
             self._early.append(data)
             self._regulate()
@@ -102,14 +102,13 @@ class Session:
         try:
             item = decode_request(data)
             self._malformed = 0
+            self._heard(item)
         except ProtocolError as error:
             self._malformed += 1
             item = error
-        if self._queue or self._must_wait(item):
-            self._queue.append(item)
-            self._regulate()
-        else:
-            self._perform(item)
+        self._queue.append(item)
+        self._advance()
+        self._regulate()
         if self._malformed >= MAX_MALFORMED:
             self.end(CloseCode.PROTOCOL_ERROR, f"{MAX_MALFORMED} malformed messages in a row")
 
@@ -123,7 +122,7 @@ class Session:
             return
         self._heard_at = self._supervisor.now()
         if self._agent is not None and not self._joining:
-            self._agent.ponged(self)
+            self._agent.alive(self, spoke=False)
 
     def blocked(self) -> None:
         """The peer has not read what was sent; the link keeps the rest."""
@@ -157,20 +156,22 @@ class Session:
         supervisor, link = self._supervisor, self._link
         now = supervisor.now()
         timing = supervisor.timing
-        if supervisor.was_absent():
-            self._heard_at = self._progress_at = now
+        supervisor.was_absent()
+        heard_at = max(self._heard_at, supervisor.present_since)
         again = INFINITE
         if link.unsent:
+            progress_at = max(self._progress_at, supervisor.present_since)
             if link.delivered != self._delivered:
                 self._delivered = link.delivered
-                self._progress_at = now
-            elif now - self._progress_at >= READING_TIMEOUT:
+                self._progress_at = progress_at = now
+                if self._agent is None:
+                    # Its pongs may wait behind what it has yet to read; that it reads says enough.
+                    self._heard_at = heard_at = now
+            elif now - progress_at >= READING_TIMEOUT:
                 self.end(CloseCode.READS_TOO_SLOWLY, "nothing was read for too long")
                 return
-            again = self._progress_at + READING_TIMEOUT
-        else:
-            self._progress_at = now
-        silence = now - self._heard_at
+            again = progress_at + READING_TIMEOUT
+        silence = now - heard_at
         if self._agent is None and silence >= timing.heartbeat_timeout:
             self.end(CloseCode.LEASE_LOST, "no sign of life in time")
             return
@@ -178,7 +179,7 @@ class Session:
             link.ping()
             again = min(again, now + timing.ping_interval)
         else:
-            again = min(again, self._heard_at + timing.ping_interval)
+            again = min(again, heard_at + timing.ping_interval)
         supervisor.deadlines.set(self, again)
 
     # --- taking turns ----------------------------------------------------------------------------
@@ -204,13 +205,31 @@ class Session:
             self._paused = False
             self._link.resume_reading()
 
-    def _answered(self) -> None:
-        self._unanswered -= 1
+    def _advance(self) -> None:
+        """Perform what need not wait. What is answered at once comes back here, once."""
+        if self._advancing:
+            return
+        self._advancing = True
         queue = self._queue
         while queue and not self._ended and not self._must_wait(queue[0]):
             self._perform(queue.popleft())
+        self._advancing = False
+
+    def _answered(self) -> None:
+        self._unanswered -= 1
+        self._advance()
         if self._paused:
             self._regulate()
+
+    def _heard(self, request: Request) -> None:
+        """A valid message is a sign of life; those for the agent's actor tell it themselves."""
+        self._heard_at = self._supervisor.now()
+        if (
+            self._agent is not None
+            and not self._joining
+            and not isinstance(request, Heartbeat | Update | Unregister)
+        ):
+            self._agent.alive(self, spoke=True)
 
     def _leave(self) -> None:
         if self._ended:

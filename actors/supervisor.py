@@ -135,7 +135,7 @@ class Supervisor:
         self._fresh = False
         self._loaded: list[AgentRecord] | None = None
         self._watchdog: Timer | None = None
-        self._last_seen_alive = scheduler.now()
+        self._last_seen_alive = self.present_since = scheduler.now()
         self._draining = False
         self._counts = dict.fromkeys(("heartbeats", "changes", "expired", "fenced"), 0)
 
@@ -283,7 +283,9 @@ class Supervisor:
     ) -> None:
         """A heartbeat over HTTP; answered with Acknowledged or a ProtocolError."""
         agent = self._agents.get(agent_id.lower())
-        if agent is None:
+        if not self.ready:
+            reply(_unavailable("; ".join(self.not_ready_reasons())))
+        elif agent is None:
             reply(_no_such_agent())
         else:
             self._counts["heartbeats"] += 1
@@ -292,7 +294,9 @@ class Supervisor:
     def unregister(self, agent_id: str, reply: Reply) -> None:
         """End a lease over HTTP; an unknown id has nothing left to end."""
         agent = self._agents.get(agent_id.lower())
-        if agent is None:
+        if not self.ready:
+            reply(_unavailable("; ".join(self.not_ready_reasons())))
+        elif agent is None:
             reply(Acknowledged(self.revision, True, self.timestamp()))
         else:
             agent.unregister(None, reply, self.now())
@@ -449,7 +453,7 @@ class Supervisor:
         absence = now - self._last_seen_alive - self.timing.watchdog_interval
         if absence < self.timing.stall_threshold:
             return False
-        self._last_seen_alive = now
+        self._last_seen_alive = self.present_since = now
         self._observer.stalled(absence)
         for agent in self._agents.values():
             agent.absolve()

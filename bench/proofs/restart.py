@@ -15,19 +15,16 @@ from bench.driver import Driver, Gone, Heard
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.proof import Proof, say
 from bench.report import Report, listed
+from bench.waiting import until
 from bench.watcher import Watcher
 from bench.workers import Worker
 from protocol.answers import Registered
-from protocol.filters import Filter
 from protocol.record import AgentSpec
 from protocol.requests import Register
 
 PROCESSES = 2
 COME_BACK = 120.0
 """Seconds after which an agent that is not back fails the proof."""
-
-NEWCOMER_PAUSE = 0.002
-"""Seconds between two registrations of the storm in which the hub is killed."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -100,7 +97,11 @@ async def prove(options: Options) -> Report:
             lambda: {e.agent.id for e in second.events if e.kind == "resumed"} >= set(after),
             10.0,
         )
-        await _until(lambda: follower.resumed >= set(after), COME_BACK)
+        await until(
+            "every agent resumed, by a watch of the client package",
+            lambda: follower.resumed >= set(after),
+            COME_BACK,
+        )
         directory_now = {agent.id: agent for agent in await client.find()}
         failures = hub.failures()
         following.cancel()
@@ -144,7 +145,7 @@ async def _kill_in_storm(
         answers.append(driver.send(Register(id=0, agent=spec)))
         if sum(answer.done() for answer in answers) > newcomers // 2:
             break
-        await asyncio.sleep(NEWCOMER_PAUSE)
+        await asyncio.sleep(0)
     killed_at = await hub.kill()
     acknowledged = []
     for outcome in await asyncio.gather(*answers, return_exceptions=True):
@@ -155,8 +156,60 @@ async def _kill_in_storm(
     return killed_at, acknowledged
 
 
-async def _until(done: object, seconds: float) -> None:
-    raise NotImplementedError
+def _judge_agents(
+    report: Report,
+    before: dict[str, Held],
+    after: dict[str, Held],
+    acknowledged: list[str],
+    directory: dict[str, AgentRecord],
+) -> None:
+    missing = [agent_id for agent_id in [*before, *acknowledged] if agent_id not in directory]
+    report.check(
+        "every acknowledged registration is in the directory, with its id",
+        not missing,
+        f"{len(before) + len(acknowledged)} acknowledged, missing: {listed(missing)}",
+    )
+    strange = [
+        agent_id
+        for agent_id, held in before.items()
+        if agent_id not in after
+        or not after[agent_id].resumed
+        or after[agent_id].epoch <= held.epoch
+    ]
+    report.check(
+        "every agent resumed by itself, under its id and a higher epoch",
+        not strange,
+        listed(strange) if strange else f"{len(after)} of {len(before)}",
+    )
+    unwell = [
+        agent_id
+        for agent_id in before
+        if agent_id in directory
+        and (directory[agent_id].status, directory[agent_id].health.connection)
+        != ("healthy", "websocket")
+    ]
+    report.check("every one of them is healthy and connected", not unwell, listed(unwell))
+
+
+def _judge_watchers(
+    report: Report, watcher: Watcher, follower: _Follower, agents: set[str]
+) -> None:
+    report.check(
+        "a watcher that came back with its log and revision was resumed, without a snapshot",
+        watcher.resumed and not watcher.restarts,
+    )
+    gaps = watcher.gaps()
+    report.check("no revision was missing to it", not gaps, listed(gaps))
+    blamed = [e.agent.name for e in watcher.events if e.agent.status == "unreachable"]
+    report.check("none was ever unreachable to it", not blamed, listed(blamed))
+    told = {event.agent.id for event in watcher.events if event.kind == "resumed"}
+    report.check("it was told of every agent's return", told >= agents, f"{len(told & agents)}")
+    report.check(
+        "nor to a watch of the client package, which came back by itself without a gap",
+        not (follower.resyncs or follower.gaps or follower.blamed),
+        f"{follower.items} items, resyncs: {follower.resyncs}, gaps: {listed(follower.gaps)}, "
+        f"unreachable: {listed([agent.name for agent in follower.blamed])}",
+    )
 
 
 PROOF = Proof(

@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 
+_HEADERS = [b"\r\n$%d\r\n" % size for size in range(2048)]
+"""What goes before an argument of each usual size; making it anew takes three times as long."""
+
+
 def pack(arguments: list[bytes]) -> bytes:
-    """A command in RESP; several times faster than redis-py, which takes arguments of any type."""
-    parts = [b"*%d\r\n" % len(arguments)]
-    parts.extend([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])
+    """A command in RESP, many times faster than redis-py, which takes arguments of any type."""
+    parts = [b"*%d" % len(arguments)]
+    for argument in arguments:
+        size = len(argument)
+        parts += (_HEADERS[size] if size < len(_HEADERS) else b"\r\n$%d\r\n" % size, argument)
+    parts.append(b"\r\n")
     return b"".join(parts)
 
 

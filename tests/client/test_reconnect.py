@@ -278,15 +278,23 @@ async def test_a_hub_that_stops_reading_is_left_within_the_request_timeout(
         assert len(hub.peers) >= 2
 
 
-async def test_it_recovers_after_its_program_stood_still(waits: Waits) -> None:
-    async with (
-        FakeHub(heartbeat_interval=0.05) as hub,
-        client(hub, request_timeout=0.2, sleep=waits) as agent,
-    ):
-        await hub.heard("heartbeat")
-        time.sleep(0.5)  # noqa: ASYNC251 - the point: the loop hangs
-        await agent.report()
-        assert agent.connected
+async def test_an_answer_that_came_while_the_program_stood_still_is_not_overdue(
+    hub: FakeHub, waits: Waits
+) -> None:
+    release = asyncio.Event()
+
+    async def held(_peer: Peer, _request: Message) -> Message:
+        await release.wait()
+        return {"op": "updated", "log": "log-a", "revision": 9}
+
+    hub.on("update", held)
+    async with client(hub, request_timeout=2.0, sleep=waits) as agent:
+        call = asyncio.create_task(agent.update(version="2"))
+        await hub.heard("update")
+        release.set()
+        time.sleep(2.2)  # noqa: ASYNC251 - the point: the whole loop hangs
+        assert (await call).revision == 9
+        assert len(hub.peers) == 1
 
 
 async def test_it_waits_as_long_as_the_hub_that_goes_away_asks(hub: FakeHub, waits: Waits) -> None:

@@ -1,0 +1,200 @@
+"""Many agents on one hub, all heartbeating, while callers go on finding them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from bench.agents import Beats, Fleet
+from bench.driver import Driver
+from bench.errors import BenchError
+from bench.machine import children, connections_per_process, usage
+from bench.processes import HubProcess, temporary_directory
+from bench.proofs.proof import Proof, say
+from bench.report import Report, listed
+from bench.watcher import Watcher
+from protocol.answers import Agents
+from protocol.filters import Filter
+from protocol.record import AgentRecord
+from protocol.requests import Find
+
+FIND_PAUSE = 0.1
+"""Seconds between two questions of the caller."""
+
+PAGE = 100
+"""Agents that the broader question asks for."""
+
+MARGIN = 2.0
+"""Seconds that the run goes on after each agent's last due heartbeat."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command line."""
+
+    agents: Annotated[int, Meta(ge=1, le=200_000, description="agents on the hub")] = 10_000
+    interval: Annotated[
+        float, Meta(gt=0, le=600, description="seconds between an agent's heartbeats")
+    ] = 30.0
+    seconds: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="how long all heartbeat; 0 for long enough to see two"),
+    ] = 0.0
+    processes: Annotated[
+        int, Meta(ge=1, le=64, description="processes for the agents, more where it takes more")
+    ] = 4
+
+
+class _Caller:
+    """Asks `find` now and then, a narrow and a broad question in turn."""
+
+    def __init__(self, driver: Driver, agents: int) -> None:
+        self._driver = driver
+        self._agents = agents
+        self.narrow: list[float] = []
+        self.broad: list[float] = []
+        self.wrong: list[str] = []
+
+    async def ask_on(self) -> None:
+        """Ask until cancelled."""
+        number = 0
+        while True:
+            number = (number + 7919) % self._agents
+            self.narrow.append(await self._find(Filter(name=f"agent-{number}"), 1))
+            wanted = min(PAGE, -(-self._agents // 4))
+            self.broad.append(await self._find(Filter(type="cost"), wanted))
+            await asyncio.sleep(FIND_PAUSE)
+
+    async def _find(self, filter: Filter, wanted: int) -> float:
+        answer, heard = await self._driver.demand(
+            Find(id=0, filter=filter, limit=PAGE), Agents[AgentRecord]
+        )
+        found: Agents[AgentRecord] = answer
+        if found.count != wanted:
+            self.wrong.append(f"{found.count} agents for {filter}, expected {wanted}")
+        return heard.latency
+
+
+async def prove(options: Options) -> Report:
+    """Register the fleet, let it heartbeat, ask meanwhile, and measure the hub."""
+    room = connections_per_process()
+    if options.agents > room:
+        raise BenchError(
+            f"the hub may hold about {room:,} connections here, not {options.agents:,}: raise the "
+            "limit of open files (ulimit -n)"
+        )
+    report = PROOF.report(options)
+    interval = options.interval
+    seconds = options.seconds or 2 * interval + MARGIN
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(temporary_directory())
+        hub = await stack.enter_async_context(
+            HubProcess(
+                directory,
+                heartbeat_interval=interval,
+                heartbeat_timeout=interval * 1.5,
+                lease_ttl=interval * 2,
+            )
+        )
+        watcher = await Watcher.open(hub.websocket_url)
+        fleet = await Fleet.start(
+            stack, hub.websocket_url, options.agents, interval, processes=options.processes
+        )
+        before = usage(hub.pid)
+        say(f"registering {options.agents:,} agents from {fleet.processes} processes")
+        registrations = await fleet.register()
+        took = registrations.ended - registrations.began
+        registered = usage(hub.pid)
+        await fleet.beat()
+        say(f"all heartbeat every {interval:g} s, for {seconds:g} s")
+        caller = _Caller(await Driver.connect(hub.websocket_url), options.agents)
+        asking = asyncio.create_task(caller.ask_on())
+        began, cpu = time.monotonic(), usage(hub.pid).cpu
+        store_cpu = sum(usage(pid).cpu for pid in children(hub.pid))
+        await asyncio.wait({asking}, timeout=seconds)
+        elapsed = time.monotonic() - began
+        after = usage(hub.pid)
+        store_cpu = sum(usage(pid).cpu for pid in children(hub.pid)) - store_cpu
+        beats = await fleet.report()
+        asking.cancel()
+        outcome = (await asyncio.gather(asking, return_exceptions=True))[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        present = await _count(hub)
+        stalls, failures = hub.stalls(), hub.failures()
+        watcher.close()
+
+    report.figure("agents", len(registrations.ids))
+    report.figure("load processes", fleet.processes)
+    report.figure("registrations, connecting included", len(registrations.ids) / took, "/s")
+    report.spread("register until registered", registrations.latencies)
+    report.figure("heartbeats", len(beats.acks) / elapsed, "/s")
+    report.spread("heartbeat until acknowledged", [at - sent for sent, at, _ in beats.acks])
+    report.spread("find by name, one agent", caller.narrow)
+    report.spread(f"find by type, {PAGE} agents", caller.broad)
+    memory = registered.memory - before.memory
+    report.figure("hub memory before the first agent", before.memory / 2**20, "MB")
+    report.figure("hub memory per agent", memory / options.agents / 1024, "KB")
+    report.figure("hub memory at the end", after.memory / 2**20, "MB")
+    report.figure("share of one core: hub", 100 * (after.cpu - cpu) / elapsed, "%")
+    report.figure("share of one core: store", 100 * store_cpu / elapsed, "%")
+    report.figure("stalls that the hub noticed", stalls)
+    _judge(report, options, watcher, beats, caller, present)
+    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
+    return report
+
+
+async def _count(hub: HubProcess) -> int:
+    """The agents that the directory holds, page by page."""
+    driver = await Driver.connect(hub.websocket_url)
+    count, request = 0, Find(id=0)
+    while True:
+        answer, _ = await driver.demand(request, Agents[AgentRecord])
+        count += answer.count
+        if not isinstance(answer.next_cursor, str):
+            driver.abort()
+            return count
+        request = Find(id=0, cursor=answer.next_cursor)
+
+
+def _judge(
+    report: Report,
+    options: Options,
+    watcher: Watcher,
+    beats: Beats,
+    caller: _Caller,
+    present: int,
+) -> None:
+    report.check("every agent is in the directory", present == options.agents, f"{present:,}")
+    report.check(
+        "every agent heartbeats and is acknowledged",
+        beats.silent == 0 and beats.lost == 0 and not beats.refusals,
+        f"without any: {beats.silent}, connections lost: {beats.lost}, "
+        f"refused: {listed(beats.refusals, 2)}",
+    )
+    # The newest ones may still be on their way.
+    newest = max((sent for sent, _, _ in beats.acks), default=0.0)
+    overdue = [sent for sent in beats.unanswered if sent < newest - 1.0]
+    report.check("no heartbeat was left unanswered", not overdue, f"{len(overdue)}")
+    undurable = sum(not durable for _, _, durable in beats.acks)
+    report.check("each acknowledged one was written to the store", not undurable, f"{undurable}")
+    news = [f"{e.agent.name}: {e.kind}" for e in watcher.events if e.kind != "registered"]
+    report.check("none was ever told lost or unreachable", not news, listed(news))
+    told = len({event.agent.id for event in watcher.events})
+    report.check("a watcher was told of every agent", told == options.agents, f"{told:,}")
+    report.check(
+        "every find was answered, and rightly",
+        bool(caller.broad) and not caller.wrong,
+        listed(caller.wrong, 2) if caller.wrong else f"{len(caller.narrow + caller.broad):,}",
+    )
+
+
+PROOF = Proof(
+    "fleet",
+    "many agents on one hub, all heartbeating, while find goes on answering",
+    Options,
+    prove,
+)
