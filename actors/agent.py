@@ -13,13 +13,14 @@ Rules, beside the table of `actors.lifecycle`:
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from actors.committer import Proposal
 from actors.deadlines import INFINITE
 from actors.home import Home, Me
+from actors.keeper import RecordKeeper
 from actors.life import Life
 from actors.lifecycle import Signal, State
 from actors.messages import (
@@ -41,63 +42,49 @@ from actors.messages import (
     Unregister,
 )
 from actors.outcomes import Acknowledged, Lease, Outcome
-from actors.ports import Applied, Away, Change, Operation
-from actors.records import amend, head_of, judged, kind_of, new_record
+from actors.ports import Applied, Away, Operation
+from actors.records import amend, new_record
 from actors.timing import CHANGE_TIMEOUT
 from actors.tokens import check_token, issue_token
-from protocol.bounds import Kind, Reason
+from actors.turns import Turns
+from protocol.bounds import Kind
 from protocol.errors import CloseCode, ProtocolError
-from protocol.record import NO_CHANGES, AgentRecord
+from protocol.record import AgentRecord
 
-MAX_WAITING = 1024
-"""Asks that may wait for their turn; one more is answered `rate_limited`."""
+_NEWER = "a newer session of this agent was registered"
 
 
 class AgentActor:
     """One agent that this hub owns."""
 
     __slots__ = (
-        "_asks",
-        "_floor",
         "_home",
         "_id",
+        "_keeper",
         "_life",
-        "_logged_in",
         "_me",
-        "_proposal",
-        "_record",
-        "_renewed_at",
-        "_sent",
         "_session",
-        "_waiting",
-        "_wanted",
+        "_turns",
         "deadline",
         "scheduled",
     )
 
-    def __init__(self, home: Home, agent_id: str, epoch_floor: int) -> None:
+    _keeper: RecordKeeper
+    _me: Me
+
+    def __init__(self, home: Home, agent_id: str) -> None:
         self._home = home
         self._id = agent_id
-        self._floor = epoch_floor
         self._life = Life(State.POLLING, "healthy", home.now())
-        # The last committed record; None until the first registration is durable.
-        self._record: AgentRecord | None = None
-        # The record as it should be: the committed one but for what is under way or owed.
-        self._wanted: AgentRecord | None = None
-        self._logged_in = ""  # the log that tells of the record
+        self._turns = Turns()
         self._session: Holder | None = None
-        self._proposal: Proposal | None = None
-        self._sent: AgentRecord | None = None  # what the change under way was made from
-        self._asks: list[Ask] = []  # what the change under way answers
-        self._waiting: deque[Message] = deque()
-        self._renewed_at = home.now()
-        self._me: Me
         self.deadline = INFINITE
         self.scheduled = INFINITE
 
-    def bind(self, me: Me) -> None:
-        """Where outcomes of proposed changes are to be sent."""
+    def begin(self, me: Me, epoch_floor: int) -> None:
+        """Know its own reference, to which outcomes go, and the last epoch of its identity."""
         self._me = me
+        self._keeper = RecordKeeper(self._home, me, self._id, epoch_floor)
 
     def recover(self, record: AgentRecord, log: str, lease_left: float) -> None:
         """Take over a stored record whose websocket, if it had one, is gone.
@@ -106,8 +93,7 @@ class AgentActor:
         unreachable agent's lease is over. The agent has a fresh `heartbeat_timeout` to come back.
         """
         home, now = self._home, self._home.now()
-        self._record = self._wanted = record
-        self._logged_in = log
+        self._keeper.adopt(record, log)
         life = self._life = Life(_state_of(record), record.health.reported, now)
         life.over_http = record.health.connection == "http"
         life.cause = record.health.reason
@@ -116,9 +102,10 @@ class AgentActor:
         life.resume_until = grace
         if record.health.connection == "websocket":
             life.state = State.CONNECTED
-            self._lose(grace, "ok")
-        elif log != home.log:
-            self._put_back()
+            life.lost_until(grace)
+            home.doubt(self._id, doubtful=True)
+        # In any case: what is listed from now on must not run out in the store before.
+        self._keeper.put_back(life)
         self._arm()
 
     # --- the mailbox ---------------------------------------------------------------------------
@@ -133,44 +120,46 @@ class AgentActor:
             case Alive():
                 self._alive(message)
             case SocketLost() | DeadlineReached() | Drain():
-                self._waiting.append(message)
+                if isinstance(message, SocketLost) and message.session is self._session:
+                    self._home.doubt(self._id, doubtful=True)
+                self._turns.wait(message)
                 self._proceed()
             case Sweep():
                 self._sweep()
             case StoreReturned():
                 self._absolve()
-                if self._proposal is None and self._record is not None:
-                    self._put_back()
+                self._keeper.stale()
             case Absolve():
                 self._absolve()
+        self._rest()
 
     def restarted(self, message: Message) -> None:
         """Back to the last committed record; what was asked is answered `internal`."""
-        if isinstance(message, Settled) and message.proposal is self._proposal:
-            self._proposal = None
+        keeper = self._keeper
+        if isinstance(message, Settled) and message.proposal is keeper.proposal:
+            keeper.proposal = None
             if isinstance(message.result, Applied):
-                self._record = message.proposal.record
-        self._fail_all(message)
-        self._wanted = self._record
-        if self._record is None and self._proposal is None:
-            self._home.gone(self._id, self._floor)
-            return
-        if self._record is not None:
-            state = State.CONNECTED if self._session is not None else _state_of(self._record)
-            life = Life(state, self._record.health.reported, self._home.now())
+                keeper.committed = message.proposal.record
+        self._turns.fail([message])
+        record = keeper.committed
+        if record is not None:
+            home, now = self._home, self._home.now()
+            state = _state_of(record) if self._session is None else State.CONNECTED
+            life = Life(state, record.health.reported, now)
             life.over_http = self._life.over_http
-            life.cause = self._record.health.reason
-            life.resume_until = self._home.now() + self._home.timing.resume_window
-            life.lease_over_at = self._home.now() + self._home.timing.lease_ttl
+            life.cause = record.health.reason
+            life.resume_until = now + home.timing.resume_window
+            life.lease_over_at = now + home.timing.lease_ttl
             self._life = life
-        self._arm()
+            self._arm()
+        self._rest()
 
-    def isolated(self) -> None:
+    def isolated(self, messages: Sequence[Message]) -> None:
         """It keeps failing: let go of its session and leave the rest to the supervisor."""
-        self._fail_all(None)
+        self._turns.fail(messages)
         self._end_session(CloseCode.INTERNAL, "internal error")
         self.deadline = INFINITE
-        self._home.failed(self._id, self._record)
+        self._home.failed(self._id, self._keeper.committed, self._keeper.proposal)
 
     def deadline_reached(self) -> None:
         """Called by `Deadlines`, which does not follow every heartbeat: is it really due?"""
@@ -183,39 +172,47 @@ class AgentActor:
     # --- taking turns --------------------------------------------------------------------------
 
     def _asked(self, ask: Ask) -> None:
-        now = ask.at
-        life = self._life
+        life, turns, keeper = self._life, self._turns, self._keeper
         if ask.session is self._session or ask.session is None:
-            life.sign_at = life.beat_at = now
-        if self._proposal is None and not self._waiting:
+            life.sign_at = life.beat_at = ask.at
+        if keeper.proposal is None and not turns:
             self._begin(ask)
-            self._rest()
-        elif self._home.store_is_away and isinstance(ask, Beat) and self._nobody_waits():
-            self._begin(ask)
-        elif len(self._waiting) >= MAX_WAITING:
-            ask.reply(ProtocolError("rate_limited", "too many requests wait for this agent"))
+        elif (
+            self._home.store_is_away
+            and isinstance(ask, Beat)
+            and keeper.committed is not None
+            and not turns.under_way
+            and not turns
+        ):
+            self._begin(ask)  # nobody's answer is due before, and the store is not needed for this
         else:
-            self._waiting.append(ask)
-
-    def _nobody_waits(self) -> bool:
-        # Behind a change that hangs on the store, unanswered asks must stay in order.
-        return not self._asks and not self._waiting and self._record is not None
+            turns.wait(ask)
 
     def _proceed(self) -> None:
-        while self._waiting and self._proposal is None:
-            self._begin(self._waiting.popleft())
-        self._rest()
+        while self._turns and self._keeper.proposal is None:
+            self._begin(self._turns.next())
 
     def _rest(self) -> None:
         """Nothing is left to do now: write what is owed, or end."""
-        if self._proposal is not None or self._waiting:
+        keeper = self._keeper
+        if keeper.proposal is not None or self._turns:
             return
-        if self._record is None:
-            self._home.gone(self._id, self._floor)
-        elif not self._home.store_is_away and (
-            self._wanted is not self._record or self._logged_in != self._home.log
-        ):
-            self._put_back()
+        if keeper.committed is None:
+            if not self._me.waiting:  # else somebody may be registering the same identity anew
+                self._home.gone(self._id, keeper.epoch_floor)
+        elif keeper.owes and not self._home.store_is_away:
+            keeper.put_back(self._life)
+
+    def _change(
+        self,
+        operation: Operation,
+        kind: Kind,
+        record: AgentRecord,
+        ask: Ask,
+        hub: str | None = None,
+    ) -> None:
+        self._turns.under_way = [ask]
+        self._keeper.commit(operation, kind, record, self._life, hub=hub, born=ask.at)
 
     def _begin(self, message: Message) -> None:
         match message:
@@ -232,11 +229,13 @@ class AgentActor:
             case SocketLost():
                 if message.session is self._session:
                     self._session = None
-                    self._lose(self._home.now() + self._home.timing.resume_window, "ok")
+                    self._life.lost(message.at, self._home.timing)
+                    self._lost()
             case Drain():
                 if self._session is not None:
                     self._session = None
-                    self._lose(INFINITE, "draining")
+                    self._life.lost_until(INFINITE, "draining")
+                    self._lost()
             case DeadlineReached():
                 self._pass_time()
 
@@ -253,10 +252,10 @@ class AgentActor:
             ask.reply(error)
             return
         hub = "" if ask.session is None else home.hub_id
-        self._commit("register", "registered", record, [ask], hub)
+        self._change("register", "registered", record, ask, hub)
 
     def _resume(self, ask: Resume) -> None:
-        record = self._wanted
+        record = self._keeper.current
         if record is None:
             ask.reply(_gone())
             return
@@ -274,10 +273,11 @@ class AgentActor:
         except ProtocolError as error:
             ask.reply(error)
             return
-        self._commit("resume", "resumed", self._seen(record, life), [ask], self._home.hub_id)
+        record = self._keeper.seen(record, life)
+        self._change("resume", "resumed", record, ask, self._home.hub_id)
 
     def _beat(self, ask: Beat) -> None:
-        record = self._wanted
+        record = self._keeper.current
         if record is None:
             ask.reply(_gone())
             return
@@ -290,20 +290,18 @@ class AgentActor:
         except ProtocolError as error:
             ask.reply(error)
             return
-        status = None if changes.status is UNSET else changes.status
-        self._life.heard(status, over_http=ask.session is None)
-        record = self._seen(record, self._life)
+        self._hear(ask)
         if self._home.store_is_away:
-            self._wanted = record
+            self._keeper.owe(changes)
+            self._spare()
             ask.reply(self._acknowledged(durable=False))
             return
-        asks: list[Ask] = [ask]
-        while self._waiting and _says_nothing_new(self._waiting[0], ask):
-            asks.append(self._waiting.popleft())  # type: ignore[arg-type]
-        self._write(record, asks)
+        record = self._keeper.seen(record, self._life)
+        self._turns.under_way = self._turns.superseded_by(ask)
+        self._keeper.write(record, self._life, self._turns.born)
 
     def _modify(self, ask: Modify) -> None:
-        record = self._wanted
+        record = self._keeper.current
         if record is None or ask.session is not self._session:
             ask.reply(_gone() if record is None else self._not_held())
             return
@@ -316,17 +314,19 @@ class AgentActor:
         before = life.reported
         status = None if ask.changes.status is UNSET else ask.changes.status
         life.heard(status, over_http=False)
-        record = self._seen(record, life)
+        record = self._keeper.seen(record, life)
         life.reported = before  # until it is durable: the change may be withdrawn
-        self._write(record, [ask])
+        self._turns.under_way = [ask]
+        self._keeper.write(record, life, ask.at)
 
     def _unregister(self, ask: Unregister) -> None:
-        if self._wanted is None:
+        record = self._keeper.current
+        if record is None:
             ask.reply(self._acknowledged(durable=True))
         elif ask.session is not None and ask.session is not self._session:
             ask.reply(self._not_held())
         else:
-            self._commit("remove", "unregistered", self._wanted, [ask])
+            self._change("remove", "unregistered", record, ask)
 
     def _not_held(self) -> ProtocolError:
         """Why a session that thinks it holds the agent does not."""
@@ -337,37 +337,37 @@ class AgentActor:
     # --- what time and connections do ------------------------------------------------------------
 
     def _alive(self, news: Alive) -> None:
-        if news.session is not self._session or self._record is None:
+        home, life, keeper = self._home, self._life, self._keeper
+        record = keeper.current
+        if news.session is not self._session or record is None:
             return
-        home, life = self._home, self._life
         life.sign_at = home.now()
+        returned = news.spoke and life.overdue
         if news.spoke:
             life.beat_at = life.sign_at
-        returned = news.spoke and life.overdue
-        if returned:
             life.overdue = False
-        due = life.sign_at - self._renewed_at > home.timing.lease_ttl / 3
-        if (due or returned) and self._proposal is None and not home.store_is_away:
-            self._write(self._seen(self._wanted or self._record, life), [])
+        due = life.sign_at - keeper.renewed_at > home.timing.lease_ttl / 3
+        if (due or returned) and keeper.proposal is None and not home.store_is_away:
+            keeper.write(keeper.seen(record, life), life)
         elif returned:
-            self._wanted = self._seen(self._wanted or self._record, life)
+            keeper.stale()
 
-    def _lose(self, resume_until: float, cause: Reason) -> None:
-        self._life.lost(resume_until, cause)
+    def _lost(self) -> None:
         self._home.doubt(self._id, doubtful=True)
         self._changed()
         self._arm()
 
     def _pass_time(self) -> None:
         home = self._home
-        if home.store_is_away or self._record is None:
+        record = self._keeper.current
+        if home.store_is_away or record is None:
             return  # nobody is judged for the hub's own outage; the return of the store arms anew
         signal = self._life.pass_time(home.now(), home.timing)
         match signal:
             case None:
                 pass
             case Signal.LEASE_OVER:
-                self._commit("remove", "expired", self._wanted or self._record, [])
+                self._keeper.commit("remove", "expired", record, self._life)
                 return
             case Signal.SILENT:
                 self._changed()
@@ -383,236 +383,138 @@ class AgentActor:
     def _arm(self) -> None:
         self._home.deadlines.set(self, self._life.deadline(self._home.timing))
 
-    # --- changing the record ---------------------------------------------------------------------
-
     def _changed(self) -> None:
         """The agent's life took a turn: the record must tell."""
-        record = self._wanted
-        if record is None or self._record is None:
+        record = self._keeper.current
+        if record is None:
             return
-        life, now = self._life, self._home.timestamp()
-        record = judged(record, self._record, life.verdict(), life.reported, now)
         if self._home.store_is_away:
-            self._wanted = record
+            self._keeper.stale()
         else:
-            self._write(record, [])
-
-    def _seen(self, record: AgentRecord, life: Life) -> AgentRecord:
-        now = self._home.timestamp()
-        record = judged(record, self._record, life.verdict(), life.reported, now)
-        return structs.replace(record, last_seen=now)
-
-    def _write(self, record: AgentRecord, asks: list[Ask]) -> None:
-        """Commit a record made from the wanted one, with the event that tells of it, if any."""
-        kind = self._kind(record)
-        self._commit("write" if kind else "renew", kind, record, asks)
-
-    def _put_back(self) -> None:
-        """Write the record whatever has become of the stored one, and log it if need be."""
-        assert self._wanted is not None
-        self._commit("restore", self._kind(self._wanted), self._wanted, [])
-
-    def _kind(self, record: AgentRecord) -> Kind | None:
-        committed = self._record
-        if committed is None or self._logged_in != self._home.log:
-            return "registered"
-        if (committed.health.connection, record.health.connection) == ("websocket", "lost") and (
-            committed.status == record.status
-        ):
-            return "lost"
-        return kind_of(committed, record)
-
-    def _commit(
-        self,
-        operation: Operation,
-        kind: Kind | None,
-        record: AgentRecord,
-        asks: list[Ask],
-        hub: str | None = None,
-    ) -> None:
-        home, life, now = self._home, self._life, self._home.now()
-        committed = self._record
-        ttl = home.timing.lease_ttl
-        if life.state is State.LOST and life.resume_until < INFINITE:
-            ttl = max(ttl, life.resume_until - now)
-        if hub is None:
-            hub = "" if life.over_http else home.hub_id
-        change = Change(
-            operation=operation,
-            kind=kind or "",
-            agent_id=self._id,
-            epoch=self._floor if committed is None else committed.epoch,
-            head=head_of(record),
-            hub=hub,
-            ttl=ttl,
-            revision=0 if committed is None else committed.revision,
-        )
-        self._wanted = self._sent = record
-        self._asks = asks
-        self._proposal = Proposal(change, record, self._me, now)
-        home.propose(self._proposal)
+            self._keeper.write(self._keeper.told(record, self._life), self._life)
 
     # --- outcomes --------------------------------------------------------------------------------
 
     def _settled(self, news: Settled) -> None:
-        proposal, result = news.proposal, news.result
-        if proposal is not self._proposal:
+        proposal, result, keeper = news.proposal, news.result, self._keeper
+        if proposal is not keeper.proposal:
             return  # of the time before a restart
-        asks, self._asks = self._asks, []
-        self._proposal = None
+        keeper.proposal = None
         if isinstance(result, Applied):
-            self._applied(proposal, asks)
+            self._applied(proposal)
         elif isinstance(result, Away):
-            self._withdrawn(proposal, asks)
+            keeper.withdrawn()
+            self._turns.answer(self._too_late)
         elif result == "missing":
-            self._missing(proposal, asks)
+            keeper.write_again(proposal, self._life)
         elif result == "fenced":
-            self._fenced_off(asks)
+            self._fenced_off()
         else:
-            self._answer(
-                asks,
-                ProtocolError(
-                    "conflict", f"the store holds something else than a record for {self._id}"
-                ),
-            )
-            self._wanted = self._record
-            self._logged_in = self._home.log  # trying again would end the same way
-        if self._life.state is not State.GONE:
-            self._proceed()
+            words = f"the store holds something else than a record for {self._id}"
+            self._turns.answer(lambda _: ProtocolError("conflict", words))
+            keeper.revert()
+        self._proceed()
 
-    def _applied(self, proposal: Proposal, asks: list[Ask]) -> None:
-        change, record = proposal.change, proposal.record
+    def _applied(self, proposal: Proposal) -> None:
+        change, record, keeper = proposal.change, proposal.record, self._keeper
         if change.operation == "remove":
-            self._removed(asks)
+            self._removed()
             return
-        if self._wanted is self._sent:
-            self._wanted = record
+        newborn = keeper.committed is None
+        keeper.applied(proposal)
+        if not keeper.owes:  # else it has reported something newer
             self._life.reported = record.health.reported
-        elif self._wanted is not None:  # a heartbeat was heard while the store was away
-            self._wanted = structs.replace(
-                self._wanted, epoch=record.epoch, hub=record.hub, revision=record.revision
-            )
-        newborn = self._record is None
-        self._record = record
-        self._renewed_at = self._home.now()
         if change.kind:
-            self._logged_in = self._home.log
             self._home.doubt(self._id, doubtful=record.health.connection == "lost")
-        match asks:
+        match self._turns.under_way:
             case [Register() | Resume() as ask]:
                 self._held(ask, record)
             case [] if change.operation in ("register", "resume"):
-                self._given_up(newborn=newborn)
+                self._given_up(record, newborn=newborn)
             case _:
-                self._answer(asks, self._acknowledged(durable=True))
+                acknowledged = self._acknowledged(durable=True)
+                self._turns.answer(lambda _: acknowledged)
 
     def _held(self, ask: Register | Resume, record: AgentRecord) -> None:
         now = self._home.now()
         older, self._session = self._session, ask.session
         if older is not None and older is not ask.session:
             self._home.count_fenced()
-            older.end(CloseCode.FENCED, "a newer session of this agent was registered")
+            older.end(CloseCode.FENCED, _NEWER)
         reported = record.health.reported
         self._life = Life(State.POLLING if ask.session is None else State.CONNECTED, reported, now)
         self._arm()
-        ask.reply(
-            Lease(
-                agent_id=self._id,
-                session_token=issue_token(self._home.secret, self._id, record.registered_at),
-                epoch=record.epoch,
-                resumed=isinstance(ask, Resume),
-                registered_at=record.registered_at,
-                log=self._home.log,
-                revision=record.revision,
-            )
+        lease = Lease(
+            agent_id=self._id,
+            session_token=issue_token(self._home.secret, self._id, record.registered_at),
+            epoch=record.epoch,
+            resumed=isinstance(ask, Resume),
+            registered_at=record.registered_at,
+            log=self._home.log,
+            revision=record.revision,
         )
+        self._turns.answer(lambda _: lease)
 
-    def _given_up(self, *, newborn: bool) -> None:
+    def _given_up(self, record: AgentRecord, *, newborn: bool) -> None:
         """It became durable after its asker had been told that it did not."""
-        self._end_session(CloseCode.FENCED, "a newer session of this agent was registered")
-        assert self._record is not None
-        self._life = Life(State.CONNECTED, self._record.health.reported, self._home.now())
-        if newborn and not self._waiting:
-            self._commit("remove", "unregistered", self._record, [])
+        self._end_session(CloseCode.FENCED, _NEWER)
+        self._life = Life(State.CONNECTED, record.health.reported, self._home.now())
+        if newborn and not self._turns:
+            self._keeper.commit("remove", "unregistered", record, self._life)
         else:
-            self._lose(self._home.now() + self._home.timing.resume_window, "ok")
+            self._life.lost(self._home.now(), self._home.timing)
+            self._lost()
 
-    def _removed(self, asks: list[Ask]) -> None:
-        if self._life.state is not State.GONE:
-            self._life.left()
-        self._answer(asks, self._acknowledged(durable=True))
-        if not (asks and asks[0].session is not None):
+    def _removed(self) -> None:
+        self._life.ended()
+        by_session = any(ask.session is not None for ask in self._turns.under_way)
+        acknowledged = self._acknowledged(durable=True)
+        self._turns.answer(lambda _: acknowledged)
+        if by_session:
+            self._session = None  # it closes when it has told its peer
+        else:
             self._end_session(CloseCode.DONE, "unregistered")
-        if self._record is not None:
-            self._floor = self._record.epoch
-        self._session = self._record = self._wanted = None
         self.deadline = INFINITE
+        self._keeper.release()
         self._home.doubt(self._id, doubtful=False)
-        if self._waiting:  # somebody registers the same identity anew
-            self._life = Life(State.POLLING, "healthy", self._home.now())
-        else:
-            self._home.gone(self._id, self._floor)
+        self._life = Life(State.POLLING, "healthy", self._home.now())
 
-    def _withdrawn(self, proposal: Proposal, asks: list[Ask]) -> None:
-        for ask in asks:
-            ask.reply(self._too_late(ask))
-        if self._wanted is self._sent and proposal.change.operation != "renew":
-            self._wanted = self._record
-
-    def _missing(self, proposal: Proposal, asks: list[Ask]) -> None:
-        """The entry ran out or was deleted; its owner is here and puts it back."""
-        change = proposal.change
-        operation: Operation = "register" if change.operation == "resume" else "restore"
-        kind = change.kind or self._kind(proposal.record)
-        self._commit(operation, kind, proposal.record, asks, change.hub)
-
-    def _fenced_off(self, asks: list[Ask]) -> None:
+    def _fenced_off(self) -> None:
         """Another hub holds a newer session: this one's agent it is no more."""
-        self._answer(asks, _fenced())
-        self._fail_all(None)
-        self._end_session(CloseCode.FENCED, "a newer session of this agent was registered")
-        self._life.state = State.GONE
+        self._turns.answer(lambda _: _fenced())
+        self._end_session(CloseCode.FENCED, _NEWER)
         self.deadline = INFINITE
-        if self._record is not None:
-            self._floor = self._record.epoch
-        self._home.gone(self._id, self._floor)
+        self._keeper.release()
+        self._home.doubt(self._id, doubtful=False)
+        self._life = Life(State.POLLING, "healthy", self._home.now())
 
     def _sweep(self) -> None:
-        late = self._home.now() - CHANGE_TIMEOUT
-        proposal = self._proposal
-        if proposal is not None and self._asks:
-            kept = [ask for ask in self._asks if ask.at > late]
-            for ask in self._asks:
-                if ask.at <= late:
-                    ask.reply(self._too_late(ask))
-            heard = isinstance(self._asks[0], Beat)
-            self._asks = kept
-            proposal.withdrawn = not kept and not heard
-        waiting = self._waiting
-        self._waiting = deque()
-        for message in waiting:
-            if isinstance(message, Ask) and message.at <= late:
-                message.reply(self._too_late(message))
-            else:
-                self._waiting.append(message)
+        unwanted = self._turns.expire(self._home.now() - CHANGE_TIMEOUT, self._too_late)
+        if unwanted and self._keeper.proposal is not None:
+            self._keeper.proposal.withdrawn = True
 
     def _too_late(self, ask: Ask) -> Outcome:
-        if isinstance(ask, Beat) and self._record is not None:
-            return self._acknowledged(durable=False)
-        return ProtocolError("unavailable", "Redis cannot be reached; nothing was changed")
+        """The answer to an ask that the store kept waiting; a heartbeat was heard all the same."""
+        if not isinstance(ask, Beat) or self._keeper.committed is None:
+            return ProtocolError("unavailable", "Redis cannot be reached; nothing was changed")
+        if ask.session is None or ask.session is self._session:
+            self._hear(ask)
+            self._keeper.owe(ask.changes)
+            self._spare()
+        return self._acknowledged(durable=False)
 
-    def _answer(self, asks: list[Ask], outcome: Outcome) -> None:
-        for ask in asks:
-            ask.reply(outcome)
+    def _hear(self, ask: Beat) -> None:
+        status = None if ask.changes.status is UNSET else ask.changes.status
+        before = self._life.state
+        self._life.heard(status, over_http=ask.session is None)
+        if self._life.state is not before:
+            self._arm()
 
-    def _fail_all(self, message: Message | None) -> None:
-        error = ProtocolError("internal", "the hub failed on this request; it has been logged")
-        failing = [message] if isinstance(message, Ask) else []
-        pending = [each for each in self._waiting if isinstance(each, Ask)]
-        asks, self._asks = self._asks, []
-        self._waiting = deque(each for each in self._waiting if not isinstance(each, Ask))
-        for ask in {id(ask): ask for ask in [*failing, *asks, *pending]}.values():
-            ask.reply(error)
+    def _spare(self) -> None:
+        """It lives: should its removal not have been sent yet, it need not be."""
+        proposal = self._keeper.proposal
+        if proposal is not None and proposal.change.kind == "expired":
+            proposal.withdrawn = True
 
     def _end_session(self, code: CloseCode, reason: str) -> None:
         session, self._session = self._session, None
@@ -620,8 +522,7 @@ class AgentActor:
             session.end(code, reason)
 
     def _acknowledged(self, *, durable: bool) -> Acknowledged:
-        revision = 0 if self._record is None else self._record.revision
-        return Acknowledged(revision, durable, self._home.timestamp())
+        return Acknowledged(self._keeper.revision, durable, self._home.timestamp())
 
 
 def _state_of(record: AgentRecord) -> State:
@@ -630,20 +531,12 @@ def _state_of(record: AgentRecord) -> State:
     return State.POLLING if record.health.connection == "http" else State.LOST
 
 
-def _says_nothing_new(message: Message, beat: Beat) -> bool:
-    return (
-        isinstance(message, Beat)
-        and message.session is beat.session
-        and message.changes is NO_CHANGES
-    )
-
-
 def _gone() -> ProtocolError:
     return ProtocolError("not_found", "no such agent: its lease is over; register anew")
 
 
 def _fenced() -> ProtocolError:
-    return ProtocolError("fenced", "a newer session of this agent was registered")
+    return ProtocolError("fenced", _NEWER)
 
 
 def _bad_token(superseded: bool) -> ProtocolError:

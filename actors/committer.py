@@ -102,6 +102,8 @@ class Committer:
         self._unknown: list[Proposal] = []
         self._flush_scheduled = False
         self._sweeper: Timer | None = None
+        self._sweep_at = 0.0
+        self._wants_new_log = False
         self._attempts = 0
         self._opening = False
         self._closed = False
@@ -123,8 +125,8 @@ class Committer:
     def renew_log(self) -> None:
         """Begin a new log now; the fold hears of it as of any opening."""
         self.open = False
-        self._opening = True
-        self._store.open(self.log, self.revision, self._opened, new_log=True)
+        self._wants_new_log = True
+        self._attempt()
 
     def close(self) -> None:
         """Send nothing more; what waits is settled as away."""
@@ -147,8 +149,7 @@ class Committer:
         if self.open and not self._under_way and not self._flush_scheduled:
             self._flush_scheduled = True
             self._scheduler.call_soon(self._flush)
-        if self._sweeper is None:
-            self._sweeper = self._scheduler.call_at(proposal.born + CHANGE_TIMEOUT, self._sweep)
+        self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
 
     # --- committing --------------------------------------------------------------------------
 
@@ -229,10 +230,12 @@ class Committer:
         if self._closed or self._opening:
             return
         self._opening = True
-        self._store.open(self.log, self.revision, self._opened, new_log=False)
+        self._store.open(self.log, self.revision, self._opened, new_log=self._wants_new_log)
 
     def _opened(self, answer: Opened | Away) -> None:
         self._opening = False
+        if isinstance(answer, Opened) and answer.fresh:
+            self._wants_new_log = False
         if isinstance(answer, Away):
             self._lost(answer.reason)
         elif answer.fresh or not self.log or answer.revision <= self.revision:
@@ -287,8 +290,15 @@ class Committer:
             if proposal.born + CHANGE_TIMEOUT <= now:
                 proposal.proposer.sweep()
             oldest = min(oldest, proposal.born)
-        again = max(oldest + CHANGE_TIMEOUT, now + SWEEP_INTERVAL)
-        self._sweeper = self._scheduler.call_at(again, self._sweep)
+        self._arm_sweeper(max(oldest + CHANGE_TIMEOUT, now + SWEEP_INTERVAL))
+
+    def _arm_sweeper(self, at: float) -> None:
+        if self._sweeper is not None:
+            if self._sweep_at <= at:
+                return
+            self._sweeper.cancel()
+        self._sweep_at = at
+        self._sweeper = self._scheduler.call_at(at, self._sweep)
 
 
 def _epoch_of(entry: LogEntry) -> int:

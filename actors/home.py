@@ -51,12 +51,15 @@ class Home(Protocol):
         """The actor has ended; `epoch` is the last one of its agent, 0 when it never had one."""
         ...
 
-    def failed(self, agent_id: str, record: AgentRecord | None) -> None:
+    def failed(self, agent_id: str, record: AgentRecord | None, under_way: Proposal | None) -> None:
         """The actor has been isolated; `record` is the last committed one."""
         ...
 
 
 class Me(Proposer, Protocol):
     """The actor's own reference: what it sends itself goes through its mailbox."""
+
+    @property
+    def waiting(self) -> int: ...
 
     def deadline_reached(self) -> None: ...

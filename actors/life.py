@@ -15,6 +15,7 @@ class Life:
     """State and facts of an agent this hub owns. Nothing here waits, writes or sends."""
 
     __slots__ = (
+        "absolved_at",
         "beat_at",
         "cause",
         "lease_over_at",
@@ -38,6 +39,7 @@ class Life:
         """The last message: proof that the program lives, not only its socket."""
         self.resume_until = INFINITE
         self.lease_over_at = INFINITE
+        self.absolved_at = -INFINITE
 
     def attached(self, now: float) -> None:
         """A websocket session holds it."""
@@ -57,15 +59,27 @@ class Life:
             self.over_http = self.state is State.POLLING
         self.overdue = False
 
-    def lost(self, resume_until: float, cause: Reason = "ok") -> None:
+    def lost(self, at: float, timing: Timing) -> None:
+        """Its websocket went away; it may resume for a while.
+
+        One that went while the hub was absent, or could not write it down, has the fresh timeout
+        that all agents were given since.
+        """
+        resume_until = at + timing.resume_window
+        if at <= self.absolved_at:
+            resume_until = max(resume_until, self.absolved_at + timing.heartbeat_timeout)
+        self.lost_until(resume_until)
+
+    def lost_until(self, resume_until: float, cause: Reason = "ok") -> None:
         """Its websocket is gone; it may resume until then."""
         self._transit(Signal.SOCKET_LOST)
         self.cause = cause
         self.resume_until = resume_until
 
-    def left(self) -> None:
-        """It said goodbye."""
-        self._transit(Signal.UNREGISTERED)
+    def ended(self) -> None:
+        """Its removal is durable."""
+        expired = self.state is State.UNREACHABLE
+        self._transit(Signal.LEASE_OVER if expired else Signal.UNREGISTERED)
 
     def deadline(self, timing: Timing) -> float:
         """When to `pass_time` next, if nothing is heard until then."""
@@ -83,11 +97,14 @@ class Life:
                 return INFINITE
 
     def pass_time(self, now: float, timing: Timing) -> Signal | None:
-        """Take the transition that is due at `now`; None when none is."""
+        """Take the transition that is due at `now`, and tell which; None when none is.
+
+        LEASE_OVER is told only: the agent may still return until its removal is durable.
+        """
         if now < self.deadline(timing):
             return None
         if self.state is State.UNREACHABLE:
-            return self._transit(Signal.LEASE_OVER)
+            return Signal.LEASE_OVER
         silent = now >= self.sign_at + timing.heartbeat_timeout
         if self.state is State.CONNECTED and not silent:
             self.overdue = True
@@ -99,7 +116,7 @@ class Life:
 
     def absolve(self, now: float, timing: Timing) -> None:
         """The hub was absent: give the agent a fresh `heartbeat_timeout`."""
-        self.sign_at = self.beat_at = now
+        self.sign_at = self.beat_at = self.absolved_at = now
         grace = now + timing.heartbeat_timeout
         if self.state is State.LOST:
             self.resume_until = max(self.resume_until, grace)

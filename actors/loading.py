@@ -12,7 +12,7 @@ from actors.ports import LogEntry
 from protocol.bounds import STATUSES, Status
 from protocol.codec import decode_record
 from protocol.record import AgentRecord, Health
-from protocol.timestamps import normalize_timestamp
+from protocol.timestamps import normalize_timestamp, parse_timestamp
 
 
 class _Legacy(Struct):
@@ -41,9 +41,12 @@ def read_record(data: bytes) -> AgentRecord:
     it is no record.
     """
     try:
-        return decode_record(data)
+        record = decode_record(data)
     except msgspec.ValidationError:
         return _from_legacy(_legacy.decode(data))
+    for instant in (record.registered_at, record.last_seen, record.health.since):
+        parse_timestamp(instant)
+    return record
 
 
 def _from_legacy(old: _Legacy) -> AgentRecord:

@@ -74,9 +74,10 @@ Ask = Register | Resume | Beat | Modify | Unregister
 
 
 class SocketLost(Struct, frozen=True, gc=False):
-    """The session's connection is gone."""
+    """The session's connection is gone, since `at`."""
 
     session: Holder
+    at: float
 
 
 class Alive(Struct, frozen=True, gc=False):

@@ -69,9 +69,9 @@ class AgentRef:
         """The session's peer answered a ping, or sent (`spoke`) a message for somebody else."""
         self._tell(Alive(session, spoke))
 
-    def socket_lost(self, session: Holder) -> None:
-        """The connection of the session is gone."""
-        self._tell(SocketLost(session))
+    def socket_lost(self, session: Holder, at: float) -> None:
+        """The connection of the session is gone, since `at`."""
+        self._tell(SocketLost(session, at))
 
     def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
         """A change that the actor proposed has ended."""

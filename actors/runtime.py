@@ -12,7 +12,7 @@ it receives nothing more, and its neighbours never notice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from actors.ports import Scheduler
@@ -42,8 +42,11 @@ class Actor(Protocol[M_contra]):
         """`receive` raised on `message`: return to the last committed state."""
         ...
 
-    def isolated(self) -> None:
-        """Too many failures: let go of everything; no message follows."""
+    def isolated(self, messages: Sequence[M_contra]) -> None:
+        """Too many failures: let go of everything.
+
+        `messages` are the one that failed last and those still in the mailbox; none follows.
+        """
         ...
 
 
@@ -84,10 +87,12 @@ class Ref(Generic[M]):
         """Messages in the mailbox."""
         return len(self._mailbox)
 
-    def stop(self) -> None:
-        """End the actor; messages still in its mailbox are dropped."""
+    def stop(self) -> list[M]:
+        """End the actor; returns the messages still in its mailbox, which nobody will handle."""
         self.alive = False
+        left = [*self._mailbox]
         self._mailbox.clear()
+        return left
 
 
 class Runtime:
@@ -151,8 +156,7 @@ class Runtime:
             if len(failures) <= MAX_RESTARTS:
                 ref._actor.restarted(message)
                 return
-            ref.stop()
-            ref._actor.isolated()
+            ref._actor.isolated([message, *ref.stop()])
         except Exception as again:
             self._report(ref.name, message, again)
             ref.stop()

@@ -241,7 +241,7 @@ class Session:
             self._supervisor.forget(watch)
         self._watches.clear()
         if self._agent is not None:
-            self._agent.socket_lost(self)
+            self._agent.socket_lost(self, self._supervisor.now())
 
     def _send(self, payload: bytes) -> None:
         if not self._ended:

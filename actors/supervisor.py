@@ -344,7 +344,8 @@ class Supervisor:
         """The store answers: load it, or write what is owed to it."""
         self.secret = opened.secret
         self._fresh = opened.fresh
-        self._observer.store_returned(opened.log, fresh=opened.fresh)
+        known = self.ready or self._loaded is not None
+        self._observer.store_returned(opened.log, fresh=opened.fresh and known)
         if self._loaded is not None:
             self._adopt(self._loaded)
             return
@@ -432,15 +433,19 @@ class Supervisor:
         if len(self._epochs) > MAX_REMEMBERED_EPOCHS:
             self._epochs.popitem(last=False)
 
-    def failed(self, agent_id: str, record: AgentRecord | None) -> None:
+    def failed(self, agent_id: str, record: AgentRecord | None, under_way: Proposal | None) -> None:
         """An actor was isolated: take its agent off the directory; it may register anew."""
-        self.gone(agent_id, 0 if record is None else record.epoch)
+        epoch = 0 if record is None else record.epoch
+        if under_way is not None and under_way.change.operation in ("register", "resume"):
+            record = under_way.record
+            epoch = under_way.change.epoch + 1  # which the store is about to give it
+        self.gone(agent_id, epoch)
         if record is not None:
             change = Change(
                 operation="remove",
                 kind="expired",
                 agent_id=agent_id,
-                epoch=record.epoch,
+                epoch=epoch,
                 head=head_of(record),
                 hub=record.hub,
                 ttl=0.0,
@@ -466,9 +471,9 @@ class Supervisor:
         return self._spawn(agent_id)[1] if agent is None else agent
 
     def _spawn(self, agent_id: str) -> tuple[AgentActor, AgentRef]:
-        actor = AgentActor(self, agent_id, self._epochs.pop(agent_id, 0))
+        actor = AgentActor(self, agent_id)
         reference = AgentRef(self._runtime.spawn(actor, f"agent {agent_id}"))
-        actor.bind(reference)
+        actor.begin(reference, self._epochs.pop(agent_id, 0))
         self._agents[agent_id] = reference
         return actor, reference
 

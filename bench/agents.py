@@ -83,9 +83,7 @@ class Fleet:
             size = share + (number < rest)
             specs.append(AgentsSpec(url=url, first=first, count=size, interval=interval))
             first += size
-        workers = [
-            await stack.enter_async_context(Worker("bench.agents", spec)) for spec in specs if spec
-        ]
+        workers = [await stack.enter_async_context(Worker("bench.agents", spec)) for spec in specs]
         return cls(workers, count)
 
     @property

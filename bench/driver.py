@@ -48,7 +48,7 @@ class Heard(Struct, frozen=True):
         return self.at - self.sent
 
 
-class Refused(BenchError):
+class RefusedError(BenchError):
     """The hub answered with an error where the run needs it to do what was asked."""
 
     def __init__(self, error: Error) -> None:
@@ -56,7 +56,7 @@ class Refused(BenchError):
         self.error = error
 
 
-class Gone(BenchError):
+class GoneError(BenchError):
     """The connection ended with a question open."""
 
 
@@ -102,16 +102,16 @@ class Driver(asyncio.Protocol):
         on_push: Callable[[Push, float], None] | None = None,
         on_end: Callable[[], None] | None = None,
         source: str | None = None,
-        timeout: float = ANSWER_TIMEOUT,
+        seconds: float = ANSWER_TIMEOUT,
     ) -> Self:
         """Connect to `url` (ws://HOST:PORT/ws), from the address `source` if given.
 
-        Raises Gone when the hub cannot be reached or refuses.
+        Raises GoneError when the hub cannot be reached or refuses.
         """
         uri = parse_uri(url)
         driver = cls(url, pongs=pongs, on_push=on_push, on_end=on_end)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await asyncio.get_running_loop().create_connection(
                     lambda: driver,
                     uri.host,
@@ -121,9 +121,9 @@ class Driver(asyncio.Protocol):
                 await driver._opened
         except TimeoutError:
             driver.abort()
-            raise Gone(f"no websocket to {url} within {timeout:g} s") from None
+            raise GoneError(f"no websocket to {url} within {seconds:g} s") from None
         except OSError as error:
-            raise Gone(f"cannot connect to {url}: {error.strerror or error}") from None
+            raise GoneError(f"cannot connect to {url}: {error.strerror or error}") from None
         return driver
 
     @property
@@ -134,7 +134,7 @@ class Driver(asyncio.Protocol):
     def send(self, request: Request) -> asyncio.Future[Heard]:
         """Send a request under an id of this connection's own; the future is its answer.
 
-        The future fails with Gone when the connection ends first.
+        The future fails with GoneError when the connection ends first.
         """
         number = next(self._ids)
         future: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
@@ -146,20 +146,20 @@ class Driver(asyncio.Protocol):
         self._flush()
         return future
 
-    async def ask(self, request: Request, timeout: float = ANSWER_TIMEOUT) -> Heard:
-        """Send a request and wait for its answer, an Error included; raises Gone."""
+    async def ask(self, request: Request, seconds: float = ANSWER_TIMEOUT) -> Heard:
+        """Send a request and wait for its answer, an Error included; raises GoneError."""
         try:
-            return await asyncio.wait_for(self.send(request), timeout)
+            return await asyncio.wait_for(self.send(request), seconds)
         except TimeoutError:
-            raise Gone(f"no answer to {type(request).__name__} within {timeout:g} s") from None
+            raise GoneError(f"no answer to {type(request).__name__} within {seconds:g} s") from None
 
     async def demand(
-        self, request: Request, kind: type[A], timeout: float = ANSWER_TIMEOUT
+        self, request: Request, kind: type[A], seconds: float = ANSWER_TIMEOUT
     ) -> tuple[A, Heard]:
-        """As `ask`, where only an answer of this kind will do; raises Refused or Gone."""
-        heard = await self.ask(request, timeout)
+        """As `ask`, where only an answer of this kind will do; raises RefusedError or GoneError."""
+        heard = await self.ask(request, seconds)
         if isinstance(heard.answer, Error):
-            raise Refused(heard.answer)
+            raise RefusedError(heard.answer)
         if not isinstance(heard.answer, kind):
             raise BenchError(f"the hub answered with {type(heard.answer).__name__}")
         return heard.answer, heard
@@ -188,7 +188,7 @@ class Driver(asyncio.Protocol):
                 self._opened.set_result(None)
         self._flush()
         if self._ws.handshake_exc is not None and not self._opened.done():
-            self._opened.set_exception(Gone(f"no websocket: {self._ws.handshake_exc}"))
+            self._opened.set_exception(GoneError(f"no websocket: {self._ws.handshake_exc}"))
             self.abort()
 
     def eof_received(self) -> None:
@@ -201,7 +201,7 @@ class Driver(asyncio.Protocol):
         self._ended = True
         self.close_code = self._ws.close_rcvd.code if self._ws.close_rcvd else None
         if not self._opened.done():
-            self._opened.set_exception(Gone("the hub hung up during the handshake"))
+            self._opened.set_exception(GoneError("the hub hung up during the handshake"))
             self._opened.exception()  # nobody may be waiting for it any more
         asked, self._asked = self._asked, {}
         for future, _ in asked.values():
@@ -241,6 +241,6 @@ class Driver(asyncio.Protocol):
             elif self.pongs or chunk[0] != _PONG_HEAD:
                 self._transport.write(chunk)
 
-    def _gone(self) -> Gone:
+    def _gone(self) -> GoneError:
         code = self._ws.close_rcvd.code if self._ws.close_rcvd else None
-        return Gone(f"the hub closed with {code}" if code else "the connection is gone")
+        return GoneError(f"the hub closed with {code}" if code else "the connection is gone")

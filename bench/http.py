@@ -56,7 +56,7 @@ class HttpCaller:
             self._streams = None
 
     async def call(
-        self, method: str, path: str, body: Any = None, timeout: float = 30.0
+        self, method: str, path: str, body: Any = None, seconds: float = 30.0
     ) -> Response:
         """Make one request; `body` is sent as JSON. Raises BenchError when no answer comes."""
         payload = b"" if body is None else msgspec.json.encode(body)
@@ -66,7 +66,7 @@ class HttpCaller:
         )
         async with self._turn:
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(seconds):
                     return await self._exchange(head.encode() + payload)
             except (OSError, EOFError, TimeoutError) as error:
                 self.close()

@@ -14,11 +14,20 @@ Unit = Literal["", "s", "ms", "/s", "KB", "MB", "%"]
 _DIGITS: dict[Unit, int] = {"": 2, "s": 2, "ms": 2, "/s": 0, "KB": 1, "MB": 1, "%": 1}
 
 
+class Spread(Struct, frozen=True):
+    """How the values of a figure lie."""
+
+    count: int
+    median: float
+    p99: float
+    max: float
+
+
 class Figure(Struct, frozen=True):
     """Something measured."""
 
     what: str
-    value: float | int | str
+    value: float | int | str | Spread
     unit: Unit = ""
 
 
@@ -49,17 +58,15 @@ class Report(Struct, kw_only=True):
         self.figures.append(Figure(what, value, unit))
 
     def spread(self, what: str, seconds: Sequence[float]) -> None:
-        """Note median, 99th percentile and maximum of some durations, in milliseconds."""
+        """Note how some durations lie, in milliseconds."""
         if not seconds:
             self.figure(what, "none")
             return
-        ordered = sorted(seconds)
-        for name, value in (
-            ("median", percentile(ordered, 0.5)),
-            ("p99", percentile(ordered, 0.99)),
-            ("max", ordered[-1]),
-        ):
-            self.figure(f"{what}, {name}", value * 1000, "ms")
+        ordered = sorted(each * 1000 for each in seconds)
+        spread = Spread(
+            len(ordered), percentile(ordered, 0.5), percentile(ordered, 0.99), ordered[-1]
+        )
+        self.figures.append(Figure(what, spread, "ms"))
 
     def check(self, what: str, holds: bool, detail: str = "") -> None:
         """Note whether something that must hold did."""
@@ -98,7 +105,15 @@ def listed(things: Sequence[object], limit: int = 5) -> str:
 
 def _shown(figure: Figure) -> str:
     value, unit = figure.value, figure.unit
-    text = value if isinstance(value, str) else f"{value:,.{_DIGITS[unit]}f}"
-    if isinstance(value, int):
-        text = f"{value:,}"
-    return f"{text}{'' if unit in ('', '%', '/s') else ' '}{unit}"
+    behind = unit if unit in ("", "%", "/s") else f" {unit}"
+    match value:
+        case str():
+            return value
+        case int():
+            return f"{value:,}{behind}"
+        case float():
+            return f"{value:,.{_DIGITS[unit]}f}{behind}"
+        case Spread():
+            named = {"median": value.median, "p99": value.p99, "max": value.max}
+            shown = [f"{name} {each:,.{_DIGITS[unit]}f}{behind}" for name, each in named.items()]
+            return f"{', '.join(shown)} (of {value.count:,})"

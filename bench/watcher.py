@@ -98,17 +98,17 @@ class Watcher:
         """The events of one agent."""
         return [event for event in self.events if event.agent.id == agent_id]
 
-    async def until(self, what: str, done: Callable[[], bool], timeout: float) -> None:
+    async def until(self, what: str, done: Callable[[], bool], seconds: float) -> None:
         """Wait until `done`, asked after each event; raises BenchError that it did not happen."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 while not done():
                     if self._driver.ended:
                         raise BenchError(f"the watcher's connection ended while waiting for {what}")
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise BenchError(f"not seen within {timeout:g} s: {what}") from None
+            raise BenchError(f"not seen within {seconds:g} s: {what}") from None
 
     def close(self) -> None:
         """Watch no more."""

@@ -65,13 +65,13 @@ class Worker:
         """Tell it to go on."""
         await self._write(word.encode())
 
-    async def hear(self, kind: type[T], timeout: float = 120.0) -> T:
-        """What it says next; raises BenchError when it died, or is silent for `timeout` s."""
+    async def hear(self, kind: type[T], seconds: float = 120.0) -> T:
+        """What it says next; raises BenchError when it died, or is silent for `seconds`."""
         assert self._process.stdout is not None
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
+            line = await asyncio.wait_for(self._process.stdout.readline(), seconds)
         except TimeoutError:
-            raise BenchError(f"{self._module} said nothing for {timeout:g} s") from None
+            raise BenchError(f"{self._module} said nothing for {seconds:g} s") from None
         if not line:
             raise BenchError(f"{self._module} ended unexpectedly")
         try:
@@ -80,10 +80,10 @@ class Worker:
             trouble = msgspec.json.decode(line, type=Trouble)
             raise BenchError(f"{self._module}: {trouble.words}") from None
 
-    async def request(self, word: str, kind: type[T], timeout: float = 120.0) -> T:
+    async def request(self, word: str, kind: type[T], seconds: float = 120.0) -> T:
         """Tell it a word and hear the answer."""
         await self.tell(word)
-        return await self.hear(kind, timeout)
+        return await self.hear(kind, seconds)
 
     def kill(self) -> None:
         """`kill -9`."""

@@ -81,7 +81,6 @@ class HttpConnection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Give the transport to the gateway, unless older answers still need it."""
-        self._request_arrived()
         if self._unanswered() is not None or self.transport.get_write_buffer_size():
             self._refuse(400, "a websocket upgrade must wait until earlier answers are read")
         else:

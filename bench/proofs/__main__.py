@@ -7,6 +7,7 @@ Exit status: 0 when everything held, 1 when something did not or the run could n
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     proof = PROOFS.get(arguments[0])
     if proof is None:
-        print(f"there is no proof {arguments[0]!r}; there are: {', '.join(PROOFS)}", file=sys.stderr)
+        print(
+            f"there is no proof {arguments[0]!r}; there are: {', '.join(PROOFS)}", file=sys.stderr
+        )
         return 2
     options, as_json = parse(
         proof.options,
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         program=f"{PROGRAM} {proof.name}",
         description=f"Proves: {proof.title}.",
     )
+    logging.getLogger("homeport.client").setLevel(logging.CRITICAL)  # the proofs cut connections
     try:
         report = asyncio.run(_run(proof, options))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -64,7 +68,18 @@ async def _run(proof: Proof, options: Struct) -> Report:
     assert task is not None
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await proof.prove(options)
+    try:
+        return await proof.prove(options)
+    except ExceptionGroup as errors:  # of tasks that ran side by side
+        ours, others = errors.split(BenchError)
+        if ours is None or others is not None:
+            raise
+        raise _first(ours) from None
+
+
+def _first(errors: ExceptionGroup[BenchError]) -> BenchError:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _overview() -> str:

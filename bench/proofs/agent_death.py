@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bench.clients import ClientsSpec, Sessions
-from bench.driver import Driver, Refused
+from bench.driver import Driver, RefusedError
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.proof import Proof, say
 from bench.report import Report, listed
@@ -18,7 +18,6 @@ from bench.watcher import Watcher
 from bench.workers import Worker
 from protocol.answers import Agent
 from protocol.filters import Filter
-from protocol.record import AgentRecord
 from protocol.requests import Pick
 
 STARTING = 4
@@ -105,8 +104,8 @@ async def _kill(death: _Death, watcher: Watcher) -> None:
 
 async def _can_be_picked(asker: Driver, name: str) -> bool:
     try:
-        await asker.demand(Pick(id=0, filter=Filter(name=name)), Agent[AgentRecord])
-    except Refused as refused:
+        await asker.demand(Pick(id=0, filter=Filter(name=name)), Agent)
+    except RefusedError as refused:
         return refused.error.code != "no_match"
     return True
 

@@ -7,12 +7,12 @@ import time
 from contextlib import AsyncExitStack
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
-from bench.agents import Beats, Fleet
+from bench.agents import Beats, Fleet, Registrations
 from bench.driver import Driver
 from bench.errors import BenchError
-from bench.machine import children, connections_per_process, usage
+from bench.machine import Usage, children, connections_per_process, usage
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.proof import Proof, say
 from bench.report import Report, listed
@@ -69,13 +69,25 @@ class _Caller:
             await asyncio.sleep(FIND_PAUSE)
 
     async def _find(self, filter: Filter, wanted: int) -> float:
-        answer, heard = await self._driver.demand(
-            Find(id=0, filter=filter, limit=PAGE), Agents[AgentRecord]
-        )
-        found: Agents[AgentRecord] = answer
+        request = Find(id=0, filter=filter, limit=PAGE)
+        found: Agents[AgentRecord]
+        found, heard = await self._driver.demand(request, Agents)
         if found.count != wanted:
             self.wrong.append(f"{found.count} agents for {filter}, expected {wanted}")
         return heard.latency
+
+
+class _Hub(Struct):
+    """What the hub and its store used, and what the hub's log and directory told."""
+
+    empty: Usage
+    registered: Usage
+    settled: Usage
+    cpu: float = 0.0
+    store_cpu: float = 0.0
+    present: int = 0
+    stalls: int = 0
+    failures: int = 0
 
 
 async def prove(options: Options) -> Report:
@@ -88,7 +100,6 @@ async def prove(options: Options) -> Report:
         )
     report = PROOF.report(options)
     interval = options.interval
-    seconds = options.seconds or 2 * interval + MARGIN
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
         hub = await stack.enter_async_context(
@@ -103,48 +114,46 @@ async def prove(options: Options) -> Report:
         fleet = await Fleet.start(
             stack, hub.websocket_url, options.agents, interval, processes=options.processes
         )
-        before = usage(hub.pid)
+        empty = usage(hub.pid)
         say(f"registering {options.agents:,} agents from {fleet.processes} processes")
         registrations = await fleet.register()
-        took = registrations.ended - registrations.began
-        registered = usage(hub.pid)
+        used = _Hub(empty, usage(hub.pid), empty)
         await fleet.beat()
+        seconds = options.seconds or 2 * interval + MARGIN
         say(f"all heartbeat every {interval:g} s, for {seconds:g} s")
         caller = _Caller(await Driver.connect(hub.websocket_url), options.agents)
-        asking = asyncio.create_task(caller.ask_on())
-        began, cpu = time.monotonic(), usage(hub.pid).cpu
-        store_cpu = sum(usage(pid).cpu for pid in children(hub.pid))
-        await asyncio.wait({asking}, timeout=seconds)
-        elapsed = time.monotonic() - began
-        after = usage(hub.pid)
-        store_cpu = sum(usage(pid).cpu for pid in children(hub.pid)) - store_cpu
+        elapsed = await _measure(hub, used, caller, seconds)
         beats = await fleet.report()
-        asking.cancel()
-        outcome = (await asyncio.gather(asking, return_exceptions=True))[0]
-        if isinstance(outcome, Exception):
-            raise outcome
-        present = await _count(hub)
-        stalls, failures = hub.stalls(), hub.failures()
+        used.present = await _count(hub)
+        used.stalls, used.failures = hub.stalls(), hub.failures()
         watcher.close()
 
-    report.figure("agents", len(registrations.ids))
     report.figure("load processes", fleet.processes)
-    report.figure("registrations, connecting included", len(registrations.ids) / took, "/s")
-    report.spread("register until registered", registrations.latencies)
+    _tell(report, used, registrations, caller)
     report.figure("heartbeats", len(beats.acks) / elapsed, "/s")
     report.spread("heartbeat until acknowledged", [at - sent for sent, at, _ in beats.acks])
-    report.spread("find by name, one agent", caller.narrow)
-    report.spread(f"find by type, {PAGE} agents", caller.broad)
-    memory = registered.memory - before.memory
-    report.figure("hub memory before the first agent", before.memory / 2**20, "MB")
-    report.figure("hub memory per agent", memory / options.agents / 1024, "KB")
-    report.figure("hub memory at the end", after.memory / 2**20, "MB")
-    report.figure("share of one core: hub", 100 * (after.cpu - cpu) / elapsed, "%")
-    report.figure("share of one core: store", 100 * store_cpu / elapsed, "%")
-    report.figure("stalls that the hub noticed", stalls)
-    _judge(report, options, watcher, beats, caller, present)
-    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
+    report.figure("share of one core: hub", 100 * used.cpu / elapsed, "%")
+    report.figure("share of one core: store", 100 * used.store_cpu / elapsed, "%")
+    _judge_hub(report, options, used, watcher)
+    _judge_answers(report, beats, caller)
     return report
+
+
+async def _measure(hub: HubProcess, used: _Hub, caller: _Caller, seconds: float) -> float:
+    """Ask, and watch what the hub uses, for so long; returns the seconds that it really took."""
+    asking = asyncio.create_task(caller.ask_on())
+    began, before = time.monotonic(), usage(hub.pid)
+    store_before = sum(usage(pid).cpu for pid in children(hub.pid))
+    await asyncio.wait({asking}, timeout=seconds)
+    elapsed = time.monotonic() - began
+    used.settled = usage(hub.pid)
+    used.cpu = used.settled.cpu - before.cpu
+    used.store_cpu = sum(usage(pid).cpu for pid in children(hub.pid)) - store_before
+    asking.cancel()
+    outcome = (await asyncio.gather(asking, return_exceptions=True))[0]
+    if isinstance(outcome, Exception):
+        raise outcome
+    return elapsed
 
 
 async def _count(hub: HubProcess) -> int:
@@ -152,23 +161,43 @@ async def _count(hub: HubProcess) -> int:
     driver = await Driver.connect(hub.websocket_url)
     count, request = 0, Find(id=0)
     while True:
-        answer, _ = await driver.demand(request, Agents[AgentRecord])
-        count += answer.count
-        if not isinstance(answer.next_cursor, str):
+        page: Agents[AgentRecord]
+        page, _ = await driver.demand(request, Agents)
+        count += page.count
+        if page.next_cursor is UNSET:
             driver.abort()
             return count
-        request = Find(id=0, cursor=answer.next_cursor)
+        request = Find(id=0, cursor=page.next_cursor)
 
 
-def _judge(
-    report: Report,
-    options: Options,
-    watcher: Watcher,
-    beats: Beats,
-    caller: _Caller,
-    present: int,
-) -> None:
-    report.check("every agent is in the directory", present == options.agents, f"{present:,}")
+def _tell(report: Report, used: _Hub, registrations: Registrations, caller: _Caller) -> None:
+    agents = len(registrations.ids)
+    took = registrations.ended - registrations.began
+    report.figure("agents", agents)
+    report.figure("registrations, connecting included", agents / took, "/s")
+    report.spread("register until registered", registrations.latencies)
+    report.spread("find by name, one agent", caller.narrow)
+    report.spread(f"find by type, {PAGE} agents", caller.broad)
+    grown = used.registered.memory - used.empty.memory
+    report.figure("hub memory before the first agent", used.empty.memory / 2**20, "MB")
+    report.figure("hub memory per agent", grown / agents / 1024, "KB")
+    report.figure("hub memory at the end", used.settled.memory / 2**20, "MB")
+    report.figure("stalls that the hub noticed", used.stalls)
+
+
+def _judge_hub(report: Report, options: Options, used: _Hub, watcher: Watcher) -> None:
+    report.check(
+        "every agent is in the directory", used.present == options.agents, f"{used.present:,}"
+    )
+    news = [f"{e.agent.name}: {e.kind}" for e in watcher.events if e.kind != "registered"]
+    report.check("none was ever told lost or unreachable", not news, listed(news))
+    told = len({event.agent.id for event in watcher.events})
+    report.check("a watcher was told of every agent", told == options.agents, f"{told:,}")
+    failures = used.failures
+    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
+
+
+def _judge_answers(report: Report, beats: Beats, caller: _Caller) -> None:
     report.check(
         "every agent heartbeats and is acknowledged",
         beats.silent == 0 and beats.lost == 0 and not beats.refusals,
@@ -181,10 +210,6 @@ def _judge(
     report.check("no heartbeat was left unanswered", not overdue, f"{len(overdue)}")
     undurable = sum(not durable for _, _, durable in beats.acks)
     report.check("each acknowledged one was written to the store", not undurable, f"{undurable}")
-    news = [f"{e.agent.name}: {e.kind}" for e in watcher.events if e.kind != "registered"]
-    report.check("none was ever told lost or unreachable", not news, listed(news))
-    told = len({event.agent.id for event in watcher.events})
-    report.check("a watcher was told of every agent", told == options.agents, f"{told:,}")
     report.check(
         "every find was answered, and rightly",
         bool(caller.broad) and not caller.wrong,

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from agent_client import AgentRecord, Event, HubClient, Resync, Watch
 from bench.clients import ClientsSpec, Held, Sessions
-from bench.driver import Driver, Gone, Heard
+from bench.driver import Driver, GoneError, Heard
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.proof import Proof, say
 from bench.report import Report, listed
@@ -23,6 +23,9 @@ from protocol.record import AgentSpec
 from protocol.requests import Register
 
 PROCESSES = 2
+WAVE, WAVE_PAUSE = 10, 0.001
+"""The storm's registrations are sent ten at a time, so many seconds apart."""
+
 COME_BACK = 120.0
 """Seconds after which an agent that is not back fails the proof."""
 
@@ -36,6 +39,14 @@ class Options(Struct, frozen=True, kw_only=True):
     newcomers: Annotated[
         int, Meta(ge=0, le=5000, description="agents that are registering when the hub is killed")
     ] = 200
+
+
+class _Storm(Struct):
+    """When the hub was killed, and what became of the registrations under way."""
+
+    killed_at: float
+    acknowledged: list[str] = []
+    cut_off: int = 0
 
 
 class _Follower:
@@ -81,7 +92,7 @@ async def prove(options: Options) -> Report:
         say(f"connecting {options.agents:,} agents")
         workers, before = await _start_agents(stack, hub.url, options.agents)
         say("killing the hub in a storm of registrations")
-        killed_at, acknowledged = await _kill_in_storm(stack, hub, options.newcomers)
+        storm = await _kill_in_storm(stack, hub, options.newcomers)
         await hub.start()
         listening_at = time.monotonic()
 
@@ -107,13 +118,14 @@ async def prove(options: Options) -> Report:
         following.cancel()
 
     report.figure("agents", len(before))
-    report.figure("registrations in the storm, acknowledged before the kill", len(acknowledged))
-    report.figure("kill -9 until the hub listens again", listening_at - killed_at, "s")
+    report.figure("registrations of the storm that were acknowledged", len(storm.acknowledged))
+    report.figure("registrations of the storm cut off by the kill", storm.cut_off)
+    report.figure("kill -9 until the hub listens again", listening_at - storm.killed_at, "s")
     back = sorted(held.at - listening_at for held in after.values())
     report.spread("listening until an agent is back", back)
-    report.figure("all agents back, since the kill", back[-1] + listening_at - killed_at, "s")
+    report.figure("all agents back, since the kill", back[-1] + listening_at - storm.killed_at, "s")
     report.figure("events heard by the watcher that came back", len(second.events))
-    _judge_agents(report, before, after, acknowledged, directory_now)
+    _judge_agents(report, before, after, storm.acknowledged, directory_now)
     _judge_watchers(report, second, follower, set(after))
     report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
     return report
@@ -132,28 +144,34 @@ async def _start_agents(
     return workers, {held.agent_id: held for one in told for held in one.held}
 
 
-async def _kill_in_storm(
-    stack: AsyncExitStack, hub: HubProcess, newcomers: int
-) -> tuple[float, list[str]]:
-    """Kill the hub when half of the newcomers have their answer; returns when, and their ids."""
+async def _kill_in_storm(stack: AsyncExitStack, hub: HubProcess, newcomers: int) -> _Storm:
+    """Kill the hub when half of the newcomers have their answer, and more have asked."""
     drivers = [await Driver.connect(hub.websocket_url) for _ in range(newcomers)]
     for driver in drivers:
         stack.callback(driver.abort)
     answers: list[asyncio.Future[Heard]] = []
+
+    def half_answered() -> bool:
+        return sum(answer.done() for answer in answers) >= newcomers // 2
+
     for number, driver in enumerate(drivers):
         spec = AgentSpec(name=f"newcomer-{number}", type="newcomer")
         answers.append(driver.send(Register(id=0, agent=spec)))
-        if sum(answer.done() for answer in answers) > newcomers // 2:
+        if number % WAVE == 0:
+            await asyncio.sleep(WAVE_PAUSE)
+        if half_answered():
             break
-        await asyncio.sleep(0)
+    await until("half of the storm answered", half_answered, 30.0, every=WAVE_PAUSE / 2)
     killed_at = await hub.kill()
-    acknowledged = []
+    storm = _Storm(killed_at)
     for outcome in await asyncio.gather(*answers, return_exceptions=True):
-        if isinstance(outcome, Heard) and isinstance(outcome.answer, Registered):
-            acknowledged.append(outcome.answer.agent_id)
-        elif not isinstance(outcome, Heard | Gone):
+        if isinstance(outcome, GoneError):
+            storm.cut_off += 1
+        elif isinstance(outcome, BaseException):
             raise outcome
-    return killed_at, acknowledged
+        elif isinstance(outcome.answer, Registered):
+            storm.acknowledged.append(outcome.answer.agent_id)
+    return storm
 
 
 def _judge_agents(

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bench.driver import Driver, Gone
+from bench.driver import Driver, GoneError
 from bench.errors import BenchError
 from bench.http import HttpCaller
 from bench.workers import Run, work
@@ -79,7 +79,7 @@ class _WebsocketAgent:
         at = time.monotonic()
         try:
             heard = await self._driver.ask(Heartbeat(id=0))
-        except Gone:
+        except GoneError:
             return False
         # Only what the hub acknowledged has reached it for certain.
         if isinstance(heard.answer, HeartbeatAck):
@@ -120,7 +120,7 @@ async def _live(agent: _Agent, interval: float, until: float) -> None:
 
 
 async def _main(spec: SilentSpec, run: Run) -> None:
-    agents: list[_Agent] = [
+    agents: list[_WebsocketAgent | _HttpAgent] = [
         _WebsocketAgent(spec, number) if number % 2 == 0 else _HttpAgent(spec, number)
         for number in range(spec.count)
     ]
@@ -140,6 +140,7 @@ async def _main(spec: SilentSpec, run: Run) -> None:
             {each.agent_id: each.signs for each in agents if isinstance(each, _HttpAgent)},
         )
     )
+    await run.word("hang up")  # until then the silent ones keep their sockets
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ async def connect(
     a URL that cannot be used.
     """
     settings: dict[str, Any] = {
-        "client_name": f"homeport:{hub_id}",
         "decode_responses": False,
         # A command that timed out may have been applied: whoever knows what it was decides.
         "retry": Retry(NoBackoff(), 0),
@@ -46,6 +45,7 @@ async def connect(
         # All connections of this client share the one server that it is given.
         return fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), **settings)
     scheme = _check(url)
+    settings = {"client_name": f"homeport:{hub_id}", **settings}
     if scheme != "unix":
         settings = {
             "socket_connect_timeout": command_timeout,
@@ -59,7 +59,7 @@ async def connect(
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):
         # The library's own words may quote the password.
-        raise StoreError(f"the Redis URL {redact_text(url)} cannot be used: {_FORMS}") from None
+        raise _unusable(url) from None
     return client
 
 
@@ -72,8 +72,14 @@ def _check(url: str) -> str:
     except ValueError:
         scheme, place = "", None
     if scheme not in _SCHEMES or scheme == "memory" or not place:
-        raise StoreError(f"the Redis URL {redact_text(url)} cannot be used: {_FORMS}")
+        raise _unusable(url)
     return scheme
+
+
+def _unusable(url: str) -> StoreError:
+    # What is no URL at all may still hold a password, and nobody can tell where.
+    shown = f"URL {redact_text(url)}" if "://" in url else "setting"
+    return StoreError(f"the Redis {shown} cannot be used: {_FORMS}")
 
 
 def _without_maintenance() -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
+from actors.timing import Timing
 from tests.brain.world import World
 
 
@@ -273,3 +276,212 @@ def test_a_store_that_lost_its_data_gets_the_agents_back_under_a_new_log() -> No
     assert snapshot["log"] == new["log"]
     assert len(snapshot["agents"]) == 2
     assert watcher.ask(op="watch", since=old["revision"], log=old["log"])["resumed"] is False
+
+
+# --- asks that meet the end of their agent -------------------------------------------------------
+
+
+def test_a_registration_that_comes_with_the_end_of_its_predecessor_is_answered() -> None:
+    world = World()
+    link, answer = world.agent()
+    other = world.connect()
+    outcomes: list[object] = []
+    register = {"name": "a1", "type": "cost"}
+    link.say(op="unregister", id=1)
+    world.advance(0)  # the removal is with the store, whose answer comes at that moment:
+    at = world.scheduler.now() + world.store.latency
+    supervisor = world.supervisor
+    agent_id = answer["agent_id"]
+    later = world.scheduler.call_at
+    later(at, lambda: other.say(op="register", id=2, agent_id=agent_id, agent=register))
+    later(at, lambda: supervisor.heartbeat(agent_id, UNSET, UNSET, outcomes.append))
+    world.settle()
+    assert len(link.take("unregistered")) == 1
+    (registered,) = other.take("registered")
+    assert registered["epoch"] == 2
+    assert len(outcomes) == 1
+    assert other.ask(op="heartbeat")["durable"] is True
+
+
+def test_a_heartbeat_that_comes_with_the_end_of_its_agent_is_answered() -> None:
+    world = World()
+    lease = world.http_register()
+    outcomes: list[object] = []
+    supervisor = world.supervisor
+    supervisor.unregister(lease.agent_id, outcomes.append)
+    world.advance(0)
+    world.scheduler.call_at(
+        world.scheduler.now() + world.store.latency,
+        lambda: supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append),
+    )
+    world.settle()
+    assert len(outcomes) == 2
+    assert getattr(outcomes[1], "code", "") == "not_found"
+
+
+# --- over HTTP -----------------------------------------------------------------------------------
+
+
+def test_an_http_agent_lives_by_its_heartbeats_alone() -> None:
+    world = World()
+    watcher = world.watcher()
+    lease = world.http_register()
+    for _ in range(10):
+        world.advance(40)
+        assert world.http_heartbeat(lease.agent_id).durable is True
+    assert watcher.events() == [("registered", "h1", "healthy")]
+    world.advance(44.9)
+    assert watcher.events() == []
+    world.advance(0.1)
+    assert watcher.events() == [("status_changed", "h1", "unreachable")]
+    record = world.record(lease.agent_id)
+    assert (record["health"]["connection"], record["health"]["reason"]) == (
+        "http",
+        "heartbeat_timeout",
+    )
+    world.advance(60.1)
+    assert watcher.events() == [("expired", "h1", "unreachable")]
+
+
+def test_an_http_agent_that_returns_and_falls_silent_again_is_judged_in_time() -> None:
+    world = World()
+    lease = world.http_register()
+    world.advance(46)
+    assert world.record(lease.agent_id)["status"] == "unreachable"
+    world.http_heartbeat(lease.agent_id)
+    assert world.record(lease.agent_id)["status"] == "healthy"
+    world.advance(44.9)
+    assert world.record(lease.agent_id)["status"] == "healthy"
+    world.advance(0.2)
+    assert world.record(lease.agent_id)["status"] == "unreachable"
+
+
+def test_an_http_agent_that_returns_is_what_it_reports_or_healthy() -> None:
+    world = World()
+    one = world.http_register("h1", status="degraded")
+    two = world.http_register("h2")
+    world.advance(46)
+    world.http_heartbeat(one.agent_id)
+    world.http_heartbeat(two.agent_id, status="unhealthy")
+    assert world.record(one.agent_id)["status"] == "healthy"
+    assert world.record(two.agent_id)["status"] == "unhealthy"
+
+
+def test_a_lost_websocket_agent_may_go_on_over_http_and_come_back() -> None:
+    world = World()
+    watcher = world.watcher()
+    link, answer = world.agent()
+    link.vanish()
+    assert world.http_heartbeat(answer["agent_id"]).durable is True
+    record = world.record(answer["agent_id"])
+    assert (record["status"], record["health"]["connection"], record["hub"]) == (
+        "healthy",
+        "http",
+        "",
+    )
+    world.advance(44)
+    assert world.record(answer["agent_id"])["status"] == "healthy"
+    again = world.connect()
+    again.ask(op="resume", agent_id=answer["agent_id"], session_token=answer["session_token"])
+    record = world.record(answer["agent_id"])
+    assert (record["health"]["connection"], record["hub"]) == ("websocket", "hub-1")
+    assert [kind for kind, _, _ in watcher.events()] == ["registered", "lost", "updated", "resumed"]
+
+
+def test_a_heartbeat_over_http_does_not_take_a_living_websocket_away() -> None:
+    world = World()
+    link, answer = world.agent()
+    world.http_heartbeat(answer["agent_id"], status="degraded")
+    record = world.record(answer["agent_id"])
+    assert (record["status"], record["health"]["connection"]) == ("degraded", "websocket")
+    assert link.ask(op="heartbeat")["durable"] is True
+
+
+def test_unknown_ids_over_http() -> None:
+    world = World()
+    unknown = "550e8400-e29b-41d4-a716-446655440000"
+    assert world.http_heartbeat(unknown).code == "not_found"
+    assert world.http_unregister(unknown).durable is True
+
+
+# --- returning in time ---------------------------------------------------------------------------
+
+
+def test_every_way_back_is_judged_anew_and_in_time() -> None:
+    """Whatever it was before, silence for the timeout is noticed within 100 ms, and never before."""
+    for silence in (1, 4.9, 5.1, 20, 44, 46, 60, 64):
+        world = World()
+        link, answer = world.agent()
+        link.vanish()
+        world.advance(silence)
+        again = world.connect()
+        again.answers_pings = False
+        resumed = again.ask(
+            op="resume", agent_id=answer["agent_id"], session_token=answer["session_token"]
+        )
+        assert resumed["op"] == "registered", silence
+        world.advance(44.9 - 0.05)
+        assert world.record(answer["agent_id"])["status"] == "healthy", silence
+        world.advance(0.2)
+        assert world.record(answer["agent_id"])["status"] == "unreachable", silence
+        assert again.close_code == 4408
+
+
+def test_overdue_and_then_silent_is_unreachable_in_time() -> None:
+    world = World()
+    link, answer = world.agent()
+    world.advance(100)
+    assert world.record(answer["agent_id"])["status"] == "unhealthy"
+    link.answers_pings = False
+    last_pong = world.scheduler.now()
+    while world.record(answer["agent_id"])["status"] == "unhealthy":
+        world.advance(0.1)
+    assert 29 <= world.scheduler.now() - last_pong <= 45.2
+
+
+def test_fractions_of_a_second_are_met_too() -> None:
+    timing = Timing(
+        heartbeat_interval=0.3, heartbeat_timeout=0.45, lease_ttl=0.6, resume_window=0.05
+    )
+    world = World(timing)
+    lease = world.http_register()
+    link, answer = world.agent()
+    world.advance(0.33)
+    assert world.record(lease.agent_id)["status"] == "healthy"
+    world.advance(0.04)
+    assert world.record(lease.agent_id)["status"] == "unreachable"
+    assert world.record(answer["agent_id"])["status"] == "healthy", "it answers pings"
+    link.vanish()
+    world.advance(0.01)
+    assert world.record(answer["agent_id"])["status"] == "unreachable"
+    world.advance(0.7)
+    assert len(world.supervisor.directory) == 0
+
+
+def test_hundreds_that_fall_silent_are_told_once_each_and_leave_nothing() -> None:
+    world = World()
+    watcher = world.watcher()
+    links = []
+    for number in range(200):
+        link, _ = world.agent(f"a{number}")
+        link.answers_pings = False
+        links.append(link)
+    watcher.sent.clear()
+    while len(world.supervisor.directory):
+        world.advance(0.1)
+        for each in watcher.sent:
+            if each["op"] == "event" and each["kind"] == "status_changed":
+                since = each["agent"]["health"]["since"]
+                seen = each["agent"]["last_seen"]
+                assert since > seen
+    kinds = [kind for kind, _, _ in watcher.events()]
+    assert kinds.count("status_changed") == 200
+    assert kinds.count("expired") == 200
+    assert len(kinds) == 400
+    assert world.store.active == set()
+    assert world.store.entries == {}
+    assert world.supervisor._agents == {}
+    assert world.supervisor._doubtful == set()
+    assert {link.close_code for link in links} == {4408}
+    world.advance(60)
+    assert len(world.supervisor.deadlines) <= 1, "the watcher's"

@@ -45,7 +45,9 @@ def test_every_state_can_be_left_towards_gone() -> None:
     for state in (C, P, L, U):
         reachable = {state}
         for _ in State:
-            reachable |= {after for (before, _), after in TRANSITIONS.items() if before in reachable}
+            reachable |= {
+                after for (before, _), after in TRANSITIONS.items() if before in reachable
+            }
         assert G in reachable
 
 

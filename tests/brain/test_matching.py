@@ -111,9 +111,7 @@ def test_every_key_by_itself(filter: dict[str, Any], expected: bool) -> None:
         ({"region": "eu", "count": 2}, False),
     ],
 )
-def test_metadata_by_equal_values_and_dotted_keys(
-    metadata: dict[str, Any], expected: bool
-) -> None:
+def test_metadata_by_equal_values_and_dotted_keys(metadata: dict[str, Any], expected: bool) -> None:
     assert matches(AGENT, metadata=metadata) is expected
 
 

@@ -55,7 +55,7 @@ class Scribe:
     def restarted(self, message: object) -> None:
         self.restarts.append(message)
 
-    def isolated(self) -> None:
+    def isolated(self, messages: object) -> None:
         self.given_up += 1
 
 

@@ -143,10 +143,10 @@ def test_pong() -> None:
 
 def test_ids_are_given_back_as_they_came() -> None:
     link = World().connect()
-    for request_id in (0, -5, 2**63 - 1, "", "ü\"\\", "x" * 64):
+    for request_id in (0, -5, 2**63 - 1, "", 'ü"\\', "x" * 64):
         link.say(op="ping", id=request_id)
         link.say(op="find", id=request_id)
-    assert ids(link)[::2] == ids(link)[1::2] == [0, -5, 2**63 - 1, "", "ü\"\\", "x" * 64]
+    assert ids(link)[::2] == ids(link)[1::2] == [0, -5, 2**63 - 1, "", 'ü"\\', "x" * 64]
 
 
 # --- refusals ------------------------------------------------------------------------------------
@@ -206,9 +206,7 @@ def test_metadata_that_grows_past_its_bound_is_refused_and_the_rest_with_it() ->
         assert (answer["code"], answer["field"]) == ("too_large", "metadata")
     link.ask(op="heartbeat")
     assert world.record(first["agent_id"])["status"] == "healthy"
-    refused = world.connect().ask(
-        op="register", agent={**SPEC, "metadata": {"k": "x" * 17_000}}
-    )
+    refused = world.connect().ask(op="register", agent={**SPEC, "metadata": {"k": "x" * 17_000}})
     assert (refused["code"], refused["field"]) == ("too_large", "agent.metadata")
     assert len(world.supervisor.directory) == 1
     assert len(world.supervisor._agents) == 1
@@ -648,9 +646,7 @@ def test_one_that_leaves_while_resuming_is_lost_too() -> None:
     link, answer = world.agent()
     link.vanish()
     again = world.connect()
-    again.say(
-        op="resume", id=1, agent_id=answer["agent_id"], session_token=answer["session_token"]
-    )
+    again.say(op="resume", id=1, agent_id=answer["agent_id"], session_token=answer["session_token"])
     again.vanish()
     world.advance(5.2)
     record = world.record(answer["agent_id"])

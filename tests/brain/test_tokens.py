@@ -50,4 +50,3 @@ def test_anything_else_is_invalid(token: str) -> None:
 
 def test_the_secret_is_not_in_the_token() -> None:
     assert "secret" not in issue_token(SECRET, AGENT, FIRST)
-

@@ -106,7 +106,13 @@ def test_a_heartbeat_that_changes_nothing_is_no_event() -> None:
     world = World()
     link, _ = world.agent(status="degraded", load=1)
     watcher = world.watcher()
-    for says in ({}, {"status": "degraded"}, {"load": 1}, {"metadata": {}}, {"metadata": {"k": None}}):
+    for says in (
+        {},
+        {"status": "degraded"},
+        {"load": 1},
+        {"metadata": {}},
+        {"metadata": {"k": None}},
+    ):
         link.ask(op="heartbeat", **says)
     assert watcher.events() == []
     link.ask(op="heartbeat", load=2)
@@ -310,7 +316,9 @@ def test_a_log_that_begins_anew_forgets_what_was_owed() -> None:
     watcher.read_on()
     ops = [each["op"] for each in watcher.sent]
     begin = ops.index("snapshot")
-    assert all(each["revision"] > watcher.sent[begin]["revision"] for each in watcher.sent[begin + 1 :])
+    assert all(
+        each["revision"] > watcher.sent[begin]["revision"] for each in watcher.sent[begin + 1 :]
+    )
     assert watcher.sent[begin]["log"] == world.supervisor.log
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 
 import pytest
+import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -98,12 +99,14 @@ async def test_a_session_that_closes_while_the_peers_close_is_under_way_hears_it
 
     hub.on_message = answer_and_close
     peer = await RawPeer.connect(hub.port)
-    peer.send(*[client_frame(TEXT, b"x")] * 2, client_frame(CLOSE, b"\x03\xe9"))
-    assert await peer.frame() == ("text", b"done")
-    assert await peer.frame() == ("close", b"\x03\xe9")
-    assert await peer.frame() == ("eof", b"")
-    peer.writer.close()
-    await until(lambda: hub.listener.open_connections == 0)
+    with structlog.testing.capture_logs() as logged:
+        peer.send(*[client_frame(TEXT, b"x")] * 2, client_frame(CLOSE, b"\x03\xe9"))
+        assert await peer.frame() == ("text", b"done")
+        assert await peer.frame() == ("close", b"\x03\xe9")
+        assert await peer.frame() == ("eof", b"")
+        peer.writer.close()
+        await until(lambda: hub.listener.open_connections == 0)
+    assert logged == []
     assert hub.sessions[0].messages == [b"x"]
     assert hub.sessions[0].closed_times == 1
 
@@ -260,7 +263,8 @@ async def test_reading_can_be_paused_and_resumed(hub: RunningHub):
     assert await peer.frame() == ("text", b"held")
 
 
-async def test_closing_reads_on_so_that_the_peers_close_is_seen(hub: RunningHub):
+async def test_closing_reads_on_so_that_the_peers_close_is_seen(hub: RunningHub, monkeypatch):
+    monkeypatch.setattr(hub_closing, "CLOSE_TIMEOUT", 60.0)
     async with connect(hub.url) as client:
         link = hub.sessions[0].link
         link.pause_reading()

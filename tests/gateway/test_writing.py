@@ -204,3 +204,14 @@ async def test_uvicorns_shutdown_says_going_away():
     opened.connection.shutdown()
     await turn()
     assert opened.transport.written == b"\x88\x10\x03\xe9hub going away"
+
+
+async def test_a_segment_full_of_frames_is_judged_slice_by_slice():
+    hub = FakeHub()
+    hub.max_rate = 1000
+    opened = Opened(hub)
+    opened.connection.data_received(client_frame(TEXT, b"x") * 10_000)
+    assert 0 < len(opened.session.messages) <= 1000
+    assert opened.transport.ended
+    assert opened.transport.written.count(b"\x81\x01x") == len(opened.session.messages)
+    assert (4429).to_bytes(2, "big") in opened.transport.written

@@ -292,6 +292,22 @@ async def test_a_batch_of_512_with_large_records_is_applied(store: Asked, client
     assert await client.scard("agents:active") == 512
 
 
+async def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(change("register", 1))
+    await client.script_flush()
+    assert await store.commit(change("register", 2)) == [Applied(2, 1)]
+
+
+async def test_a_batch_beyond_what_fits_on_the_stack_of_lua_is_applied(
+    store: Asked, client: Redis
+) -> None:
+    few = [change("register", number, metadata={}) for number in range(9000)]
+    assert (await store.commit(*few))[-1] == Applied(9000, 1)
+    assert await client.scard("agents:active") == 9000
+
+
 # --- bytes ---------------------------------------------------------------------------------------
 
 

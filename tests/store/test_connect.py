@@ -53,7 +53,7 @@ async def test_a_unix_url_names_a_socket() -> None:
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///s", MEMORY])
 async def test_nothing_is_ever_sent_twice(url: str) -> None:
-    assert (await settings_of(url))["retry"].get_retries() == 0
+    assert (await settings_of(url))["retry"]._retries == 0
 
 
 async def test_every_memory_url_is_an_empty_server_of_its_own() -> None:
@@ -81,6 +81,8 @@ async def test_every_memory_url_is_an_empty_server_of_its_own() -> None:
         "unix://",
         "memory://x",
         "h:6379",
+        "u:hunter2@h:6379",
+        "redis:u:hunter2@h",
         "",
     ],
 )

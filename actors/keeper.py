@@ -1,0 +1,207 @@
+"""The record of one agent: as it is committed, as it should be, and the change under way."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, structs
+
+from actors.committer import Proposal
+from actors.deadlines import INFINITE
+from actors.home import Home, Me
+from actors.life import Life
+from actors.lifecycle import State
+from actors.ports import Change, Operation
+from actors.records import amend, head_of, judged, kind_of
+from protocol.bounds import Kind
+from protocol.errors import ProtocolError
+from protocol.record import NO_CHANGES, AgentChanges, AgentRecord
+
+
+class RecordKeeper:
+    """Makes changes from the current record and proposes them, one at a time.
+
+    What could not be written because the store was away is owed: kept as changes and not as a
+    record, so that it holds whatever becomes of the change under way. `logged_in` is the log that
+    tells of the record, "" when none does.
+    """
+
+    __slots__ = (
+        "_agent_id",
+        "_carried",
+        "_home",
+        "_me",
+        "_owed",
+        "_seen_at",
+        "_stale",
+        "committed",
+        "epoch_floor",
+        "logged_in",
+        "proposal",
+        "renewed_at",
+    )
+
+    def __init__(self, home: Home, me: Me, agent_id: str, epoch_floor: int) -> None:
+        self._home = home
+        self._me = me
+        self._agent_id = agent_id
+        self._owed: AgentChanges | None = None
+        self._carried: AgentChanges | None = None  # what the change under way has of it
+        self._seen_at = ""  # when the owed sign of life came
+        self._stale = False
+        self.epoch_floor = epoch_floor
+        """The last epoch of an earlier life of this identity; a new one begins above it."""
+        self.committed: AgentRecord | None = None
+        self.logged_in = ""
+        self.proposal: Proposal | None = None
+        self.renewed_at = home.now()
+
+    @property
+    def current(self) -> AgentRecord | None:
+        """The committed record with what is owed to it."""
+        record = self.committed
+        if record is None or self._owed is None:
+            return record
+        try:
+            record = amend(record, self._owed)
+        except ProtocolError:  # with an update that came between, the metadata are too large
+            record = amend(record, AgentChanges(load=self._owed.load))
+        return structs.replace(record, last_seen=max(record.last_seen, self._seen_at))
+
+    @property
+    def revision(self) -> int:
+        """The change that last touched the committed record."""
+        return 0 if self.committed is None else self.committed.revision
+
+    @property
+    def owes(self) -> bool:
+        """Whether the store or the log may be behind what the record should be."""
+        return self._stale or self._owed is not None or self.logged_in != self._home.log
+
+    def adopt(self, record: AgentRecord, log: str) -> None:
+        """Take over a stored record that `log` tells of."""
+        self.committed = record
+        self.logged_in = log
+
+    def owe(self, changes: AgentChanges) -> None:
+        """A sign of life came that cannot be written now."""
+        owed = self._owed or NO_CHANGES
+        metadata = changes.metadata
+        if metadata is UNSET:
+            metadata = owed.metadata
+        elif owed.metadata is not UNSET:
+            metadata = {**owed.metadata, **metadata}
+        load = owed.load if changes.load is UNSET else changes.load
+        self._owed = AgentChanges(metadata=metadata, load=load)
+        self._seen_at = self._home.timestamp()
+
+    def stale(self) -> None:
+        """The store may not have what it should; put it back when there is time."""
+        self._stale = True
+
+    def told(self, record: AgentRecord, life: Life) -> AgentRecord:
+        """The record with what the agent's life makes of its status and health."""
+        now = self._home.timestamp()
+        return judged(record, self.committed, life.verdict(), life.reported, now)
+
+    def seen(self, record: AgentRecord, life: Life) -> AgentRecord:
+        """The record of an agent that has just given a sign of life."""
+        return structs.replace(self.told(record, life), last_seen=self._home.timestamp())
+
+    def write(self, record: AgentRecord, life: Life, born: float | None = None) -> None:
+        """Commit a record made from the current one, with the event that tells of it, if any."""
+        kind = self._kind(record)
+        self.commit("write" if kind else "renew", kind, record, life, born=born)
+
+    def put_back(self, life: Life) -> None:
+        """Write the record whatever has become of the stored one, and log it if need be."""
+        record = self.current
+        assert record is not None
+        record = self.told(record, life)
+        self.commit("restore", self._kind(record), record, life)
+
+    def write_again(self, refused: Proposal, life: Life) -> None:
+        """The entry had run out or was deleted; its owner is here and puts it back."""
+        change = refused.change
+        operation: Operation = "register" if change.operation == "resume" else "restore"
+        kind = change.kind or self._kind(refused.record)
+        self.commit(operation, kind, refused.record, life, hub=change.hub, born=refused.born)
+
+    def commit(
+        self,
+        operation: Operation,
+        kind: Kind | None,
+        record: AgentRecord,
+        life: Life,
+        *,
+        hub: str | None = None,
+        born: float | None = None,
+    ) -> None:
+        """Propose a change made from the current record.
+
+        `hub` is who holds the agent's session, told by its life if None; `born` when the oldest
+        ask came that it answers.
+        """
+        home, committed, now = self._home, self.committed, self._home.now()
+        ttl = home.timing.lease_ttl
+        if life.state in (State.LOST, State.UNREACHABLE):
+            # While it is listed, it is stored.
+            until = life.deadline(home.timing)
+            if until < INFINITE:
+                ttl = max(ttl, until - now)
+        if hub is None:
+            hub = "" if life.over_http else home.hub_id
+        change = Change(
+            operation=operation,
+            kind=kind or "",
+            agent_id=self._agent_id,
+            epoch=self.epoch_floor if committed is None else committed.epoch,
+            head=head_of(record),
+            hub=hub,
+            ttl=ttl,
+            revision=self.revision,
+        )
+        self._carried, self._owed = self._owed, None
+        self._stale = False
+        self.proposal = Proposal(change, record, self._me, now if born is None else born)
+        home.propose(self.proposal)
+
+    def applied(self, proposal: Proposal) -> None:
+        """The change is durable."""
+        self.committed = proposal.record
+        self._carried = None
+        self.renewed_at = self._home.now()
+        if proposal.change.kind:
+            self.logged_in = self._home.log
+
+    def withdrawn(self) -> None:
+        """The change will not be made; what it carried is owed still."""
+        carried, later = self._carried, self._owed
+        self._carried = None
+        if carried is not None:
+            self._owed = carried
+            if later is not None:
+                self.owe(later)
+        self._stale = True
+
+    def revert(self) -> None:
+        """Owe nothing: trying again would end the same way."""
+        self._owed = self._carried = None
+        self._stale = False
+        self.logged_in = self._home.log
+
+    def release(self) -> int:
+        """The agent is no more, or not this hub's; returns its last epoch."""
+        if self.committed is not None:
+            self.epoch_floor = self.committed.epoch
+        self.committed = self._owed = self._carried = None
+        self._stale = False
+        return self.epoch_floor
+
+    def _kind(self, record: AgentRecord) -> Kind | None:
+        committed = self.committed
+        if committed is None or self.logged_in != self._home.log:
+            return "registered"
+        if (committed.health.connection, record.health.connection) == ("websocket", "lost") and (
+            committed.status == record.status
+        ):
+            return "lost"
+        return kind_of(committed, record)

@@ -1,0 +1,105 @@
+"""Who waits for what: the asks that a change under way answers, and all that waits behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from actors.messages import Ask, Beat, Message
+from actors.outcomes import Outcome
+from protocol.errors import ProtocolError
+from protocol.record import NO_CHANGES
+
+MAX_WAITING = 1024
+"""Asks that may wait for their turn; one more is answered `rate_limited`."""
+
+
+class Turns:
+    """The asks of one agent, in the order in which they came; each is answered exactly once."""
+
+    __slots__ = ("_in_hand", "_waiting", "under_way")
+
+    def __init__(self) -> None:
+        self._in_hand: Message | None = None
+        self.under_way: list[Ask] = []
+        self._waiting: deque[Message] = deque()
+
+    def __bool__(self) -> bool:
+        """Whether something waits for its turn."""
+        return bool(self._waiting)
+
+    def wait(self, message: Message) -> None:
+        """Put a message behind all others; an ask too many is refused."""
+        if isinstance(message, Ask) and len(self._waiting) >= MAX_WAITING:
+            message.reply(ProtocolError("rate_limited", "too many requests wait for this agent"))
+        else:
+            self._waiting.append(message)
+
+    def next(self) -> Message:
+        """The message whose turn it is."""
+        self._in_hand = self._waiting.popleft()
+        return self._in_hand
+
+    def superseded_by(self, beat: Beat) -> list[Ask]:
+        """The heartbeat and those right behind it that say nothing new: one renewal serves all."""
+        asks: list[Ask] = [beat]
+        waiting = self._waiting
+        while waiting and _says_nothing_new(waiting[0], beat):
+            asks.append(waiting.popleft())  # type: ignore[arg-type]
+        return asks
+
+    def take(self) -> list[Ask]:
+        """The asks of the change that has just ended."""
+        asks, self.under_way = self.under_way, []
+        return asks
+
+    def answer(self, outcome: Callable[[Ask], Outcome]) -> None:
+        """Answer the asks of the change that has just ended, each when it is taken away."""
+        while self.under_way:
+            ask = self.under_way.pop(0)
+            ask.reply(outcome(ask))
+
+    @property
+    def born(self) -> float | None:
+        """When the oldest ask came that the change under way answers; None without any."""
+        return min((ask.at for ask in self.under_way), default=None)
+
+    def expire(self, late: float, too_late: Callable[[Ask], Outcome]) -> bool:
+        """Answer the asks that came at `late` or before.
+
+        Returns whether the change under way is left without anybody who wants it.
+        """
+        asks = self.under_way
+        self.under_way = [ask for ask in asks if ask.at > late]
+        for ask in asks:
+            if ask.at <= late:
+                ask.reply(too_late(ask))
+        unwanted = bool(asks) and not self.under_way and not isinstance(asks[0], Beat)
+        waiting, self._waiting = self._waiting, deque()
+        for message in waiting:
+            if isinstance(message, Ask) and message.at <= late:
+                message.reply(too_late(message))
+            else:
+                self._waiting.append(message)
+        return unwanted
+
+    def fail(self, messages: Sequence[Message]) -> None:
+        """Answer every ask `internal`, those among `messages` too, in the order of their coming."""
+        error = ProtocolError("internal", "the hub failed on this request; it has been logged")
+        popped = [each for each in messages if each is self._in_hand]
+        asks = [
+            each
+            for each in (*self.take(), *popped, *self._waiting, *messages)
+            if isinstance(each, Ask)
+        ]
+        self._waiting = deque(each for each in self._waiting if not isinstance(each, Ask))
+        for ask in {id(ask): ask for ask in asks}.values():
+            ask.reply(error)
+
+
+def _says_nothing_new(message: Message, beat: Beat) -> bool:
+    return (
+        isinstance(message, Beat)
+        and message.session is beat.session
+        and message.changes is NO_CHANGES
+    )

@@ -1,0 +1,293 @@
+"""Redis is stopped under a fleet, and goes on: nobody is lost, nothing was falsely acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from redis.asyncio import Redis
+
+from bench.agents import Beats, Fleet
+from bench.driver import Driver
+from bench.http import HttpCaller
+from bench.processes import HubProcess, StoreServer, temporary_directory
+from bench.proofs.changers import Changers, HttpRegistrar
+from bench.proofs.proof import Proof, say
+from bench.report import Report, listed
+from bench.waiting import until
+from bench.watcher import Watcher
+from protocol.answers import Agents
+from protocol.filters import Filter
+from protocol.record import AgentRecord
+from protocol.requests import Find
+from protocol.timestamps import parse_timestamp
+
+BEATS_PER_TIMEOUT = 9
+"""Heartbeats of an agent within the hub's heartbeat timeout: 9 is one each 5 s, by default."""
+
+BEFORE, AFTER = 2.0, 4.0
+"""Seconds that everything goes on before the stop, and after the end of it.
+
+Longer than the 2 s that a change may wait, so that every answer is known at the end.
+"""
+
+WITHIN = 1.0
+"""Seconds within which everything owed must be written when Redis goes on."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command line."""
+
+    agents: Annotated[int, Meta(ge=1, le=10_000, description="heartbeating agents")] = 500
+    seconds: Annotated[
+        float, Meta(gt=2.5, le=3600, description="how long Redis is stopped (SIGSTOP)")
+    ] = 60.0
+    heartbeat_timeout: Annotated[
+        float, Meta(gt=0.5, le=600, description="the hub's --heartbeat-timeout, in seconds")
+    ] = 45.0
+    lease_ttl: Annotated[
+        float, Meta(gt=0.5, le=600, description="the hub's --lease-ttl, in seconds")
+    ] = 60.0
+
+
+class _Outage(Struct):
+    """When it began and ended (`time.monotonic()`, and Unix time), and what was seen of it."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    began_wall: float = 0.0
+    written: float = 0.0
+    ready_before: int = 0
+    ready_during: int = 0
+    ready_after: int = 0
+    find: list[float] = []
+    found_wrongly: list[int] = []
+
+
+async def prove(options: Options) -> Report:
+    """Stop the store under agents, callers and a watcher; let it go on; compare with what is."""
+    report = PROOF.report(options)
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(temporary_directory())
+        store = await stack.enter_async_context(StoreServer(directory))
+        hub = await stack.enter_async_context(
+            HubProcess(
+                directory,
+                redis=store.url,
+                heartbeat_interval=options.heartbeat_timeout * 2 / 3,
+                heartbeat_timeout=options.heartbeat_timeout,
+                lease_ttl=options.lease_ttl,
+            )
+        )
+        redis = Redis.from_url(store.url)
+        stack.push_async_callback(redis.aclose)
+        fleet = await Fleet.start(
+            stack, hub.websocket_url, options.agents, options.heartbeat_timeout / BEATS_PER_TIMEOUT
+        )
+        agents = (await fleet.register()).ids
+        await fleet.beat()
+        watcher = await Watcher.open(hub.websocket_url)
+        changers = await Changers.start(hub.url, hub.websocket_url)
+        stack.callback(changers.close)
+        async with changers.going_on():
+            outage = await _stop_and_go_on(options, hub, store, redis, agents)
+        beats = await fleet.report()
+        stored = await _stored(redis)
+        members = await redis.smembers("agents:active")
+        active = {each if isinstance(each, str) else each.decode() for each in members}
+        failures = hub.failures()
+        watcher.close()
+
+    _tell(report, outage, beats, changers)
+    _judge_agents(report, options, outage, watcher, beats)
+    _judge_changes(report, watcher, changers, stored, active)
+    _judge_outage(report, outage, changers.http)
+    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
+    return report
+
+
+async def _stop_and_go_on(
+    options: Options, hub: HubProcess, store: StoreServer, redis: Redis, agents: list[str]
+) -> _Outage:
+    outage = _Outage()
+    driver = await Driver.connect(hub.websocket_url)
+    async with HttpCaller(hub.url) as caller:
+        await asyncio.sleep(BEFORE)
+        outage.ready_before = (await caller.call("GET", "/ready")).status
+        say(f"stopping the store for {options.seconds:g} s")
+        outage.began_wall = time.time()
+        outage.began = store.suspend()
+        try:
+            end = outage.began + options.seconds
+            while time.monotonic() < end:
+                await asyncio.sleep(min(0.5, max(0.0, end - time.monotonic())))
+                request = Find(id=0, filter=Filter(capabilities=["probe"]), limit=10_000)
+                found: Agents[AgentRecord]
+                found, heard = await driver.demand(request, Agents)
+                outage.find.append(heard.latency)
+                if found.count != len(agents):
+                    outage.found_wrongly.append(found.count)
+                outage.ready_during = (await caller.call("GET", "/ready")).status
+        finally:
+            outage.ended = store.go_on()
+        say("the store goes on")
+        outage.written = await until(
+            "everything owed written",
+            lambda: _all_written(redis, agents, outage.began_wall),
+            10.0,
+            every=0.005,
+        )
+        await asyncio.sleep(AFTER)
+        outage.ready_after = (await caller.call("GET", "/ready")).status
+    driver.abort()
+    return outage
+
+
+async def _all_written(redis: Redis, agents: list[str], since: float) -> bool:
+    """Whether every agent's entry exists, and tells of a heartbeat after `since` (Unix time)."""
+    entries = await redis.mget([f"agent:{agent_id}" for agent_id in agents])
+    return all(
+        entry is not None and parse_timestamp(_decode(entry).last_seen) >= since
+        for entry in entries
+    )
+
+
+async def _stored(redis: Redis) -> dict[str, AgentRecord]:
+    keys = [key async for key in redis.scan_iter(match="agent:*", count=1000)]
+    entries = await redis.mget(keys) if keys else []
+    records = [_decode(entry) for entry in entries if entry is not None]
+    return {record.id: record for record in records}
+
+
+def _decode(entry: bytes | str) -> AgentRecord:
+    return msgspec.json.decode(entry, type=AgentRecord)
+
+
+def _tell(report: Report, outage: _Outage, beats: Beats, changers: Changers) -> None:
+    during = [ack for ack in beats.acks if outage.began < ack[0] and ack[1] < outage.ended]
+    report.figure("the store was stopped for", outage.ended - outage.began, "s")
+    report.figure("heartbeats acknowledged meanwhile", len(during))
+    report.spread("heartbeat until acknowledged, meanwhile", [at - sent for sent, at, _ in during])
+    report.spread("find of all agents, meanwhile", outage.find)
+    for what, attempts in (
+        ("updates", changers.updates),
+        ("registrations", changers.registrar.attempts),
+        ("registrations over HTTP", changers.http.attempts),
+    ):
+        meanwhile = [each for each in attempts if each.sent > outage.began]
+        meanwhile = [each for each in meanwhile if each.sent < outage.ended]
+        answers = Counter(each.answer for each in meanwhile)
+        told = ", ".join(f"{count} {answer}" for answer, count in answers.most_common())
+        report.figure(f"{what} asked for meanwhile", told or "none")
+        waits = [each.at - each.sent for each in meanwhile if not each.done]
+        if waits:
+            report.figure(f"{what}, longest wait for a refusal", max(waits), "s")
+    report.figure("everything owed was written after", (outage.written - outage.ended) * 1000, "ms")
+
+
+def _judge_agents(
+    report: Report, options: Options, outage: _Outage, watcher: Watcher, beats: Beats
+) -> None:
+    bad = ("lost", "expired", "unregistered")
+    news = [
+        f"{e.agent.name}: {e.kind} {e.agent.status}"
+        for e in watcher.events
+        if e.agent.type not in ("late", "updater")
+        and (e.kind in bad or e.agent.status != "healthy")
+    ]
+    report.check("nobody was told lost, unreachable or removed", not news, listed(news))
+    report.check(
+        "no agent's connection ended, and none was refused a heartbeat",
+        not beats.lost and not beats.refusals,
+        f"ended: {beats.lost}, refused: {listed(beats.refusals, 2)}",
+    )
+    newest = max((sent for sent, _, _ in beats.acks), default=0.0)
+    overdue = [sent for sent in beats.unanswered if sent < newest - 1.0]
+    report.check("every heartbeat was acknowledged", not overdue, f"{len(overdue)} were not")
+    false = [
+        at
+        for sent, at, durable in beats.acks
+        if durable and outage.began < sent < at < outage.ended
+    ]
+    report.check("none meanwhile claimed to be durable", not false, f"{len(false)} did")
+    within = outage.written - outage.ended
+    report.check(
+        f"everything owed was written within {WITHIN:g} s",
+        within <= WITHIN,
+        f"{options.agents} entries",
+    )
+
+
+def _judge_changes(
+    report: Report,
+    watcher: Watcher,
+    changers: Changers,
+    stored: dict[str, AgentRecord],
+    active: set[str],
+) -> None:
+    registrations = changers.registrations
+    done = [each for each in registrations if each.done]
+    refused = [each for each in registrations if not each.done]
+    lost = [each.agent_id for each in done if each.agent_id not in stored]
+    report.check(
+        "every registration that was acknowledged is in Redis",
+        not lost,
+        f"{len(done)} acknowledged, missing: {listed(lost)}",
+    )
+    present = {*stored, *active, *(record.name for record in stored.values())}
+    left = [each.name for each in refused if {each.agent_id, each.name} & present]
+    report.check(
+        "no registration that was refused is",
+        not left,
+        f"{len(refused)} refused, found: {listed(left)}",
+    )
+    forgotten, applied = [], []
+    for updater in changers.updaters:
+        last = max((int(each.value) for each in updater.attempts if each.done), default=0)
+        now = int(stored[updater.agent_id].version) if updater.agent_id in stored else -1
+        if now < last:
+            forgotten.append(f"{last}, found {now}")
+        elif now > last:
+            applied.append(f"{now} after {last}")
+    report.check(
+        "the last update that was acknowledged is in Redis", not forgotten, listed(forgotten)
+    )
+    report.check("no update that was refused is, at the end", not applied, listed(applied))
+    refused_values = {(each.agent_id, each.value) for each in changers.updates if not each.done}
+    made = [
+        f"{event.agent.version} of {event.agent.name}"
+        for event in watcher.events
+        if event.kind == "updated" and (event.agent.id, event.agent.version) in refused_values
+    ]
+    report.check("nor was one ever told to a watcher", not made, listed(made))
+    strange = {each.answer for each in [*refused, *changers.updates]} - {"done", "unavailable"}
+    report.check("every refusal said `unavailable`", not strange, listed(sorted(strange)))
+
+
+def _judge_outage(report: Report, outage: _Outage, http: HttpRegistrar) -> None:
+    refusals = sum(not each.done for each in http.attempts)
+    report.check(
+        "each refusal over HTTP said when to try again",
+        not http.without_hint and bool(refusals),
+        f"{refusals} refusals",
+    )
+    report.check(
+        "find went on answering from memory, with every agent",
+        bool(outage.find) and not outage.found_wrongly,
+        f"{len(outage.find)} answers, wrong counts: {listed(outage.found_wrongly)}",
+    )
+    seen = (outage.ready_before, outage.ready_during, outage.ready_after)
+    report.check("/ready said so", seen == (200, 503, 200), f"{seen}")
+
+
+PROOF = Proof(
+    "redis-stop",
+    "Redis stopped under a fleet: nobody is lost, nothing is falsely acknowledged",
+    Options,
+    prove,
+)

@@ -1,0 +1,233 @@
+"""The directory, its indexes, pages and picks, against a naive model (hypothesis)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from msgspec import UNSET
+from packaging.specifiers import SpecifierSet
+
+from actors.directory import Directory
+from actors.picking import Picker
+from protocol.bounds import STATUSES
+from protocol.codec import decode_record, encode
+from protocol.errors import ProtocolError
+from protocol.filters import Filter
+from protocol.record import AgentRecord
+from tests.brain.records import agent_id, record
+
+IDS = st.integers(0, 11)
+WORDS = st.sampled_from(["x", "y", "z"])
+VALUES = st.sampled_from(["v", "w", 1, True, 0, False, 1.5, ["v"], {"in": "v"}, {"in": 1}])
+KEYS = st.sampled_from(["k", "l", "k.in", "m"])
+VERSIONS = st.sampled_from(["", "1.0", "1.2.3", "2.0", "unknown"])
+SPECIFIERS = st.sampled_from([">=1", "<2", "==1.*", ">=1.2,<3"])
+
+
+def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.just(UNSET) | strategy
+
+
+RECORDS = st.fixed_dictionaries(
+    {
+        "name": WORDS,
+        "type": WORDS,
+        "host": st.sampled_from(["", "h1", "h2"]),
+        "capabilities": st.lists(WORDS, unique=True),
+        "status": st.sampled_from(STATUSES),
+        "version": VERSIONS,
+        "metadata": optional(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3)),
+        "load": optional(st.sampled_from([0.0, 0.5, 2.0])),
+        "connection": st.sampled_from(["websocket", "http", "lost"]),
+    }
+)
+FILTERS = st.builds(
+    Filter,
+    type=optional(WORDS),
+    name=optional(WORDS),
+    capabilities=optional(st.lists(WORDS, max_size=2)),
+    any_capability=optional(st.lists(WORDS, max_size=2)),
+    status=optional(st.sampled_from(STATUSES) | st.lists(st.sampled_from(STATUSES), max_size=2)),
+    host=optional(st.sampled_from(["", "h1", "h3"])),
+    version=optional(SPECIFIERS),
+    metadata=optional(st.dictionaries(KEYS, VALUES, max_size=2)),
+)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON: numbers by value, and true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def reached(metadata: Any, path: str, value: Any) -> bool:
+    if metadata is UNSET:
+        return False
+    if path in metadata:
+        return same(metadata[path], value)
+    if path == "k.in":
+        inner = metadata.get("k")
+        return isinstance(inner, dict) and "in" in inner and same(inner["in"], value)
+    return False
+
+
+def holds(filter: Filter, each: AgentRecord) -> bool:
+    """Section 3 of the contract, word by word and without any index."""
+    if filter.type is not UNSET and each.type != filter.type:
+        return False
+    if filter.name is not UNSET and each.name != filter.name:
+        return False
+    if filter.host is not UNSET and each.host != filter.host:
+        return False
+    if filter.capabilities is not UNSET and not set(filter.capabilities) <= set(each.capabilities):
+        return False
+    if filter.any_capability is not UNSET and not (
+        set(filter.any_capability) & set(each.capabilities)
+    ):
+        return False
+    if filter.status is not UNSET:
+        accepted = filter.status if isinstance(filter.status, list) else [filter.status]
+        if each.status not in accepted:
+            return False
+    if filter.version is not UNSET and (
+        each.version in ("", "unknown") or each.version not in SpecifierSet(filter.version)
+    ):
+        return False
+    return filter.metadata is UNSET or all(
+        reached(each.metadata, path, value) for path, value in filter.metadata.items()
+    )
+
+
+class DirectoryMachine(RuleBasedStateMachine):
+    filters = Bundle("filters")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Directory()
+        self.picker = Picker(self.directory, random.Random(1))
+        self.model: dict[str, AgentRecord] = {}
+        self.doubtful: set[str] = set()
+        self.rounds: dict[bytes, str] = {}
+
+    @rule(target=filters, filter=FILTERS)
+    def think_of_a_filter(self, filter: Filter) -> Filter:
+        return filter
+
+    @rule(number=IDS, fields=RECORDS)
+    def put(self, number: int, fields: dict[str, Any]) -> None:
+        each = record(number, **fields)
+        self.directory.put(each, encode(each))
+        self.model[each.id] = each
+
+    @rule(number=IDS)
+    def remove(self, number: int) -> None:
+        self.directory.remove(agent_id(number))
+        self.model.pop(agent_id(number), None)
+
+    @rule(number=IDS, hour=st.integers(10, 23))
+    def beat(self, number: int, hour: int) -> None:
+        each = self.model.get(agent_id(number))
+        if each is not None:
+            later = decode_record(encode(each).replace(b"T00:", b"T%d:" % hour, 2))
+            self.directory.refresh(later, encode(later))
+            self.model[each.id] = later
+
+    @rule(number=IDS)
+    def doubt(self, number: int) -> None:
+        self.doubtful ^= {agent_id(number)}
+
+    def matching(self, filter: Filter) -> list[AgentRecord]:
+        return [self.model[each] for each in sorted(self.model) if holds(filter, self.model[each])]
+
+    @rule(filter=filters)
+    def find_all(self, filter: Filter) -> None:
+        page = self.directory.find(filter, None, None)
+        assert page.next_cursor is None
+        assert page.agents == [encode(each) for each in self.matching(filter)]
+
+    @rule(filter=filters, limit=st.integers(1, 5))
+    def find_by_pages(self, filter: Filter, limit: int) -> None:
+        found: list[bytes] = []
+        cursor = None
+        for _ in range(20):
+            page = self.directory.find(filter, limit, cursor)
+            assert len(page.agents) <= limit
+            found += page.agents
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+            assert len(page.agents) == limit
+        assert cursor is None
+        assert found == [encode(each) for each in self.matching(filter)]
+
+    def eligible(self, filter: Filter) -> list[AgentRecord]:
+        return [
+            each
+            for each in self.matching(filter)
+            if each.health.connection != "lost"
+            and each.id not in self.doubtful
+            and (filter.status is not UNSET or each.status == "healthy")
+        ]
+
+    @rule(
+        filter=filters,
+        strategy=st.sampled_from(["round_robin", "least_loaded", "random", "sticky"]),
+        key=WORDS,
+    )
+    def pick(self, filter: Filter, strategy: Any, key: str) -> None:
+        eligible = self.eligible(filter)
+        try:
+            picked = self.picker.pick(filter, strategy, key, self.doubtful).record
+        except ProtocolError as error:
+            assert error.code == "no_match"
+            assert eligible == []
+            return
+        assert picked in eligible
+        if strategy == "least_loaded":
+            loads = [float("inf") if each.load is UNSET else each.load for each in eligible]
+            own = float("inf") if picked.load is UNSET else picked.load
+            assert own == min(loads)
+        elif strategy == "sticky":
+            again = self.picker.pick(filter, strategy, key, self.doubtful).record
+            assert again == picked
+        elif strategy == "round_robin":
+            # The next one in the order of ids behind the one picked last for this filter.
+            healthy = filter.status in (UNSET, "healthy")
+            plain = {
+                name: getattr(filter, name) for name in Filter.__struct_fields__ if name != "status"
+            }
+            name = encode([plain, "healthy" if healthy else filter.status])
+            last = self.rounds.get(name, "")
+            behind = [each.id for each in eligible if each.id > last] + [
+                each.id for each in eligible
+            ]
+            assert picked.id == behind[0]
+            self.rounds[name] = picked.id
+
+    @invariant()
+    def counts_agree(self) -> None:
+        assert len(self.directory) == len(self.model)
+        assert self.directory.ids() == sorted(self.model)
+        counts: dict[str, int] = {}
+        for each in self.model.values():
+            counts[each.status] = counts.get(each.status, 0) + 1
+        assert self.directory.status_counts() == counts
+
+
+TestDirectory = DirectoryMachine.TestCase
+TestDirectory.settings = settings(
+    max_examples=80,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)

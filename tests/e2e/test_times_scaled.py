@@ -1,0 +1,312 @@
+"""The life of an agent with the intervals scaled down: in order, once each, and never early.
+
+Upper bounds are generous, for busy machines; lower bounds are exact, to the millisecond that an
+event loop's clock is good for.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .conftest import Beating
+from .hubs import Hub, Place, wait_until
+from .servers import RedisServer
+from .wire import Message, Wire
+
+INTERVAL, TIMEOUT, LEASE, WINDOW = 0.4, 0.8, 1.0, 0.3
+CLOCK = 0.002
+SCALED = (
+    *("--heartbeat-interval", str(INTERVAL), "--heartbeat-timeout", str(TIMEOUT)),
+    *("--lease-ttl", str(LEASE), "--resume-window", str(WINDOW)),
+)
+
+
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory: pytest.TempPathFactory, shared_server: RedisServer) -> Any:
+    hub = Hub(tmp_path_factory.mktemp("scaled"), "--redis", shared_server.url, *SCALED)
+    try:
+        yield hub.start()
+    finally:
+        hub.stop()
+    assert "Traceback" not in hub.log(), hub.log()
+
+
+@pytest.fixture
+def here(scaled: Hub, enter: Callable[..., Place]) -> Place:
+    return enter(scaled)
+
+
+def of(events: list[Message], kind: str) -> list[Message]:
+    return [event for event in events if event["kind"] == kind]
+
+
+def statuses(events: list[Message]) -> list[str]:
+    """The statuses that the events tell, repetitions left out."""
+    told: list[str] = []
+    for event in events:
+        if not told or told[-1] != event["agent"]["status"]:
+            told.append(event["agent"]["status"])
+    return told
+
+
+def assert_nothing_left(here: Place, server: RedisServer, watcher: Wire) -> None:
+    assert server.entries(here.prefix) == []
+    assert server.active(here.prefix) == set()
+    assert watcher.ask("find")["count"] == 0
+    watcher.listen(LEASE)
+    assert watcher.said_by_now() == [], "each is told once"
+
+
+def test_fractions_of_a_second_are_told_to_agents(here: Place) -> None:
+    wire, registered = here.agent("told")
+    terms = [registered[n] for n in ("heartbeat_interval", "heartbeat_timeout", "lease_ttl")]
+    assert terms == [INTERVAL, TIMEOUT, LEASE]
+    assert wire.ask("heartbeat")["next_interval"] == INTERVAL
+
+
+def test_a_silent_http_agent_is_unreachable_once_and_then_gone(
+    here: Place, shared_server: RedisServer
+) -> None:
+    watcher = here.watcher()
+    agent_id = here.register(name="silent")
+    silent_since = time.monotonic()
+    here.post(f"/agents/{agent_id}/heartbeat", json={})
+    events = watcher.events_until("expired")
+    assert [event["kind"] for event in events] == ["registered", "status_changed", "expired"]
+    unreachable, expired = events[1:]
+    assert unreachable["agent"]["status"] == "unreachable"
+    assert unreachable["agent"]["health"]["reason"] == "heartbeat_timeout"
+    assert unreachable["agent"]["health"]["reported"] == "healthy"
+    assert unreachable["_at"] - silent_since >= TIMEOUT - CLOCK
+    assert expired["_at"] - unreachable["_at"] >= LEASE - 0.1
+    assert expired["_at"] - silent_since >= TIMEOUT + LEASE - CLOCK
+    assert expired["agent"]["id"] == agent_id
+    assert here.record(agent_id) is None
+    assert_nothing_left(here, shared_server, watcher)
+
+
+def test_a_silent_websocket_agent_is_unreachable_and_its_socket_closed_with_4408(
+    here: Place, shared_server: RedisServer
+) -> None:
+    watcher = here.watcher()
+    wire = here.connect(answers_pings=False)
+    wire.register("silent")
+    silent_since = time.monotonic()
+    wire.ask("heartbeat")
+    events = watcher.events_until("expired")
+    assert wire.closing()[0] == 4408
+    assert wire.pings >= 1, "it was asked for a sign of life"
+    assert statuses(events) == ["healthy", "unreachable"]
+    unreachable = next(e for e in events if e["agent"]["status"] == "unreachable")
+    assert unreachable["kind"] == "status_changed"
+    assert unreachable["agent"]["health"]["reason"] == "heartbeat_timeout"
+    assert unreachable["_at"] - silent_since >= TIMEOUT - CLOCK
+    assert len(of(events, "status_changed")) == 1, "exactly one event"
+    assert len(of(events, "expired")) == 1
+    assert_nothing_left(here, shared_server, watcher)
+
+
+@pytest.mark.parametrize("way", ["reset", "drop"])
+def test_a_lost_socket_is_lost_then_unreachable_then_gone(
+    here: Place, shared_server: RedisServer, way: str
+) -> None:
+    watcher = here.watcher()
+    wire, registered = here.agent("lost")
+    watcher.event("registered")
+    lost_at = time.monotonic()
+    getattr(wire, way)()
+    lost, unreachable, expired = watcher.events_until("expired")
+    assert lost["kind"] == "lost"
+    assert lost["agent"]["health"]["connection"] == "lost"
+    assert lost["agent"]["status"] == "healthy"
+    assert unreachable["kind"] == "status_changed"
+    assert unreachable["agent"]["status"] == "unreachable"
+    assert unreachable["agent"]["health"]["reason"] == "connection_lost"
+    assert unreachable["agent"]["health"]["connection"] == "lost"
+    assert unreachable["_at"] - lost_at >= WINDOW - CLOCK
+    assert expired["_at"] - lost_at >= WINDOW + LEASE - CLOCK
+    assert expired["agent"]["id"] == registered["agent_id"]
+    assert_nothing_left(here, shared_server, watcher)
+
+
+def test_an_unreachable_agent_stays_visible_until_it_is_removed(here: Place) -> None:
+    watcher = here.watcher()
+    agent_id = here.register(name="visible")
+    events = watcher.events_until("status_changed")
+    assert events[-1]["agent"]["status"] == "unreachable"
+    record = here.record(agent_id)
+    assert record is not None
+    assert record["status"] == "unreachable"
+    assert here.get("/agents?status=unreachable").json()["count"] == 1
+    assert here.get("/agents/pick").status_code == 404
+
+
+def test_an_agent_resumed_within_the_window_is_never_unreachable(here: Place) -> None:
+    watcher = here.watcher()
+    wire, answer = here.agent("quick")
+    for _ in range(3):
+        wire.reset()
+        wire = here.connect()
+        answer = wire.ask(
+            "resume", agent_id=answer["agent_id"], session_token=answer["session_token"]
+        )
+        assert answer["resumed"] is True
+    told = watcher.said_by_now()
+    assert statuses(told) == ["healthy"]
+    assert len(of(told, "resumed")) == 3
+
+
+def test_a_resume_after_the_window_brings_an_unreachable_agent_back(here: Place) -> None:
+    watcher = here.watcher()
+    wire, first = here.agent("slow")
+    wire.reset()
+    events = watcher.events_until("status_changed")
+    assert events[-1]["agent"]["status"] == "unreachable"
+    again = here.connect()
+    answer = again.ask("resume", agent_id=first["agent_id"], session_token=first["session_token"])
+    assert answer["op"] == "registered", answer
+    event = watcher.event("resumed")
+    assert event["agent"]["status"] == "healthy"
+    assert event["agent"]["health"]["reason"] == "ok"
+    assert event["agent"]["health"]["connection"] == "websocket"
+
+
+def test_an_unreachable_agent_returns_by_a_heartbeat_over_http(here: Place) -> None:
+    watcher = here.watcher()
+    agent_id = here.register(name="returning")
+    assert watcher.events_until("status_changed")[-1]["agent"]["status"] == "unreachable"
+    assert here.post(f"/agents/{agent_id}/heartbeat", json={}).status_code == 200
+    event = watcher.event("status_changed")
+    assert event["agent"]["status"] == "healthy"
+    assert event["agent"]["health"]["reason"] == "ok"
+    assert watcher.event("status_changed")["agent"]["status"] == "unreachable"
+    body = {"status": "degraded"}
+    assert here.post(f"/agents/{agent_id}/heartbeat", json=body).status_code == 200
+    assert watcher.event("status_changed")["agent"]["status"] == "degraded"
+    assert watcher.events_until("expired")[-1]["agent"]["id"] == agent_id
+    assert here.post(f"/agents/{agent_id}/heartbeat", json={}).status_code == 404
+
+
+def test_an_agent_that_only_answers_pings_is_overdue_and_not_unreachable(
+    here: Place, shared_server: RedisServer
+) -> None:
+    watcher = here.connect()
+    watcher.watch()
+    watcher.snapshot()
+    wire = here.connect()
+    began = time.monotonic()
+    registered = wire.register("hangs")
+    events: list[Message] = []
+    limit = began + TIMEOUT + 3 * LEASE
+    while time.monotonic() < limit:
+        wire.listen(0.05)
+        watcher.listen(0.01)
+    events = watcher.said_by_now()
+    assert [event["kind"] for event in events] == ["registered", "status_changed"]
+    overdue = events[1]
+    assert overdue["agent"]["status"] == "unhealthy"
+    assert overdue["agent"]["health"]["reason"] == "heartbeat_overdue"
+    assert overdue["agent"]["health"]["connection"] == "websocket"
+    assert overdue["_at"] - began >= TIMEOUT - CLOCK
+    assert shared_server.active(here.prefix) == {registered["agent_id"]}
+    assert shared_server.record(registered["agent_id"], here.prefix), "pongs renew the lease"
+    assert here.get("/agents/pick").status_code == 404, "only healthy agents are picked"
+    assert wire.ask("heartbeat")["op"] == "heartbeat_ack"
+    back = watcher.event("status_changed")
+    assert back["agent"]["status"] == "healthy"
+    assert back["agent"]["health"]["reason"] == "ok"
+
+
+def test_agents_that_heartbeat_stay_healthy_and_their_entries_alive(
+    here: Place, shared_server: RedisServer, keep_beating: Callable[..., Beating]
+) -> None:
+    watcher = here.watcher()
+    beating = keep_beating(here, 3, 0.1)
+    watcher.listen(TIMEOUT + LEASE + 0.5)
+    assert beating.failures == []
+    assert {e["kind"] for e in watcher.said_by_now()} == {"registered"}
+    assert shared_server.active(here.prefix) == set(beating.ids)
+    assert len(shared_server.entries(here.prefix)) == 3
+    assert all(answer["durable"] for answer in beating.answers)
+
+
+def test_many_silent_agents_are_each_unreachable_once_and_removed_once(
+    here: Place, shared_server: RedisServer
+) -> None:
+    watcher = here.watcher()
+    silent_since = {here.register(name=f"n{n}"): time.monotonic() for n in range(60)}
+    events = watcher.events_until("expired")
+    while len(of(events, "expired")) < len(silent_since):
+        events.append(watcher.event())
+    for agent_id in silent_since:
+        own = [event for event in events if event["agent"]["id"] == agent_id]
+        assert [e["kind"] for e in own] == ["registered", "status_changed", "expired"]
+        assert own[1]["agent"]["status"] == "unreachable"
+    revisions = [event["revision"] for event in events]
+    assert revisions == sorted(set(revisions))
+    assert_nothing_left(here, shared_server, watcher)
+
+
+# -- the hub's own absence ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("absent", [TIMEOUT * 1.5, TIMEOUT + LEASE + 1.5])
+def test_a_hub_that_was_stopped_does_not_charge_its_absence_to_the_agents(
+    start_server: Any, start_hub: Any, enter: Any, keep_beating: Any, absent: float
+) -> None:
+    server = start_server()
+    hub = start_hub("--redis", server.url, *SCALED)
+    place = enter(hub)
+    watcher = place.watcher()
+    beating = keep_beating(place, 3, 0.1)
+    http_agent = place.register(name="over-http")
+    watcher.listen(0.3)
+    place.post(f"/agents/{http_agent}/heartbeat", json={})
+    hub.signal(signal.SIGSTOP)
+    time.sleep(absent)
+    resumed_at = time.monotonic()
+    hub.signal(signal.SIGCONT)
+    # A fresh heartbeat_timeout for everybody, those over HTTP too.
+    assert place.post(f"/agents/{http_agent}/heartbeat", json={}).status_code == 200
+    beats = len(beating.answers)
+    watcher.listen(TIMEOUT * 0.8)
+    told = watcher.said_by_now()
+    assert beating.failures == []
+    assert {event["kind"] for event in told} <= {"registered"}, told
+    assert statuses(told) == ["healthy"]
+    assert len(beating.answers) > beats, "they go on heartbeating"
+    wait_until(lambda: server.active(place.prefix) >= {*beating.ids, http_agent})
+    assert len(server.entries(place.prefix)) >= 3, "what Redis dropped meanwhile is put back"
+    # The one over HTTP falls silent now, and is judged by its own silence again.
+    event = watcher.event("status_changed")
+    assert event["agent"]["id"] == http_agent
+    assert event["agent"]["status"] == "unreachable"
+    assert event["_at"] - resumed_at >= TIMEOUT - CLOCK
+    assert beating.failures == []
+
+
+def test_a_hub_that_starts_again_gives_the_agents_it_finds_a_fresh_timeout(
+    start_server: Any, start_hub: Any, enter: Any
+) -> None:
+    server = start_server()
+    longer = ("--heartbeat-interval", "1", "--heartbeat-timeout", "1.5", "--lease-ttl", "4")
+    hub = start_hub("--redis", server.url, *longer)
+    place = enter(hub)
+    agent_id = place.register(name="waiting")
+    hub.kill()
+    time.sleep(1.6)
+    again = enter(start_hub("--redis", server.url, *longer), place.namespace)
+    found_at = time.monotonic()
+    watcher = again.connect()
+    watcher.watch()
+    assert [a["status"] for a in watcher.snapshot()] == ["healthy"]
+    event = watcher.event("status_changed")
+    assert event["agent"]["id"] == agent_id
+    assert event["agent"]["status"] == "unreachable"
+    # Its deadline began when the hub found it, which is before the test could ask.
+    assert event["_at"] - found_at >= 0.5
