@@ -489,7 +489,8 @@ class AgentActor:
         self._life = Life(State.POLLING, "healthy", self._home.now())
 
     def _sweep(self) -> None:
-        unwanted = self._turns.expire(self._home.now() - CHANGE_TIMEOUT, self._too_late)
+        late = self._home.now() - CHANGE_TIMEOUT
+        unwanted = self._turns.expire(late, self._too_late, away=self._home.store_is_away)
         if unwanted and self._keeper.proposal is not None:
             self._keeper.proposal.withdrawn = True
 

@@ -243,19 +243,23 @@ class Session:
         if self._agent is not None:
             self._agent.socket_lost(self, self._supervisor.now())
 
-    def _send(self, payload: bytes) -> None:
+    def _answer(self, request: Request, payload: bytes) -> None:
+        self._supervisor.observer.answered(_op_of(request), "ok")
         if not self._ended:
             self._link.send(payload)
 
-    def _refuse(self, error: ProtocolError, request_id: int | str | None) -> None:
-        answer = error_answer(error, request_id)
-        self._send(encode(answer))
+    def _refuse(self, error: ProtocolError, request: Request | None) -> None:
+        op = "unknown" if request is None else _op_of(request)
+        self._supervisor.observer.answered(op, error.code)
+        if not self._ended:
+            request_id = error.request_id if request is None else request.id
+            self._link.send(encode(error_answer(error, request_id)))
 
     # --- requests --------------------------------------------------------------------------------
 
     def _perform(self, item: _Item) -> None:
         if isinstance(item, ProtocolError):
-            self._refuse(item, item.request_id)
+            self._refuse(item, None)
             return
         try:
             match item:
@@ -264,7 +268,7 @@ class Session:
                 case Find():
                     self._find(item)
                 case Get():
-                    self._send_agent(item.id, self._supervisor.get(item.agent_id))
+                    self._answer_agent(item, self._supervisor.get(item.agent_id))
                 case Pick():
                     self._pick(item)
                 case Register():
@@ -280,9 +284,9 @@ class Session:
                 case Unwatch():
                     self._unwatch(item)
                 case Ping():
-                    self._send(encode(Pong(id=item.id)))
+                    self._answer(item, encode(Pong(id=item.id)))
         except ProtocolError as error:
-            self._refuse(error, item.id)
+            self._refuse(error, item)
 
     def _registered_agent(self) -> AgentRef:
         if self._agent is None:
@@ -310,9 +314,9 @@ class Session:
                     timestamp=outcome.timestamp,
                     durable=outcome.durable,
                 )
-                self._send(encode(ack))
+                self._answer(request, encode(ack))
             elif isinstance(outcome, ProtocolError):
-                self._refuse(outcome, request.id)
+                self._refuse(outcome, request)
             self._answered()
 
         agent.beat(self, changes, reply, self._heard_at)
@@ -333,9 +337,10 @@ class Session:
         def reply(outcome: Outcome) -> None:
             if isinstance(outcome, Acknowledged):
                 log = self._supervisor.log
-                self._send(encode(Updated(id=request.id, log=log, revision=outcome.revision)))
+                updated = Updated(id=request.id, log=log, revision=outcome.revision)
+                self._answer(request, encode(updated))
             elif isinstance(outcome, ProtocolError):
-                self._refuse(outcome, request.id)
+                self._refuse(outcome, request)
             self._answered()
 
         agent.modify(self, changes, reply, self._heard_at)
@@ -346,10 +351,10 @@ class Session:
 
         def reply(outcome: Outcome) -> None:
             if isinstance(outcome, ProtocolError):
-                self._refuse(outcome, request.id)
+                self._refuse(outcome, request)
                 self._answered()
             else:
-                self._send(encode(Unregistered(id=request.id)))
+                self._answer(request, encode(Unregistered(id=request.id)))
                 self._agent = None
                 self.end(CloseCode.DONE, "unregistered")
 
@@ -360,7 +365,7 @@ class Session:
         agent_id = None if request.agent_id is UNSET else request.agent_id
         self._join()
         agent = self._supervisor.register(
-            request.agent, agent_id, lambda outcome: self._joined(request.id, outcome), self
+            request.agent, agent_id, lambda outcome: self._joined(request, outcome), self
         )
         if self._joining:
             self._agent = agent
@@ -373,7 +378,7 @@ class Session:
             request.agent_id,
             request.session_token,
             request.agent,
-            lambda outcome: self._joined(request.id, outcome),
+            lambda outcome: self._joined(request, outcome),
         )
         if self._joining:
             self._agent = agent
@@ -389,14 +394,15 @@ class Session:
         self._joining = True
         self._unanswered += 1
 
-    def _joined(self, request_id: int | str, outcome: Outcome) -> None:
+    def _joined(self, request: Register | Resume, outcome: Outcome) -> None:
         self._joining = False
         if isinstance(outcome, Lease):
             timing = self._supervisor.timing
-            self._send(
+            self._answer(
+                request,
                 encode(
                     Registered(
-                        id=request_id,
+                        id=request.id,
                         agent_id=outcome.agent_id,
                         session_token=outcome.session_token,
                         epoch=outcome.epoch,
@@ -408,12 +414,12 @@ class Session:
                         log=outcome.log,
                         revision=outcome.revision,
                     )
-                )
+                ),
             )
         else:
             self._agent = None
             if isinstance(outcome, ProtocolError):
-                self._refuse(outcome, request_id)
+                self._refuse(outcome, request)
         self._answered()
 
     # --- queries ---------------------------------------------------------------------------------
@@ -423,7 +429,8 @@ class Session:
         cursor = None if request.cursor is UNSET else request.cursor
         page = supervisor.find(request.filter, request.limit, cursor)
         more = b"" if page.next_cursor is None else b',"next_cursor":' + encode(page.next_cursor)
-        self._send(
+        self._answer(
+            request,
             b'{"op":"agents","id":%s,"agents":[%s],"count":%d,"log":%s,"revision":%d%s}'
             % (
                 encode(request.id),
@@ -432,15 +439,16 @@ class Session:
                 encode(supervisor.log),
                 supervisor.revision,
                 more,
-            )
+            ),
         )
 
     def _pick(self, request: Pick) -> None:
         key = None if request.key is UNSET else request.key
-        self._send_agent(request.id, self._supervisor.pick(request.filter, request.strategy, key))
+        data = self._supervisor.pick(request.filter, request.strategy, key)
+        self._answer_agent(request, data)
 
-    def _send_agent(self, request_id: int | str, data: bytes) -> None:
-        self._send(encode(Agent(id=request_id, agent=Raw(data))))
+    def _answer_agent(self, request: Get | Pick, data: bytes) -> None:
+        self._answer(request, encode(Agent(id=request.id, agent=Raw(data))))
 
     def _watch(self, request: WatchRequest) -> None:
         supervisor = self._supervisor
@@ -458,7 +466,8 @@ class Session:
         self._last_watch = number
         if since is not None and not supervisor.can_resume(since, log or ""):
             since = None
-        self._send(
+        self._answer(
+            request,
             encode(
                 Watching(
                     id=request.id,
@@ -467,7 +476,7 @@ class Session:
                     log=supervisor.log,
                     revision=supervisor.revision,
                 )
-            )
+            ),
         )
         self._watches[number] = watch
         supervisor.follow(watch, since)
@@ -479,4 +488,8 @@ class Session:
                 "not_found", f"watch: there is no watch {request.watch}", field="watch"
             )
         self._supervisor.forget(watch)
-        self._send(encode(Unwatched(id=request.id)))
+        self._answer(request, encode(Unwatched(id=request.id)))
+
+
+def _op_of(request: Request) -> str:
+    return str(request.__struct_config__.tag)

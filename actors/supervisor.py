@@ -10,9 +10,8 @@ from __future__ import annotations
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
 
-from msgspec import Struct, UnsetType, structs
+from msgspec import UnsetType, structs
 
 from actors.agent import AgentActor
 from actors.committer import Committer, Proposal
@@ -21,6 +20,7 @@ from actors.directory import Directory, Page
 from actors.history import REMOVALS, Entry, History
 from actors.loading import read_entries, read_record
 from actors.messages import Holder
+from actors.observing import Observer, Stats
 from actors.outcomes import Acknowledged, Reply
 from actors.picking import Picker
 from actors.ports import (
@@ -55,46 +55,6 @@ LOAD_RETRY = 0.25
 """Seconds until loading is tried again."""
 
 
-class Observer(Protocol):
-    """Who is told what happens, for logs; nothing comes back."""
-
-    def changed(self, kind: Kind, record: AgentRecord) -> None:
-        """A change became durable."""
-        ...
-
-    def store_away(self, reason: str) -> None:
-        """The store does not answer."""
-        ...
-
-    def store_returned(self, log: str, *, fresh: bool) -> None:
-        """The store answers (again); `fresh` when a new log was begun."""
-        ...
-
-    def unreadable(self, data: bytes) -> None:
-        """A stored record could not be read; it is left alone."""
-        ...
-
-    def stalled(self, seconds: float) -> None:
-        """The hub itself was stopped or stalled for so long."""
-        ...
-
-
-class Stats(Struct, frozen=True, kw_only=True):
-    """What there is now, and how much there has been since the hub started."""
-
-    agents: dict[str, int]
-    sessions: int
-    watches: int
-    revision: int
-    pending_changes: int
-    heartbeats: int
-    changes: int
-    commits: int
-    expired: int
-    fenced: int
-    mailbox: int
-
-
 class Supervisor:
     """One namespace of a hub."""
 
@@ -122,7 +82,7 @@ class Supervisor:
         self._runtime = runtime
         self._store = store
         self._random = random
-        self._observer = observer
+        self.observer = observer
         self._committer = Committer(scheduler, store, self, f"{hub_id}/{incarnation}")
         self._picker = Picker(self.directory, random)
         self._agents: dict[str, AgentRef] = {}
@@ -345,7 +305,7 @@ class Supervisor:
         self.secret = opened.secret
         self._fresh = opened.fresh
         known = self.ready or self._loaded is not None
-        self._observer.store_returned(opened.log, fresh=opened.fresh and known)
+        self.observer.store_returned(opened.log, fresh=opened.fresh and known)
         if self._loaded is not None:
             self._adopt(self._loaded)
             return
@@ -361,7 +321,7 @@ class Supervisor:
 
     def away(self, reason: str) -> None:
         """The store does not answer."""
-        self._observer.store_away(reason)
+        self.observer.store_away(reason)
 
     def applied(self, proposal: Proposal, applied: Applied) -> None:
         """A change of ours is durable: the directory takes it in."""
@@ -396,7 +356,7 @@ class Supervisor:
         for watch in self._watches:
             watch.publish(entry)
         entry.frames = None
-        self._observer.changed(kind, record)
+        self.observer.changed(kind, record)
 
     # --- what the agents' actors need (Home) -----------------------------------------------------
 
@@ -459,7 +419,7 @@ class Supervisor:
         if absence < self.timing.stall_threshold:
             return False
         self._last_seen_alive = self.present_since = now
-        self._observer.stalled(absence)
+        self.observer.stalled(absence)
         for agent in self._agents.values():
             agent.absolve()
         return True
@@ -492,7 +452,7 @@ class Supervisor:
             try:
                 records.append(read_record(data))
             except (ValueError, RecursionError):
-                self._observer.unreadable(data)
+                self.observer.unreadable(data)
         entries = read_entries(loaded.entries)
         if entries:
             self.history.begin(entries[0].revision - 1)

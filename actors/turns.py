@@ -64,9 +64,10 @@ class Turns:
         """When the oldest ask came that the change under way answers; None without any."""
         return min((ask.at for ask in self.under_way), default=None)
 
-    def expire(self, late: float, too_late: Callable[[Ask], Outcome]) -> bool:
+    def expire(self, late: float, too_late: Callable[[Ask], Outcome], *, away: bool) -> bool:
         """Answer the asks that came at `late` or before.
 
+        While the store is `away`, heartbeats with nothing else before them need wait no longer.
         Returns whether the change under way is left without anybody who wants it.
         """
         asks = self.under_way
@@ -77,7 +78,10 @@ class Turns:
         unwanted = bool(asks) and not self.under_way and not isinstance(asks[0], Beat)
         waiting, self._waiting = self._waiting, deque()
         for message in waiting:
-            if isinstance(message, Ask) and message.at <= late:
+            first = not self.under_way and not self._waiting
+            if isinstance(message, Ask) and (
+                message.at <= late or (away and first and isinstance(message, Beat))
+            ):
                 message.reply(too_late(message))
             else:
                 self._waiting.append(message)

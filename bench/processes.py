@@ -123,6 +123,8 @@ class HubProcess:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if isinstance(exc, BenchError):
+            exc.add_note(f"the hub's last words: {self.last_words()}")
         await self.stop()
 
     async def start(self) -> None:

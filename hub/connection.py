@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
             self._outbox.push(chunk)
         self._outbox.flush_all()
         self._phase = Phase.OPEN
-        self._port.connections.add(self)
+        self._port.opened(self)
         self._debug("websocket open")
 
     def _refuse(self, refused: Refused) -> None:
@@ -371,10 +371,10 @@ class Connection(asyncio.Protocol):
         self._end_session()
 
     def _end_session(self) -> None:
-        self._port.connections.discard(self)
         session, self._session = self._session, None
         if session is not None:
             try:
+                self._port.closed(self, _close_code(self._ws))
                 session.closed()
             except Exception:
                 log.exception("session failed to close", namespace=self._namespace)
@@ -412,3 +412,9 @@ class Connection(asyncio.Protocol):
 
     def _peer(self) -> str:
         return str(self.transport.get_extra_info("peername"))
+
+
+def _close_code(ws: ServerProtocol) -> int:
+    """The code of the close frame that ended it: the one that came first."""
+    first = ws.close_rcvd if ws.close_rcvd_then_sent or ws.close_sent is None else ws.close_sent
+    return 1006 if first is None else int(first.code)

@@ -76,9 +76,12 @@ class GatewayPort(Protocol):
         """
         ...
 
-    @property
-    def connections(self) -> set[Connection]:
-        """Every open websocket; kept by the gateway, read by the hub to close them all."""
+    def opened(self, connection: Connection) -> None:
+        """A websocket is open."""
+        ...
+
+    def closed(self, connection: Connection, code: int) -> None:
+        """It is of no more use; `code` is 1006 where no close frame told. Called once for each."""
         ...
 
     def session(self, namespace: str, link: Link) -> WebsocketSession:

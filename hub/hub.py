@@ -25,13 +25,15 @@ from hub.gateway import Gateway
 from hub.http.app import build_app
 from hub.limits import UNLIMITED, connection_room, raise_open_file_limit
 from hub.listener import Listener
+from hub.measured import MeasuredStore
 from hub.metrics import Metrics
-from hub.observer import LogObserver
+from hub.observer import HubObserver
 from hub.settings import Settings, describe
 from hub.store import DEFAULT_NAMESPACE, MEMORY, Keys, RedisStore, StoreUnavailableError, connect
 from hub.version import VERSION
 from protocol.bounds import NAMESPACE
 from protocol.errors import CloseCode, ProtocolError
+from protocol.timestamps import format_timestamp
 
 START_TIMEOUT = 10.0
 """Seconds that Redis may take to answer when the hub starts."""
@@ -95,6 +97,7 @@ class Hub:
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
         self._runtime = Runtime(self._scheduler, self._actor_failed)
         self._random = random.SystemRandom()
+        self._started = format_timestamp(self._scheduler.wall())
         self._incarnation = secrets.token_hex(4)
         self._namespaces: dict[str, _Namespace] = {}
         self._lag: asyncio.Task[None] | None = None
@@ -213,7 +216,9 @@ class Hub:
             self._client,
             Keys(settings.key_prefix, name),
             self.hub_id,
+            url=f"http://{settings.host}:{settings.port}",
             version=VERSION,
+            started=self._started,
             log_length=settings.log_length,
         )
         supervisor = Supervisor(
@@ -221,9 +226,9 @@ class Hub:
             timing=self._timing,
             scheduler=self._scheduler,
             runtime=self._runtime,
-            store=store,
+            store=MeasuredStore(store, self._scheduler, self.metrics),
             random=self._random,
-            observer=LogObserver(name),
+            observer=HubObserver(name, self.metrics),
             log_length=settings.log_length,
             incarnation=self._incarnation,
         )
@@ -267,6 +272,16 @@ class Hub:
     def session(self, namespace: str, link: Link) -> Session:
         """A session in a namespace, which may still be loading. Raises as `namespace`."""
         return Session(self._open_namespace(namespace).supervisor, link)
+
+    def opened(self, connection: Connection) -> None:
+        """A websocket is open."""
+        self.connections.add(connection)
+        self.metrics.websocket_opened()
+
+    def closed(self, connection: Connection, code: int) -> None:
+        """A websocket is of no more use."""
+        self.connections.discard(connection)
+        self.metrics.websocket_closed(code)
 
     def not_ready_reasons(self) -> list[str]:
         """What keeps this hub from taking registrations; empty when it is ready."""

@@ -28,7 +28,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from actors.supervisor import Stats
+from actors.observing import Stats
 from protocol.bounds import STATUSES
 from protocol.errors import ERROR_CODES, CloseCode
 from protocol.requests import OPS

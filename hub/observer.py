@@ -1,19 +1,21 @@
-"""What the brain does, as log lines: what operators act on at info, the rest at debug."""
+"""What the brain does, as log lines and counts: at info what operators act on, else at debug."""
 
 from __future__ import annotations
 
 from hub import logs
+from hub.metrics import Metrics
 from protocol.bounds import Kind
 from protocol.record import AgentRecord
 
 log = logs.get("hub.directory")
 
 
-class LogObserver:
+class HubObserver:
     """The brain's observer for one namespace."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, metrics: Metrics) -> None:
         self._log = log.bind(namespace=namespace)
+        self.answered = metrics.websocket_answered
 
     def changed(self, kind: Kind, record: AgentRecord) -> None:
         """A change of the directory became durable."""

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         print("interrupted; everything that was started has been ended", file=sys.stderr)
         return 1
     except BenchError as error:
-        print(f"{proof.name}: {error}", file=sys.stderr)
+        notes = getattr(error, "__notes__", [])
+        print("\n".join([f"{proof.name}: {error}", *notes]), file=sys.stderr)
         return 1
     print(report.as_json() if as_json else report.as_text())
     return 0 if report.holds else 1

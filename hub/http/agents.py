@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 from starlette.requests import Request
 
@@ -23,6 +25,8 @@ from protocol.http import (
     whole,
 )
 
+T = TypeVar("T")
+
 _registration = msgspec.json.Decoder(LegacyRegistration)
 _heartbeat = msgspec.json.Decoder(LegacyHeartbeat)
 _UNREGISTERED = encode(Confirmation("Agent unregistered successfully"))
@@ -34,9 +38,12 @@ class AgentRoutes:
     def __init__(self, hub: HubPort) -> None:
         self._hub = hub
 
+    async def _body(self, request: Request, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
+        return await read_body(request, self._hub.max_frame_bytes, type_, decoder)
+
     async def register(self, request: Request) -> Json:
         """`POST /agents/register`: 201 once the registration is durable."""
-        body = await read_body(request, LegacyRegistration, _registration)
+        body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
         directory = await self._directory(request)
         lease = await outcome(Lease, lambda reply: directory.register(spec, body.agent_id, reply))
@@ -50,7 +57,7 @@ class AgentRoutes:
 
     async def heartbeat(self, request: Request) -> Json:
         """`POST /agents/{id}/heartbeat`: 200 once it is written to the store."""
-        body = await read_body(request, LegacyHeartbeat, _heartbeat)
+        body = await self._body(request, LegacyHeartbeat, _heartbeat)
         directory = await self._directory(request)
         agent_id = request.path_params["id"]
         try:

@@ -8,7 +8,6 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from protocol.bounds import MAX_FRAME_BYTES
 from protocol.codec import decode_json
 from protocol.errors import ProtocolError
 
@@ -22,21 +21,25 @@ class LateBodyError(Exception):
     """The body did not come in time."""
 
 
-async def read_body(request: Request, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
+async def read_body(
+    request: Request, limit: int, type_: type[T], decoder: msgspec.json.Decoder[T]
+) -> T:
     """The body as `type_`, whatever content type it claims to be: the legacy never looked.
+
+    It may have `limit` bytes.
 
     Raises ProtocolError (`too_large`, `bad_request`), LateBodyError, or ClientDisconnect.
     """
-    data = await _read(request)
+    data = await _read(request, limit)
     if not data:
         raise ProtocolError("bad_request", "no body: send a JSON object")
     return decode_json(data, type_, decoder)
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, limit: int) -> bytes:
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 18 or int(announced) > MAX_FRAME_BYTES):
-        raise _too_large()
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
+        raise _too_large(limit)
     body = b""
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
@@ -46,13 +49,13 @@ async def _read(request: Request) -> bytes:
                     raise ClientDisconnect
                 chunk: bytes = message.get("body", b"")
                 body += chunk
-                if len(body) > MAX_FRAME_BYTES:
-                    raise _too_large()
+                if len(body) > limit:
+                    raise _too_large(limit)
                 if not message.get("more_body", False):
                     return body
     except TimeoutError:
         raise LateBodyError from None
 
 
-def _too_large() -> ProtocolError:
-    return ProtocolError("too_large", f"the body exceeds {MAX_FRAME_BYTES} bytes")
+def _too_large(limit: int) -> ProtocolError:
+    return ProtocolError("too_large", f"the body exceeds {limit} bytes")

@@ -53,6 +53,11 @@ class HubPort(Protocol):
     def version(self) -> str: ...
 
     @property
+    def max_frame_bytes(self) -> int:
+        """Largest body that is taken, as of a websocket message."""
+        ...
+
+    @property
     def metrics(self) -> Metrics: ...
 
     async def namespace(self, name: str) -> Directory:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -358,6 +359,7 @@ class Recorder:
         self.returns: list[tuple[str, bool]] = []
         self.unreadable_records: list[bytes] = []
         self.stalls: list[float] = []
+        self.answers: Counter[tuple[str, str]] = Counter()
 
     def changed(self, kind: str, record: AgentRecord) -> None:
         self.changes.append((kind, record.name))
@@ -370,6 +372,9 @@ class Recorder:
 
     def unreadable(self, data: bytes) -> None:
         self.unreadable_records.append(data)
+
+    def answered(self, op: str, outcome: str) -> None:
+        self.answers[op, outcome] += 1
 
     def stalled(self, seconds: float) -> None:
         self.stalls.append(seconds)

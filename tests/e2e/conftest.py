@@ -16,7 +16,7 @@ from .hubs import Hub, Place, new_namespace
 from .servers import RedisServer
 
 StartHub = Callable[..., Hub]
-StartServer = Callable[[], RedisServer]
+StartServer = Callable[..., RedisServer]
 Enter = Callable[..., Place]
 
 
@@ -81,8 +81,8 @@ def start_server() -> Iterator[StartServer]:
     """Starts a store of the test's own."""
     servers: list[RedisServer] = []
 
-    def start() -> RedisServer:
-        servers.append(RedisServer())
+    def start(**settings: Any) -> RedisServer:
+        servers.append(RedisServer(**settings))
         servers[-1].start()
         return servers[-1]
 

@@ -41,11 +41,15 @@ def find_program() -> str:
 class RedisServer:
     """One server on a unix socket, with its data on disk: a killed one may come back with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = 0, password: str = "") -> None:
         # Short, because the path of a unix socket may have about 100 characters.
         self.directory = Path(tempfile.mkdtemp(prefix="hp-e2e-", dir="/tmp"))
         self.socket = self.directory / "s"
         self.url = f"unix://{self.socket}"
+        self._settings = ["--dir", str(self.directory), "--save", "", "--appendonly", "yes"]
+        self._settings += ["--port", str(port), "--bind", "127.0.0.1"]
+        self._settings += ["--requirepass", password] if password else []
+        self._password = password
         self._process: subprocess.Popen[bytes] | None = None
         self._client: redis.Redis | None = None
 
@@ -54,17 +58,16 @@ class RedisServer:
         """A client of the test's own; texts, not bytes."""
         if self._client is None:
             self._client = redis.Redis.from_url(
-                self.url, decode_responses=True, socket_timeout=5, max_connections=4
+                self.url, password=self._password or None, decode_responses=True, socket_timeout=5
             )
         return self._client
 
     def start(self) -> None:
         """Start, or start again on the data that is there."""
         self.socket.unlink(missing_ok=True)
-        settings = ["--dir", str(self.directory), "--save", "", "--appendonly", "yes"]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [find_program(), "--port", "0", "--unixsocket", str(self.socket), *settings],
+                [find_program(), "--unixsocket", str(self.socket), *self._settings],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -64,9 +64,17 @@ class FakeHub:
         self.max_frame_bytes = 64 * 1024
         self.max_rate = 100_000
         self.connections: set[Connection] = set()
+        self.close_codes: list[int] = []
         self.sessions: list[FakeSession] = []
         self.refusal: ProtocolError | None = None
         self.on_message: Callable[[FakeSession, bytes], None] | None = None
+
+    def opened(self, connection: Connection) -> None:
+        self.connections.add(connection)
+
+    def closed(self, connection: Connection, code: int) -> None:
+        self.connections.remove(connection)
+        self.close_codes.append(code)
 
     def session(self, namespace: str, link: Link) -> FakeSession:
         if self.refusal is not None:

@@ -129,6 +129,7 @@ class FakeHub:
 
     hub_id = "hub-1"
     version = "9.9.9"
+    max_frame_bytes = 64 * 1024
 
     def __init__(self) -> None:
         self.metrics = Metrics(self.hub_id, self.version)

@@ -1,0 +1,54 @@
+"""What the brain tells of itself, for logs and metrics."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from protocol.bounds import Kind
+from protocol.record import AgentRecord
+
+
+class Observer(Protocol):
+    """Who is told what happens, for logs; nothing comes back."""
+
+    def changed(self, kind: Kind, record: AgentRecord) -> None:
+        """A change became durable."""
+        ...
+
+    def store_away(self, reason: str) -> None:
+        """The store does not answer."""
+        ...
+
+    def store_returned(self, log: str, *, fresh: bool) -> None:
+        """The store answers (again); `fresh` when a new log was begun."""
+        ...
+
+    def unreadable(self, data: bytes) -> None:
+        """A stored record could not be read; it is left alone."""
+        ...
+
+    def answered(self, op: str, outcome: str) -> None:
+        """A request over a websocket was answered; `outcome` is `ok` or an error code."""
+        ...
+
+    def stalled(self, seconds: float) -> None:
+        """The hub itself was stopped or stalled for so long."""
+        ...
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """What there is now, and how much there has been since the hub started."""
+
+    agents: dict[str, int]
+    sessions: int
+    watches: int
+    revision: int
+    pending_changes: int
+    heartbeats: int
+    changes: int
+    commits: int
+    expired: int
+    fenced: int
+    mailbox: int

@@ -1,0 +1,336 @@
+"""Redis killed, stopped, read-only, full, and back again: reads go on, and nothing is pretended."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .conftest import Beating
+from .hubs import Hub, Place, wait_until
+from .servers import RedisServer
+from .test_times_scaled import LEASE, SCALED, TIMEOUT, statuses
+from .wire import Wire
+
+SOON = 3.0
+"""Seconds for what the contract wants within one: the machine may be busy."""
+
+
+class Fault:
+    """One way in which a store is away, and comes back."""
+
+    def __init__(
+        self, begin: Callable[[RedisServer], Any], end: Callable[[RedisServer], Any]
+    ) -> None:
+        self.begin = begin
+        self.end = end
+
+
+def start_empty(server: RedisServer) -> None:
+    server.forget()
+    server.start()
+
+
+FAULTS = {
+    "killed": Fault(RedisServer.kill, RedisServer.start),
+    "stopped": Fault(RedisServer.suspend, RedisServer.wake),
+    "read-only": Fault(
+        lambda server: server.client.execute_command("REPLICAOF", "127.0.0.1", "1"),
+        lambda server: server.client.execute_command("REPLICAOF", "NO", "ONE"),
+    ),
+    "full": Fault(
+        lambda server: server.client.config_set("maxmemory", "1mb"),
+        lambda server: server.client.config_set("maxmemory", "0"),
+    ),
+    "killed and empty": Fault(RedisServer.kill, start_empty),
+}
+KEEPS_DATA = [name for name in FAULTS if name != "killed and empty"]
+
+
+class Scene:
+    """A hub on a store of the test's own, with agents of both kinds and a watcher."""
+
+    def __init__(self, server: RedisServer, hub: Hub, place: Place) -> None:
+        self.server = server
+        self.hub = hub
+        self.place = place
+        self.watcher = place.connect()
+        self.log = self.watcher.watch()["log"]
+        self.watcher.snapshot()
+        self.wire, self.registered = place.agent("by-websocket", metadata={"k": 1})
+        self.id = self.registered["agent_id"]
+        self.http_id = place.register(name="by-http")
+        self.watcher.said_by_now()
+
+    @property
+    def ids(self) -> set[str]:
+        return {self.id, self.http_id}
+
+    def listed(self) -> set[str]:
+        return {agent["id"] for agent in self.place.get("/agents").json()["agents"]}
+
+    def stored(self, agent_id: str) -> dict[str, Any] | None:
+        text = self.server.record(agent_id, self.place.prefix)
+        return None if text is None else json.loads(text)
+
+    def recovered(self) -> float:
+        """Wait until a heartbeat is durable again; returns the seconds it took."""
+        began = time.monotonic()
+        wait_until(lambda: self.wire.ask("heartbeat")["durable"], 15)
+        return time.monotonic() - began
+
+
+@pytest.fixture
+def scene(start_server: Any, start_hub: Any, enter: Any) -> Iterator[Scene]:
+    server = start_server()
+    hub = start_hub("--redis", server.url)
+    yield Scene(server, hub, enter(hub))
+    server.wake()
+
+
+def timed(wire: Wire, op: str, **fields: Any) -> tuple[dict[str, Any], float]:
+    began = time.monotonic()
+    answer = wire.ask(op, **fields)
+    return answer, time.monotonic() - began
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
+    scene: Scene, name: str
+) -> None:
+    fault, place = FAULTS[name], scene.place
+    fault.begin(scene.server)
+
+    ack, took = timed(scene.wire, "heartbeat", status="degraded", load=5)
+    assert ack["op"] == "heartbeat_ack", ack
+    assert ack["durable"] is False
+    assert took < 5
+
+    answer, took = timed(place.connect(), "register", agent={"name": "refused", "type": "cost"})
+    assert (answer["op"], answer["code"]) == ("error", "unavailable")
+    assert answer["retryable"] is True
+    assert answer["retry_after"] > 0
+    # It waited for the store to come back, but not for long.
+    assert 1.5 <= took < 6
+
+    answer, _ = timed(scene.wire, "update", version="refused")
+    assert answer["code"] == "unavailable", answer
+
+    body = {"name": "refused", "type": "cost", "host": "h", "port": 1}
+    for path, sent in [
+        ("/agents/register", body),
+        (f"/agents/{scene.http_id}/heartbeat", {"status": "healthy"}),
+        (f"/agents/{scene.http_id}/unregister", None),
+    ]:
+        response = place.post(path, json=sent)
+        assert response.status_code == 503, (path, response.text)
+        assert list(response.json()) == ["error"]
+        assert int(response.headers["Retry-After"]) >= 1
+
+    ready = place.get("/ready")
+    assert ready.status_code == 503
+    assert ready.json()["error"]
+    assert ready.json()["reasons"]
+    assert place.get("/health").status_code == 200, "the process lives"
+
+    began = time.monotonic()
+    assert scene.listed() == scene.ids
+    assert place.record(scene.id) is not None
+    reader = place.connect()
+    assert reader.ask("find")["count"] == 2
+    assert reader.ask("pick", filter={"status": ["healthy", "degraded"]})["op"] == "agent"
+    reader.watch()
+    assert {agent["id"] for agent in reader.snapshot()} == scene.ids
+    scene.wire.ping()
+    assert time.monotonic() - began < 2, "reads do not wait for the store"
+
+    fault.end(scene.server)
+    took = scene.recovered()
+    assert took < SOON
+    wait_until(lambda: place.get("/ready").status_code == 200, SOON)
+
+    # What the heartbeat said while the store was away is owed, and paid.
+    wait_until(lambda: (scene.stored(scene.id) or {}).get("status") == "degraded", SOON)
+    assert place.record(scene.id) is not None
+    assert place.post(f"/agents/{scene.http_id}/heartbeat", json={}).status_code == 200
+    late = place.connect().register("late")
+    assert scene.stored(late["agent_id"]) is not None
+    assert scene.wire.ask("update", version="2")["op"] == "updated"
+    stored = scene.stored(scene.id)
+    assert stored is not None
+    assert stored["version"] == "2"
+    wait_until(lambda: scene.listed() == scene.server.active(place.prefix), SOON)
+    statuses_told = {
+        event["agent"]["status"] for event in scene.watcher.said_by_now() if event["op"] == "event"
+    }
+    assert "unreachable" not in statuses_told
+
+
+@pytest.mark.parametrize("name", KEEPS_DATA)
+def test_a_watch_goes_on_without_a_gap_over_the_stores_absence(scene: Scene, name: str) -> None:
+    FAULTS[name].begin(scene.server)
+    scene.wire.ask("heartbeat", status="unhealthy")
+    FAULTS[name].end(scene.server)
+    scene.recovered()
+    event = scene.watcher.event("status_changed")
+    assert event["agent"]["id"] == scene.id
+    assert event["agent"]["status"] == "unhealthy"
+    revision = scene.wire.ask("update", load=1)["revision"]
+    event = scene.watcher.event("updated")
+    assert event["revision"] == revision
+    again = scene.place.connect().watch(since=scene.registered["revision"], log=scene.log)
+    assert again["resumed"] is True
+    assert again["log"] == scene.log
+
+
+def test_a_store_that_comes_back_empty_gets_all_agents_and_a_new_log(scene: Scene) -> None:
+    place = scene.place
+    fault = FAULTS["killed and empty"]
+    extra = [place.agent(f"n{n}", metadata={"n": n})[1]["agent_id"] for n in range(20)]
+    everyone = {*scene.ids, *extra}
+    scene.watcher.said_by_now()
+    fault.begin(scene.server)
+    fault.end(scene.server)
+    began = time.monotonic()
+    wait_until(lambda: scene.server.active(place.prefix) == everyone, 10)
+    assert time.monotonic() - began < SOON
+    assert len(scene.server.entries(place.prefix)) == len(everyone)
+    assert scene.listed() == everyone, "nobody was ever away for a reader"
+
+    # The watcher is told to begin anew, by a snapshot of the new log.
+    messages = [scene.watcher.tell()]
+    while not (messages[-1]["op"] == "snapshot" and messages[-1]["last"]):
+        messages.append(scene.watcher.tell())
+    snapshots = [message for message in messages if message["op"] == "snapshot"]
+    log = snapshots[-1]["log"]
+    assert log != scene.log
+    assert scene.server.client.get(f"{place.prefix}agents:log:name") == log
+    # Some may have been put back after the snapshot, as events of the new log.
+    known = {agent["id"] for snapshot in snapshots for agent in snapshot["agents"]}
+    known |= {m["agent"]["id"] for m in scene.watcher.said_by_now() if m["op"] == "event"}
+    assert known == everyone
+
+    old = place.connect().watch(since=scene.registered["revision"], log=scene.log)
+    assert old["resumed"] is False
+    assert old["log"] == log
+    updated = scene.wire.ask("update", load=1)
+    assert (updated["op"], updated["log"]) == ("updated", log)
+    event = scene.watcher.event("updated")
+    assert event["revision"] == updated["revision"]
+    new = place.connect().watch(since=updated["revision"], log=log)
+    assert new["resumed"] is True
+    stored = scene.stored(scene.id)
+    assert stored is not None
+    assert stored["metadata"] == {"k": 1}
+    assert stored["epoch"] >= scene.registered["epoch"]
+    assert scene.wire.ask("heartbeat")["durable"] is True
+
+
+def test_a_session_survives_the_loss_of_all_data(scene: Scene) -> None:
+    fault = FAULTS["killed and empty"]
+    fault.begin(scene.server)
+    fault.end(scene.server)
+    scene.recovered()
+    scene.wire.reset()
+    again = scene.place.connect()
+    answer = again.ask("resume", agent_id=scene.id, session_token=scene.registered["session_token"])
+    assert answer["op"] == "registered", answer
+    assert answer["resumed"] is True
+
+
+@pytest.mark.parametrize("name", ["killed", "stopped", "read-only", "full"])
+def test_a_registration_waits_for_a_store_that_is_away_only_briefly(
+    scene: Scene, name: str
+) -> None:
+    FAULTS[name].begin(scene.server)
+    wire = scene.place.connect()
+    wire.send({"op": "register", "id": 1, "agent": {"name": "patient", "type": "cost"}})
+    time.sleep(0.3)
+    FAULTS[name].end(scene.server)
+    answer = wire.answer()
+    assert answer["op"] == "registered", answer
+    assert scene.stored(answer["agent_id"]) is not None
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_no_registration_is_acknowledged_that_is_not_stored(scene: Scene, name: str) -> None:
+    acknowledged: list[str] = []
+    refused: list[str] = []
+    ended = threading.Event()
+
+    def keep_registering(kind: str) -> None:
+        place = Place(scene.hub, scene.place.namespace)
+        while not ended.is_set():
+            spec = {"name": "many", "type": "cost", "host": "h", "port": 1}
+            if kind == "http":
+                response = place.post("/agents/register", json=spec)
+                answer = response.json()
+                ok = response.status_code == 201
+                assert ok or response.status_code == 503, response.text
+            else:
+                answer = place.connect().ask("register", agent=spec)
+                ok = answer["op"] == "registered"
+                assert ok or answer["code"] == "unavailable", answer
+            (acknowledged if ok else refused).append(str(answer.get("agent_id")))
+            time.sleep(0.002)
+        place.end()
+
+    threads = [
+        threading.Thread(target=keep_registering, args=(kind,), daemon=True)
+        for kind in ("http", "http", "websocket")
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: len(acknowledged) >= 20)
+        FAULTS[name].begin(scene.server)
+        wait_until(lambda: len(refused) >= 3)
+        before = len(acknowledged)
+        FAULTS[name].end(scene.server)
+        wait_until(lambda: len(acknowledged) >= before + 20)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(20)
+    scene.recovered()
+
+    def all_there() -> bool:
+        return set(acknowledged) <= scene.server.active(scene.place.prefix)
+
+    wait_until(all_there, SOON)
+    stored = set(scene.server.entries(scene.place.prefix))
+    assert {f"{scene.place.prefix}agent:{each}" for each in acknowledged} <= stored
+    assert set(acknowledged) <= scene.listed()
+    wait_until(lambda: scene.listed() == scene.server.active(scene.place.prefix), SOON)
+
+
+@pytest.mark.parametrize("name", ["killed", "stopped"])
+def test_nobody_expires_for_an_absence_of_the_store_longer_than_the_lease(
+    start_server: Any,
+    start_hub: Any,
+    enter: Any,
+    keep_beating: Callable[..., Beating],
+    name: str,
+) -> None:
+    server = start_server()
+    place = enter(start_hub("--redis", server.url, *SCALED))
+    watcher = place.watcher()
+    beating = keep_beating(place, 3, 0.1)
+    watcher.listen(0.2)
+    FAULTS[name].begin(server)
+    watcher.listen(TIMEOUT + LEASE + 1.0)
+    assert any(not answer["durable"] for answer in beating.answers)
+    assert place.get("/agents").json()["count"] == 3
+    FAULTS[name].end(server)
+    wait_until(lambda: server.active(place.prefix) == set(beating.ids), 10)
+    wait_until(lambda: len(server.entries(place.prefix)) == 3, 10)
+    watcher.listen(TIMEOUT + 0.3)
+    told = [message for message in watcher.said_by_now() if message["op"] == "event"]
+    assert statuses(told) == ["healthy"]
+    assert {event["kind"] for event in told} == {"registered"}
+    assert beating.failures == []
+    assert beating.answers[-1]["durable"] is True
