@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
-from actors.deadlines import INFINITE
+from actors import queries
+from actors.keepalive import Keepalive, Verdict
 from actors.outcomes import Acknowledged, Lease, Outcome
 from actors.ports import Link
 from actors.references import AgentRef
 from actors.supervisor import Supervisor
-from actors.timing import READING_TIMEOUT
 from actors.watches import Watch
 from protocol.answers import (
-    Agent,
     HeartbeatAck,
     Pong,
     Registered,
@@ -77,14 +76,8 @@ class Session:
         self._watches: dict[int, Watch] = {}
         self._last_watch = 0
         self._ended = False
-        now = supervisor.now()
-        self._heard_at = now
-        self._delivered = 0
-        self._progress_at = now
-        self.deadline = INFINITE
-        self.scheduled = INFINITE
+        self._keepalive = Keepalive(supervisor, link, self._failed)
         supervisor.join(self)
-        supervisor.deadlines.set(self, now + supervisor.timing.ping_interval)
         if self._early is not None:
             supervisor.when_ready(self._begin)
 
@@ -120,17 +113,13 @@ class Session:
         """The peer answered a ping."""
         if self._ended:
             return
-        self._heard_at = self._supervisor.now()
+        self._keepalive.heard()
         if self._agent is not None and not self._joining:
             self._agent.alive(self, spoke=False)
 
     def blocked(self) -> None:
         """The peer has not read what was sent; the link keeps the rest."""
-        self._progress_at = self._supervisor.now()
-        self._delivered = self._link.delivered
-        self._supervisor.deadlines.set(
-            self, min(self.deadline, self._progress_at + READING_TIMEOUT)
-        )
+        self._keepalive.blocked()
 
     def drained(self) -> None:
         """The peer has read on."""
@@ -151,36 +140,11 @@ class Session:
         self._leave()
         self._link.close(code, reason, discard=code is CloseCode.READS_TOO_SLOWLY)
 
-    def deadline_reached(self) -> None:
-        """Time to see whether the peer is there, and whether it reads."""
-        supervisor, link = self._supervisor, self._link
-        now = supervisor.now()
-        timing = supervisor.timing
-        supervisor.was_absent()
-        heard_at = max(self._heard_at, supervisor.present_since)
-        again = INFINITE
-        if link.unsent:
-            progress_at = max(self._progress_at, supervisor.present_since)
-            if link.delivered != self._delivered:
-                self._delivered = link.delivered
-                self._progress_at = progress_at = now
-                if self._agent is None:
-                    # Its pongs may wait behind what it has yet to read; that it reads says enough.
-                    self._heard_at = heard_at = now
-            elif now - progress_at >= READING_TIMEOUT:
-                self.end(CloseCode.READS_TOO_SLOWLY, "nothing was read for too long")
-                return
-            again = progress_at + READING_TIMEOUT
-        silence = now - heard_at
-        if self._agent is None and silence >= timing.heartbeat_timeout:
+    def _failed(self, verdict: Verdict) -> None:
+        if verdict == "silent":
             self.end(CloseCode.LEASE_LOST, "no sign of life in time")
-            return
-        if silence >= timing.ping_interval * 0.9:
-            link.ping()
-            again = min(again, now + timing.ping_interval)
         else:
-            again = min(again, heard_at + timing.ping_interval)
-        supervisor.deadlines.set(self, again)
+            self.end(CloseCode.READS_TOO_SLOWLY, "nothing was read for too long")
 
     # --- taking turns ----------------------------------------------------------------------------
 
@@ -223,7 +187,7 @@ class Session:
 
     def _heard(self, request: Request) -> None:
         """A valid message is a sign of life; those for the agent's actor tell it themselves."""
-        self._heard_at = self._supervisor.now()
+        self._keepalive.heard()
         if (
             self._agent is not None
             and not self._joining
@@ -235,10 +199,10 @@ class Session:
         if self._ended:
             return
         self._ended = True
-        self.deadline = INFINITE
+        self._keepalive.stop()
         self._queue.clear()
         for watch in self._watches.values():
-            self._supervisor.forget(watch)
+            self._supervisor.feed.forget(watch)
         self._watches.clear()
         if self._agent is not None:
             self._agent.socket_lost(self, self._supervisor.now())
@@ -266,11 +230,11 @@ class Session:
                 case Heartbeat():
                     self._heartbeat(item)
                 case Find():
-                    self._find(item)
+                    self._answer(item, queries.find(self._supervisor, item))
                 case Get():
-                    self._answer_agent(item, self._supervisor.get(item.agent_id))
+                    self._answer(item, queries.get(self._supervisor, item))
                 case Pick():
-                    self._pick(item)
+                    self._answer(item, queries.pick(self._supervisor, item))
                 case Register():
                     self._register(item)
                 case Resume():
@@ -319,7 +283,7 @@ class Session:
                 self._refuse(outcome, request)
             self._answered()
 
-        agent.beat(self, changes, reply, self._heard_at)
+        agent.beat(self, changes, reply, self._keepalive.heard_at)
 
     def _update(self, request: Update) -> None:
         agent = self._registered_agent()
@@ -343,7 +307,7 @@ class Session:
                 self._refuse(outcome, request)
             self._answered()
 
-        agent.modify(self, changes, reply, self._heard_at)
+        agent.modify(self, changes, reply, self._keepalive.heard_at)
 
     def _unregister(self, request: Unregister) -> None:
         agent = self._registered_agent()
@@ -358,7 +322,7 @@ class Session:
                 self._agent = None
                 self.end(CloseCode.DONE, "unregistered")
 
-        agent.unregister(self, reply, self._heard_at)
+        agent.unregister(self, reply, self._keepalive.heard_at)
 
     def _register(self, request: Register) -> None:
         self._check_unregistered()
@@ -367,8 +331,7 @@ class Session:
         agent = self._supervisor.register(
             request.agent, agent_id, lambda outcome: self._joined(request, outcome), self
         )
-        if self._joining:
-            self._agent = agent
+        self._hold(agent if self._joining else None)
 
     def _resume(self, request: Resume) -> None:
         self._check_unregistered()
@@ -380,8 +343,11 @@ class Session:
             request.agent,
             lambda outcome: self._joined(request, outcome),
         )
-        if self._joining:
-            self._agent = agent
+        self._hold(agent if self._joining else None)
+
+    def _hold(self, agent: AgentRef | None) -> None:
+        self._agent = agent
+        self._keepalive.judge_silence = agent is None
 
     def _check_unregistered(self) -> None:
         if self._agent is not None:
@@ -417,38 +383,12 @@ class Session:
                 ),
             )
         else:
-            self._agent = None
+            self._hold(None)
             if isinstance(outcome, ProtocolError):
                 self._refuse(outcome, request)
         self._answered()
 
-    # --- queries ---------------------------------------------------------------------------------
-
-    def _find(self, request: Find) -> None:
-        supervisor = self._supervisor
-        cursor = None if request.cursor is UNSET else request.cursor
-        page = supervisor.find(request.filter, request.limit, cursor)
-        more = b"" if page.next_cursor is None else b',"next_cursor":' + encode(page.next_cursor)
-        self._answer(
-            request,
-            b'{"op":"agents","id":%s,"agents":[%s],"count":%d,"log":%s,"revision":%d%s}'
-            % (
-                encode(request.id),
-                b",".join(page.agents),
-                len(page.agents),
-                encode(supervisor.log),
-                supervisor.revision,
-                more,
-            ),
-        )
-
-    def _pick(self, request: Pick) -> None:
-        key = None if request.key is UNSET else request.key
-        data = self._supervisor.pick(request.filter, request.strategy, key)
-        self._answer_agent(request, data)
-
-    def _answer_agent(self, request: Get | Pick, data: bytes) -> None:
-        self._answer(request, encode(Agent(id=request.id, agent=Raw(data))))
+    # --- watches ---------------------------------------------------------------------------------
 
     def _watch(self, request: WatchRequest) -> None:
         supervisor = self._supervisor
@@ -464,7 +404,7 @@ class Session:
         number = self._last_watch + 1
         watch = Watch(number, request.filter, self._link)
         self._last_watch = number
-        if since is not None and not supervisor.can_resume(since, log or ""):
+        if since is not None and not supervisor.feed.reaches(log or "", since):
             since = None
         self._answer(
             request,
@@ -479,7 +419,7 @@ class Session:
             ),
         )
         self._watches[number] = watch
-        supervisor.follow(watch, since)
+        supervisor.feed.follow(watch, since)
 
     def _unwatch(self, request: Unwatch) -> None:
         watch = self._watches.pop(request.watch, None)
@@ -487,7 +427,7 @@ class Session:
             raise ProtocolError(
                 "not_found", f"watch: there is no watch {request.watch}", field="watch"
             )
-        self._supervisor.forget(watch)
+        self._supervisor.feed.forget(watch)
         self._answer(request, encode(Unwatched(id=request.id)))
 
 

@@ -17,8 +17,8 @@ from actors.agent import AgentActor
 from actors.committer import Committer, Proposal
 from actors.deadlines import Deadlines
 from actors.directory import Directory, Page
-from actors.history import REMOVALS, Entry, History
-from actors.loading import read_entries, read_record
+from actors.feed import Feed
+from actors.history import Entry
 from actors.messages import Holder
 from actors.observing import Observer, Stats
 from actors.outcomes import Acknowledged, Reply
@@ -27,20 +27,19 @@ from actors.ports import (
     Applied,
     Away,
     Change,
-    Loaded,
     LogEntry,
     Opened,
     RandomSource,
     Refusal,
     Scheduler,
     Store,
-    Timer,
 )
 from actors.records import complete, head_of
+from actors.recovery import Recovery
 from actors.references import AgentRef
 from actors.runtime import Runtime
 from actors.timing import Timing
-from actors.watches import Watch
+from actors.watchdog import Watchdog
 from protocol.bounds import Kind, Metadata, Status, Strategy
 from protocol.codec import decode_record
 from protocol.errors import ProtocolError
@@ -50,9 +49,6 @@ from protocol.timestamps import format_timestamp, parse_timestamp
 
 MAX_REMEMBERED_EPOCHS = 100_000
 """Removed identities whose epoch is remembered, so that it only rises when they come back."""
-
-LOAD_RETRY = 0.25
-"""Seconds until loading is tried again."""
 
 
 class Supervisor:
@@ -77,10 +73,9 @@ class Supervisor:
         self.ready = False
         self.deadlines = Deadlines(scheduler)
         self.directory = Directory()
-        self.history = History(log_length)
+        self.feed = Feed(self.directory, log_length)
         self._scheduler = scheduler
         self._runtime = runtime
-        self._store = store
         self._random = random
         self.observer = observer
         self._committer = Committer(scheduler, store, self, f"{hub_id}/{incarnation}")
@@ -89,13 +84,12 @@ class Supervisor:
         self._epochs: OrderedDict[str, int] = OrderedDict()
         self._doubtful: set[str] = set()
         self._sessions: dict[Holder, None] = {}
-        self._watches: dict[Watch, None] = {}
         self._waiting: list[Callable[[], None]] = []
-        self._loading = False
+        self._recovery = Recovery(
+            scheduler, store, observer, self._committer.renew_log, self._recovered
+        )
         self._fresh = False
-        self._loaded: list[AgentRecord] | None = None
-        self._watchdog: Timer | None = None
-        self._last_seen_alive = self.present_since = scheduler.now()
+        self._watchdog = Watchdog(scheduler, timing, self._absolve)
         self._draining = False
         self._counts = dict.fromkeys(("heartbeats", "changes", "expired", "fenced"), 0)
 
@@ -104,7 +98,7 @@ class Supervisor:
     def start(self) -> None:
         """Open the store and load what it holds; `ready` from then on."""
         self._committer.start()
-        self._watch_self()
+        self._watchdog.start()
 
     def when_ready(self, callback: Callable[[], None]) -> None:
         """Call back once everything stored has been loaded; at once if it has."""
@@ -128,9 +122,7 @@ class Supervisor:
 
     def close(self) -> None:
         """Stop judging and writing."""
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog = None
+        self._watchdog.stop()
         self._committer.close()
         self.deadlines.clear()
 
@@ -189,7 +181,7 @@ class Supervisor:
         return Stats(
             agents=self.directory.status_counts(),
             sessions=len(self._sessions),
-            watches=len(self._watches),
+            watches=self.feed.watches,
             revision=self.revision,
             pending_changes=self._committer.outstanding,
             commits=self._committer.commits,
@@ -279,43 +271,19 @@ class Supervisor:
         """A heartbeat came over a websocket."""
         self._counts["heartbeats"] += 1
 
-    def can_resume(self, since: int, log: str) -> bool:
-        """Whether the log still reaches back to `since`."""
-        return log == self.log and self.history.reaches(since)
-
-    def follow(self, watch: Watch, since: int | None) -> None:
-        """Send what the watch missed since `since`, or a snapshot, and then every change."""
-        self._watches[watch] = None
-        if since is None:
-            agents = self.directory.find(watch.filter, None, None).agents
-            watch.begin_snapshot(agents, self.log, self.revision)
-        else:
-            for entry in self.history.after(since):
-                watch.publish(entry)
-                entry.frames = None
-
-    def forget(self, watch: Watch) -> None:
-        """Send the watch nothing more."""
-        self._watches.pop(watch, None)
-
     # --- what the committer tells (Fold) ---------------------------------------------------------
 
     def opened(self, opened: Opened) -> None:
         """The store answers: load it, or write what is owed to it."""
         self.secret = opened.secret
         self._fresh = opened.fresh
-        known = self.ready or self._loaded is not None
+        known = self.ready or self._recovery.awaits_log
         self.observer.store_returned(opened.log, fresh=opened.fresh and known)
-        if self._loaded is not None:
-            self._adopt(self._loaded)
-            return
         if not self.ready:
-            self._load()
+            self._recovery.resume()
             return
         if opened.fresh:
-            self.history.begin(opened.revision)
-            for watch in self._watches:
-                self.follow(watch, None)
+            self.feed.begin_anew(opened.log, opened.revision)
         for agent in self._agents.values():
             agent.store_returned()
 
@@ -342,20 +310,10 @@ class Supervisor:
         self._fold(entry.kind, decode_record(entry.record), entry.record)
 
     def _fold(self, kind: Kind, record: AgentRecord, data: bytes) -> None:
-        held = self.directory.get(record.id)
-        previous = None if held is None else held.record
-        if kind in REMOVALS:
-            self.directory.remove(record.id)
-        else:
-            self.directory.put(record, data)
-        entry = Entry(record.revision, kind, record, data, previous)
-        self.history.append(entry)
+        self.feed.fold(kind, record, data)
         self._counts["changes"] += 1
         if kind == "expired":
             self._counts["expired"] += 1
-        for watch in self._watches:
-            watch.publish(entry)
-        entry.frames = None
         self.observer.changed(kind, record)
 
     # --- what the agents' actors need (Home) -----------------------------------------------------
@@ -413,16 +371,13 @@ class Supervisor:
             self._committer.propose(Proposal(change, record, _Nobody(), self.now()))
 
     def was_absent(self) -> bool:
-        """Look whether the hub was stalled just now; if so, absolve every agent."""
-        now = self.now()
-        absence = now - self._last_seen_alive - self.timing.watchdog_interval
-        if absence < self.timing.stall_threshold:
-            return False
-        self._last_seen_alive = self.present_since = now
-        self.observer.stalled(absence)
-        for agent in self._agents.values():
-            agent.absolve()
-        return True
+        """Look whether the hub was stalled just now; if so, every agent is being absolved."""
+        return self._watchdog.look()
+
+    @property
+    def present_since(self) -> float:
+        """When the hub's last absence ended."""
+        return self._watchdog.present_since
 
     # --- within ----------------------------------------------------------------------------------
 
@@ -437,40 +392,9 @@ class Supervisor:
         self._agents[agent_id] = reference
         return actor, reference
 
-    def _load(self) -> None:
-        if not self._loading:
-            self._loading = True
-            self._store.load(self._on_loaded)
-
-    def _on_loaded(self, loaded: Loaded | Away) -> None:
-        self._loading = False
-        if isinstance(loaded, Away):
-            self._scheduler.call_at(self.now() + LOAD_RETRY, self._load)
-            return
-        records = []
-        for data in loaded.records:
-            try:
-                records.append(read_record(data))
-            except (ValueError, RecursionError):
-                self.observer.unreadable(data)
-        entries = read_entries(loaded.entries)
-        if entries:
-            self.history.begin(entries[0].revision - 1)
-            for entry in entries:
-                self.history.append(entry)
-        else:
-            self.history.begin(self.revision)
-        if loaded.ghosts:
-            # Nobody wrote that these are gone, so no watch may go on as if it knew: a new log.
-            self._loaded = records
-            self._committer.renew_log()
-        else:
-            self._adopt(records)
-
-    def _adopt(self, records: list[AgentRecord]) -> None:
-        self._loaded = None
-        if self._fresh:
-            self.history.begin(self.revision)
+    def _recovered(self, records: list[AgentRecord], entries: list[Entry]) -> None:
+        log = self._committer.log
+        self.feed.begin(log, self._committer.revision, [] if self._fresh else entries)
         for record in records:
             data = complete(head_of(record), record.epoch, record.hub, record.revision)
             self.directory.put(record, data)
@@ -479,18 +403,16 @@ class Supervisor:
         for record in records:
             actor, _ = self._spawn(record.id)
             since = parse_timestamp(record.health.since)
-            logged_in = "" if self._fresh or record.revision == 0 else self.log
+            logged_in = "" if self._fresh or record.revision == 0 else log
             actor.recover(record, logged_in, since + self.timing.lease_ttl - wall)
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
             callback()
 
-    def _watch_self(self) -> None:
-        self.was_absent()
-        self._last_seen_alive = now = self.now()
-        self._watchdog = self._scheduler.call_at(
-            now + self.timing.watchdog_interval, self._watch_self
-        )
+    def _absolve(self, absence: float) -> None:
+        self.observer.stalled(absence)
+        for agent in self._agents.values():
+            agent.absolve()
 
     def _check_ready(self) -> None:
         if not self.ready:

@@ -1,12 +1,13 @@
 """A worker that holds many raw agents: `python -m bench.agents`.
 
-Words of the run: `register` connects and registers all, `beat` starts their heartbeats, spread
-evenly over the interval, `report` tells what became of them so far.
+Words of the run: `register` connects and registers all, each of which heartbeats from then on, the
+first time after a random part of the interval; `report` tells what became of the heartbeats so far.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from contextlib import AsyncExitStack
 
@@ -44,10 +45,6 @@ class Registrations(Struct, frozen=True):
     began: float
     ended: float
     latencies: list[float]
-
-
-class Started(Struct, frozen=True):
-    """The heartbeats have begun."""
 
 
 class Beats(Struct, frozen=True):
@@ -92,7 +89,7 @@ class Fleet:
         return len(self._workers)
 
     async def register(self) -> Registrations:
-        """Connect and register all agents."""
+        """Connect and register all agents, which heartbeat from then on."""
         told = await asyncio.gather(
             *(worker.request("register", Registrations, 600.0) for worker in self._workers)
         )
@@ -102,10 +99,6 @@ class Fleet:
             max(one.ended for one in told),
             [each for one in told for each in one.latencies],
         )
-
-    async def beat(self) -> None:
-        """Start the heartbeats."""
-        await asyncio.gather(*(worker.request("beat", Started) for worker in self._workers))
 
     async def report(self) -> Beats:
         """What became of the heartbeats so far."""
@@ -152,26 +145,23 @@ class _Agent:
     def unanswered(self) -> list[float]:
         return list(self._open.values())
 
-    async def register(self, url: str) -> tuple[str, float]:
+    async def register(self, url: str, interval: float) -> tuple[str, float]:
+        """Connect, register, and heartbeat from then on; returns the id and the latency."""
         self._driver = await Driver.connect(url, source=source_address(self._number))
         answer, heard = await self._driver.demand(
             Register(id=0, agent=agent_spec(self._number)), Registered
         )
+        first = asyncio.get_running_loop().time() + interval * random.random()
+        asyncio.get_running_loop().call_at(first, self._beat, first, interval)
         return answer.agent_id, heard.latency
 
-    def beat_every(self, interval: float, first: float) -> None:
-        """Send heartbeats `interval` seconds apart, beginning at `first` on the loop's clock."""
-        loop = asyncio.get_running_loop()
-
-        def beat(when: float) -> None:
-            if self._driver is None or self._driver.ended:
-                return
-            loop.call_at(when + interval, beat, when + interval)
-            future = self._driver.send(Heartbeat(id=0))
-            self._open[future] = time.monotonic()
-            future.add_done_callback(self._answered)
-
-        loop.call_at(first, beat, first)
+    def _beat(self, when: float, interval: float) -> None:
+        if self._driver is None or self._driver.ended:
+            return
+        asyncio.get_running_loop().call_at(when + interval, self._beat, when + interval, interval)
+        future = self._driver.send(Heartbeat(id=0))
+        self._open[future] = time.monotonic()
+        future.add_done_callback(self._answered)
 
     def _answered(self, future: asyncio.Future[Heard]) -> None:
         if future.cancelled() or future.exception() is not None:
@@ -187,12 +177,7 @@ class _Agent:
 async def _main(spec: AgentsSpec, run: Run) -> None:
     agents = [_Agent(spec.first + number) for number in range(spec.count)]
     await run.word("register")
-    run.tell(await _register(agents, spec.url))
-    await run.word("beat")
-    begin = asyncio.get_running_loop().time()
-    for number, agent in enumerate(agents):
-        agent.beat_every(spec.interval, begin + spec.interval * (number + 1) / spec.count)
-    run.tell(Started())
+    run.tell(await _register(agents, spec.url, spec.interval))
     while True:
         await run.word("report")
         run.tell(
@@ -206,13 +191,13 @@ async def _main(spec: AgentsSpec, run: Run) -> None:
         )
 
 
-async def _register(agents: list[_Agent], url: str) -> Registrations:
+async def _register(agents: list[_Agent], url: str, interval: float) -> Registrations:
     waiting = iter(agents)
     registered: list[tuple[str, float]] = []
 
     async def take() -> None:
         for agent in waiting:
-            registered.append(await agent.register(url))
+            registered.append(await agent.register(url, interval))
 
     began = time.monotonic()
     try:

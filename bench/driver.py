@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Self, TypeVar, cast
 
 from msgspec import Struct, structs
@@ -32,6 +33,7 @@ A = TypeVar("A")
 ANSWER_TIMEOUT = 30.0
 """Seconds after which a hub that does not answer fails the run, unless said otherwise."""
 
+_parse_uri = lru_cache(parse_uri)  # a fleet has one URL
 _PONG_HEAD = 0x80 | Opcode.PONG
 
 
@@ -84,7 +86,7 @@ class Driver(asyncio.Protocol):
         self._on_push = on_push
         self._on_end = on_end
         self._ws = ClientProtocol(
-            parse_uri(url), subprotocols=[Subprotocol("homeport.v1")], max_size=None
+            _parse_uri(url), subprotocols=[Subprotocol("homeport.v1")], max_size=None
         )
         self._transport: asyncio.Transport | None = None
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -108,7 +110,7 @@ class Driver(asyncio.Protocol):
 
         Raises GoneError when the hub cannot be reached or refuses.
         """
-        uri = parse_uri(url)
+        uri = _parse_uri(url)
         driver = cls(url, pongs=pongs, on_push=on_push, on_end=on_end)
         try:
             async with asyncio.timeout(seconds):

@@ -90,7 +90,6 @@ async def prove(options: Options) -> Report:
             stack, hub.websocket_url, options.agents, options.heartbeat_timeout / BEATS_PER_TIMEOUT
         )
         agents = (await fleet.register()).ids
-        await fleet.beat()
         watcher = await Watcher.open(hub.websocket_url)
         changers = await Changers.start(hub.url, hub.websocket_url)
         stack.callback(changers.close)

@@ -571,7 +571,7 @@ def test_a_thousand_slow_readers_hold_the_events_once() -> None:
         other.unsent = HIGH_WATER
     links = [world.agent(f"a{number}")[0] for number in range(30)]
     flood(world, links, 20)
-    watches = list(world.supervisor._watches)
+    watches = list(world.supervisor.feed._watches)
     assert all(len(each._owed) <= 31 for each in watches), "bounded by the number of agents"
     entries = {id(owed.entry) for each in watches for owed in each._owed.values()}
     assert len(entries) <= 31, "and shared between the watchers"

@@ -258,11 +258,15 @@ class FakeLink:
         self.discarded = False
         self.reading = True
         self.asked = 0
+        self.cut = False
+        world.links.append(self)
         self.session = Session(world.supervisor, self)
 
     # Link
 
     def send(self, payload: bytes) -> None:
+        if self.cut:
+            return
         assert self.close_code is None, "a closed link was sent to"
         self.sent.append(msgspec.json.decode(payload))
         if self.reads:
@@ -284,6 +288,8 @@ class FakeLink:
             self.world.scheduler.call_soon(self.session.pong)
 
     def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
+        if self.cut:
+            return
         self.close_code = int(code)
         self.close_reason = reason
         self.discarded = discard
@@ -392,6 +398,8 @@ class World:
     ) -> None:
         self.scheduler = store.scheduler if store is not None else VirtualScheduler()
         self.store = store if store is not None else ModelStore(self.scheduler)
+        self.seed = seed
+        self.links: list[FakeLink] = []
         self.failures: list[tuple[str, object, BaseException]] = []
         self.expects_failures = False
         self.runtime = Runtime(self.scheduler, self._report)
@@ -475,10 +483,17 @@ class World:
         (outcome,) = outcomes
         return outcome
 
+    def kill(self) -> None:
+        """The hub is killed: its links are cut, and nothing that it still says is heard."""
+        for link in self.links:
+            link.cut = True
+            link.close_code = link.close_code or 1006
+        self.supervisor.close()
+
     def restart(self) -> World:
         """The hub is killed and another one starts on the same store."""
-        self.supervisor.close()
-        return World(self.timing, store=self.store, seed=1)
+        self.kill()
+        return World(self.timing, store=self.store, seed=self.seed + 1)
 
 
 @contextmanager

@@ -1,0 +1,76 @@
+"""The feed of directory changes: the history of the log, and the watches that follow it."""
+
+from __future__ import annotations
+
+from actors.directory import Directory
+from actors.history import REMOVALS, Entry, History
+from actors.watches import Watch
+from protocol.bounds import Kind
+from protocol.record import AgentRecord
+
+
+class Feed:
+    """Folds changes into the directory, in the log's order, and passes them to all watches."""
+
+    def __init__(self, directory: Directory, length: int) -> None:
+        self._directory = directory
+        self._history = History(length)
+        self._watches: dict[Watch, None] = {}
+        self.log = ""
+        self.revision = 0
+
+    @property
+    def watches(self) -> int:
+        """How many watches follow."""
+        return len(self._watches)
+
+    def begin(self, log: str, revision: int, entries: list[Entry]) -> None:
+        """Start with what the log holds up to `revision`; nothing before `entries` is known."""
+        self.log = log
+        self._history.begin(entries[0].revision - 1 if entries else revision)
+        for entry in entries:
+            self._history.append(entry)
+        self.revision = revision
+
+    def begin_anew(self, log: str, revision: int) -> None:
+        """A new log was begun: every watch starts over with a snapshot."""
+        self.begin(log, revision, [])
+        for watch in self._watches:
+            self._give_snapshot(watch)
+
+    def fold(self, kind: Kind, record: AgentRecord, data: bytes) -> None:
+        """Take in the next change of the log."""
+        held = self._directory.get(record.id)
+        previous = None if held is None else held.record
+        if kind in REMOVALS:
+            self._directory.remove(record.id)
+        else:
+            self._directory.put(record, data)
+        self.revision = record.revision
+        entry = Entry(record.revision, kind, record, data, previous)
+        self._history.append(entry)
+        for watch in tuple(self._watches):
+            watch.publish(entry)
+        entry.frames = None  # what a slow watch is owed is encoded again for it
+
+    def reaches(self, log: str, since: int) -> bool:
+        """Whether every change of `log` after `since` is still known."""
+        return log == self.log and self._history.reaches(since)
+
+    def follow(self, watch: Watch, since: int | None) -> None:
+        """Send what the watch missed since `since`, or a snapshot; then every change."""
+        self._watches[watch] = None
+        if since is None:
+            self._give_snapshot(watch)
+            return
+        for entry in self._history.after(since):
+            watch.publish(entry)
+            entry.frames = None
+
+    def forget(self, watch: Watch) -> None:
+        """Send the watch nothing more."""
+        self._watches.pop(watch, None)
+
+    def _give_snapshot(self, watch: Watch) -> None:
+        agents = self._directory.find(watch.filter, None, None).agents
+        watch.begin_snapshot(agents, self.log, self.revision)
