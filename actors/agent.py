@@ -44,14 +44,13 @@ from actors.messages import (
 from actors.outcomes import Acknowledged, Lease, Outcome
 from actors.ports import Applied, Away, Operation
 from actors.records import amend, new_record
+from actors.refusals import NEWER_SESSION, bad_token, fenced, gone
 from actors.timing import CHANGE_TIMEOUT
 from actors.tokens import check_token, issue_token
 from actors.turns import Turns
 from protocol.bounds import Kind
 from protocol.errors import CloseCode, ProtocolError
 from protocol.record import AgentRecord
-
-_NEWER = "a newer session of this agent was registered"
 
 
 class AgentActor:
@@ -94,14 +93,11 @@ class AgentActor:
         """
         home, now = self._home, self._home.now()
         self._keeper.adopt(record, log)
-        life = self._life = Life(_state_of(record), record.health.reported, now)
-        life.over_http = record.health.connection == "http"
-        life.cause = record.health.reason
+        life = self._life = Life.recovered(record, now)
         grace = now + home.timing.heartbeat_timeout
         life.lease_over_at = max(grace, now + lease_left)
         life.resume_until = grace
-        if record.health.connection == "websocket":
-            life.state = State.CONNECTED
+        if life.state is State.CONNECTED:
             life.lost_until(grace)
             home.doubt(self._id, doubtful=True)
         # In any case: what is listed from now on must not run out in the store before.
@@ -144,10 +140,7 @@ class AgentActor:
         record = keeper.committed
         if record is not None:
             home, now = self._home, self._home.now()
-            state = _state_of(record) if self._session is None else State.CONNECTED
-            life = Life(state, record.health.reported, now)
-            life.over_http = self._life.over_http
-            life.cause = record.health.reason
+            life = Life.recovered(record, now)
             life.resume_until = now + home.timing.resume_window
             life.lease_over_at = now + home.timing.lease_ttl
             self._life = life
@@ -257,11 +250,11 @@ class AgentActor:
     def _resume(self, ask: Resume) -> None:
         record = self._keeper.current
         if record is None:
-            ask.reply(_gone())
+            ask.reply(gone())
             return
         verdict = check_token(self._home.secret, self._id, record.registered_at, ask.token)
         if verdict != "valid":
-            ask.reply(_bad_token(verdict == "superseded"))
+            ask.reply(bad_token(superseded=verdict == "superseded"))
             return
         returning = self._life.state is State.UNREACHABLE
         reported = "healthy" if returning else self._life.reported
@@ -279,7 +272,7 @@ class AgentActor:
     def _beat(self, ask: Beat) -> None:
         record = self._keeper.current
         if record is None:
-            ask.reply(_gone())
+            ask.reply(gone())
             return
         if ask.session is not None and ask.session is not self._session:
             ask.reply(self._not_held())
@@ -303,7 +296,7 @@ class AgentActor:
     def _modify(self, ask: Modify) -> None:
         record = self._keeper.current
         if record is None or ask.session is not self._session:
-            ask.reply(_gone() if record is None else self._not_held())
+            ask.reply(gone() if record is None else self._not_held())
             return
         try:
             record = amend(record, ask.changes)
@@ -332,7 +325,7 @@ class AgentActor:
         """Why a session that thinks it holds the agent does not."""
         if self._life.cause == "draining":
             return ProtocolError("unavailable", "the hub is stopping: resume at the next one")
-        return _fenced()
+        return fenced()
 
     # --- what time and connections do ------------------------------------------------------------
 
@@ -440,7 +433,7 @@ class AgentActor:
         older, self._session = self._session, ask.session
         if older is not None and older is not ask.session:
             self._home.count_fenced()
-            older.end(CloseCode.FENCED, _NEWER)
+            older.end(CloseCode.FENCED, NEWER_SESSION)
         reported = record.health.reported
         self._life = Life(State.POLLING if ask.session is None else State.CONNECTED, reported, now)
         self._arm()
@@ -457,7 +450,7 @@ class AgentActor:
 
     def _given_up(self, record: AgentRecord, *, newborn: bool) -> None:
         """It became durable after its asker had been told that it did not."""
-        self._end_session(CloseCode.FENCED, _NEWER)
+        self._end_session(CloseCode.FENCED, NEWER_SESSION)
         self._life = Life(State.CONNECTED, record.health.reported, self._home.now())
         if newborn and not self._turns:
             self._keeper.commit("remove", "unregistered", record, self._life)
@@ -481,8 +474,8 @@ class AgentActor:
 
     def _fenced_off(self) -> None:
         """Another hub holds a newer session: this one's agent it is no more."""
-        self._turns.answer(lambda _: _fenced())
-        self._end_session(CloseCode.FENCED, _NEWER)
+        self._turns.answer(lambda _: fenced())
+        self._end_session(CloseCode.FENCED, NEWER_SESSION)
         self.deadline = INFINITE
         self._keeper.release()
         self._home.doubt(self._id, doubtful=False)
@@ -524,25 +517,3 @@ class AgentActor:
 
     def _acknowledged(self, *, durable: bool) -> Acknowledged:
         return Acknowledged(self._keeper.revision, durable, self._home.timestamp())
-
-
-def _state_of(record: AgentRecord) -> State:
-    if record.status == "unreachable" and record.health.reason != "self_reported":
-        return State.UNREACHABLE
-    return State.POLLING if record.health.connection == "http" else State.LOST
-
-
-def _gone() -> ProtocolError:
-    return ProtocolError("not_found", "no such agent: its lease is over; register anew")
-
-
-def _fenced() -> ProtocolError:
-    return ProtocolError("fenced", _NEWER)
-
-
-def _bad_token(superseded: bool) -> ProtocolError:
-    if superseded:
-        return _fenced()
-    return ProtocolError(
-        "unauthorized", "session_token: not of this agent's registration", field="session_token"
-    )

@@ -123,7 +123,7 @@ class RecordKeeper:
         change = refused.change
         operation: Operation = "register" if change.operation == "resume" else "restore"
         kind = change.kind or self._kind(refused.record)
-        self.commit(operation, kind, refused.record, life, hub=change.hub, born=refused.born)
+        self._propose(operation, kind, refused.record, life, change.hub, refused.born)
 
     def commit(
         self,
@@ -140,29 +140,12 @@ class RecordKeeper:
         `hub` is who holds the agent's session, told by its life if None; `born` when the oldest
         ask came that it answers.
         """
-        home, committed, now = self._home, self.committed, self._home.now()
-        ttl = home.timing.lease_ttl
-        if life.state in (State.LOST, State.UNREACHABLE):
-            # While it is listed, it is stored.
-            until = life.deadline(home.timing)
-            if until < INFINITE:
-                ttl = max(ttl, until - now)
-        if hub is None:
-            hub = "" if life.over_http else home.hub_id
-        change = Change(
-            operation=operation,
-            kind=kind or "",
-            agent_id=self._agent_id,
-            epoch=self.epoch_floor if committed is None else committed.epoch,
-            head=head_of(record),
-            hub=hub,
-            ttl=ttl,
-            revision=self.revision,
-        )
         self._carried, self._owed = self._owed, None
-        self._stale = False
-        self.proposal = Proposal(change, record, self._me, now if born is None else born)
-        home.propose(self.proposal)
+        if hub is None:
+            hub = "" if life.over_http else self._home.hub_id
+        if born is None:
+            born = self._home.now()
+        self._propose(operation, kind, record, life, hub, born)
 
     def applied(self, proposal: Proposal) -> None:
         """The change is durable."""
@@ -195,6 +178,36 @@ class RecordKeeper:
         self.committed = self._owed = self._carried = None
         self._stale = False
         return self.epoch_floor
+
+    def _propose(  # noqa: PLR0917 - all of it is what the change is
+        self,
+        operation: Operation,
+        kind: Kind | None,
+        record: AgentRecord,
+        life: Life,
+        hub: str,
+        born: float,
+    ) -> None:
+        home, committed, now = self._home, self.committed, self._home.now()
+        ttl = home.timing.lease_ttl
+        if life.state in (State.LOST, State.UNREACHABLE):
+            # While it is listed, it is stored.
+            until = life.deadline(home.timing)
+            if until < INFINITE:
+                ttl = max(ttl, until - now)
+        change = Change(
+            operation=operation,
+            kind=kind or "",
+            agent_id=self._agent_id,
+            epoch=self.epoch_floor if committed is None else committed.epoch,
+            head=head_of(record),
+            hub=hub,
+            ttl=ttl,
+            revision=self.revision,
+        )
+        self._stale = False
+        self.proposal = Proposal(change, record, self._me, born)
+        home.propose(self.proposal)
 
     def _kind(self, record: AgentRecord) -> Kind | None:
         committed = self.committed

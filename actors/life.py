@@ -5,10 +5,19 @@ All times are seconds on the scheduler's scale.
 
 from __future__ import annotations
 
+from typing import cast
+
 from actors.deadlines import INFINITE
 from actors.lifecycle import Signal, State, Verdict, judge, transit
 from actors.timing import Timing
 from protocol.bounds import Reason, Status
+from protocol.record import AgentRecord
+
+_STATES: dict[str, State] = {
+    "websocket": State.CONNECTED,
+    "http": State.POLLING,
+    "lost": State.LOST,
+}
 
 
 class Life:
@@ -40,6 +49,24 @@ class Life:
         self.resume_until = INFINITE
         self.lease_over_at = INFINITE
         self.absolved_at = -INFINITE
+
+    @classmethod
+    def recovered(cls, record: AgentRecord, now: float) -> Life:
+        """The life that a record tells of, but for its times, which begin anew.
+
+        A record with a websocket gives a CONNECTED life; whoever knows that there is none has it
+        lose it.
+        """
+        health = record.health
+        if record.status == "unreachable" and health.reason != "self_reported":
+            state = State.UNREACHABLE
+        else:
+            state = _STATES[health.connection]
+        life = cls(state, health.reported, now)
+        life.over_http = health.connection == "http"
+        life.overdue = health.reason == "heartbeat_overdue"
+        life.cause = cast(Reason, health.reason)
+        return life
 
     def attached(self, now: float) -> None:
         """A websocket session holds it."""

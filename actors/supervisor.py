@@ -37,6 +37,7 @@ from actors.ports import (
 from actors.records import complete, head_of
 from actors.recovery import Recovery
 from actors.references import AgentRef
+from actors.refusals import gone, unavailable
 from actors.runtime import Runtime
 from actors.timing import Timing
 from actors.watchdog import Watchdog
@@ -204,7 +205,7 @@ class Supervisor:
         answer was an error already.
         """
         if not self.ready or self._draining:
-            reply(_unavailable("; ".join(self.not_ready_reasons())))
+            reply(unavailable(self.not_ready_reasons()))
             return None
         if agent_id is None:
             agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
@@ -217,11 +218,11 @@ class Supervisor:
     ) -> AgentRef | None:
         """Take up a registration from a new connection; answered and returned as `register`."""
         if not self.ready or self._draining:
-            reply(_unavailable("; ".join(self.not_ready_reasons())))
+            reply(unavailable(self.not_ready_reasons()))
             return None
         agent = self._agents.get(agent_id.lower())
         if agent is None:
-            reply(_no_such_agent())
+            reply(gone())
             return None
         agent.resume(session, token, changes, reply, self.now())
         return agent
@@ -236,9 +237,9 @@ class Supervisor:
         """A heartbeat over HTTP; answered with Acknowledged or a ProtocolError."""
         agent = self._agents.get(agent_id.lower())
         if not self.ready:
-            reply(_unavailable("; ".join(self.not_ready_reasons())))
+            reply(unavailable(self.not_ready_reasons()))
         elif agent is None:
-            reply(_no_such_agent())
+            reply(gone())
         else:
             self._counts["heartbeats"] += 1
             agent.beat(None, AgentChanges(status=status, metadata=metadata), reply, self.now())
@@ -247,7 +248,7 @@ class Supervisor:
         """End a lease over HTTP; an unknown id has nothing left to end."""
         agent = self._agents.get(agent_id.lower())
         if not self.ready:
-            reply(_unavailable("; ".join(self.not_ready_reasons())))
+            reply(unavailable(self.not_ready_reasons()))
         elif agent is None:
             reply(Acknowledged(self.revision, True, self.timestamp()))
         else:
@@ -416,7 +417,7 @@ class Supervisor:
 
     def _check_ready(self) -> None:
         if not self.ready:
-            raise _unavailable("; ".join(self.not_ready_reasons()))
+            raise unavailable(self.not_ready_reasons())
 
 
 class _Nobody:
@@ -427,11 +428,3 @@ class _Nobody:
 
     def sweep(self) -> None:
         """The change waits."""
-
-
-def _unavailable(reasons: str) -> ProtocolError:
-    return ProtocolError("unavailable", f"the hub is not ready: {reasons}")
-
-
-def _no_such_agent() -> ProtocolError:
-    return ProtocolError("not_found", "no such agent: its lease is over; register anew")

@@ -6,7 +6,7 @@ The Structs that carry records are generic in how the record is held: a client d
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -108,7 +108,7 @@ class Event(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="
     revision: int
     kind: Kind
     agent: R
-    coalesced: Literal[True] | UnsetType = UNSET
+    coalesced: bool | UnsetType = UNSET
 
 
 class Error(Struct, frozen=True, kw_only=True, tag_field="op", tag="error"):

@@ -20,7 +20,6 @@ from protocol.bounds import (
     Metadata,
     Name,
     Port,
-    Reason,
     Status,
     Version,
 )
@@ -30,12 +29,13 @@ from protocol.errors import ProtocolError
 class Health(Struct, frozen=True, gc=False):
     """The facts from which an agent's status is derived.
 
-    `since` is the RFC 3339 instant at which `status` last changed.
+    `since` is the RFC 3339 instant at which `status` last changed. `reason` is one of `Reason`; the
+    type is open, so that older readers get along with the reasons of newer hubs.
     """
 
     connection: Connection
     reported: Status
-    reason: Reason
+    reason: str
     since: str
 
 

@@ -12,6 +12,7 @@ Whatever agents, callers, the store and the hub itself do, in any order:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -69,7 +70,8 @@ class LivesMachine(RuleBasedStateMachine):
         self.store = self.world.store
         self.agents = [Known(number) for number in range(AGENTS)]
         self.asks: dict[FakeLink, list[tuple[int, Ask]]] = {}
-        self.http: list[tuple[Ask, list[Any]]] = []
+        self.http: list[Ask] = []
+        self.inbox: list[tuple[FakeLink | Ask, Any]] = []
         self.count = 0
         self.trouble_at = NEVER
         self.absent_until = NEVER  # the end of the hub's last absence
@@ -92,25 +94,36 @@ class LivesMachine(RuleBasedStateMachine):
         ask.agent.spoke_at = self.now
         link.say(op=ask.op, id=self.count, **message)
 
-    def over_http(self, ask: Ask) -> list[Any]:
-        outcomes: list[Any] = []
+    def connect(self) -> FakeLink:
+        """A link whose answers come to the inbox, which keeps the order of them all."""
+        link = self.world.connect()
+        send = link.send
+
+        def sending(payload: bytes) -> None:
+            send(payload)
+            if link.sent:
+                self.inbox.append((link, link.sent.pop()))
+
+        link.send = sending  # type: ignore[method-assign]
+        return link
+
+    def over_http(self, ask: Ask) -> Callable[[Any], None]:
         ask.agent.spoke_at = self.now
-        self.http.append((ask, outcomes))
-        return outcomes
+        self.http.append(ask)
+        inbox = self.inbox
+        return lambda outcome: inbox.append((ask, outcome))
 
     def hear(self) -> None:
-        """Take in every answer and event that has come."""
-        for link, asks in self.asks.items():
-            for answer in (each for each in link.sent if "id" in each):
-                number, ask = asks.pop(0)
+        """Take in every answer and event that has come, in that order."""
+        for asker, answer in self.inbox:
+            if isinstance(asker, Ask):
+                self.http.remove(asker)  # raises when it was answered before
+                self.answered_over_http(asker, answer)
+            else:
+                number, ask = self.asks[asker].pop(0)
                 assert answer["id"] == number, "answered in order"
-                self.answered(ask, link, answer)
-            link.sent.clear()
-        for ask, outcomes in self.http:
-            assert len(outcomes) <= 1
-            for outcome in outcomes:
-                self.answered_over_http(ask, outcome)
-        self.http = [(ask, outcomes) for ask, outcomes in self.http if not outcomes]
+                self.answered(ask, asker, answer)
+        self.inbox.clear()
         self.fold()
 
     def answered(self, ask: Ask, link: FakeLink, answer: dict[str, Any]) -> None:
@@ -246,7 +259,7 @@ class LivesMachine(RuleBasedStateMachine):
     @rule(number=NUMBERS, version=st.sampled_from(["1", "2"]))
     def register(self, number: int, version: str) -> None:
         agent = self.agents[number]
-        link = self.world.connect()
+        link = self.connect()
         spec = {"name": f"a{number}", "type": "cost", "version": version}
         ask = Ask(agent, "register", self.now, version=version)
         self.let_go(agent)
@@ -258,8 +271,8 @@ class LivesMachine(RuleBasedStateMachine):
         agent = self.agents[number]
         self.let_go(agent)
         spec = msgspec.convert({"name": f"a{number}", "type": "cost", "version": "h"}, AgentSpec)
-        outcomes = self.over_http(Ask(agent, "register", self.now, version="h"))
-        self.world.supervisor.register(spec, agent.id, outcomes.append)
+        reply = self.over_http(Ask(agent, "register", self.now, version="h"))
+        self.world.supervisor.register(spec, agent.id, reply)
 
     def let_go(self, agent: Known) -> None:
         """A newer session begins; the hub will close the older one."""
@@ -276,8 +289,8 @@ class LivesMachine(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def beat_over_http(self, number: int) -> None:
         agent = self.agents[number]
-        outcomes = self.over_http(Ask(agent, "heartbeat", self.now))
-        self.world.supervisor.heartbeat(agent.id, UNSET, UNSET, outcomes.append)
+        reply = self.over_http(Ask(agent, "heartbeat", self.now))
+        self.world.supervisor.heartbeat(agent.id, UNSET, UNSET, reply)
 
     @rule(number=NUMBERS, version=st.integers(3, 9).map(str))
     def update(self, number: int, version: str) -> None:
@@ -303,7 +316,7 @@ class LivesMachine(RuleBasedStateMachine):
         agent = self.agents[number]
         if agent.token:
             self.let_go(agent)
-            agent.link = self.world.connect()
+            agent.link = self.connect()
             ask = Ask(agent, "resume", self.now)
             self.say(agent.link, ask, agent_id=agent.id, session_token=agent.token)
 
@@ -314,8 +327,8 @@ class LivesMachine(RuleBasedStateMachine):
         if agent.link is not None and agent.link.close_code is None:
             self.say(agent.link, Ask(agent, "unregister", self.now))
         else:
-            outcomes = self.over_http(Ask(agent, "unregister", self.now))
-            self.world.supervisor.unregister(agent.id, outcomes.append)
+            reply = self.over_http(Ask(agent, "unregister", self.now))
+            self.world.supervisor.unregister(agent.id, reply)
 
     @rule(number=NUMBERS)
     def fall_silent(self, number: int) -> None:
@@ -341,7 +354,7 @@ class LivesMachine(RuleBasedStateMachine):
         self.hear()
         for link, asks in self.asks.items():
             assert link.close_code is not None or not asks or self.now < asks[0][1].at + 3
-        for ask, _ in self.http:
+        for ask in self.http:
             assert self.now < ask.at + 3, f"{ask.op} over HTTP has not been answered"
 
     def look_around(self) -> None:
@@ -405,9 +418,10 @@ class LivesMachine(RuleBasedStateMachine):
         for asks in self.asks.values():
             for _, ask in asks:
                 self.failed(ask)
-        for ask, _ in self.http:
+        for ask in self.http:
             self.failed(ask)
         self.asks, self.http = {}, []
+        self.inbox = []
         for agent in self.agents:
             if agent.link is not None:
                 agent.link, agent.lost_at = None, self.now
@@ -507,7 +521,7 @@ class LivesMachine(RuleBasedStateMachine):
 
     def pending(self, agent: Known) -> bool:
         on_links = any(ask.agent is agent for asks in self.asks.values() for _, ask in asks)
-        return on_links or any(ask.agent is agent for ask, _ in self.http)
+        return on_links or any(ask.agent is agent for ask in self.http)
 
     def teardown(self) -> None:
         """When the trouble is over and all fall silent, nothing is left of anyone."""

@@ -288,6 +288,18 @@ def test_a_heartbeat_that_waited_when_the_store_went_away_is_owed_too() -> None:
     assert (kept["status"], kept["metadata"]) == ("degraded", {"k": 1})
 
 
+def test_what_a_heartbeat_said_survives_that_the_entry_before_it_is_missing() -> None:
+    world = World()
+    link, answer = world.agent()
+    del world.store.entries[answer["agent_id"]]
+    world.store.latency = 2.5
+    link.say(op="heartbeat", id=1)  # will be refused as missing, and made again
+    link.say(op="heartbeat", id=2, load=1)  # is told that it was heard, before that
+    world.advance(20)
+    assert [each["durable"] for each in link.take("heartbeat_ack")] == [False, False]
+    assert stored(world, answer)["load"] == 1
+
+
 def test_what_a_heartbeat_said_survives_an_update_that_failed() -> None:
     world, canary = with_canary()
     link, answer = world.agent()
