@@ -122,10 +122,7 @@ class AgentActor:
                 self._proceed()
             case Sweep():
                 self._sweep()
-            case StoreReturned():
-                self._absolve()
-                self._keeper.stale()
-            case Absolve():
+            case StoreReturned() | Absolve():
                 self._absolve()
         self._rest()
 
@@ -240,7 +237,8 @@ class AgentActor:
         life = Life(state, ask.spec.status, home.now())
         now = home.timestamp()
         try:
-            record = new_record(self._id, ask.spec, life.verdict(), now)
+            field = "metadata" if ask.session is None else "agent.metadata"
+            record = new_record(self._id, ask.spec, life.verdict(), now, field)
         except ProtocolError as error:
             ask.reply(error)
             return
@@ -355,6 +353,9 @@ class AgentActor:
         record = self._keeper.current
         if home.store_is_away or record is None:
             return  # nobody is judged for the hub's own outage; the return of the store arms anew
+        # What waited here may have waited through an absence of the hub.
+        home.was_absent()
+        self._life.absolve(home.present_since, home.timing)
         signal = self._life.pass_time(home.now(), home.timing)
         match signal:
             case None:
@@ -370,7 +371,8 @@ class AgentActor:
         self._arm()
 
     def _absolve(self) -> None:
-        self._life.absolve(self._home.now(), self._home.timing)
+        self._life.absolve(self._home.present_since, self._home.timing)
+        self._keeper.stale()  # listed for longer, it must be stored for longer
         self._arm()
 
     def _arm(self) -> None:
@@ -413,7 +415,7 @@ class AgentActor:
         if change.operation == "remove":
             self._removed()
             return
-        newborn = keeper.committed is None
+        before = keeper.committed
         keeper.applied(proposal)
         if not keeper.owes:  # else it has reported something newer
             self._life.reported = record.health.reported
@@ -423,7 +425,9 @@ class AgentActor:
             case [Register() | Resume() as ask]:
                 self._held(ask, record)
             case [] if change.operation in ("register", "resume"):
-                self._given_up(record, newborn=newborn)
+                self._given_up(record, newborn=before is None)
+            case [] if proposal.withdrawn and before is not None:
+                keeper.take_back(before, self._life)
             case _:
                 acknowledged = self._acknowledged(durable=True)
                 self._turns.answer(lambda _: acknowledged)
@@ -490,7 +494,7 @@ class AgentActor:
     def _too_late(self, ask: Ask) -> Outcome:
         """The answer to an ask that the store kept waiting; a heartbeat was heard all the same."""
         if not isinstance(ask, Beat) or self._keeper.committed is None:
-            return ProtocolError("unavailable", "Redis cannot be reached; nothing was changed")
+            return ProtocolError("unavailable", "Redis did not answer in time; try again")
         if ask.session is None or ask.session is self._session:
             self._hear(ask)
             self._keeper.owe(ask.changes)

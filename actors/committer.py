@@ -38,7 +38,12 @@ MAX_BATCH_BYTES = 1024 * 1024
 RETRY_DELAYS = (0.05, 0.1, 0.25)
 """Seconds between attempts to open the store again; the last one repeats."""
 
+_GAP = "entries of the log are missing"
+
 SWEEP_INTERVAL = 0.1
+
+PROBE_INTERVAL = 1.0
+"""Seconds without a commit after which the store is asked whether it is still there."""
 
 
 class Proposer(Protocol):
@@ -99,6 +104,8 @@ class Committer:
         self._sequence = 0
         self._queue: deque[Proposal] = deque()
         self._under_way: list[Proposal] = []
+        self._busy = False
+        self._heard_at = 0.0
         self._unknown: list[Proposal] = []
         self._flush_scheduled = False
         self._sweeper: Timer | None = None
@@ -121,6 +128,7 @@ class Committer:
     def start(self) -> None:
         """Open the store, and again whenever it has been away, until `close`."""
         self._attempt()
+        self._probe()
 
     def renew_log(self) -> None:
         """Begin a new log now; the fold hears of it as of any opening."""
@@ -146,7 +154,7 @@ class Committer:
             self._sequence += 1
             proposal.change.key = f"{self._name}:{self._sequence}"
         self._queue.append(proposal)
-        if self.open and not self._under_way and not self._flush_scheduled:
+        if self.open and not self._busy and not self._flush_scheduled:
             self._flush_scheduled = True
             self._scheduler.call_soon(self._flush)
         self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
@@ -155,7 +163,7 @@ class Committer:
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        if not self.open or self._under_way:
+        if not self.open or self._busy:
             return
         queue, batch, size = self._queue, self._under_way, 0
         while queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
@@ -167,9 +175,27 @@ class Committer:
             size += len(proposal.change.head)
         if batch:
             self.commits += 1
-            self._store.commit([each.change for each in batch], self._committed)
+            self._send(batch)
+
+    def _send(self, batch: list[Proposal]) -> None:
+        self._busy = True
+        self._store.commit([each.change for each in batch], self._committed)
+
+    def _probe(self) -> None:
+        """Ask a store that has not been heard of for a while, by a batch without changes.
+
+        So an idle hub, too, notices that the store is gone, or has come back without its data.
+        """
+        if self._closed:
+            return
+        now = self._scheduler.now()
+        if self.open and not self._busy and now - self._heard_at >= PROBE_INTERVAL * 0.9:
+            self._send([])
+        self._scheduler.call_at(now + PROBE_INTERVAL, self._probe)
 
     def _committed(self, answer: Committed | Fenced | Away) -> None:
+        self._busy = isinstance(answer, Committed) and answer.before > self.revision
+        self._heard_at = self._scheduler.now()
         if not isinstance(answer, Committed):
             batch, self._under_way = self._under_way, []
             if isinstance(answer, Fenced):  # nothing was applied: all of it may be sent again
@@ -188,10 +214,11 @@ class Committer:
         self._apply(answer)
 
     def _caught_up(self, answer: Committed, entries: list[LogEntry] | Away) -> None:
-        if isinstance(entries, Away):
+        self._busy = False
+        if isinstance(entries, Away) or not self._complete(entries, answer.before):
             batch, self._under_way = self._under_way, []
             self._unknown.extend(batch)
-            self._lost(entries.reason)
+            self._lost(entries.reason if isinstance(entries, Away) else _GAP)
             return
         for entry in entries:
             self._foreign(entry)
@@ -250,8 +277,21 @@ class Committer:
         self._opening = False
         if isinstance(entries, Away):
             self._lost(entries.reason)
-        else:
+        elif self._complete(entries, answer.revision):
             self._ready(answer, entries)
+        else:
+            self._lost(_GAP)
+
+    def _complete(self, entries: list[LogEntry], upto: int) -> bool:
+        """Whether no entry is missing between what is known and `upto`.
+
+        If one is, the log was lost or trimmed past us: nobody can say what happened in between,
+        so a new one is begun, and every watch starts over.
+        """
+        expected = range(self.revision + 1, upto + 1)
+        complete = [entry.revision for entry in entries] == [*expected]
+        self._wants_new_log = self._wants_new_log or not complete
+        return complete
 
     def _ready(self, opened: Opened, entries: list[LogEntry]) -> None:
         if self._closed:

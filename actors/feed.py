@@ -16,6 +16,7 @@ class Feed:
         self._directory = directory
         self._history = History(length)
         self._watches: dict[Watch, None] = {}
+        self._missing: set[str] | None = None
         self.log = ""
         self.revision = 0
 
@@ -23,6 +24,11 @@ class Feed:
     def watches(self) -> int:
         """How many watches follow."""
         return len(self._watches)
+
+    @property
+    def beginning(self) -> bool:
+        """Whether a new log does not hold everyone yet, so that no watch has been told of it."""
+        return self._missing is not None
 
     def begin(self, log: str, revision: int, entries: list[Entry]) -> None:
         """Start with what the log holds up to `revision`; nothing before `entries` is known."""
@@ -32,11 +38,30 @@ class Feed:
             self._history.append(entry)
         self.revision = revision
 
-    def begin_anew(self, log: str, revision: int) -> None:
-        """A new log was begun: every watch starts over with a snapshot."""
+    def begin_anew(self, log: str, revision: int, missing: set[str]) -> None:
+        """A new log was begun: every watch starts over with a snapshot.
+
+        Not before the agents that are `missing` in it have been put back: else a watch could
+        resume, at a hub that knows nothing but this log, and believe in agents it never told of.
+        """
         self.begin(log, revision, [])
-        for watch in self._watches:
-            self._give_snapshot(watch)
+        self._missing = missing
+        if not missing:
+            self.finish_beginning()
+
+    def expect_no_more(self, agent_id: str) -> None:
+        """The agent is back in the log, or will not be."""
+        if self._missing is not None:
+            self._missing.discard(agent_id)
+            if not self._missing:
+                self.finish_beginning()
+
+    def finish_beginning(self) -> None:
+        """The new log holds everyone: tell the watches."""
+        if self._missing is not None:
+            self._missing = None
+            for watch in self._watches:
+                self._give_snapshot(watch)
 
     def fold(self, kind: Kind, record: AgentRecord, data: bytes) -> None:
         """Take in the next change of the log."""
@@ -49,17 +74,22 @@ class Feed:
         self.revision = record.revision
         entry = Entry(record.revision, kind, record, data, previous)
         self._history.append(entry)
+        if self._missing is not None:
+            self.expect_no_more(record.id)
+            return
         for watch in tuple(self._watches):
             watch.publish(entry)
         entry.frames = None  # what a slow watch is owed is encoded again for it
 
     def reaches(self, log: str, since: int) -> bool:
         """Whether every change of `log` after `since` is still known."""
-        return log == self.log and self._history.reaches(since)
+        return log == self.log and self._missing is None and self._history.reaches(since)
 
     def follow(self, watch: Watch, since: int | None) -> None:
         """Send what the watch missed since `since`, or a snapshot; then every change."""
         self._watches[watch] = None
+        if self._missing is not None:
+            return  # its snapshot comes when the new log is complete
         if since is None:
             self._give_snapshot(watch)
             return

@@ -37,6 +37,11 @@ class Home(Protocol):
 
     def propose(self, proposal: Proposal) -> None: ...
 
+    @property
+    def present_since(self) -> float:
+        """When the hub's last absence, or the store's, ended."""
+        ...
+
     def was_absent(self) -> bool:
         """Whether the hub was stalled until now; if so, every actor is being absolved."""
         ...

@@ -155,6 +155,23 @@ class RecordKeeper:
         if proposal.change.kind:
             self.logged_in = self._home.log
 
+    def take_back(self, before: AgentRecord, life: Life) -> None:
+        """A change is durable that its asker had been told was not made: make it undone."""
+        made = self.current
+        assert made is not None
+        record = structs.replace(
+            made,
+            capabilities=before.capabilities,
+            version=before.version,
+            host=before.host,
+            port=before.port,
+            metadata=before.metadata,
+            load=before.load,
+        )
+        if self._owed is not None:
+            record = amend(record, self._owed)
+        self.write(self.told(record, life), life)
+
     def withdrawn(self) -> None:
         """The change will not be made; what it carried is owed still."""
         carried, later = self._carried, self._owed

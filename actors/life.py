@@ -34,6 +34,7 @@ class Life:
         "resume_until",
         "sign_at",
         "state",
+        "turned_at",
     )
 
     def __init__(self, state: State, reported: Status, now: float) -> None:
@@ -49,6 +50,8 @@ class Life:
         self.resume_until = INFINITE
         self.lease_over_at = INFINITE
         self.absolved_at = -INFINITE
+        self.turned_at = now
+        """When it was lost, or became unreachable."""
 
     @classmethod
     def recovered(cls, record: AgentRecord, now: float) -> Life:
@@ -96,6 +99,7 @@ class Life:
         if at <= self.absolved_at:
             resume_until = max(resume_until, self.absolved_at + timing.heartbeat_timeout)
         self.lost_until(resume_until)
+        self.turned_at = at
 
     def lost_until(self, resume_until: float, cause: Reason = "ok") -> None:
         """Its websocket is gone; it may resume until then."""
@@ -138,13 +142,21 @@ class Life:
             return self._transit(Signal.OVERDUE)
         resumable = self.state is State.LOST and now >= self.resume_until
         self.cause = "connection_lost" if resumable else "heartbeat_timeout"
+        self.turned_at = now
         self.lease_over_at = now + timing.lease_ttl
         return self._transit(Signal.SILENT)
 
-    def absolve(self, now: float, timing: Timing) -> None:
-        """The hub was absent: give the agent a fresh `heartbeat_timeout`."""
-        self.sign_at = self.beat_at = self.absolved_at = now
-        grace = now + timing.heartbeat_timeout
+    def absolve(self, at: float, timing: Timing) -> None:
+        """The hub was absent until `at`: give the agent a fresh `heartbeat_timeout` from then.
+
+        Absolving twice for one absence is the same as once.
+        """
+        self.sign_at = max(self.sign_at, at)
+        self.beat_at = max(self.beat_at, at)
+        self.absolved_at = max(self.absolved_at, at)
+        grace = at + timing.heartbeat_timeout
+        if self.turned_at > at:
+            return  # what it is now, it became after the absence
         if self.state is State.LOST:
             self.resume_until = max(self.resume_until, grace)
         elif self.state is State.UNREACHABLE:

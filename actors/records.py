@@ -18,10 +18,12 @@ from protocol.record import (
 )
 
 
-def new_record(agent_id: str, spec: AgentSpec, verdict: Verdict, now: str) -> AgentRecord:
+def new_record(
+    agent_id: str, spec: AgentSpec, verdict: Verdict, now: str, field: str = "agent.metadata"
+) -> AgentRecord:
     """The record of a registration made at `now`; epoch, hub and revision come later.
 
-    Raises ProtocolError for metadata that may not be kept.
+    `field` names the metadata in errors. Raises ProtocolError for metadata that may not be kept.
     """
     return AgentRecord(
         id=agent_id,
@@ -34,7 +36,7 @@ def new_record(agent_id: str, spec: AgentSpec, verdict: Verdict, now: str) -> Ag
         version=spec.version,
         registered_at=now,
         last_seen=now,
-        metadata=merge_metadata(UNSET, spec.metadata, "agent.metadata"),
+        metadata=merge_metadata(UNSET, spec.metadata, field),
         load=spec.load,
         health=Health(verdict.connection, spec.status, verdict.reason, now),
     )

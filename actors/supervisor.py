@@ -51,6 +51,9 @@ from protocol.timestamps import format_timestamp, parse_timestamp
 MAX_REMEMBERED_EPOCHS = 100_000
 """Removed identities whose epoch is remembered, so that it only rises when they come back."""
 
+PUT_BACK_TIMEOUT = 5.0
+"""Seconds after which watches are told of a new log although an agent is not back in it."""
+
 
 class Supervisor:
     """One namespace of a hub."""
@@ -283,8 +286,10 @@ class Supervisor:
         if not self.ready:
             self._recovery.resume()
             return
+        self._watchdog.present_since = self.now()  # the store's absence is not charged either
         if opened.fresh:
-            self.feed.begin_anew(opened.log, opened.revision)
+            self.feed.begin_anew(opened.log, opened.revision, set(self._agents))
+            self._scheduler.call_at(self.now() + PUT_BACK_TIMEOUT, self.feed.finish_beginning)
         for agent in self._agents.values():
             agent.store_returned()
 
@@ -348,6 +353,7 @@ class Supervisor:
         if agent is not None:
             agent.stop()
         self._doubtful.discard(agent_id)
+        self.feed.expect_no_more(agent_id)
         self._epochs[agent_id] = epoch
         if len(self._epochs) > MAX_REMEMBERED_EPOCHS:
             self._epochs.popitem(last=False)

@@ -24,7 +24,7 @@ class Watchdog:
         self._timer: Timer | None = None
         self._ran_at = scheduler.now()
         self.present_since = self._ran_at
-        """When the last absence ended, or the hub began."""
+        """When the last absence ended, or the hub began; whoever forgives another moves it on."""
 
     def start(self) -> None:
         """Run from now on, until `stop`."""

@@ -21,6 +21,8 @@ from hub.engine.binary import find_server
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 12.0
+MAX_TEMPORARY = 60
+"""Characters of the system's temporary directory that leave room for the path of a socket."""
 
 _OURS = ("HOMEPORT_", "REDIS_ADDR", "REDIS_PASSWORD", "PORT")
 
@@ -77,7 +79,9 @@ async def end(process: Process, patience: float) -> None:
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
     """A private directory, with a path short enough for unix sockets in it where there is one."""
-    parent = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108 - mkdtemp makes it private
+    parent, short = tempfile.gettempdir(), "/tmp"  # noqa: S108 - mkdtemp makes it private
+    if len(parent) > MAX_TEMPORARY and os.path.isdir(short):
+        parent = short
     return tempfile.TemporaryDirectory(prefix="hpb-", dir=parent, ignore_cleanup_errors=True)
 
 

@@ -70,6 +70,7 @@ class Report(Struct, kw_only=True):
 
     def check(self, what: str, holds: bool, detail: str = "") -> None:
         """Note whether something that must hold did."""
+        detail = "" if holds and detail in ("none", "0") else detail
         self.checks.append(Check(what, holds, detail))
 
     def as_text(self) -> str:

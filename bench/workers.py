@@ -8,6 +8,7 @@ run is gone, for whatever reason, ends.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -127,6 +128,7 @@ def work(spec_type: type[S], main: Callable[[S, Run], Awaitable[None]]) -> None:
     """Be a worker: run `main` with the spec until it returns or the run is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("homeport.client").setLevel(logging.CRITICAL)
+    gc.disable()  # with thousands of connections a collection takes long enough to be measured
     raise_open_file_limit()
     if sys.platform == "win32":
         asyncio.run(_work(spec_type, main))

@@ -10,6 +10,7 @@ from protocol.bounds import (
     DEFAULT_FIND_LIMIT,
     AgentId,
     Capabilities,
+    Cursor,
     FindLimit,
     Host,
     Load,
@@ -77,7 +78,7 @@ class Find(_Request, frozen=True, kw_only=True, tag="find"):
 
     filter: Filter = MATCH_ALL
     limit: FindLimit = DEFAULT_FIND_LIMIT
-    cursor: ShortString | UnsetType = UNSET
+    cursor: Cursor | UnsetType = UNSET
 
 
 class Get(_Request, frozen=True, kw_only=True, tag="get"):

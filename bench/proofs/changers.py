@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from bench.driver import Driver
 from bench.http import HttpCaller
 from protocol.answers import Answer, Error, Registered, Updated
-from protocol.record import AgentSpec
+from protocol.record import AgentRecord, AgentSpec
 from protocol.requests import Register, Update
 
 UPDATERS = 5
+MARK = "update-"
 UPDATE_PAUSE = 0.02
+"""Seconds, more or less: so the first change that meets the stop is mostly an update."""
+
 REGISTER_PAUSE = 0.25
 
 
@@ -40,13 +44,22 @@ class Attempt(Struct, frozen=True):
 
 
 class Updater:
-    """One agent that changes its own version again and again, each time to a higher number."""
+    """One agent that changes itself again and again.
+
+    Each change sets the version to the next number, and leaves a key of its own in the metadata,
+    so that its record tells which changes were made, whatever came later.
+    """
 
     def __init__(self, driver: Driver, name: str, agent_id: str) -> None:
         self._driver = driver
         self._name = name
         self.agent_id = agent_id
         self.attempts: list[Attempt] = []
+
+    def made(self, record: AgentRecord) -> set[str]:
+        """The values of the changes of which the record tells."""
+        metadata = {} if record.metadata is UNSET else record.metadata
+        return {key.removeprefix(MARK) for key in metadata if key.startswith(MARK)}
 
     @classmethod
     async def register(cls, url: str, number: int) -> Updater:
@@ -61,12 +74,13 @@ class Updater:
         """Change the version, one request after the other, until told."""
         while not over.is_set():
             value = str(len(self.attempts) + 1)
-            heard = await self._driver.ask(Update(id=0, version=value))
+            update = Update(id=0, version=value, metadata={f"{MARK}{value}": 1})
+            heard = await self._driver.ask(update)
             said = _said(heard.answer, Updated)
             self.attempts.append(
                 Attempt(self._name, self.agent_id, value, said, heard.sent, heard.at)
             )
-            await asyncio.sleep(UPDATE_PAUSE)
+            await asyncio.sleep(UPDATE_PAUSE * (0.5 + random.random()))
 
     def close(self) -> None:
         """Hang up."""

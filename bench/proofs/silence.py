@@ -39,7 +39,7 @@ class Options(Struct, frozen=True, kw_only=True):
     ] = 10.0
 
 
-class _Verdicts(Struct):
+class Verdicts(Struct):
     """What the events of all agents come to; times are seconds after the deadline."""
 
     unreachable: list[float] = []
@@ -126,14 +126,14 @@ async def _is_clean(redis: Redis) -> bool:
 
 def _judge(
     watcher: Watcher, signs: dict[str, list[float]], timeout: float, lease: float
-) -> _Verdicts:
-    verdicts = _Verdicts()
+) -> Verdicts:
+    verdicts = Verdicts()
     events: dict[str, list[Seen]] = {agent_id: [] for agent_id in signs}
     for event in watcher.events:
         events[event.agent.id].append(event)
     for agent_id, given in signs.items():
         told = events[agent_id]
-        _judge_silences(verdicts, given, told, timeout)
+        judge_silences(verdicts, given, told, timeout)
         removals = [event for event in told if event.kind == "expired"]
         if len(removals) != 1:
             verdicts.not_removed_once.append(agent_id)
@@ -145,8 +145,8 @@ def _judge(
     return verdicts
 
 
-def _judge_silences(
-    verdicts: _Verdicts, signs: list[float], told: list[Seen], timeout: float
+def judge_silences(
+    verdicts: Verdicts, signs: list[float], told: list[Seen], timeout: float
 ) -> None:
     """Match each `unreachable` with the silence that it tells of.
 
@@ -182,7 +182,7 @@ def _judge_silences(
             verdicts.missing.append(f"silent since {sign:.3f}")
 
 
-def _tell(report: Report, options: Options, verdicts: _Verdicts) -> None:
+def _tell(report: Report, options: Options, verdicts: Verdicts) -> None:
     report.check(
         "each was unreachable exactly once for its silence",
         not verdicts.missing and not verdicts.twice and len(verdicts.unreachable) >= options.agents,

@@ -27,7 +27,7 @@ from tests.brain.world import FakeLink, World, failures_expected
 SPEC = {"name": "a1", "type": "cost"}
 
 
-class Bug(Exception):
+class BugError(Exception):
     pass
 
 
@@ -36,7 +36,7 @@ Chosen = Callable[[Message], bool]
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have every actor raise on the messages that a test chooses, before or after it did its work."""
+    """Have every actor raise on the messages that a test chooses, before or after its work."""
 
     def install(chosen: Chosen, *, afterwards: bool = False) -> None:
         original = AgentActor.receive
@@ -44,10 +44,10 @@ def breaks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         def broken(self: AgentActor, message: Message) -> None:
             raises = chosen(message)
             if raises and not afterwards:
-                raise Bug
+                raise BugError
             original(self, message)
             if raises:
-                raise Bug
+                raise BugError
 
         monkeypatch.setattr(AgentActor, "receive", broken)
 
@@ -76,11 +76,11 @@ def test_the_asker_is_told_internal_and_the_agent_lives_on(breaks: Any) -> None:
     with failures_expected(world) as failures:
         error = poison(link)
     assert (error["code"], error["retryable"]) == ("internal", True)
-    assert "Bug" not in error["message"]
+    assert "BugError" not in error["message"]
     ((name, message, raised),) = failures
     assert name == f"agent {answer['agent_id']}"
     assert isinstance(message, Beat)
-    assert isinstance(raised, Bug)
+    assert isinstance(raised, BugError)
     assert link.ask(op="heartbeat", status="degraded")["durable"] is True
     assert world.record(answer["agent_id"])["status"] == "degraded"
     assert neighbour.ask(op="heartbeat")["durable"] is True
@@ -149,7 +149,7 @@ def test_a_failure_between_an_outcome_and_its_answer_still_answers(
 
     def failing(*_: object, **__: object) -> None:
         monkeypatch.undo()
-        raise Bug
+        raise BugError
 
     monkeypatch.setattr(world.supervisor, "doubt", failing)
     with failures_expected(world) as failures:
@@ -226,7 +226,7 @@ def keep_failing(world: World, link: FakeLink) -> None:
 def test_one_that_keeps_failing_is_taken_off_with_its_session(breaks: Any) -> None:
     world = World()
     watcher = world.watcher()
-    link, answer = world.agent()
+    link, _answer = world.agent()
     neighbour, other = world.agent("a2")
     watcher.events()
     breaks(poisonous)

@@ -177,9 +177,43 @@ def test_a_stalled_hub_does_not_charge_its_absence_to_the_agents() -> None:
     assert world.record(answer["agent_id"])["status"] == "unreachable"
 
 
+def test_whoever_is_given_time_after_a_stall_is_stored_as_long_as_listed() -> None:
+    world = World()
+    polling = world.http_register("polling").agent_id
+    link, lost = world.agent("lost")
+    world.advance(10)
+    link.vanish()
+    world.scheduler.sleep_through(40)
+    for _ in range(40):
+        world.advance(1)
+        world.store.expire()
+        listed = {
+            each for each in (polling, lost["agent_id"]) if each in world.supervisor.directory
+        }
+        assert listed == set(world.store.entries) == world.store.active
+
+
+def test_a_verdict_that_waited_while_the_hub_was_stalled_is_not_passed() -> None:
+    world = World()
+    lease = world.http_register()
+    outcomes: list[object] = []
+    world.store.latency = 46.25
+    world.supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append)
+    world.advance(45.1)  # its deadline has come, and waits behind the slow store
+    world.supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append)
+    world.advance(1.1)
+    world.store.latency = 0.001
+    # The store's answer is the first thing that the hub sees after its absence.
+    world.scheduler.sleep_through(100)
+    world.advance(1)
+    assert world.observer.stalls
+    assert [kind for kind, _ in world.observer.changes] == ["registered"]
+    assert world.record(lease.agent_id)["status"] == "healthy"
+
+
 def test_a_restarted_hub_finds_its_agents_and_gives_them_time() -> None:
     world = World()
-    link, answer = world.agent()
+    _link, answer = world.agent()
     watcher = world.watcher()
     position = watcher.ask(op="find")
     world = world.restart()
@@ -408,7 +442,7 @@ def test_unknown_ids_over_http() -> None:
 
 
 def test_every_way_back_is_judged_anew_and_in_time() -> None:
-    """Whatever it was before, silence for the timeout is noticed within 100 ms, and never before."""
+    """Whatever it was before, silence is noticed within 100 ms of the timeout, never before."""
     for silence in (1, 4.9, 5.1, 20, 44, 46, 60, 64):
         world = World()
         link, answer = world.agent()

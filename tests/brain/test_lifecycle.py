@@ -95,6 +95,7 @@ def test_every_state_can_be_left_towards_gone() -> None:
     ],
 )
 def test_every_verdict(
+    *,
     state: State,
     reported: Status,
     over_http: bool,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
@@ -185,12 +186,12 @@ class DirectoryMachine(RuleBasedStateMachine):
     )
     def pick(self, filter: Filter, strategy: Any, key: str) -> None:
         eligible = self.eligible(filter)
-        try:
-            picked = self.picker.pick(filter, strategy, key, self.doubtful).record
-        except ProtocolError as error:
-            assert error.code == "no_match"
-            assert eligible == []
+        if not eligible:
+            with pytest.raises(ProtocolError) as caught:
+                self.picker.pick(filter, strategy, key, self.doubtful)
+            assert caught.value.code == "no_match"
             return
+        picked = self.picker.pick(filter, strategy, key, self.doubtful).record
         assert picked in eligible
         if strategy == "least_loaded":
             loads = [float("inf") if each.load is UNSET else each.load for each in eligible]

@@ -90,7 +90,8 @@ class ModelStore:
         self.scheduler = scheduler
         self.latency = latency
         self.reachable = True
-        self.generation = 0
+        self.generation = 0  # of the only writer that is heard; none is given twice
+        self.generations = itertools.count(1)
         self.log_name = ""
         self.revision = 0
         self.entries: dict[str, tuple[bytes, int, float]] = {}
@@ -143,7 +144,7 @@ class ModelStore:
         self, log: str, revision: int, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
         def make() -> Opened:
-            self.generation += 1
+            self.generation = next(self.generations)
             if new_log or not self.log_name or self.revision < revision:
                 self.log_name = f"log-{next(self.names)}"
                 self.revision = max(self.revision, revision)

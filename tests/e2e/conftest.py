@@ -14,6 +14,7 @@ import pytest
 
 from .hubs import Hub, Place, new_namespace
 from .servers import RedisServer
+from .wire import Wire
 
 StartHub = Callable[..., Hub]
 StartServer = Callable[..., RedisServer]
@@ -111,33 +112,36 @@ def start_hub(tmp_path: Path, start_server: StartServer) -> Iterator[StartHub]:
 
 
 class Beating:
-    """Agents that keep heartbeating in the background, each on a connection of its own."""
+    """Agents that keep heartbeating in the background, each on a connection and thread of its own.
+
+    `every` is the seconds from an acknowledgement to the next heartbeat; pings are answered always.
+    """
 
     def __init__(self, place: Place, count: int, every: float) -> None:
-        self.wires = [place.connect() for _ in range(count)]
-        self.ids = [
-            wire.register(f"beating-{number}")["agent_id"] for number, wire in enumerate(self.wires)
-        ]
         self.answers: list[dict[str, Any]] = []
         self.failures: list[str] = []
         self._every = every
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
+        wires = [place.connect() for _ in range(count)]
+        self.ids = [wire.register(f"beating-{n}")["agent_id"] for n, wire in enumerate(wires)]
+        self._threads = [
+            threading.Thread(target=self._beat, args=(wire,), daemon=True) for wire in wires
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def _beat(self) -> None:
+    def _beat(self, wire: Wire) -> None:
         try:
             while not self._ended.is_set():
-                for wire in self.wires:
-                    self.answers.append(wire.ask("heartbeat", timeout=60))
-                for wire in self.wires:
-                    wire.listen(self._every / len(self.wires))
+                self.answers.append(wire.ask("heartbeat", timeout=30))
+                wire.listen(self._every)
         except (AssertionError, OSError) as error:
             self.failures.append(f"{type(error).__name__}: {error}")
 
     def end(self) -> None:
         self._ended.set()
-        self._thread.join(70)
+        for thread in self._threads:
+            thread.join(35)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 
+from .bound import bound
 from .wire import LIMIT, Wire
 
 START_LIMIT = 30.0
@@ -69,7 +70,7 @@ class Hub:
         """Start, and wait for the line with the URL; when it fails, the error shows the log."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command,
+                bound(self._command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -15,6 +15,8 @@ from typing import Any
 
 import redis
 
+from .bound import bound
+
 START_LIMIT = 20.0
 
 
@@ -67,7 +69,7 @@ class RedisServer:
         self.socket.unlink(missing_ok=True)
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [find_program(), "--unixsocket", str(self.socket), *self._settings],
+                bound([find_program(), "--unixsocket", str(self.socket), *self._settings]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from .conftest import Beating
-from .hubs import Hub, Place, wait_until
+from .hubs import Hub, Place, new_namespace, wait_until
 from .servers import RedisServer
-from .wire import Message, Wire
+from .wire import LIMIT, Message
 
 INTERVAL, TIMEOUT, LEASE, WINDOW = 0.4, 0.8, 1.0, 0.3
 CLOCK = 0.002
@@ -54,14 +54,6 @@ def statuses(events: list[Message]) -> list[str]:
     return told
 
 
-def assert_nothing_left(here: Place, server: RedisServer, watcher: Wire) -> None:
-    assert server.entries(here.prefix) == []
-    assert server.active(here.prefix) == set()
-    assert watcher.ask("find")["count"] == 0
-    watcher.listen(LEASE)
-    assert watcher.said_by_now() == [], "each is told once"
-
-
 def test_fractions_of_a_second_are_told_to_agents(here: Place) -> None:
     wire, registered = here.agent("told")
     terms = [registered[n] for n in ("heartbeat_interval", "heartbeat_timeout", "lease_ttl")]
@@ -69,58 +61,90 @@ def test_fractions_of_a_second_are_told_to_agents(here: Place) -> None:
     assert wire.ask("heartbeat")["next_interval"] == INTERVAL
 
 
-def test_a_silent_http_agent_is_unreachable_once_and_then_gone(
-    here: Place, shared_server: RedisServer
-) -> None:
-    watcher = here.watcher()
-    agent_id = here.register(name="silent")
-    silent_since = time.monotonic()
-    here.post(f"/agents/{agent_id}/heartbeat", json={})
-    events = watcher.events_until("expired")
-    assert [event["kind"] for event in events] == ["registered", "status_changed", "expired"]
-    unreachable, expired = events[1:]
+class Fallen:
+    """Agents that fell silent in different ways, and all that a watcher heard of them.
+
+    They share one namespace and one stretch of time; each test looks at its own.
+    """
+
+    def __init__(self, place: Place, server: RedisServer) -> None:
+        self.place = place
+        self.server = server
+        self.since: dict[str, float] = {}
+        self._ids: dict[str, str] = {}
+        self.watcher = place.watcher()
+        self.mute = place.connect(answers_pings=False)
+        self._ids["mute"] = self.mute.register("mute")["agent_id"]
+        self.hanging = place.connect()
+        self.since["hanging"] = time.monotonic()
+        self._ids["hanging"] = self.hanging.register("hanging")["agent_id"]
+        for way in ("reset", "drop"):
+            wire, registered = place.agent(way)
+            self._ids[way] = registered["agent_id"]
+            self.since[way] = time.monotonic()
+            getattr(wire, way)()
+        self._ids["http"] = place.register(name="http")
+        self.since["http"] = time.monotonic()
+        assert place.post(f"/agents/{self._ids['http']}/heartbeat", json={}).status_code == 200
+        self.since["mute"] = time.monotonic()
+        self.mute.ask("heartbeat")
+        for number in range(60):
+            self.since[f"n{number}"] = time.monotonic()
+            self._ids[f"n{number}"] = place.register(name=f"n{number}")
+        limit = time.monotonic() + LIMIT
+        gone = {each for name, each in self._ids.items() if name != "hanging"}
+        while gone and time.monotonic() < limit:
+            self.hanging.listen(0.02)
+            self.watcher.listen(0.02)
+            gone -= {e["agent"]["id"] for e in self.watcher.said if e.get("kind") == "expired"}
+        self.hanging.listen(LEASE / 2)
+        self.events = self.watcher.said_by_now()
+
+    def id(self, name: str) -> str:
+        return self._ids[name]
+
+    def of(self, name: str) -> list[Message]:
+        return [event for event in self.events if event["agent"]["id"] == self._ids[name]]
+
+
+@pytest.fixture(scope="module")
+def fallen(scaled: Hub, shared_server: RedisServer) -> Iterator[Fallen]:
+    place = Place(scaled, new_namespace())
+    yield Fallen(place, shared_server)
+    place.end()
+
+
+def test_a_silent_http_agent_is_unreachable_once_and_then_gone(fallen: Fallen) -> None:
+    registered, unreachable, expired = fallen.of("http")
+    kinds = [event["kind"] for event in (registered, unreachable, expired)]
+    assert kinds == ["registered", "status_changed", "expired"]
     assert unreachable["agent"]["status"] == "unreachable"
     assert unreachable["agent"]["health"]["reason"] == "heartbeat_timeout"
     assert unreachable["agent"]["health"]["reported"] == "healthy"
+    silent_since = fallen.since["http"]
     assert unreachable["_at"] - silent_since >= TIMEOUT - CLOCK
-    assert expired["_at"] - unreachable["_at"] >= LEASE - 0.1
     assert expired["_at"] - silent_since >= TIMEOUT + LEASE - CLOCK
-    assert expired["agent"]["id"] == agent_id
-    assert here.record(agent_id) is None
-    assert_nothing_left(here, shared_server, watcher)
+    assert fallen.place.record(fallen.id("http")) is None
 
 
 def test_a_silent_websocket_agent_is_unreachable_and_its_socket_closed_with_4408(
-    here: Place, shared_server: RedisServer
+    fallen: Fallen,
 ) -> None:
-    watcher = here.watcher()
-    wire = here.connect(answers_pings=False)
-    wire.register("silent")
-    silent_since = time.monotonic()
-    wire.ask("heartbeat")
-    events = watcher.events_until("expired")
-    assert wire.closing()[0] == 4408
-    assert wire.pings >= 1, "it was asked for a sign of life"
+    assert fallen.mute.closing()[0] == 4408
+    assert fallen.mute.pings >= 1, "it was asked for a sign of life"
+    events = fallen.of("mute")
     assert statuses(events) == ["healthy", "unreachable"]
     unreachable = next(e for e in events if e["agent"]["status"] == "unreachable")
     assert unreachable["kind"] == "status_changed"
     assert unreachable["agent"]["health"]["reason"] == "heartbeat_timeout"
-    assert unreachable["_at"] - silent_since >= TIMEOUT - CLOCK
+    assert unreachable["_at"] - fallen.since["mute"] >= TIMEOUT - CLOCK
     assert len(of(events, "status_changed")) == 1, "exactly one event"
     assert len(of(events, "expired")) == 1
-    assert_nothing_left(here, shared_server, watcher)
 
 
 @pytest.mark.parametrize("way", ["reset", "drop"])
-def test_a_lost_socket_is_lost_then_unreachable_then_gone(
-    here: Place, shared_server: RedisServer, way: str
-) -> None:
-    watcher = here.watcher()
-    wire, registered = here.agent("lost")
-    watcher.event("registered")
-    lost_at = time.monotonic()
-    getattr(wire, way)()
-    lost, unreachable, expired = watcher.events_until("expired")
+def test_a_lost_socket_is_lost_then_unreachable_then_gone(fallen: Fallen, way: str) -> None:
+    _, lost, unreachable, expired = fallen.of(way)
     assert lost["kind"] == "lost"
     assert lost["agent"]["health"]["connection"] == "lost"
     assert lost["agent"]["status"] == "healthy"
@@ -128,10 +152,45 @@ def test_a_lost_socket_is_lost_then_unreachable_then_gone(
     assert unreachable["agent"]["status"] == "unreachable"
     assert unreachable["agent"]["health"]["reason"] == "connection_lost"
     assert unreachable["agent"]["health"]["connection"] == "lost"
-    assert unreachable["_at"] - lost_at >= WINDOW - CLOCK
-    assert expired["_at"] - lost_at >= WINDOW + LEASE - CLOCK
-    assert expired["agent"]["id"] == registered["agent_id"]
-    assert_nothing_left(here, shared_server, watcher)
+    assert unreachable["_at"] - fallen.since[way] >= WINDOW - CLOCK
+    assert expired["kind"] == "expired"
+    assert expired["_at"] - fallen.since[way] >= WINDOW + LEASE - CLOCK
+
+
+def test_many_silent_agents_are_each_unreachable_once_and_removed_once(fallen: Fallen) -> None:
+    for number in range(60):
+        own = fallen.of(f"n{number}")
+        assert [e["kind"] for e in own] == ["registered", "status_changed", "expired"]
+        assert own[1]["agent"]["status"] == "unreachable"
+        assert own[1]["_at"] - fallen.since[f"n{number}"] >= TIMEOUT - CLOCK
+    revisions = [event["revision"] for event in fallen.events]
+    assert revisions == sorted(set(revisions))
+
+
+def test_an_agent_that_only_answers_pings_is_overdue_and_not_unreachable(fallen: Fallen) -> None:
+    registered, overdue = fallen.of("hanging")
+    assert registered["kind"] == "registered"
+    assert overdue["kind"] == "status_changed"
+    assert overdue["agent"]["status"] == "unhealthy"
+    assert overdue["agent"]["health"]["reason"] == "heartbeat_overdue"
+    assert overdue["agent"]["health"]["connection"] == "websocket"
+    assert overdue["_at"] - fallen.since["hanging"] >= TIMEOUT - CLOCK
+
+
+def test_the_dead_leave_no_keys_behind_and_pongs_keep_the_living_ones(
+    fallen: Fallen, scaled: Hub, enter: Callable[..., Place]
+) -> None:
+    prefix = fallen.place.prefix
+    fallen.hanging.listen(LEASE)
+    assert fallen.server.active(prefix) == {fallen.id("hanging")}
+    assert fallen.server.entries(prefix) == [f"{prefix}agent:{fallen.id('hanging')}"]
+    assert fallen.place.get("/agents/pick").status_code == 404, "only healthy agents are picked"
+    assert fallen.hanging.ask("heartbeat")["op"] == "heartbeat_ack"
+    record = fallen.hanging.record(fallen.id("hanging"))
+    assert (record["status"], record["health"]["reason"]) == ("healthy", "ok")
+    fallen.hanging.ask("unregister")
+    assert fallen.server.active(prefix) == set()
+    assert fallen.server.entries(prefix) == []
 
 
 def test_an_unreachable_agent_stays_visible_until_it_is_removed(here: Place) -> None:
@@ -192,36 +251,6 @@ def test_an_unreachable_agent_returns_by_a_heartbeat_over_http(here: Place) -> N
     assert here.post(f"/agents/{agent_id}/heartbeat", json={}).status_code == 404
 
 
-def test_an_agent_that_only_answers_pings_is_overdue_and_not_unreachable(
-    here: Place, shared_server: RedisServer
-) -> None:
-    watcher = here.connect()
-    watcher.watch()
-    watcher.snapshot()
-    wire = here.connect()
-    began = time.monotonic()
-    registered = wire.register("hangs")
-    events: list[Message] = []
-    limit = began + TIMEOUT + 3 * LEASE
-    while time.monotonic() < limit:
-        wire.listen(0.05)
-        watcher.listen(0.01)
-    events = watcher.said_by_now()
-    assert [event["kind"] for event in events] == ["registered", "status_changed"]
-    overdue = events[1]
-    assert overdue["agent"]["status"] == "unhealthy"
-    assert overdue["agent"]["health"]["reason"] == "heartbeat_overdue"
-    assert overdue["agent"]["health"]["connection"] == "websocket"
-    assert overdue["_at"] - began >= TIMEOUT - CLOCK
-    assert shared_server.active(here.prefix) == {registered["agent_id"]}
-    assert shared_server.record(registered["agent_id"], here.prefix), "pongs renew the lease"
-    assert here.get("/agents/pick").status_code == 404, "only healthy agents are picked"
-    assert wire.ask("heartbeat")["op"] == "heartbeat_ack"
-    back = watcher.event("status_changed")
-    assert back["agent"]["status"] == "healthy"
-    assert back["agent"]["health"]["reason"] == "ok"
-
-
 def test_agents_that_heartbeat_stay_healthy_and_their_entries_alive(
     here: Place, shared_server: RedisServer, keep_beating: Callable[..., Beating]
 ) -> None:
@@ -233,23 +262,6 @@ def test_agents_that_heartbeat_stay_healthy_and_their_entries_alive(
     assert shared_server.active(here.prefix) == set(beating.ids)
     assert len(shared_server.entries(here.prefix)) == 3
     assert all(answer["durable"] for answer in beating.answers)
-
-
-def test_many_silent_agents_are_each_unreachable_once_and_removed_once(
-    here: Place, shared_server: RedisServer
-) -> None:
-    watcher = here.watcher()
-    silent_since = {here.register(name=f"n{n}"): time.monotonic() for n in range(60)}
-    events = watcher.events_until("expired")
-    while len(of(events, "expired")) < len(silent_since):
-        events.append(watcher.event())
-    for agent_id in silent_since:
-        own = [event for event in events if event["agent"]["id"] == agent_id]
-        assert [e["kind"] for e in own] == ["registered", "status_changed", "expired"]
-        assert own[1]["agent"]["status"] == "unreachable"
-    revisions = [event["revision"] for event in events]
-    assert revisions == sorted(set(revisions))
-    assert_nothing_left(here, shared_server, watcher)
 
 
 # -- the hub's own absence ----------------------------------------------------------------------

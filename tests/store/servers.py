@@ -50,7 +50,6 @@ class RealServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=sys.stderr,
-            start_new_session=True,
         )
         limit = time.monotonic() + START_LIMIT
         while not self._listens():

@@ -300,12 +300,15 @@ async def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(
     assert await store.commit(change("register", 2)) == [Applied(2, 1)]
 
 
-async def test_a_batch_beyond_what_fits_on_the_stack_of_lua_is_applied(
+async def test_more_ids_than_go_into_one_command_are_all_added_and_removed(
     store: Asked, client: Redis
 ) -> None:
-    few = [change("register", number, metadata={}) for number in range(9000)]
-    assert (await store.commit(*few))[-1] == Applied(9000, 1)
-    assert await client.scard("agents:active") == 9000
+    many = range(1, 1202)
+    results = await store.commit(*(change("register", n, metadata={}) for n in many))
+    assert results == [Applied(n, 1) for n in many]
+    assert await client.scard("agents:active") == len(many)
+    await store.commit(*(change("remove", n, epoch=1, metadata={}) for n in many))
+    assert await client.exists("agents:active") == 0
 
 
 # --- bytes ---------------------------------------------------------------------------------------

@@ -1,0 +1,252 @@
+"""The pages are true: what they name exists, and what they show can be read by the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+
+import agent_client
+from hub.cli.main import cli
+from hub.metrics import Metrics
+from hub.settings import FIELDS, load_settings
+from hub.settings.__main__ import with_table
+from hub.store import Keys
+from protocol.openapi import openapi
+
+from .pages import (
+    ARCHITECTURE,
+    OPERATION,
+    PAGES,
+    ROOT,
+    Block,
+    anchors,
+    block_id,
+    blocks,
+    codes,
+    commands,
+    every_block,
+    inline_code,
+    links,
+    page_id,
+    table_rows,
+)
+
+# Options of other programs that the pages name.
+FOREIGN_OPTIONS = {"--init", "--check"}
+
+
+# --- links and names -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{link} leads nowhere"
+        assert target.is_relative_to(ROOT), f"{link} leads out of the repository"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_file_and_directory_that_is_named_exists(page: Path) -> None:
+    tops = "|".join(
+        ("actors", "hub", "protocol", "agent_client", "tests", "docs", "deploy", "bench")
+    )
+    for code in inline_code(page):
+        if re.fullmatch(rf"(?:{tops}|examples|\.ci)/[\w./*-]*", code):
+            assert list(ROOT.glob(code.rstrip("/"))), f"{code} does not exist"
+
+
+def test_no_page_holds_a_trailing_placeholder() -> None:
+    for page in PAGES:
+        assert not re.search(r"\bT[O]DO\b|\bFIX[M]E\b|@@\d", page.read_text(encoding="utf-8")), page
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def homeport_calls(lines: Iterable[str]) -> list[list[str]]:
+    """The arguments of every `homeport` in the lines, up to where a shell's next command begins."""
+    calls = []
+    for line in lines:
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:  # a quotation that ends on another line: none of ours
+            continue
+        for at, word in enumerate(words):
+            if word.rpartition("/")[2] != "homeport" or (
+                at and words[at - 1] in ("enable", "--now")
+            ):
+                continue
+            rest = words[at + 1 :]
+            end = next((i for i, each in enumerate(rest) if each in ("&&", "|", ";", "--")), None)
+            calls.append(rest[:end])
+    return calls
+
+
+def options_of(command: click.Command) -> set[str]:
+    names = {name for each in command.params for name in each.opts if name.startswith("--")}
+    return names | {"--help"}
+
+
+def check_call(arguments: list[str], where: str) -> None:
+    if not arguments or not re.fullmatch(r"[a-z]+", arguments[0]):
+        return
+    command = cli.commands.get(arguments[0])
+    assert command is not None, f"{where}: there is no `homeport {arguments[0]}`"
+    for word in arguments[1:]:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in options_of(command), f"{where}: no option {word}"
+
+
+@pytest.mark.parametrize("block", every_block("sh", "console"), ids=block_id)
+def test_every_homeport_command_in_a_block_exists(block: Block) -> None:
+    for arguments in homeport_calls(commands(block)):
+        check_call(arguments, block.where)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_homeport_command_and_option_in_the_text_exists(page: Path) -> None:
+    known = {name for command in cli.commands.values() for name in options_of(command)}
+    for code in inline_code(page):
+        if code.startswith("homeport "):
+            for arguments in homeport_calls([code]):
+                check_call(arguments, f"{page.name}: {code}")
+        elif code.startswith("--") and "." not in code:
+            option = re.split(r"[ =]", code)[0]
+            assert option in known | FOREIGN_OPTIONS, f"{page.name}: no option {option}"
+
+
+def test_the_commands_are_found_at_all() -> None:
+    found = [
+        arguments
+        for block in every_block("sh", "console")
+        for arguments in homeport_calls(commands(block))
+    ]
+    assert {"serve", "watch", "register", "agents", "agent", "pick"} <= {
+        arguments[0] for arguments in found if arguments
+    }
+    with pytest.raises(AssertionError, match="no option --colour"):
+        check_call(["agents", "--colour"], "here")
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def test_the_table_of_settings_is_what_the_settings_are() -> None:
+    text = OPERATION.read_text(encoding="utf-8")
+    assert text == with_table(text), "run: python -m hub.settings docs/operation.md"
+
+
+def test_the_toml_example_is_a_good_configuration(tmp_path: Path) -> None:
+    (block,) = [each for each in blocks(OPERATION) if each.info == "toml"]
+    file = tmp_path / "homeport.toml"
+    file.write_text(block.text, encoding="utf-8")
+    settings = load_settings({}, {}, str(file))
+    for name, value in tomllib.loads(block.text).items():
+        assert getattr(settings, name) == value
+
+
+def test_every_variable_that_is_named_is_read() -> None:
+    ours = {field.variable for field in FIELDS.values()}
+    clients = {"HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_CONFIG", "HOMEPORT_DEBUG"}
+    sidecars = {"HOMEPORT_AGENT_ID"}
+    tests = {"HOMEPORT_CI_ENV"}
+    for file in [*PAGES, *(ROOT / "deploy").iterdir()]:
+        named = set(re.findall(r"\bHOMEPORT_[A-Z_]*[A-Z]\b", file.read_text(encoding="utf-8")))
+        assert named <= ours | clients | sidecars | tests, file.name
+
+
+# --- HTTP, metrics, Redis ------------------------------------------------------------------------
+
+
+def test_every_route_is_described() -> None:
+    text = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    for path, item in openapi()["paths"].items():
+        for method in item:
+            if method in ("get", "post"):
+                assert f"`{method.upper()} {path}`" in text, path
+
+
+@pytest.mark.parametrize("name", ["http.md", "quickstart.md"])
+def test_every_json_answer_that_is_shown_is_json(name: str) -> None:
+    shown = [
+        line
+        for block in blocks(ROOT / "docs" / name)
+        if block.info == "console"
+        for line in block.text.splitlines()
+        if line.startswith("{")
+    ]
+    assert shown
+    for line in shown:
+        assert isinstance(msgspec.json.decode(line.encode()), dict)
+
+
+def metric_names() -> set[str]:
+    text = Metrics("hub-1", "0").text().decode()
+    return set(re.findall(r"^# HELP (homeport_\w+)", text, re.MULTILINE))
+
+
+def test_every_metric_that_is_named_exists_and_every_one_that_exists_is_named() -> None:
+    ours = metric_names()
+    assert len(ours) > 10
+    for page in PAGES:
+        for name in re.findall(r"\bhomeport_[a-z_]+[a-z]\b", page.read_text(encoding="utf-8")):
+            base = re.sub(r"_(?:bucket|sum|count)$", "", name)
+            assert name in ours or base in ours, f"{page.name}: {name}"
+    assert ours <= set(re.findall(r"homeport_\w+", OPERATION.read_text(encoding="utf-8")))
+
+
+def test_every_key_in_redis_is_explained() -> None:
+    keys = Keys()
+    named = {code for row in table_rows(ARCHITECTURE, "## Keys in Redis") for code in codes(row[0])}
+    assert named == {
+        keys.agent("{id}").decode(),
+        keys.hub("{hub_id}").decode(),
+        *(
+            key.decode()
+            for key in (keys.active, keys.log, keys.log_name, keys.secret, keys.namespaces)
+        ),
+    }
+
+
+# --- Python --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", every_block("python"), ids=block_id)
+def test_every_python_block_is_a_program_of_names_that_exist(block: Block) -> None:
+    tree = ast.parse(block.text, block.where)
+    compile(tree, block.where, "exec")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "agent_client":
+            for name in node.names:
+                assert name.name in agent_client.__all__
+
+
+# --- the project ---------------------------------------------------------------------------------
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"## [{project['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert project["requires-python"] == ">=3.11"
+    assert "Python 3.11 or newer" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_directory_of_tests_is_explained_to_contributors() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for directory in (ROOT / "tests").iterdir():
+        if directory.is_dir() and any(directory.glob("test_*.py")):
+            assert f"`tests/{directory.name}`" in text

@@ -1,0 +1,132 @@
+"""docs/protocol.md, and what other pages tell of the contract, against the types and the code."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import msgspec
+import pytest
+
+from actors.lifecycle import TRANSITIONS
+from actors.session import MAX_MALFORMED, MAX_PIPELINE, MAX_WATCHES
+from actors.turns import MAX_WAITING
+from hub.hub import MAX_NAMESPACES
+from hub.settings import FIELDS
+from protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
+from protocol.codec import decode_message, decode_request, encode
+from protocol.errors import FAILURES, CloseCode, ProtocolError
+from protocol.filters import Filter
+from protocol.requests import OPS
+
+from .pages import (
+    ARCHITECTURE,
+    OPERATION,
+    PROTOCOL,
+    Block,
+    block_id,
+    blocks,
+    codes,
+    inline_code,
+    json_texts,
+    json_values,
+    prose,
+    table_rows,
+)
+
+
+def protocol_blocks(info: str) -> list[Block]:
+    return [block for block in blocks(PROTOCOL) if block.info == info]
+
+
+@pytest.mark.parametrize("block", protocol_blocks("json"), ids=block_id)
+def test_every_message_in_an_example_is_one_of_the_contract(block: Block) -> None:
+    texts = json_texts(block.text)
+    assert texts
+    for text, value in zip(texts, json_values(block.text), strict=True):
+        if value["op"] in OPS:
+            assert decode_request(text).id == value["id"]
+        else:
+            # Nothing is shown that the type does not have, and nothing is left out.
+            assert msgspec.json.decode(encode(decode_message(text))) == value
+
+
+@pytest.mark.parametrize("block", protocol_blocks("json refused"), ids=block_id)
+def test_every_refusal_in_an_example_is_what_the_hub_says(block: Block) -> None:
+    request, answer = json_texts(block.text)
+    with pytest.raises(ProtocolError) as refused:
+        decode_request(request)
+    shown = msgspec.json.decode(answer)
+    assert (shown["code"], shown["message"]) == (refused.value.code, refused.value.message)
+    assert shown.get("field") == refused.value.field
+    assert shown["id"] == refused.value.request_id
+    assert shown["retryable"] is FAILURES[refused.value.code].retryable
+
+
+def test_every_request_and_answer_has_an_example() -> None:
+    shown = {value["op"] for block in protocol_blocks("json") for value in json_values(block.text)}
+    answers = {
+        "registered", "heartbeat_ack", "updated", "unregistered", "agents", "agent",
+        "watching", "unwatched", "pong", "snapshot", "event", "error",
+    }  # fmt: skip
+    assert shown == OPS | answers
+
+
+def test_the_table_of_errors_is_the_contracts() -> None:
+    rows = table_rows(PROTOCOL, "## Errors")
+    assert {codes(row[0])[0]: row[1] == "yes" for row in rows} == {
+        code: failure.retryable for code, failure in FAILURES.items()
+    }
+
+
+def test_every_close_code_is_explained() -> None:
+    named = {
+        int(code)
+        for row in table_rows(PROTOCOL, "## Close codes")
+        for code in re.findall(r"\d{4}", row[0])
+    }
+    assert {int(code) for code in CloseCode} <= named
+
+
+def test_every_kind_strategy_filter_key_and_status_is_named() -> None:
+    named = set(inline_code(PROTOCOL))
+    assert set(get_args(Kind)) <= named
+    assert set(STRATEGIES) <= named
+    assert set(STATUSES) <= named
+    filter_rows = table_rows(PROTOCOL, "## Filters")
+    assert {name for row in filter_rows for name in codes(row[0])} == set(Filter.__struct_fields__)
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    limits = "\n".join(" ".join(row) for row in table_rows(PROTOCOL, "## Limits"))
+    for number in (MAX_WATCHES, MAX_PIPELINE, MAX_MALFORMED, f"{MAX_NAMESPACES:,}"):
+        assert re.search(rf"\b{number}\b", limits), number
+    assert f"{FIELDS['max_rate'].default:,}" in limits
+    assert f"{MAX_WAITING:,}" in prose(PROTOCOL)
+
+
+def test_every_reason_has_its_row_in_the_troubleshooting() -> None:
+    rows = table_rows(OPERATION, "### Why is my agent not healthy?")
+    assert sorted(codes(row[0])[0] for row in rows) == sorted(get_args(Reason))
+
+
+def test_the_table_of_an_agents_life_is_the_one_in_the_code() -> None:
+    rows = {row[0].split()[0]: row[1:] for row in table_rows(ARCHITECTURE, "## Life of an agent")}
+    signals = [
+        "SOCKET_LOST",
+        "ATTACHED",
+        "POLLED",
+        "OVERDUE",
+        "SILENT",
+        "LEASE_OVER",
+        "UNREGISTERED",
+    ]
+    told = {
+        (state, signal): cell
+        for state, cells in rows.items()
+        for signal, cell in zip(signals, cells, strict=True)
+        if cell
+    }
+    assert told == {
+        (state.name, signal.name): after.name for (state, signal), after in TRANSITIONS.items()
+    }
