@@ -6,6 +6,7 @@ Between two changes of a record its `last_seen` moves on with every heartbeat (`
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -13,10 +14,14 @@ from collections.abc import Collection, Iterable
 from msgspec import UNSET, Struct
 
 from actors.matching import Predicate, accepted_statuses, compile_unindexed, metadata_value
+from protocol.bounds import UUID
+from protocol.errors import ProtocolError
 from protocol.filters import Filter
 from protocol.record import AgentRecord
 
 Ids = set[str]
+
+_ID = re.compile(UUID)
 
 MAX_METADATA_INDEXES = 16
 """Metadata paths that are indexed at a time; the least recently asked for gives way."""
@@ -146,8 +151,12 @@ class Directory:
     def find(self, filter: Filter, limit: int | None, cursor: str | None) -> Page:
         """The agents that match, ordered by id, after `cursor`, at most `limit` of them.
 
-        Raises ProtocolError `bad_request` for a filter that cannot be understood.
+        Raises ProtocolError `bad_request` for a filter or cursor that cannot be understood.
         """
+        if cursor is not None and _ID.match(cursor) is None:
+            raise ProtocolError(
+                "bad_request", "cursor: send the next_cursor of the page before", field="cursor"
+            )
         ids = self.matching(filter)
         start = 0 if cursor is None else bisect_right(ids, cursor)
         stop = len(ids) if limit is None else start + limit

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable
+
+import uvloop
 
 from hub import logs
 from hub.hub import Hub
@@ -24,10 +25,6 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
     cannot start. A second signal ends the process at once.
     """
     logs.configure(settings.log_format, settings.log_level)
-    if sys.platform == "win32":
-        return asyncio.run(_serve(settings, announce))
-    import uvloop  # noqa: PLC0415 - not on Windows
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings, announce))
 

@@ -28,7 +28,6 @@ UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F
 NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)"
 
 AgentId = Annotated[str, Meta(pattern=UUID, description="UUID of the agent")]
-Cursor = Annotated[str, Meta(pattern=UUID, description="next_cursor of the page before")]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_CONTROL)]
 AgentType = Annotated[str, Meta(min_length=1, max_length=64, pattern=SLUG)]
 Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROL)]

@@ -221,7 +221,7 @@ def _failures() -> Document:
         404: "There is no such agent, or none that matches.",
         408: "The body did not come in time.",
         409: "The identity is taken up elsewhere at this moment.",
-        413: f"The body exceeds {MAX_FRAME_BYTES} bytes, or metadata its own bound.",
+        413: f"The body exceeds {MAX_FRAME_BYTES} bytes.",
         426: "The request asked for no upgrade to a websocket.",
         503: "Redis is away, or the hub is starting; nothing was promised.",
     }

@@ -10,7 +10,6 @@ from protocol.bounds import (
     DEFAULT_FIND_LIMIT,
     AgentId,
     Capabilities,
-    Cursor,
     FindLimit,
     Host,
     Load,
@@ -78,7 +77,7 @@ class Find(_Request, frozen=True, kw_only=True, tag="find"):
 
     filter: Filter = MATCH_ALL
     limit: FindLimit = DEFAULT_FIND_LIMIT
-    cursor: Cursor | UnsetType = UNSET
+    cursor: ShortString | UnsetType = UNSET
 
 
 class Get(_Request, frozen=True, kw_only=True, tag="get"):

@@ -105,7 +105,8 @@ def run(arguments: Sequence[str]) -> int:
 def _failed(sentence: str) -> int:
     if os.environ.get("HOMEPORT_DEBUG"):
         traceback.print_exc()
-    note(f"{_PROGRAM}: {one_line(sentence)}.")
+    sentence = one_line(sentence)
+    note(f"{_PROGRAM}: {sentence}" + ("" if sentence.endswith("?") else "."))
     return FAILED
 
 

@@ -43,7 +43,10 @@ def refusal(status_code: int, message: str, headers: Headers = ()) -> Json:
 def failure(error: ProtocolError) -> Json:
     """The HTTP form of a failure of the protocol, with `Retry-After` where waiting helps."""
     known = FAILURES[error.code]
-    return refusal(known.http_status, error.message, retry_after(known.retry_after))
+    status = known.http_status
+    if error.code == "too_large" and error.field is not None:
+        status = 400  # a field of the body, as the legacy refused it; 413 is for the body itself
+    return refusal(status, error.message, retry_after(known.retry_after))
 
 
 def retry_after(seconds: float | None) -> Headers:

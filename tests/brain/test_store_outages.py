@@ -704,6 +704,22 @@ def test_ghosts_are_dropped_though_the_store_goes_away_in_between() -> None:
     consistent(world)
 
 
+def test_ghosts_are_told_of_though_the_answer_that_named_them_was_lost() -> None:
+    store = prepared(revision=7)
+    put_record(store, 1, revision=7)
+    store.active.add(agent_id(9))
+    store.latency = 0.03
+    store.scheduler.call_at(
+        store.scheduler.now() + 0.02, lambda: setattr(store, "swallow_answers", 1)
+    )
+    world = World(store=store)
+    world.advance(5)
+    assert world.supervisor.ready
+    assert store.active == {agent_id(1)}
+    assert world.connect().ask(op="watch", since=7, log="log-0")["resumed"] is False
+    consistent(world)
+
+
 LEGACY = {
     "id": agent_id(3),
     "name": "old",

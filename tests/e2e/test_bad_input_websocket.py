@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -414,6 +415,35 @@ def test_half_a_frame_and_then_silence_harms_nobody(neighbour: Neighbour) -> Non
     neighbour.check()
     for wire in wires:
         wire.reset()
+
+
+FLOODS = {
+    "messages": frame(1, b'{"op":"ping","id":1}'),
+    "pings": frame(9, b""),
+    "pongs": frame(10, b""),
+    "empty fragments": frame(0, b"", fin=False),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_is_held_up_or_closed_with_4429_and_the_others_go_on(
+    shared_hub: Hub, neighbour: Neighbour, name: str
+) -> None:
+    """20,000 frames in one go; what is above the bound is refused, and nobody else waits for it."""
+    wire = neighbour.place.connect()
+    if name == "empty fragments":
+        wire.send_bytes(frame(1, b"", fin=False))
+    for _ in range(20):
+        wire.send_bytes(FLOODS[name] * 1_000)
+        began = time.monotonic()
+        neighbour.wire.ping()
+        assert time.monotonic() - began < 2
+    wire.listen(0.1)
+    if wire.closed_at is None and name != "empty fragments":
+        wire.drain()
+        wire.ping()
+    elif wire.closed_at is not None:
+        assert wire.closing()[0] == 4429
 
 
 # -- ten in a row -------------------------------------------------------------------------------

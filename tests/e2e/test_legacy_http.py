@@ -342,8 +342,8 @@ class LegacyAgent:
 @pytest.fixture
 def quick_hub(start_hub: Any) -> Hub:
     return start_hub(
-        *("--redis", "memory://", "--heartbeat-interval", "0.3"),
-        *("--heartbeat-timeout", "1.5", "--lease-ttl", "1"),
+        *("--redis", "memory://", "--heartbeat-interval", "0.2"),
+        *("--heartbeat-timeout", "0.8", "--lease-ttl", "0.8"),
     )
 
 
@@ -362,15 +362,15 @@ def test_a_legacy_agent_lives_by_its_own_heartbeats_and_leaves_cleanly(
     )
     watcher = place.watcher()
     assert agent.register()
-    assert agent.interval == 0.3, "the interval comes with the answer"
+    assert agent.interval == 0.2, "the interval comes with the answer"
     assert watcher.event("registered")["agent"]["id"] == agent.agent_id
     agent.start()
     try:
-        # Three times as long as it would live without heartbeats.
+        # Longer than it would be known without heartbeats.
         limit = time.monotonic() + 2 * LIMIT
-        while len(agent.beats) < 15 and time.monotonic() < limit:
+        while len(agent.beats) < 12 and time.monotonic() < limit:
             watcher.listen(0.1)
-        assert len(agent.beats) >= 15
+        assert len(agent.beats) >= 12
         assert set(agent.beats) == {200}
         assert watcher.said_by_now() == [], "heartbeats that change nothing are no events"
     finally:

@@ -20,6 +20,9 @@ from .wire import LIMIT, Message
 
 INTERVAL, TIMEOUT, LEASE, WINDOW = 0.4, 0.8, 1.0, 0.3
 CLOCK = 0.002
+LATE = 2.0
+"""How late a busy machine may be; on an idle one the contract allows 0.1 s."""
+
 SCALED = (
     *("--heartbeat-interval", str(INTERVAL), "--heartbeat-timeout", str(TIMEOUT)),
     *("--lease-ttl", str(LEASE), "--resume-window", str(WINDOW)),
@@ -122,7 +125,7 @@ def test_a_silent_http_agent_is_unreachable_once_and_then_gone(fallen: Fallen) -
     assert unreachable["agent"]["health"]["reason"] == "heartbeat_timeout"
     assert unreachable["agent"]["health"]["reported"] == "healthy"
     silent_since = fallen.since["http"]
-    assert unreachable["_at"] - silent_since >= TIMEOUT - CLOCK
+    assert TIMEOUT - CLOCK <= unreachable["_at"] - silent_since < TIMEOUT + LATE
     assert expired["_at"] - silent_since >= TIMEOUT + LEASE - CLOCK
     assert fallen.place.record(fallen.id("http")) is None
 
@@ -137,7 +140,7 @@ def test_a_silent_websocket_agent_is_unreachable_and_its_socket_closed_with_4408
     unreachable = next(e for e in events if e["agent"]["status"] == "unreachable")
     assert unreachable["kind"] == "status_changed"
     assert unreachable["agent"]["health"]["reason"] == "heartbeat_timeout"
-    assert unreachable["_at"] - fallen.since["mute"] >= TIMEOUT - CLOCK
+    assert TIMEOUT - CLOCK <= unreachable["_at"] - fallen.since["mute"] < TIMEOUT + LATE
     assert len(of(events, "status_changed")) == 1, "exactly one event"
     assert len(of(events, "expired")) == 1
 
@@ -152,7 +155,7 @@ def test_a_lost_socket_is_lost_then_unreachable_then_gone(fallen: Fallen, way: s
     assert unreachable["agent"]["status"] == "unreachable"
     assert unreachable["agent"]["health"]["reason"] == "connection_lost"
     assert unreachable["agent"]["health"]["connection"] == "lost"
-    assert unreachable["_at"] - fallen.since[way] >= WINDOW - CLOCK
+    assert WINDOW - CLOCK <= unreachable["_at"] - fallen.since[way] < WINDOW + LATE
     assert expired["kind"] == "expired"
     assert expired["_at"] - fallen.since[way] >= WINDOW + LEASE - CLOCK
 

@@ -208,6 +208,12 @@ class Wire:
                 self._complain("an answer")
         return self._answers.pop(0)
 
+    def drain(self, quiet: float = 0.3) -> None:
+        """Forget every answer, until none has come for `quiet` seconds."""
+        self._answers.clear()
+        while self._pump(quiet):
+            self._answers.clear()
+
     def ask(self, op: str, *, timeout: float = LIMIT, **fields: Any) -> Message:
         """Send a request and wait for the one answer to it."""
         number = next(self._ids)

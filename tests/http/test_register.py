@@ -303,10 +303,12 @@ async def test_while_redis_is_away_it_answers_503_with_retry_after(hub: FakeHub,
     assert answer.error == "Redis is away"
 
 
-async def test_metadata_past_its_bound_is_413(hub: FakeHub, ask: Ask) -> None:
-    hub.default.fault = ProtocolError("too_large", "metadata would be 20000 bytes encoded")
+async def test_metadata_past_its_bound_is_400(hub: FakeHub, ask: Ask) -> None:
+    hub.default.fault = ProtocolError(
+        "too_large", "metadata would be 20000 bytes encoded", field="metadata"
+    )
     answer = await ask("POST", "/agents/register", body(metadata={"x": 1}))
-    assert answer.status == 413
+    assert answer.status == 400
 
 
 async def test_a_fault_of_the_hub_answers_500_without_its_words_and_is_logged(
