@@ -30,21 +30,18 @@ class Feed:
         """Whether a new log does not hold everyone yet, so that no watch has been told of it."""
         return self._missing is not None
 
-    def begin(self, log: str, revision: int, entries: list[Entry]) -> None:
-        """Start with what the log holds up to `revision`; nothing before `entries` is known."""
+    def begin(self, log: str, revision: int, entries: list[Entry], missing: set[str]) -> None:
+        """Start with what the log holds up to `revision`; nothing before `entries` is known.
+
+        Every watch starts over with a snapshot, but not before the agents that are `missing` in
+        the log have been put there: else a watch could resume, at a hub that knows nothing but
+        this log, and believe in agents it never told of.
+        """
         self.log = log
         self._history.begin(entries[0].revision - 1 if entries else revision)
         for entry in entries:
             self._history.append(entry)
         self.revision = revision
-
-    def begin_anew(self, log: str, revision: int, missing: set[str]) -> None:
-        """A new log was begun: every watch starts over with a snapshot.
-
-        Not before the agents that are `missing` in it have been put back: else a watch could
-        resume, at a hub that knows nothing but this log, and believe in agents it never told of.
-        """
-        self.begin(log, revision, [])
         self._missing = missing
         if not missing:
             self.finish_beginning()

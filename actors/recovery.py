@@ -21,6 +21,7 @@ class Recovery:
 
     Ids that were active without an entry ran out while no hub was there to tell of it. So no
     watch may go on as if it knew, and `renew_log` is called; once the new log is there, `resume`.
+    So it is when an answer was lost, since it might have named such ids.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Recovery:
         self._renew_log = renew_log
         self._done = done
         self._loading = False
+        self._doubtful = False
         self._records: list[AgentRecord] | None = None
 
     @property
@@ -56,6 +58,7 @@ class Recovery:
     def _loaded(self, loaded: Loaded | Away) -> None:
         self._loading = False
         if isinstance(loaded, Away):
+            self._doubtful = True  # ghosts may have been dropped, and the answer lost
             self._scheduler.call_at(self._scheduler.now() + RETRY, self.resume)
             return
         records = []
@@ -64,7 +67,7 @@ class Recovery:
                 records.append(read_record(data))
             except (ValueError, RecursionError):
                 self._observer.unreadable(data)
-        if loaded.ghosts:
+        if loaded.ghosts or self._doubtful:
             self._records = records
             self._renew_log()
         else:

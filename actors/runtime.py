@@ -147,7 +147,10 @@ class Runtime:
             ref._queued = False
 
     def _failed(self, ref: Ref[object], message: object, error: Exception) -> None:
-        self._report(ref.name, message, error)
+        try:
+            self._report(ref.name, message, error)
+        except Exception:  # noqa: S110 - nobody is left to tell
+            pass
         now = self._scheduler.now()
         failures = [at for at in ref._failures or () if now - at < RESTART_PERIOD]
         failures.append(now)

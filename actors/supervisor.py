@@ -288,7 +288,7 @@ class Supervisor:
             return
         self._watchdog.present_since = self.now()  # the store's absence is not charged either
         if opened.fresh:
-            self.feed.begin_anew(opened.log, opened.revision, set(self._agents))
+            self.feed.begin(opened.log, opened.revision, [], set(self._agents))
             self._scheduler.call_at(self.now() + PUT_BACK_TIMEOUT, self.feed.finish_beginning)
         for agent in self._agents.values():
             agent.store_returned()
@@ -354,7 +354,8 @@ class Supervisor:
             agent.stop()
         self._doubtful.discard(agent_id)
         self.feed.expect_no_more(agent_id)
-        self._epochs[agent_id] = epoch
+        if epoch:
+            self._epochs[agent_id] = epoch
         if len(self._epochs) > MAX_REMEMBERED_EPOCHS:
             self._epochs.popitem(last=False)
 
@@ -401,7 +402,9 @@ class Supervisor:
 
     def _recovered(self, records: list[AgentRecord], entries: list[Entry]) -> None:
         log = self._committer.log
-        self.feed.begin(log, self._committer.revision, [] if self._fresh else entries)
+        unlogged = {each.id for each in records if self._fresh or each.revision == 0}
+        self.feed.begin(log, self._committer.revision, [] if self._fresh else entries, unlogged)
+        self._scheduler.call_at(self.now() + PUT_BACK_TIMEOUT, self.feed.finish_beginning)
         for record in records:
             data = complete(head_of(record), record.epoch, record.hub, record.revision)
             self.directory.put(record, data)
@@ -410,7 +413,7 @@ class Supervisor:
         for record in records:
             actor, _ = self._spawn(record.id)
             since = parse_timestamp(record.health.since)
-            logged_in = "" if self._fresh or record.revision == 0 else log
+            logged_in = "" if record.id in unlogged else log
             actor.recover(record, logged_in, since + self.timing.lease_ttl - wall)
         waiting, self._waiting = self._waiting, []
         for callback in waiting:

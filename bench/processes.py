@@ -46,7 +46,7 @@ async def spawn(
     stderr: int | BinaryIO | None = None,
     limit: int = 2**16,
 ) -> Process:
-    """Start a process that no Ctrl-C of the terminal reaches, and that does not outlive us."""
+    """Start a process that no Ctrl-C of the terminal reaches; `end` ends it."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=stdin,
@@ -118,7 +118,11 @@ class HubProcess:
         return self._directory / "hub.log"
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:  # an interruption, too: nobody else ends it then
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -200,11 +204,14 @@ class StoreServer:
         options = [part for name, value in settings.items() for part in (f"--{name}", value)]
         self._process = await spawn([binary.path, *options])
         until = time.monotonic() + START_TIMEOUT
-        while not await self._listens():
-            if self._process.returncode is not None or time.monotonic() > until:
-                await end(self._process, STOP_TIMEOUT)
-                raise BenchError(f"the store server {binary} did not start")
-            await asyncio.sleep(0.02)
+        try:
+            while not await self._listens():
+                if self._process.returncode is not None or time.monotonic() > until:
+                    raise BenchError(f"the store server {binary} did not start")
+                await asyncio.sleep(0.02)
+        except BaseException:
+            await end(self._process, STOP_TIMEOUT)
+            raise
         return self
 
     async def __aexit__(

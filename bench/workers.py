@@ -50,7 +50,11 @@ class Worker:
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_LINE,
         )
-        await self._write(msgspec.json.encode(self._spec))
+        try:
+            await self._write(msgspec.json.encode(self._spec))
+        except BaseException:
+            await end(self._process, 0.0)
+            raise
         return self
 
     async def __aexit__(

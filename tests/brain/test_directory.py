@@ -79,7 +79,13 @@ def test_a_cursor_behind_the_last_one_finds_an_empty_page() -> None:
     directory = directory_of(record(1))
     page = directory.find(MATCH_ALL, 10, agent_id(5))
     assert (page.agents, page.next_cursor) == ([], None)
-    assert directory.find(MATCH_ALL, 10, "anything at all").agents == []
+
+
+@pytest.mark.parametrize("cursor", ["", "anything at all", "00000001-0000"])
+def test_a_cursor_that_nobody_gave_is_refused(cursor: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        directory_of(record(1)).find(MATCH_ALL, 10, cursor)
+    assert (caught.value.code, caught.value.field) == ("bad_request", "cursor")
 
 
 def test_the_indexes_follow_every_change_of_a_record() -> None:

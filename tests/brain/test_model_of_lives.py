@@ -442,6 +442,9 @@ class LivesMachine(RuleBasedStateMachine):
                 # What was not in the store is gone with the hub that owed it.
                 agent.registered, agent.load = False, "?"
                 agent.versions.add("?")
+        if not self.world.supervisor.ready:
+            # It may have dropped ghosts, and die before it begins the log that tells of it.
+            self.position = None
         self.trouble_at = self.now
         self.absences.append(self.now)
         self.world = self.world.restart()
