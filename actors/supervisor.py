@@ -124,6 +124,12 @@ class Supervisor:
             self._committer.outstanding == 0 and self._runtime.backlog == 0
         )
 
+    @property
+    def unused(self) -> bool:
+        """Whether there is nobody here, and nothing on its way."""
+        busy = self._agents or self._sessions or self._waiting or self._committer.outstanding
+        return self.ready and not busy
+
     def close(self) -> None:
         """Stop judging and writing."""
         self._watchdog.stop()

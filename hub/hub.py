@@ -53,6 +53,9 @@ GOODBYE_TIMEOUT = 2.0
 MAX_NAMESPACES = 1000
 """Namespaces that one hub serves; each costs a little memory and a connection to Redis."""
 
+NAMESPACE_IDLE = 60.0
+"""Seconds after which a namespace without agents and connections is let go of."""
+
 RETRIES_PER_SECOND = 500
 """How fast a fleet is asked to come back to a hub that restarts."""
 
@@ -66,11 +69,12 @@ _NAMESPACE = re.compile(NAMESPACE)
 class _Namespace:
     """A supervisor and the store it writes to."""
 
-    __slots__ = ("store", "supervisor")
+    __slots__ = ("busy_at", "store", "supervisor")
 
-    def __init__(self, supervisor: Supervisor, store: RedisStore) -> None:
+    def __init__(self, supervisor: Supervisor, store: RedisStore, now: float) -> None:
         self.supervisor = supervisor
         self.store = store
+        self.busy_at = now
 
 
 class Hub:
@@ -234,7 +238,7 @@ class Hub:
             log_length=settings.log_length,
             incarnation=self._incarnation,
         )
-        namespace = self._namespaces[name] = _Namespace(supervisor, store)
+        namespace = self._namespaces[name] = _Namespace(supervisor, store, self._scheduler.now())
         self.metrics.add_namespace(name, supervisor.stats)
         supervisor.start()
         return namespace
@@ -307,6 +311,20 @@ class Hub:
             await asyncio.sleep(LAG_INTERVAL)
             self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
             self._spare_collections()
+            await self._release_namespaces()
+
+    async def _release_namespaces(self) -> None:
+        """Let go of namespaces that nobody uses: whoever names one has it opened again."""
+        now = self._scheduler.now()
+        for name, each in list(self._namespaces.items()):
+            if name == DEFAULT_NAMESPACE or not each.supervisor.unused:
+                each.busy_at = now
+            elif now - each.busy_at >= NAMESPACE_IDLE:
+                del self._namespaces[name]
+                self.metrics.remove_namespace(name)
+                each.supervisor.close()
+                await each.store.forget()
+                await each.store.close()
 
     def _spare_collections(self) -> None:
         """Keep what lives long out of the collector's way.

@@ -128,6 +128,13 @@ class RedisStore:
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(_namespace.match, names))]
 
+    async def forget(self) -> None:
+        """Take the namespace off the list that a starting hub opens; its next `open` adds it."""
+        try:
+            await self._writes.ask(b"SREM", self._keys.namespaces, self._keys.namespace.encode())
+        except Exception as error:
+            self._note(error)
+
     async def close(self) -> None:
         """End this hub's lease and its connections. Everything that waits is answered before.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Fenced
+from actors.ports import Applied, Away, Fenced
 from hub.store import Keys
 from hub.store.batches import arguments_of
 from hub.store.lane import Lane
@@ -20,6 +22,26 @@ async def test_nothing_is_committed_before_the_store_is_open(
 ) -> None:
     assert await make_store().try_commit(change("register")) == Fenced()
     assert await client.keys("*") == []
+
+
+async def test_nothing_is_committed_after_an_opening_whose_answer_was_lost(
+    store: Asked, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = store.store._writes
+    run = lane.run
+
+    async def run_and_lose_the_answer(*arguments: Any) -> None:
+        await run(*arguments)
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lane, "run", run_and_lose_the_answer)
+        assert await store.try_open() == Away("Redis does not answer in time")
+    # Redis would let this generation pass; but the hub does not know which log it would write.
+    assert await store.try_commit(change("register")) == Fenced()
+    assert await client.keys("agent:*") == []
+    await store.open()
+    assert await store.commit(change("register")) == [Applied(1, 1)]
 
 
 async def test_a_newer_generation_of_the_same_hub_fences_the_older_one(

@@ -125,6 +125,44 @@ async def test_records_are_never_older_than_the_log_that_was_loaded(
     assert decode_record(record).revision >= loaded.entries[-1].revision > 1
 
 
+async def test_an_agent_that_redis_names_twice_is_loaded_once(
+    store: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.commit(change("register", 1), change("register", 2))
+    lane = store.store._reads
+    ask = lane.ask
+
+    async def name_twice(*arguments: bytes) -> Any:
+        # As SSCAN may do while the set grows.
+        answer = await ask(*arguments)
+        if arguments[0] == b"SSCAN" and arguments[2] == b"0":
+            return [b"7", answer[1] * 2]
+        return [b"0", answer[1]] if arguments[0] == b"SSCAN" else answer
+
+    monkeypatch.setattr(lane, "ask", name_twice)
+    ids = [decode_record(record).id for record in (await store.load()).records]
+    assert sorted(ids) == [agent_id(1), agent_id(2)]
+
+
+async def test_no_more_of_the_log_is_loaded_than_is_kept(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(log_length=3)
+    await store.open()
+    await store.commit(*(change("register", number) for number in range(5)))
+    lane = store.store._reads
+    ask = lane.ask
+
+    async def ask_while_the_log_grows(*arguments: bytes) -> Any:
+        answer = await ask(*arguments)
+        if arguments[0] == b"XREVRANGE":
+            await store.commit(change("register", 8), change("register", 9))
+        return answer
+
+    monkeypatch.setattr(lane, "ask", ask_while_the_log_grows)
+    assert [entry.revision for entry in (await store.load()).entries] == [5, 6, 7]
+
+
 async def test_entries_that_are_not_a_hubs_are_passed_over(store: Asked, client: Redis) -> None:
     await store.commit(change("register", 1))
     await client.xadd("agents:log", {"note": "by hand"}, id="2-0")
