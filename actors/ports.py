@@ -142,8 +142,8 @@ class Fenced(Struct, frozen=True):
 class Opened(Struct, frozen=True):
     """A new writer generation; every script of an older one is refused from here on.
 
-    `fresh` when a new log was begun: there was none, or it had fallen behind what the hub knew,
-    or a new one was asked for. `secret` signs session tokens and is shared by the cluster.
+    `fresh` when the log is not the one the hub knew: there was none, it had fallen behind, a new
+    one was asked for, or somebody else began one. `secret` signs session tokens and is shared by the cluster.
     """
 
     log: str

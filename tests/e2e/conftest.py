@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from .hubs import Hub, Place, new_namespace
+from .neighbours import Neighbour
 from .servers import RedisServer
 from .wire import Wire
 
@@ -109,6 +110,26 @@ def start_hub(tmp_path: Path, start_server: StartServer) -> Iterator[StartHub]:
         hub.stop()
     for hub in hubs:
         assert "Traceback" not in hub.log(), hub.log()
+
+
+@pytest.fixture(scope="module")
+def neighbour(shared_hub: Hub) -> Iterator[Neighbour]:
+    place = Place(shared_hub, new_namespace())
+    yield Neighbour(place)
+    place.end()
+
+
+@pytest.fixture
+def noticed_nothing(neighbour: Neighbour) -> Iterator[None]:
+    yield
+    neighbour.check()
+
+
+@pytest.fixture
+def wire(neighbour: Neighbour) -> Iterator[Wire]:
+    wire = Wire(neighbour.place.hub.url, namespace=neighbour.place.namespace)
+    yield wire
+    wire.drop()
 
 
 class Beating:

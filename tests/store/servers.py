@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import platform
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +30,10 @@ def find_program() -> str:
     return str(Path(spec.origin).parent / "_binaries" / f"{system}-{machine}" / "valkey-server")
 
 
+# The shell holds a pipe from the tests and ends the server with them, also when they are killed.
+GUARD = '"$@" & echo $!; exec >/dev/null; read _; kill -9 $! 2>/dev/null'
+
+
 class RealServer:
     """One server process; it may be stopped, killed and started again, and keeps nothing."""
 
@@ -38,23 +42,23 @@ class RealServer:
         self.directory = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
         self.path = self.directory / "s"
         self.url = f"unix://{self.path}"
-        self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self.settings = settings
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._server = 0
 
     def start(self) -> None:
         self.path.unlink(missing_ok=True)
         command = [find_program(), "--port", "0", "--unixsocket", str(self.path)]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.directory)]
-        self._process = subprocess.Popen(
-            [*command, *self._settings],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=sys.stderr,
+        command += ["--logfile", str(self.directory / "log"), *self.settings]
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "sh", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        assert guard.stdout is not None
+        self._guard, self._server = guard, int(guard.stdout.readline())
         limit = time.monotonic() + START_LIMIT
         while not self._listens():
-            assert self._process.poll() is None, "the server ended at once"
-            assert time.monotonic() < limit, "the server does not listen"
+            assert time.monotonic() < limit, (self.directory / "log").read_text()
             time.sleep(0.01)
 
     def _listens(self) -> bool:
@@ -66,20 +70,19 @@ class RealServer:
         return True
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        assert self._guard is not None
+        os.kill(self._server, signal.SIGKILL)
+        self._guard.communicate()
+        self._guard = None
 
     def suspend(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        os.kill(self._server, signal.SIGSTOP)
 
     def wake(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        os.kill(self._server, signal.SIGCONT)
 
     def remove(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._guard is not None:
             self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 

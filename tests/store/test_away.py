@@ -201,7 +201,7 @@ def homeless() -> Iterator[RealServer]:
     server = RealServer()
     home = server.directory / "home"
     home.mkdir()
-    server._settings = ("--dir", str(home))
+    server.settings = ("--dir", str(home))
     server.start()
     home.rmdir()
     yield server
