@@ -35,7 +35,8 @@ class MeasuredStore:
         began = self._now()
 
         def finished(answer: Committed | Fenced | Away) -> None:
-            self._finished(_RESULTS[type(answer)], len(changes), self._now() - began)
+            if changes:  # else it was a question whether the store is there
+                self._finished(_RESULTS[type(answer)], len(changes), self._now() - began)
             reply(answer)
 
         self._store.commit(changes, finished)
