@@ -151,7 +151,8 @@ class Driver(asyncio.Protocol):
     async def ask(self, request: Request, seconds: float = ANSWER_TIMEOUT) -> Heard:
         """Send a request and wait for its answer, an Error included; raises GoneError."""
         try:
-            return await asyncio.wait_for(self.send(request), seconds)
+            async with asyncio.timeout(seconds):
+                return await self.send(request)
         except TimeoutError:
             raise GoneError(f"no answer to {type(request).__name__} within {seconds:g} s") from None
 

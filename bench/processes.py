@@ -67,7 +67,8 @@ async def end(process: Process, patience: float) -> None:
             process.terminate()
             process.send_signal(signal.SIGCONT)  # a stopped process could not obey
         try:
-            await asyncio.wait_for(process.wait(), patience)
+            async with asyncio.timeout(patience):
+                await process.wait()
         except BaseException as error:
             with suppress(ProcessLookupError):
                 process.kill()
@@ -144,7 +145,8 @@ class HubProcess:
             self._process = await spawn(command, stdout=asyncio.subprocess.PIPE, stderr=log)
         assert self._process.stdout is not None
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), START_TIMEOUT)
+            async with asyncio.timeout(START_TIMEOUT):
+                line = await self._process.stdout.readline()
         except TimeoutError:
             line = b""
         words = line.decode(errors="replace").split()

@@ -74,7 +74,8 @@ class Worker:
         """What it says next; raises BenchError when it died, or is silent for `seconds`."""
         assert self._process.stdout is not None
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), seconds)
+            async with asyncio.timeout(seconds):
+                line = await self._process.stdout.readline()
         except TimeoutError:
             raise BenchError(f"{self._module} said nothing for {seconds:g} s") from None
         if not line:
