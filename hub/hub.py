@@ -109,6 +109,7 @@ class Hub:
         self._engine: EmbeddedEngine | None = None
         self._client: Redis | None = None
         self._listener: Listener | None = None
+        self._url = ""
 
     # --- the beginning and the end -------------------------------------------------------------
 
@@ -119,27 +120,30 @@ class Hub:
         """
         settings = self._settings
         log.info("starting", version=VERSION, **describe(settings))
+        room = connection_room(raise_open_file_limit())
+        listener = Listener(
+            build_app(self),
+            Gateway(self).protocol,
+            settings.host,
+            settings.port,
+            max_connections=room,
+        )
+        # The port first: a second hub of the same name that is started by mistake must fail
+        # before it takes the first one's place in Redis.
+        host, port = await listener.bind()
+        self._url = url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         try:
             await self._open_store()
-            files = raise_open_file_limit()
-            room = connection_room(files)
-            listener = Listener(
-                build_app(self),
-                Gateway(self).protocol,
-                settings.host,
-                settings.port,
-                max_connections=room,
-            )
             gc.collect()
             gc.freeze()  # what was loaded lives long; collections need not look at it
             self.accepting = True
-            host, port = await listener.start()
+            await listener.start()
             self._listener = listener
         except BaseException:
+            listener.release()
             await self._close_store()
             raise
         self._caretaker = asyncio.create_task(self._look_after(), name="caretaker")
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         agents = sum(len(each.supervisor.directory) for each in self._namespaces.values())
         log.info("listening", url=url, agents=agents, room_for_connections=room)
         return url
@@ -222,7 +226,7 @@ class Hub:
             self._client,
             Keys(settings.key_prefix, name),
             self.hub_id,
-            url=f"http://{settings.host}:{settings.port}",
+            url=self._url,
             version=VERSION,
             started=self._started,
             log_length=settings.log_length,

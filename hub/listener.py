@@ -66,6 +66,7 @@ class Listener:
         self._max_connections = max_connections
         self._warned_at = -WARN_EVERY
         self._stopping = False
+        self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
         self._config = Config(
@@ -86,19 +87,35 @@ class Listener:
         """Connections now open, HTTP and websocket."""
         return len(self._state.connections)
 
-    async def start(self) -> tuple[str, int]:
-        """Listen; returns the address and port in use, which for port 0 the system has chosen.
+    async def bind(self) -> tuple[str, int]:
+        """Take the port; who connects waits until `start`.
 
-        Raises ListenError with one plain sentence.
+        Returns the address and port, which for port 0 the system has chosen. Raises ListenError
+        with one plain sentence.
         """
+        self._sockets = await self._bind()
+        host, port = self._sockets[0].getsockname()[:2]
+        return host, port
+
+    async def start(self) -> tuple[str, int]:
+        """Serve on the port, which is taken now unless `bind` has; returns and raises as `bind`."""
         loop = asyncio.get_running_loop()
         self._config.load()
-        sockets = await self._bind()
-        for bound in sockets:
-            server = await loop.create_server(self._connect, sock=bound, backlog=self._backlog)
+        if not self._sockets:
+            await self.bind()
+        host, port = self._sockets[0].getsockname()[:2]
+        while self._sockets:
+            server = await loop.create_server(
+                self._connect, sock=self._sockets.pop(0), backlog=self._backlog
+            )
             self._servers.append(server)
-        host, port = sockets[0].getsockname()[:2]
         return host, port
+
+    def release(self) -> None:
+        """Give a port back that was taken and never served."""
+        for bound in self._sockets:
+            bound.close()
+        self._sockets.clear()
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more, and let requests under way finish for up to `grace` seconds.

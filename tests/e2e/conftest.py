@@ -132,6 +132,12 @@ def wire(neighbour: Neighbour) -> Iterator[Wire]:
     wire.drop()
 
 
+@pytest.fixture
+def area(neighbour: Neighbour) -> Place:
+    """The namespace of the neighbour, for those who come over HTTP."""
+    return neighbour.place
+
+
 class Beating:
     """Agents that keep heartbeating in the background, each on a connection and thread of its own.
 

@@ -151,7 +151,9 @@ def test_agents_that_are_found_have_a_heartbeat_timeout_to_come_back(
         *("--heartbeat-timeout", "2", "--lease-ttl", "2"),
     )
     place = enter(hub, None)
-    watcher = place.watcher()
+    watcher = place.connect()
+    watcher.watch()
+    assert {agent["id"] for agent in watcher.snapshot()} == set(RECORDS)
     assert watcher.said_by_now() == [], "none is judged at once, however old its last_seen"
     assert place.post(f"/agents/{FULL}/heartbeat", json={}).status_code == 200
     event = watcher.event()

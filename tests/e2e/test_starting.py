@@ -19,8 +19,6 @@ from .hubs import Hub, environment, program
 from .servers import RedisServer
 from .wire import LIMIT
 
-RETRY = re.compile(r"retry in (\d+(?:\.\d+)?) s")
-
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -50,7 +48,7 @@ class Failing:
     def _wait(self) -> None:
         began = time.monotonic()
         try:
-            self._said = self._process.communicate(timeout=30)
+            self._said = self._process.communicate(timeout=60)
         finally:
             self.took = time.monotonic() - began
             self._process.kill()
@@ -255,4 +253,4 @@ def test_a_store_that_cannot_be_used_is_one_plain_sentence_within_12_seconds(
         assert "s3cret" not in said, url
         assert "wanted" not in said, url
         # They started side by side, on however few cores.
-        assert each.took < 20, url
+        assert each.took < 30, url

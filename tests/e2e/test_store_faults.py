@@ -43,19 +43,19 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
     scene: Scene, name: str
 ) -> None:
     fault, place = FAULTS[name], scene.place
+    other = place.agent("other")[0]
+    event = scene.watcher.event("registered")
+    scene.position = event["revision"]
+    ids = {*scene.ids, event["agent"]["id"]}
     fault.begin(scene.server)
-
-    ack, took = timed(scene.wire, "heartbeat", status="degraded", load=5)
-    assert ack["op"] == "heartbeat_ack", ack
-    assert ack["durable"] is False
-    assert took < 5
 
     # Each waits for the store to come back, but not for long; here all at the same time.
     body = {"name": "refused", "type": "cost", "host": "h", "port": 1}
-    with ThreadPoolExecutor(5) as pool:
+    with ThreadPoolExecutor(6) as pool:
+        heartbeat = pool.submit(timed, scene.wire, "heartbeat", status="degraded", load=5)
         spec = {"name": "refused", "type": "cost"}
         register = pool.submit(timed, place.connect(), "register", agent=spec)
-        update = pool.submit(timed, scene.wire, "update", version="refused")
+        update = pool.submit(timed, other, "update", version="refused")
         posts = [
             pool.submit(requests.post, f"{scene.hub.url}{path}", json=sent, headers=headers)
             for headers in [dict(place.http.headers)]
@@ -65,6 +65,10 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
                 (f"/agents/{scene.http_id}/unregister", None),
             ]
         ]
+    ack, took = heartbeat.result()
+    assert ack["op"] == "heartbeat_ack", ack
+    assert ack["durable"] is False
+    assert took < 5
     answer, took = register.result()
     assert (answer["op"], answer["code"]) == ("error", "unavailable")
     assert answer["retryable"] is True
@@ -84,13 +88,13 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
     assert place.get("/health").status_code == 200, "the process lives"
 
     began = time.monotonic()
-    assert scene.listed() == scene.ids
+    assert scene.listed() == ids
     assert place.record(scene.id) is not None
     reader = place.connect()
-    assert reader.ask("find")["count"] == 2
+    assert reader.ask("find")["count"] == 3
     assert reader.ask("pick", filter={"status": ["healthy", "degraded"]})["op"] == "agent"
     reader.watch()
-    assert {agent["id"] for agent in reader.snapshot()} == scene.ids
+    assert {agent["id"] for agent in reader.snapshot()} == ids
     scene.wire.ping()
     assert time.monotonic() - began < 2, "reads do not wait for the store"
 

@@ -180,6 +180,51 @@ def test_a_fenced_sessions_end_changes_nothing_of_the_new_one(place: Place) -> N
     assert new.record(mine)["health"]["connection"] == "websocket"
 
 
+def test_a_fenced_session_cannot_steal_its_agent_back(place: Place) -> None:
+    mine = str(uuid.uuid4())
+    old = place.connect()
+    first = old.register("old", agent_id=mine)
+    new = place.connect()
+    new.register("new", agent_id=mine)
+    old.closing()
+    answer = place.connect().ask("resume", agent_id=mine, session_token=first["session_token"])
+    assert answer["op"] == "error"
+    assert answer["code"] in ("fenced", "unauthorized")
+    assert new.ask("heartbeat")["op"] == "heartbeat_ack", "the new one never notices"
+
+
+def test_epochs_grow_over_unregistering_too(place: Place) -> None:
+    """Else a write of the first life could pass for one of the second."""
+    mine = str(uuid.uuid4())
+    epochs = []
+    for _ in range(3):
+        wire = place.connect()
+        epochs.append(wire.register("again", agent_id=mine)["epoch"])
+        wire.ask("unregister")
+    assert epochs == sorted(set(epochs))
+
+
+def test_registering_a_living_websocket_agent_over_http_fences_it_off(place: Place) -> None:
+    wire, registered = place.agent("moving")
+    place.register(name="moved", agent_id=registered["agent_id"])
+    assert wire.closing()[0] == 4409
+    record = place.record(registered["agent_id"])
+    assert record is not None
+    assert record["health"]["connection"] == "http"
+    assert record["epoch"] > registered["epoch"]
+
+
+def test_a_heartbeat_over_http_counts_for_a_websocket_agent_too(place: Place) -> None:
+    wire, registered = place.agent("both ways")
+    body = {"status": "degraded", "metadata": {"k": 1}}
+    response = place.post(f"/agents/{registered['agent_id']}/heartbeat", json=body)
+    assert response.status_code == 200
+    record = wire.record(registered["agent_id"])
+    assert (record["status"], record["metadata"]) == ("degraded", {"k": 1})
+    assert record["health"]["connection"] == "websocket"
+    assert record["epoch"] == registered["epoch"]
+
+
 # -- resume -------------------------------------------------------------------------------------
 
 

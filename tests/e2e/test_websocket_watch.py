@@ -11,9 +11,9 @@ from .hubs import Place
 from .records import assert_record, fields_of
 
 
-def test_a_watch_begins_with_a_snapshot_that_matches_its_revision(
-    place: Place, fleet: dict[str, str]
-) -> None:
+def test_a_watch_begins_with_a_snapshot_that_matches_its_revision(place: Place) -> None:
+    ids = {place.register(name=name) for name in ("one", "two")}
+    place.register(name="other", type="resource")
     wire = place.connect()
     watching = wire.watch({"type": "cost"})
     assert fields_of(watching) == {"op", "id", "watch", "resumed", "log", "revision"}
@@ -25,7 +25,7 @@ def test_a_watch_begins_with_a_snapshot_that_matches_its_revision(
     assert message["watch"] == watching["watch"]
     assert message["log"] == watching["log"]
     assert message["last"] is True
-    assert {agent["id"] for agent in message["agents"]} == {fleet["one"], fleet["two"]}
+    assert {agent["id"] for agent in message["agents"]} == ids
     for agent in message["agents"]:
         assert_record(agent)
 
