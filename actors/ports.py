@@ -143,7 +143,8 @@ class Opened(Struct, frozen=True):
     """A new writer generation; every script of an older one is refused from here on.
 
     `fresh` when the log is not the one the hub knew: there was none, it had fallen behind, a new
-    one was asked for, or somebody else began one. `secret` signs session tokens and is shared by the cluster.
+    one was asked for, or somebody else began one. `secret` signs session tokens and is shared by
+    the cluster.
     """
 
     log: str
