@@ -36,8 +36,11 @@ def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.
 
 
 def default_hub_id(port: int) -> str:
-    """`{hostname}-{port}`, reduced to the characters and the length that a hub's name may have."""
-    suffix = f"-{port}"
+    """`{hostname}-{port}`, reduced to the characters and the length that a hub's name may have.
+
+    Port 0 is many hubs' at once: there, the process id tells them apart.
+    """
+    suffix = f"-{port or os.getpid()}"
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())
     return (name[: 64 - len(suffix)].strip("-.") or "hub") + suffix
 

@@ -340,3 +340,11 @@ def test_the_table_has_all_that_options_and_documentation_need():
     assert FIELDS["log_format"].choices == ("console", "json")
     assert FIELDS["data_dir"].default is None
     assert FIELDS["redis"].secret
+
+
+def test_hubs_on_any_free_port_have_ids_of_their_own(monkeypatch):
+    ids = set()
+    for pid in (101, 102):
+        monkeypatch.setattr("os.getpid", lambda pid=pid: pid)
+        ids.add(default_hub_id(0))
+    assert len(ids) == 2
