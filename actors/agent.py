@@ -22,7 +22,7 @@ from actors.deadlines import INFINITE
 from actors.home import Home, Me
 from actors.keeper import RecordKeeper
 from actors.life import Life
-from actors.lifecycle import Signal, State
+from actors.lifecycle import Signal, State, transit
 from actors.messages import (
     Absolve,
     Alive,
@@ -438,8 +438,11 @@ class AgentActor:
         if older is not None and older is not ask.session:
             self._home.count_fenced()
             older.end(CloseCode.FENCED, NEWER_SESSION)
-        reported = record.health.reported
-        self._life = Life(State.POLLING if ask.session is None else State.CONNECTED, reported, now)
+        # A life of its own begins, whose facts are those of the new session.
+        state = State.POLLING
+        if ask.session is not None:
+            state = transit(self._life.state, Signal.ATTACHED)
+        self._life = Life(state, record.health.reported, now)
         self._arm()
         lease = Lease(
             agent_id=self._id,

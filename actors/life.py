@@ -71,13 +71,6 @@ class Life:
         life.cause = cast(Reason, health.reason)
         return life
 
-    def attached(self, now: float) -> None:
-        """A websocket session holds it."""
-        self._transit(Signal.ATTACHED)
-        self.over_http = False
-        self.overdue = False
-        self.sign_at = self.beat_at = now
-
     def heard(self, status: Status | None, *, over_http: bool) -> None:
         """It spoke. One that returns is what it reports, healthy when it says nothing."""
         if status is not None:

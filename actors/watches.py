@@ -45,11 +45,6 @@ class Watch:
         self._snapshot: Iterator[bytes] | None = None
         self._owed: dict[str, _Owed] = {}
 
-    @property
-    def idle(self) -> bool:
-        """Whether everything has been given to the link."""
-        return self._snapshot is None and not self._owed
-
     def begin_snapshot(self, agents: list[bytes], log: str, revision: int) -> None:
         """Send all agents that match as of `revision`, and then what comes after it."""
         self._owed.clear()

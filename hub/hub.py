@@ -163,9 +163,9 @@ class Hub:
         await self._until(lambda: not self.connections, GOODBYE_TIMEOUT)
         if self._listener is not None:
             await self._listener.stop(1.0)
-        await self._close_store()
         if self._caretaker is not None:
-            self._caretaker.cancel()
+            self._caretaker.cancel()  # before the namespaces that it looks after are closed
+        await self._close_store()
         log.info("stopped")
 
     def _say_goodbye(self, supervisors: list[Supervisor]) -> None:

@@ -65,5 +65,3 @@ PATTERNS: dict[str, str] = {
     UUID: "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000",
 }
 """What each pattern asks for, in the words that an error uses."""
-
-KNOWN_TYPES = ("cost", "performance", "resource", "application")
