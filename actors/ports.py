@@ -90,12 +90,19 @@ class Change(Struct, gc=False, kw_only=True):
 
     | operation | applies when | epoch E | log entry |
     |---|---|---|---|
-    | register | always | max(stored, `epoch`) + 1 | `kind` |
-    | resume | an entry is stored | max(stored, `epoch`) + 1 | `kind` |
-    | write | stored epoch = `epoch`, or the entry has none (legacy) | `epoch` | `kind` |
-    | renew | stored epoch = `epoch`, or the entry has none (legacy) | `epoch` | none |
-    | remove | nothing stored, or stored epoch <= `epoch` | `epoch` | `kind` |
-    | restore | nothing stored, or stored epoch <= `epoch` | `epoch` | `kind`, none when empty |
+    | register | always | max(stored, last, `epoch`) + 1 | `kind` |
+    | resume | an entry is stored, of this revision | max(stored, `epoch`) + 1 | `kind` |
+    | write | an entry of this epoch and revision is stored | `epoch` | `kind` |
+    | renew | an entry of this epoch and revision is stored | `epoch` | none |
+    | remove | nothing is stored, or nothing newer | `epoch` | `kind` |
+    | restore | nothing is stored, or nothing newer | `epoch` | `kind`, none when empty |
+
+    An entry without an epoch (the legacy registry's) counts as any. What is stored is newer when
+    its epoch is above `epoch` (refused `fenced`) or its revision above `revision`, the one that
+    the change was made from (refused `stale`); when it is older, the entry is not the one that
+    was meant (`missing`). With `seen`, the change is a verdict on silence, and `stale` too when
+    the stored `last_seen` is another. `last` is the epoch of the identity's last life, if the
+    store still knows it.
 
     Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the
     id to the active set; `remove` deletes both. A log entry raises the revision by one; without
@@ -112,6 +119,7 @@ class Change(Struct, gc=False, kw_only=True):
     ttl: float
     key: str = ""
     revision: int = 0
+    seen: str = ""
 
 
 class Applied(Struct, frozen=True, gc=False):
@@ -121,9 +129,9 @@ class Applied(Struct, frozen=True, gc=False):
     epoch: int
 
 
-Refusal = Literal["fenced", "missing", "poisoned"]
-"""`fenced`: a newer epoch is stored; `missing`: nothing is stored; `poisoned`: the key holds
-something that is no record."""
+Refusal = Literal["fenced", "missing", "stale", "poisoned"]
+"""`fenced`: a newer epoch is stored; `missing`: nothing is stored, or what is older; `stale`: the
+record was changed meanwhile; `poisoned`: the key holds something that is no record."""
 
 
 class Away(Struct, frozen=True):
@@ -136,15 +144,30 @@ class Away(Struct, frozen=True):
 
 
 class Fenced(Struct, frozen=True):
-    """This hub's writer generation has been replaced or has lapsed: nothing was applied."""
+    """The hub must open the store anew; of a commit, nothing was applied.
+
+    Its writer generation has been replaced or has lapsed, or the log is not the one it knows.
+    """
+
+
+class Position(Struct, frozen=True):
+    """How far a hub has folded a log: `key` is that of its last entry, "" when not known.
+
+    A log that holds another entry at this revision has another history: a failover lost changes
+    that were acknowledged (log matching, after Raft section 5.3).
+    """
+
+    log: str = ""
+    revision: int = 0
+    key: str = ""
 
 
 class Opened(Struct, frozen=True):
     """A new writer generation; every script of an older one is refused from here on.
 
-    `fresh` when the log is not the one the hub knew: there was none, it had fallen behind, a new
-    one was asked for, or somebody else began one. `secret` signs session tokens and is shared by
-    the cluster.
+    `fresh` when the log is not the one the hub knew: there was none, it had fallen behind or held
+    another history, a new one was asked for, or somebody else began one. `secret` signs session
+    tokens and is shared by the cluster.
     """
 
     log: str
@@ -170,6 +193,37 @@ class LogEntry(Struct, frozen=True, gc=False):
     key: str
 
 
+class HubReport(Struct, frozen=True):
+    """What a hub tells the cluster of itself: `revision` is how far it has folded the log."""
+
+    agents: int
+    sessions: int
+    revision: int
+
+
+class HubLease(Struct, frozen=True, kw_only=True):
+    """A hub of the cluster whose lease holds. Times are RFC 3339."""
+
+    hub_id: str
+    url: str
+    version: str
+    started: str
+    agents: int
+    sessions: int
+    revision: int
+
+
+class Roster(Struct, frozen=True):
+    """The hubs that live, ordered by id, and what all of them must know.
+
+    `revision` is the log's; a loss of agents up to revision `acknowledged` has been acknowledged.
+    """
+
+    hubs: list[HubLease]
+    revision: int
+    acknowledged: int
+
+
 class Loaded(Struct, frozen=True):
     """All that is stored. `records` may hold newer states than `entries` ends with, never older.
 
@@ -180,32 +234,91 @@ class Loaded(Struct, frozen=True):
     records: list[bytes]
     entries: list[LogEntry]
     ghosts: list[str]
+    roster: Roster
+
+
+class Stored(Struct, frozen=True):
+    """What is stored of one agent now: its record's JSON, and seconds until it would run out."""
+
+    record: bytes
+    ttl: float
+
+
+class Renewal(Struct, frozen=True, gc=False):
+    """Another hub renewed an entry `age` seconds ago, by the store's clock."""
+
+    agent_id: str
+    last_seen: str
+    age: float
+
+
+class Renewals(Struct, frozen=True):
+    """Entries that were renewed lately; `position` is where the next reading goes on."""
+
+    position: str
+    renewals: list[Renewal]
 
 
 class Store(Protocol):
     """The durable side of one namespace. Every call is answered once through `reply`, later.
 
-    At most one `commit` is under way at a time.
+    At most one `commit` is under way at a time, and one each of `await_change`, `read_renewals`
+    and `renew_lease`.
     """
 
     def open(
-        self, log: str, revision: int, reply: Callable[[Opened | Away], None], *, new_log: bool
+        self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
-        """Begin a writer generation, given the log and revision this hub knows ("" and 0: none).
+        """Begin a writer generation, given how far this hub knows which log.
 
-        With `new_log` a new log is begun in any case. A new log starts at `revision` or at the
-        stored one, whichever is higher, so that revisions never go back.
+        With `new_log` a new log is begun in any case. A new log starts at the known revision or at
+        the stored one, whichever is higher, so that revisions never go back.
         """
         ...
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None: ...
 
     def commit(
-        self, changes: list[Change], reply: Callable[[Committed | Fenced | Away], None]
-    ) -> None: ...
+        self,
+        changes: list[Change],
+        reply: Callable[[Committed | Fenced | Away], None],
+        *,
+        announce: bool,
+    ) -> None:
+        """Apply the changes in one step; `announce` renewals to the other hubs of the cluster."""
+        ...
 
     def read_log(
-        self, after: int, upto: int, reply: Callable[[list[LogEntry] | Away], None]
+        self,
+        position: Position,
+        upto: int | None,
+        reply: Callable[[list[LogEntry] | Fenced | Away], None],
     ) -> None:
-        """The log's entries with `after` < revision <= `upto`, oldest first."""
+        """The log's entries after `position` up to revision `upto` (None: all), oldest first.
+
+        Fenced when it is not that log any more, or not that history.
+        """
+        ...
+
+    def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
+        """Whether the log has an entry after that revision, as soon as it has one.
+
+        False after a second or so without. A hint: whoever is told reads the log.
+        """
+        ...
+
+    def read(self, agent_id: str, reply: Callable[[Stored | None | Away], None]) -> None:
+        """What is stored of an agent now; None when there is no record."""
+        ...
+
+    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+        """What has been announced since `position` ("": whatever is still known)."""
+        ...
+
+    def renew_lease(self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]) -> None:
+        """Renew this hub's lease, and hear who else lives. Fenced as of a commit."""
+        ...
+
+    def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
+        """Tell all hubs that the loss of agents up to `revision` has been acknowledged."""
         ...
