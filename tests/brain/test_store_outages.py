@@ -91,7 +91,7 @@ def test_a_generation_that_was_replaced_loses_nothing() -> None:
     world = World()
     link, _ = world.agent()
     watcher = world.watcher()
-    world.store.generation = 0
+    world.store.leases.clear()
     link.say(op="update", id=1, version="2")
     world.advance(1)
     assert link.take("updated")[0]["revision"] == 2

@@ -16,24 +16,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from actors.ports import (
-    Applied,
-    Away,
-    Change,
-    Committed,
-    Fenced,
-    Loaded,
-    LogEntry,
-    Opened,
-    Refusal,
-)
-from actors.records import complete
 from actors.runtime import Runtime
 from actors.session import Session
 from actors.supervisor import Supervisor
 from actors.timing import Timing
 from protocol.errors import CloseCode
 from protocol.record import AgentRecord, AgentSpec
+from tests.brain.model_store import ModelStore
 
 START_WALL = 1_700_000_000.0
 
@@ -81,160 +70,6 @@ class VirtualScheduler:
         """The process is stopped: time passes and nothing runs until afterwards."""
         self._now += seconds
         self.advance(0)
-
-
-class ModelStore:
-    """What Redis and the scripts do, in a few lines of Python. Answers after `latency`."""
-
-    def __init__(self, scheduler: VirtualScheduler, latency: float = 0.001) -> None:
-        self.scheduler = scheduler
-        self.latency = latency
-        self.reachable = True
-        self.generation = 0  # of the only writer that is heard; none is given twice
-        self.generations = itertools.count(1)
-        self.log_name = ""
-        self.revision = 0
-        self.entries: dict[str, tuple[bytes, int, float]] = {}
-        self.active: set[str] = set()
-        self.log: list[LogEntry] = []
-        self.batches: list[list[Change]] = []
-        self.swallow_answers = 0
-        self.hold_next_commit: float | None = None
-        self.fail_loads = 0
-        self.names = itertools.count(1)
-
-    # Faults.
-
-    # (swallow_answers: so many next requests are carried out and their answers lost;
-    # hold_next_commit: the next batch arrives only after so many seconds, nobody waits for it;
-    # fail_loads: so many next loads are answered Away.)
-
-    def lose_everything(self) -> None:
-        self.log_name, self.revision, self.generation = "", 0, 0
-        self.entries.clear()
-        self.active.clear()
-        self.log.clear()
-
-    def record(self, agent_id: str) -> AgentRecord | None:
-        self.expire()
-        entry = self.entries.get(agent_id)
-        return None if entry is None else msgspec.json.decode(entry[0], type=AgentRecord)
-
-    def expire(self) -> None:
-        now = self.scheduler.now()
-        for agent_id in [key for key, entry in self.entries.items() if entry[2] <= now]:
-            del self.entries[agent_id]
-
-    # The port.
-
-    def _answer(self, reply: Callable[[Any], None], make: Callable[[], Any]) -> None:
-        if not self.reachable:
-            at = self.scheduler.now() + 1.0
-            self.scheduler.call_at(at, lambda: reply(Away("no answer")))
-            return
-        answer = make()
-        if self.swallow_answers > 0:
-            self.swallow_answers -= 1
-            at = self.scheduler.now() + 1.0
-            self.scheduler.call_at(at, lambda: reply(Away("no answer in time")))
-            return
-        self.scheduler.call_at(self.scheduler.now() + self.latency, lambda: reply(answer))
-
-    def open(
-        self, log: str, revision: int, reply: Callable[[Opened | Away], None], *, new_log: bool
-    ) -> None:
-        def make() -> Opened:
-            self.generation = next(self.generations)
-            if new_log or not self.log_name or self.revision < revision:
-                self.log_name = f"log-{next(self.names)}"
-                self.revision = max(self.revision, revision)
-                self.log.clear()
-                return Opened(self.log_name, self.revision, True, b"secret")
-            # Also when another call began it: new to the hub that asks.
-            fresh = log not in ("", self.log_name)
-            return Opened(self.log_name, self.revision, fresh, b"secret")
-
-        self._answer(reply, make)
-
-    def load(self, reply: Callable[[Loaded | Away], None]) -> None:
-        if self.fail_loads > 0:
-            self.fail_loads -= 1
-            self.scheduler.call_at(self.scheduler.now() + 0.1, lambda: reply(Away("loading")))
-            return
-
-        def make() -> Loaded:
-            self.expire()
-            ghosts = sorted(self.active - set(self.entries))
-            self.active -= set(ghosts)
-            records = [self.entries[agent_id][0] for agent_id in sorted(self.active)]
-            return Loaded(records, list(self.log), ghosts)
-
-        self._answer(reply, make)
-
-    def commit(
-        self, changes: list[Change], reply: Callable[[Committed | Fenced | Away], None]
-    ) -> None:
-        def make() -> Committed | Fenced:
-            if not self.generation:
-                return Fenced()
-            self.expire()
-            self.batches.append(changes)
-            before = self.revision
-            return Committed(self.log_name, before, [self._apply(each) for each in changes])
-
-        if self.hold_next_commit is not None:
-            held, self.hold_next_commit = self.hold_next_commit, None
-            generation, now = self.generation, self.scheduler.now()
-
-            def arrive() -> None:
-                if self.reachable and self.generation == generation:
-                    make()
-
-            self.scheduler.call_at(now + held, arrive)
-            self.scheduler.call_at(now + 1.0, lambda: reply(Away("no answer in time")))
-            return
-        self._answer(reply, make)
-
-    def read_log(
-        self, after: int, upto: int, reply: Callable[[list[LogEntry] | Away], None]
-    ) -> None:
-        self._answer(reply, lambda: [e for e in self.log if after < e.revision <= upto])
-
-    def _apply(self, change: Change) -> Applied | Refusal:
-        stored = self.entries.get(change.agent_id)
-        epoch = change.epoch
-        match change.operation:
-            case "register":
-                epoch = max(epoch, stored[1] if stored else 0) + 1
-            case "resume":
-                if stored is None:
-                    return "missing"
-                epoch = max(epoch, stored[1]) + 1
-            case "write" | "renew":
-                if stored is None:
-                    return "missing"
-                if stored[1] > epoch:
-                    return "fenced"
-                if stored[1] not in (0, epoch):
-                    return "missing"  # older than the writer's own session
-            case "remove" | "restore":
-                if stored is not None and stored[1] > epoch:
-                    return "fenced"
-        revision = change.revision
-        if change.kind:
-            self.revision += 1
-            revision = self.revision
-        data = complete(change.head, epoch, change.hub, revision)
-        if change.operation == "remove":
-            self.entries.pop(change.agent_id, None)
-            self.active.discard(change.agent_id)
-        else:
-            expires = self.scheduler.now() + change.ttl
-            self.entries[change.agent_id] = (data, epoch, expires)
-            self.active.add(change.agent_id)
-        if change.kind:
-            self.log.append(LogEntry(revision, change.kind, data, change.key))
-        return Applied(revision, epoch)
 
 
 PAUSE_AT = 64 * 1024
@@ -396,6 +231,7 @@ class World:
         log_length: int = 1000,
         store: ModelStore | None = None,
         seed: int = 0,
+        hub_id: str = "hub-1",
     ) -> None:
         self.scheduler = store.scheduler if store is not None else VirtualScheduler()
         self.store = store if store is not None else ModelStore(self.scheduler)
@@ -406,12 +242,13 @@ class World:
         self.runtime = Runtime(self.scheduler, self._report)
         self.observer = Recorder()
         self.timing = timing or Timing()
+        self.port = self.store.port(hub_id)
         self.supervisor = Supervisor(
-            hub_id="hub-1",
+            hub_id=hub_id,
             timing=self.timing,
             scheduler=self.scheduler,
             runtime=self.runtime,
-            store=self.store,
+            store=self.port,
             random=random.Random(seed),
             observer=self.observer,
             log_length=log_length,
