@@ -1,0 +1,67 @@
+"""The checkers: each is a function of a history and returns what is wrong, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from tests.history.checks.durability import acknowledged_is_kept, acknowledged_is_logged
+from tests.history.checks.epochs import epochs_only_rise, fenced_in_time, no_stale_write
+from tests.history.checks.presence import (
+    every_ask_ends,
+    hubs_agree,
+    living_are_found,
+    longest_until_found,
+    removed_is_gone,
+)
+from tests.history.checks.silence import nobody_unreachable_early, one_event_per_silence
+from tests.history.checks.watching import (
+    same_revision_same_event,
+    watch_gives_the_directory,
+    watch_has_no_gap,
+    watch_is_ordered,
+    watch_resumes,
+)
+from tests.history.recorded import History, Slack
+
+Checker = Callable[[History, Slack], list[str]]
+
+CHECKS: tuple[Checker, ...] = (
+    watch_is_ordered,
+    watch_has_no_gap,
+    watch_resumes,
+    watch_gives_the_directory,
+    same_revision_same_event,
+    acknowledged_is_logged,
+    acknowledged_is_kept,
+    epochs_only_rise,
+    no_stale_write,
+    fenced_in_time,
+    nobody_unreachable_early,
+    one_event_per_silence,
+    every_ask_ends,
+    living_are_found,
+    removed_is_gone,
+    hubs_agree,
+)
+
+
+class Violation(Struct, frozen=True):
+    """Something that must not be: which checker says so, and what."""
+
+    checker: str
+    words: str
+
+
+def violations(history: History, slack: Slack | None = None) -> list[Violation]:
+    """What every checker finds wrong with the history; empty when all is well."""
+    slack = slack or Slack()
+    return [
+        Violation(checker.__name__, words)
+        for checker in CHECKS
+        for words in checker(history, slack)
+    ]
+
+
+__all__ = ["CHECKS", "Checker", "Violation", "longest_until_found", "violations"]

@@ -1,0 +1,116 @@
+"""Verdicts on silence: never early, and one event each."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from protocol.timestamps import parse_timestamp
+from tests.history.logs import by_agent, logs_of, lost_between
+from tests.history.recorded import Ask, Entry, History, Session, Slack
+
+
+def nobody_unreachable_early(history: History, slack: Slack) -> list[str]:
+    """`heartbeat_timeout` after the last sign of life, `resume_window` after a lost connection.
+
+    Signs of life are what hubs acknowledged: said at s, they arrived no earlier. An answer that
+    was not `durable` binds only the hub that gave it. A connection is lost when it ended, or when
+    its hub was away for longer than its lease.
+    """
+    asks: dict[str, list[Ask]] = {}
+    for ask in history.asks:
+        if ask.acknowledged and ask.op != "unregister":
+            asks.setdefault(ask.agent_id, []).append(ask)
+    sessions: dict[str, list[Session]] = {}
+    for session in history.sessions:
+        if session.joined is not None:
+            sessions.setdefault(session.agent_id, []).append(session)
+    wrong = []
+    for log, entries in logs_of(history).items():
+        for agent_id, each in by_agent(entries).items():
+            for entry in each:
+                if not _is_verdict(entry):
+                    continue
+                at = parse_timestamp(entry.agent.health.since) - history.wall_offset
+                words = f"{agent_id} unreachable at {at:.3f} ({entry.revision} of {log}), "
+                if entry.agent.health.reason == "connection_lost":
+                    why = _connected(history, slack, sessions.get(agent_id, []), entry, at)
+                else:
+                    why = _heard(history, slack, asks.get(agent_id, []), at)
+                if why:
+                    wrong.append(words + why)
+    return wrong
+
+
+def _is_verdict(entry: Entry) -> bool:
+    reasons = ("connection_lost", "heartbeat_timeout")
+    return (
+        entry.kind == "status_changed"
+        and entry.agent.status == "unreachable"
+        and entry.agent.health.reason in reasons
+    )
+
+
+def _heard(history: History, slack: Slack, asks: list[Ask], at: float) -> str:
+    timeout = history.terms.heartbeat_timeout
+    for ask in asks:
+        assert ask.answered is not None
+        if ask.answered > at or at >= ask.said + timeout - slack.clock:
+            continue
+        if lost_between(history, ask.said, at):
+            continue
+        if not ask.durable and _troubled(history, ask, at):
+            continue
+        return f"although {ask.op} was said at {ask.said:.3f}"
+    return ""
+
+
+def _troubled(history: History, ask: Ask, at: float) -> bool:
+    """Whether what a hub only heard may have been lost with it, or not have reached the others."""
+    return any(
+        fault.at <= at and ask.said <= fault.until + history.terms.hub_lease
+        for fault in history.faults
+        if fault.subject in (ask.hub, "store", "network")
+    )
+
+
+def _connected(
+    history: History, slack: Slack, sessions: list[Session], entry: Entry, at: float
+) -> str:
+    window, lease = history.terms.resume_window, history.terms.hub_lease
+    for session in sessions:
+        assert session.joined is not None
+        if session.joined > at or session.epoch > entry.agent.epoch:
+            continue  # (an entry of an older epoch behind a newer one: `epochs_only_rise` tells)
+        if session.epoch < entry.agent.epoch:
+            continue
+        if session.ended is not None and at >= session.ended + window - slack.clock:
+            continue
+        away = [
+            fault.at
+            for fault in history.faults
+            if fault.subject in (session.hub, "store", "network")
+            and fault.at >= session.opened - lease
+        ]
+        earliest = min(away, default=float("inf")) + lease - slack.lease_renewal + window
+        if at >= earliest - slack.clock:
+            continue
+        return f"although its session at {session.hub} ended at {session.ended}"
+    return ""
+
+
+def one_event_per_silence(history: History, slack: Slack) -> list[str]:
+    """Between two verdicts on an agent stands an event that made it reachable, or ended it."""
+    wrong = []
+    for log, entries in logs_of(history).items():
+        for agent_id, each in by_agent(entries).items():
+            for older, newer in pairwise(each):
+                if (
+                    older.agent.status == newer.agent.status == "unreachable"
+                    and newer.kind == "status_changed"
+                    and older.kind != "expired"
+                ):
+                    wrong.append(
+                        f"{agent_id}: unreachable at {older.revision} of {log}, and again at "
+                        f"{newer.revision}"
+                    )
+    return wrong

@@ -1,0 +1,207 @@
+"""A recorded history: what every client of a cluster saw, and when.
+
+The simulation and the runs with real processes record the same Structs, so that one set of
+checkers (`tests.history.checks`) judges both. All times are seconds on one clock; `wall_offset`
+is what that clock lacks to Unix time (0 when it is Unix time).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from protocol.record import AgentRecord
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """The settings that the hubs ran with, in seconds."""
+
+    heartbeat_timeout: float
+    lease_ttl: float
+    resume_window: float
+    hub_lease: float
+
+
+class Slack(Struct, frozen=True, kw_only=True):
+    """How exactly times are known, and what is promised; virtual time needs next to none."""
+
+    clock: float = 0.001
+    """What clocks may differ by; also covers the rounding of timestamps."""
+    lease_renewal: float = 1.2
+    """How long before its death a hub may have renewed its lease for the last time."""
+    fenced_within: float = 1.0
+    """How long an older session may live after a newer one was acknowledged."""
+    found_within: float = 20.0
+    """After faults end: until every living agent is found at every hub."""
+    answered_within: float = 5.0
+    """An ask on a connection that lives is answered."""
+    last_seen_lag: float = 5.0
+    """What `last_seen` in a list may lag behind what is stored."""
+
+
+Op = Literal["register", "resume", "heartbeat", "update", "unregister"]
+
+
+class Session(Struct, kw_only=True):
+    """One websocket connection of one agent, as the agent saw it.
+
+    `epoch` and `joined` are set when its registration or resumption was acknowledged. `ended` is
+    the earliest moment from which the connection did not work any more, whoever knew of it: the
+    socket was closed by either end, cut by the network, or its hub died. `code` is the close code
+    that the agent saw (1006 without one), `closed` when it saw it.
+    """
+
+    number: int
+    agent_id: str
+    hub: str
+    opened: float
+    epoch: int = 0
+    joined: float | None = None
+    ended: float | None = None
+    closed: float | None = None
+    code: int | None = None
+
+
+class Ask(Struct, kw_only=True):
+    """One request of an agent. `session` is None over HTTP.
+
+    `code` is `ok`, the error's code, or "" when no answer ever came. `epoch` is that of the
+    session that asked (0 before it has one); `given` the epoch that an answer gave. `says` holds
+    what it said of itself. `revision` and `log` come from the answer (0 and "" if it has none).
+    """
+
+    said: float
+    op: Op
+    agent_id: str
+    hub: str
+    session: int | None = None
+    epoch: int = 0
+    says: dict[str, Any] = field(default_factory=dict)
+    answered: float | None = None
+    code: str = ""
+    given: int = 0
+    revision: int = 0
+    log: str = ""
+    durable: bool = True
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.code == "ok"
+
+
+class Snapshot(Struct, kw_only=True):
+    """A whole snapshot (all of its chunks), received at `at`."""
+
+    at: float
+    log: str
+    revision: int
+    agents: list[AgentRecord]
+
+
+class Event(Struct, kw_only=True):
+    """One event, received at `at`."""
+
+    at: float
+    revision: int
+    kind: str
+    agent: AgentRecord
+    coalesced: bool = False
+
+
+class Watch(Struct, kw_only=True):
+    """One watch, from `watching` on. A watcher's watches follow each other in time.
+
+    `filter` holds attributes of a record and the values they must have; {} is all agents.
+    `since` and `since_log` are what was asked for (None: a snapshot); `resumed`, `log` and
+    `revision` what `watching` said. `open` while it has not ended.
+    """
+
+    watcher: str
+    hub: str
+    at: float
+    resumed: bool
+    log: str
+    revision: int
+    since: int | None = None
+    since_log: str = ""
+    filter: dict[str, Any] = field(default_factory=dict)
+    seen: list[Snapshot | Event] = field(default_factory=list)
+    open: bool = True
+
+
+class Fault(Struct, kw_only=True):
+    """Something was done to `subject`: a hub, an agent, "store" or "network"."""
+
+    at: float
+    until: float
+    kind: str
+    subject: str
+
+
+class Loss(Struct, kw_only=True):
+    """The store lost changes: of `log`, all after revision `kept` (None: all that it held)."""
+
+    at: float
+    log: str
+    kept: int | None = None
+
+
+class Found(Struct, kw_only=True):
+    """What a hub's `find` without filter showed at `at`."""
+
+    at: float
+    hub: str
+    log: str
+    revision: int
+    agents: list[AgentRecord]
+
+
+class Stored(Struct, kw_only=True):
+    """What the store held at the end."""
+
+    at: float
+    log: str
+    revision: int
+    records: dict[str, AgentRecord]
+    active: list[str]
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One entry of the store's log, read from the store itself; optional."""
+
+    log: str
+    revision: int
+    kind: str
+    agent: AgentRecord
+
+
+class Living(Struct, kw_only=True):
+    """An agent that lives at the end: it holds a session, or sends heartbeats over HTTP."""
+
+    agent_id: str
+    way: Literal["websocket", "http"]
+    since: float
+
+
+class History(Struct, kw_only=True):
+    """All that was recorded. Faults ended at `calm_from`; the recording ended at `end`.
+
+    `dead` are agents that ended without a goodbye, with the time after which they gave no sign of
+    life. Everybody's identity is used by one agent only, whatever sessions it has.
+    """
+
+    terms: Terms
+    wall_offset: float = 0.0
+    sessions: list[Session] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    living: list[Living] = field(default_factory=list)
+    dead: dict[str, float] = field(default_factory=dict)
+    found: list[Found] = field(default_factory=list)
+    stored: Stored | None = None
+    calm_from: float = 0.0
+    end: float = 0.0
