@@ -9,8 +9,6 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 
-from redis.asyncio import Redis
-
 from actors.ports import Link
 from actors.runtime import Runtime
 from actors.session import Session
@@ -29,7 +27,15 @@ from hub.measured import MeasuredStore
 from hub.metrics import Metrics
 from hub.observer import HubObserver
 from hub.settings import Settings, describe
-from hub.store import DEFAULT_NAMESPACE, MEMORY, Keys, RedisStore, StoreUnavailableError, connect
+from hub.store import (
+    DEFAULT_NAMESPACE,
+    MEMORY,
+    Backend,
+    Keys,
+    RedisStore,
+    StoreUnavailableError,
+    connect,
+)
 from hub.version import VERSION
 from protocol.bounds import NAMESPACE
 from protocol.errors import CloseCode, ProtocolError
@@ -107,7 +113,7 @@ class Hub:
         self._caretaker: asyncio.Task[None] | None = None
         self._frozen = 0
         self._engine: EmbeddedEngine | None = None
-        self._client: Redis | None = None
+        self._backend: Backend | None = None
         self._listener: Listener | None = None
         self._url = ""
 
@@ -190,7 +196,7 @@ class Hub:
             url = await self._engine.start()
         elif url == MEMORY:
             log.warning("memory:// keeps nothing: all agents are forgotten when this hub ends")
-        self._client = await connect(url, hub_id=self.hub_id)
+        self._backend = await connect(url, hub_id=self.hub_id)
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 store = self._open_namespace(DEFAULT_NAMESPACE).store
@@ -220,11 +226,11 @@ class Hub:
             raise ProtocolError(
                 "unavailable", f"this hub serves {MAX_NAMESPACES} namespaces already"
             )
-        assert self._client is not None
+        assert self._backend is not None
         settings = self._settings
         store = RedisStore(
-            self._client,
-            Keys(settings.key_prefix, name),
+            self._backend,
+            Keys(settings.key_prefix, name, hash_tags=self._backend.hash_tags),
             self.hub_id,
             url=self._url,
             version=VERSION,
@@ -252,9 +258,9 @@ class Hub:
             each.supervisor.close()
             await each.store.close()
         self._namespaces.clear()
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._backend is not None:
+            await self._backend.aclose()
+            self._backend = None
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None

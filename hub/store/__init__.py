@@ -1,9 +1,10 @@
 """The durable side of a hub: one namespace's records, log and leases in Redis.
 
-`connect` makes a client from a URL, and a `RedisStore` on it is the `actors.ports.Store` of one
+`connect` makes a backend from a URL, and a `RedisStore` on it is the `actors.ports.Store` of one
 namespace. Every change is made by the Lua scripts in `scripts/`.
 """
 
+from hub.store.backend import Backend
 from hub.store.connection import MEMORY, connect
 from hub.store.failures import StoreError, StoreUnavailableError
 from hub.store.keys import DEFAULT_NAMESPACE, Keys
@@ -12,6 +13,7 @@ from hub.store.redis_store import RedisStore
 __all__ = [
     "DEFAULT_NAMESPACE",
     "MEMORY",
+    "Backend",
     "Keys",
     "RedisStore",
     "StoreError",

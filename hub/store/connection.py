@@ -1,4 +1,4 @@
-"""From a URL to a Redis client whose every setting is chosen, none left to a library's default."""
+"""From a URL to a backend whose every setting is chosen, none left to a library's default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from hub.logs import redact_text
+from hub.store.backend import Backend
 from hub.store.failures import StoreError
+from hub.store.standalone import Standalone
 
 MEMORY = "memory://"
 DEFAULT_TIMEOUT = 1.0
@@ -23,8 +25,8 @@ _FORMS = "redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH and memory:// are 
 
 async def connect(
     url: str, *, hub_id: str, command_timeout: float = DEFAULT_TIMEOUT, **options: Any
-) -> Redis:
-    """A client for `url`; nothing is sent yet, so a server that is away is no error here.
+) -> Backend:
+    """The servers behind `url`; nothing is sent yet, so a server that is away is no error here.
 
     `memory://` is a private, empty server inside this process; it keeps nothing. `options` are
     redis-py's own (`ssl_ca_certs`, say). The caller ends it with `aclose`. Raises StoreError for
@@ -43,7 +45,8 @@ async def connect(
     }
     if url == MEMORY:
         # All connections of this client share the one server that it is given.
-        return fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), **settings)
+        memory = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), **settings)
+        return Standalone(memory, command_timeout)
     scheme = _check(url)
     settings = {"client_name": f"homeport:{hub_id}", **settings}
     if scheme != "unix":
@@ -60,7 +63,7 @@ async def connect(
     except (ValueError, TypeError):
         # The library's own words may quote the password.
         raise _unusable(url) from None
-    return client
+    return Standalone(client, command_timeout)
 
 
 def _check(url: str) -> str:

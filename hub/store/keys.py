@@ -16,7 +16,8 @@ class Keys:
 
     `prefix` goes before everything. The default namespace has the legacy registry's plain names;
     any other has the prefix `{NAME}:`, whose braces make it a hash tag, so that all keys of one
-    namespace lie in one slot of a Redis Cluster. Raises ValueError for a bad namespace.
+    namespace lie in one slot of a Redis Cluster. With `hash_tags`, as a cluster needs it, the
+    default namespace has one too. Raises ValueError for a bad namespace.
     """
 
     __slots__ = (
@@ -31,13 +32,16 @@ class Keys:
         "secret",
     )
 
-    def __init__(self, prefix: str = "", namespace: str = DEFAULT_NAMESPACE) -> None:
+    def __init__(
+        self, prefix: str = "", namespace: str = DEFAULT_NAMESPACE, *, hash_tags: bool = False
+    ) -> None:
         if _namespace.match(namespace) is None:
             raise ValueError(
                 f"namespace {namespace[:80]!r} must be 1 to 63 letters, digits, `.`, `_` and `-`, "
                 "beginning with a letter or digit"
             )
-        base = prefix if namespace == DEFAULT_NAMESPACE else f"{prefix}{{{namespace}}}:"
+        plain = namespace == DEFAULT_NAMESPACE and not hash_tags
+        base = prefix if plain else f"{prefix}{{{namespace}}}:"
         self.prefix = prefix
         self.namespace = namespace
         self.agent_prefix = f"{base}agent:".encode()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
+from hub.store.opening import closed
 from hub.store.scripts import Script
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
     from redis.asyncio.connection import AbstractConnection
 
+_SPARE = 1.0
+"""Seconds that the library has more than the lane, so that it is always the lane that gives up."""
 
 _HEADERS = [b"\r\n$%d\r\n" % size for size in range(2048)]
 """What goes before an argument of each usual size; making it anew takes three times as long."""
@@ -28,40 +31,69 @@ def pack(arguments: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
+class ReconnectedError(Exception):
+    """A command was not sent, because the connection that it was meant for is gone."""
+
+
 class Lane:
     """Commands in the order in which they were asked for, each answered within `timeout` seconds.
 
-    Any failure but a refused script drops the connection. So no late answer can be taken for that
-    of a later command, and a server that was replaced (a failover) is looked up anew.
+    `connect` makes a connection that is ready to be used, and has part in that time. Any failure
+    but a refused script drops the connection. So no late answer can be taken for that of a later
+    command, and a server that was replaced (a failover) is looked up anew.
     """
 
-    def __init__(self, client: Redis, timeout: float) -> None:
-        self._client = client
+    def __init__(
+        self, connect: Callable[[], Awaitable[AbstractConnection]], timeout: float
+    ) -> None:
+        self._connect = connect
         self._timeout = timeout
         self._turn = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._used = 0.0
+        self.connection_number = 1
+        """The connection that the next command goes over; higher as soon as one is gone.
 
-    async def ask(self, *arguments: bytes) -> Any:
-        """Send one command; the answer is undecoded. Raises what redis-py raises, TimeoutError."""
-        return await self._send(pack(list(arguments)))
+        Behind a new connection may be another server, which lacks what the last one had.
+        """
 
-    async def run(self, script: Script, keys: list[bytes], arguments: list[bytes]) -> Any:
-        """Run a script, with its text only where the server does not know it yet."""
+    async def ask(
+        self,
+        *arguments: bytes,
+        timeout: float | None = None,  # noqa: ASYNC109 - one lane has commands of several patiences
+    ) -> Any:
+        """Send one command; the answer is undecoded. Raises what redis-py raises, TimeoutError.
+
+        `timeout` is for commands that wait at the server, None for the lane's own.
+        """
+        return await self._send(pack(list(arguments)), timeout)
+
+    async def run(
+        self,
+        script: Script,
+        keys: list[bytes],
+        arguments: list[bytes],
+        *,
+        connection_number: int | None = None,
+    ) -> Any:
+        """Run a script, with its text only where the server does not know it yet.
+
+        With `connection_number` it is sent over that connection or never: ReconnectedError.
+        """
         rest = [b"%d" % len(keys), *keys, *arguments]
         try:
-            return await self._send(pack([b"EVALSHA", script.digest, *rest]))
+            command = pack([b"EVALSHA", script.digest, *rest])
+            return await self._send(command, None, connection_number)
         except NoScriptError:  # nothing was run
-            return await self._send(pack([b"EVAL", script.source, *rest]))
+            command = pack([b"EVAL", script.source, *rest])
+            return await self._send(command, None, connection_number)
 
     async def drop(self) -> None:
         """Close the connection; the next command opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                await connection.disconnect(nowait=True)
-            except Exception:  # noqa: S110 - it is gone either way
-                pass
+            self.connection_number += 1
+            await closed(connection)
 
     async def drop_if_idle(self, seconds: float) -> None:
         """Close the connection when it has not been used for so long.
@@ -71,19 +103,20 @@ class Lane:
         if not self._turn.locked() and asyncio.get_running_loop().time() - self._used > seconds:
             await self.drop()
 
-    async def _send(self, command: bytes) -> Any:
+    async def _send(self, command: bytes, patience: float | None, number: int | None = None) -> Any:
         async with self._turn:
+            if number is not None and number != self.connection_number:
+                raise ReconnectedError
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self._timeout if patience is None else patience):
                     connection = self._connection
                     if connection is None:
-                        # Not lent from the pool, but our own for good.
-                        connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-                        self._connection = connection
-                        await connection.connect()
+                        connection = self._connection = await self._connect()
                     self._used = asyncio.get_running_loop().time()
                     await connection.send_packed_command(command)
-                    return await connection.read_response()
+                    if patience is None:
+                        return await connection.read_response()
+                    return await connection.read_response(timeout=patience + _SPARE)
             except NoScriptError:
                 raise
             except BaseException:

@@ -7,21 +7,18 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from actors.ports import Away, Change, Committed, Fenced, Loaded, LogEntry, Opened
 from hub import logs
 from hub.store import reading, server
+from hub.store.backend import Backend
 from hub.store.batches import arguments_of, committed, milliseconds
 from hub.store.connection import DEFAULT_TIMEOUT
 from hub.store.failures import STOPPING, StoreError, StoreUnavailableError, is_bug, reason_of
 from hub.store.keys import DEFAULT_NAMESPACE, Keys
-from hub.store.lane import Lane
 from hub.store.scripts import CLOSE, COMMIT, OPEN, RENEW
 from protocol.bounds import NAMESPACE
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 T = TypeVar("T")
 
@@ -42,16 +39,16 @@ _namespace = re.compile(NAMESPACE)
 class RedisStore:
     """The durable side of one namespace, for one hub.
 
-    Two connections of its own, lent from nobody: one for everything that writes, so that it
-    arrives in the order in which it was asked for, and one for reads, which may be long. `client`
-    says how to connect and remains the caller's. Needs a running loop; every reply comes on it,
-    exactly once, also when the store is closed meanwhile. `url`, `version` and `started` describe
-    the hub to others in its lease.
+    Three connections of its own, lent from nobody: one for everything that writes, so that it
+    arrives in the order in which it was asked for, one for reads, which may be long, and one to
+    wait for others' changes. `backend` says how to connect and remains the caller's. Needs a
+    running loop; every reply comes on it, exactly once, also when the store is closed meanwhile.
+    `url`, `version` and `started` describe the hub to others in its lease.
     """
 
     def __init__(
         self,
-        client: Redis,
+        backend: Backend,
         keys: Keys,
         hub_id: str,
         *,
@@ -68,8 +65,14 @@ class RedisStore:
         self._log_length = log_length
         self._lease = milliseconds(hub_lease)
         self._renew_interval = hub_lease / _RENEWALS_PER_LEASE
-        self._writes = Lane(client, command_timeout)
-        self._reads = Lane(client, command_timeout)
+        self._writes = backend.lane(keys.log, command_timeout)
+        self._reads = backend.lane(keys.log, command_timeout)
+        self._follow = backend.lane(keys.log, command_timeout)
+        # The list of namespaces belongs to none of them, and may be kept elsewhere.
+        self._names = self._writes
+        if backend.hash_tags:
+            self._names = backend.lane(keys.namespaces, command_timeout)
+        self._lanes = [self._writes, self._reads, self._follow, self._names]
         self._generation = b""
         self._is_open = False
         self._log_name = ""
@@ -124,14 +127,14 @@ class RedisStore:
 
         Every `open` remembers its own. Raises StoreUnavailableError when Redis cannot be asked.
         """
-        members = await self._asking(partial(self._reads.ask, b"SMEMBERS", self._keys.namespaces))
+        members = await self._asking(partial(self._names.ask, b"SMEMBERS", self._keys.namespaces))
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(_namespace.match, names))]
 
     async def forget(self) -> None:
         """Take the namespace off the list that a starting hub opens; its next `open` adds it."""
         try:
-            await self._writes.ask(b"SREM", self._keys.namespaces, self._keys.namespace.encode())
+            await self._names.ask(b"SREM", self._keys.namespaces, self._keys.namespace.encode())
         except Exception as error:
             self._note(error)
 
@@ -156,8 +159,8 @@ class RedisStore:
         except Exception as error:
             self._note(error)
         finally:
-            await self._writes.drop()
-            await self._reads.drop()
+            for lane in self._lanes:
+                await lane.drop()
 
     # --- how ------------------------------------------------------------------------------------
 
@@ -197,9 +200,9 @@ class RedisStore:
         try:
             return await work()
         except Exception:
-            # What ails one connection may well ail the other: begin anew with both.
-            await self._reads.drop_if_idle(0)
-            await self._writes.drop_if_idle(0)
+            # What ails one connection may well ail the others: begin anew with all.
+            for lane in self._lanes:
+                await lane.drop_if_idle(0)
             raise
 
     async def _asking(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -230,7 +233,7 @@ class RedisStore:
             secrets.token_hex(8).encode(),
             self._secret or secrets.token_hex(32).encode(),
         ]
-        await self._writes.ask(b"SADD", keys.namespaces, keys.namespace.encode())
+        await self._names.ask(b"SADD", keys.namespaces, keys.namespace.encode())
         name, reached, fresh, secret = await self._writes.run(
             OPEN, [self._hub_key, keys.log_name, keys.log, keys.secret, keys.active], arguments
         )
@@ -276,7 +279,9 @@ class RedisStore:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._renew_interval)
-            await self._reads.drop_if_idle(_IDLE)
+            for lane in self._lanes:
+                if lane is not self._writes:
+                    await lane.drop_if_idle(_IDLE)
             if not self._is_open or loop.time() - self._renewed < self._renew_interval / 2:
                 continue
             try:

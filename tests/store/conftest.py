@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from hub.store import MEMORY, Keys, RedisStore, connect
+from hub.store.standalone import Standalone
 from tests.store.asking import Asked
 from tests.store.servers import RealServer
 
@@ -33,22 +34,31 @@ def server() -> Iterator[RealServer]:
 
 
 @pytest.fixture(params=["real", "memory"])
-async def client(request: pytest.FixtureRequest, shared_server: RealServer) -> AsyncIterator[Redis]:
+async def backend(
+    request: pytest.FixtureRequest, shared_server: RealServer
+) -> AsyncIterator[Standalone]:
     url = shared_server.url if request.param == "real" else MEMORY
-    client = await connect(url, hub_id="hub-1", command_timeout=10.0)
-    await client.flushall()
-    yield client
-    await client.aclose()
+    backend = await connect(url, hub_id="hub-1", command_timeout=10.0)
+    assert isinstance(backend, Standalone)
+    await backend.client.flushall()
+    yield backend
+    await backend.aclose()
 
 
 @pytest.fixture
-async def make_store(client: Redis) -> AsyncIterator[MakeStore]:
+def client(backend: Standalone) -> Redis:
+    """A client beside the store's own connections."""
+    return backend.client
+
+
+@pytest.fixture
+async def make_store(backend: Standalone) -> AsyncIterator[MakeStore]:
     """Stores on the server that `client` speaks to."""
     made: list[RedisStore] = []
 
     def make(hub_id: str = "hub-1", keys: Keys | None = None, **options: Any) -> Asked:
         options = {"command_timeout": 10.0, **options}
-        made.append(RedisStore(client, keys or Keys(), hub_id, **options))
+        made.append(RedisStore(backend, keys or Keys(), hub_id, **options))
         return Asked(made[-1])
 
     yield make

@@ -21,30 +21,30 @@ TIMEOUT = 0.3
 @pytest.fixture
 async def direct(server: RealServer) -> AsyncIterator[Redis]:
     """A client beside the store's own connections."""
-    client = await connect(server.url, hub_id="test", command_timeout=10.0)
-    yield client
-    await client.aclose()
+    backend = await connect(server.url, hub_id="test", command_timeout=10.0)
+    yield backend.client
+    await backend.aclose()
 
 
 @pytest.fixture
 async def store(server: RealServer) -> AsyncIterator[Asked]:
-    client = await connect(server.url, hub_id="hub-1", command_timeout=10.0)
-    store = RedisStore(client, Keys(), "hub-1", command_timeout=10.0)
+    backend = await connect(server.url, hub_id="hub-1", command_timeout=10.0)
+    store = RedisStore(backend, Keys(), "hub-1", command_timeout=10.0)
     asked = Asked(store)
     await asked.open()
     yield asked
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 @pytest.fixture
 async def hasty(server: RealServer) -> AsyncIterator[Asked]:
     """A store that has little patience."""
-    client = await connect(server.url, hub_id="hub-1", command_timeout=TIMEOUT)
-    store = RedisStore(client, Keys(), "hub-1", command_timeout=TIMEOUT)
+    backend = await connect(server.url, hub_id="hub-1", command_timeout=TIMEOUT)
+    store = RedisStore(backend, Keys(), "hub-1", command_timeout=TIMEOUT)
     yield Asked(store)
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 async def open_at_last(store: Asked, log: str = "", revision: int = 0) -> Any:
@@ -95,11 +95,11 @@ async def test_reads_on_an_old_connection_work_once_a_restarted_server_was_opene
 
 
 async def test_a_server_that_never_was_there_is_away(tmp_path: Path) -> None:
-    client = await connect(f"unix://{tmp_path}/none", hub_id="h")
-    store = RedisStore(client, Keys(), "h")
+    backend = await connect(f"unix://{tmp_path}/none", hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
     assert await Asked(store).try_open() == Away("Redis cannot be reached")
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 # --- stopped -------------------------------------------------------------------------------------
@@ -147,11 +147,11 @@ async def test_a_late_answer_is_never_taken_for_that_of_a_later_command(
 async def test_a_server_that_says_nothing_is_away_in_time() -> None:
     deaf = DeafServer()
     await deaf.start()
-    client = await connect(deaf.url, hub_id="h", command_timeout=TIMEOUT)
-    store = RedisStore(client, Keys(), "h", command_timeout=TIMEOUT)
+    backend = await connect(deaf.url, hub_id="h", command_timeout=TIMEOUT)
+    store = RedisStore(backend, Keys(), "h", command_timeout=TIMEOUT)
     assert await Asked(store).try_open() == Away("Redis does not answer in time")
     await store.close()
-    await client.aclose()
+    await backend.aclose()
     await deaf.stop()
 
 
@@ -209,28 +209,28 @@ def homeless() -> Iterator[RealServer]:
 
 
 async def test_a_server_that_cannot_save_is_said_so(homeless: RealServer) -> None:
-    client = await connect(homeless.url, hub_id="h", command_timeout=10.0)
-    store = RedisStore(client, Keys(), "h", command_timeout=10.0)
+    backend = await connect(homeless.url, hub_id="h", command_timeout=10.0)
+    store = RedisStore(backend, Keys(), "h", command_timeout=10.0)
     asked = Asked(store)
     await asked.open()
-    await client.config_set("save", "3600 1")
-    await client.bgsave()
+    await backend.client.config_set("save", "3600 1")
+    await backend.client.bgsave()
 
     async def failed() -> bool:
-        return bool((await client.info("persistence"))["rdb_last_bgsave_status"] == "err")
+        return bool((await backend.client.info("persistence"))["rdb_last_bgsave_status"] == "err")
 
     await until(failed)
     await refused(asked, "Redis refuses writes because it cannot save to its disk")
-    await client.config_set("stop-writes-on-bgsave-error", "no")
+    await backend.client.config_set("stop-writes-on-bgsave-error", "no")
     await asked.open()
     assert await asked.commit(change("register")) == [Applied(1, 1)]
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 async def test_a_busy_server_is_said_so(store: Asked, direct: Redis, server: RealServer) -> None:
     await direct.config_set("lua-time-limit", "1")
-    looping = await connect(server.url, hub_id="loop", command_timeout=20.0)
+    looping = (await connect(server.url, hub_id="loop", command_timeout=20.0)).client
     task = asyncio.create_task(looping.eval("while true do end", 0))
     answers: list[Any] = []
 
@@ -263,24 +263,24 @@ async def test_a_wrong_password_is_said_so_and_never_repeated(
     server: RealServer, direct: Redis, userinfo: str, reason: str
 ) -> None:
     await direct.config_set("requirepass", "s3cret")
-    client = await connect(f"unix://{userinfo}{server.path}", hub_id="h")
-    store = RedisStore(client, Keys(), "h")
+    backend = await connect(f"unix://{userinfo}{server.path}", hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
     assert await Asked(store).try_open() == Away(reason)
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 async def test_a_user_without_permission_is_said_so(server: RealServer, direct: Redis) -> None:
     await direct.acl_setuser("poor", enabled=True, passwords=["+pw"], categories=["+@connection"])
-    client = await connect(f"unix://poor:pw@{server.path}", hub_id="h")
-    store = RedisStore(client, Keys(), "h")
+    backend = await connect(f"unix://poor:pw@{server.path}", hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
     assert await Asked(store).try_open() == Away(
         "the Redis user lacks the permission for a command or key that is needed"
     )
     (warning,) = await store.check_server()
     assert warning.startswith("the Redis user may not use INFO")
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 async def test_a_server_that_speaks_no_tls_is_said_so() -> None:
@@ -290,9 +290,9 @@ async def test_a_server_that_speaks_no_tls_is_said_so() -> None:
 
     plain = await asyncio.start_server(answer_plainly, "127.0.0.1", 0)
     port = plain.sockets[0].getsockname()[1]
-    client = await connect(f"rediss://127.0.0.1:{port}", hub_id="h")
-    store = RedisStore(client, Keys(), "h")
+    backend = await connect(f"rediss://127.0.0.1:{port}", hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
     assert await Asked(store).try_open() == Away("no secure connection to Redis: TLS was refused")
     await store.close()
-    await client.aclose()
+    await backend.aclose()
     plain.close()

@@ -47,22 +47,22 @@ async def test_a_commit_under_way_has_its_time_to_finish(store: Asked) -> None:
 
 
 async def test_a_commit_that_is_never_answered_ends_with_its_time(deaf: DeafServer) -> None:
-    client = await connect(deaf.url, hub_id="h", command_timeout=0.3)
-    store = RedisStore(client, Keys(), "h", command_timeout=0.3)
+    backend = await connect(deaf.url, hub_id="h", command_timeout=0.3)
+    store = RedisStore(backend, Keys(), "h", command_timeout=0.3)
     store._is_open = True
     answers: list[Any] = []
     store.commit([change("register")], answers.append)
     await deaf.heard.wait()
     await store.close()
     assert answers == [Away("Redis does not answer in time")]
-    await client.aclose()
+    await backend.aclose()
 
 
 async def test_what_waits_for_a_silent_server_is_answered_when_the_store_closes(
     deaf: DeafServer,
 ) -> None:
-    client = await connect(deaf.url, hub_id="h", command_timeout=60.0)
-    store = RedisStore(client, Keys(), "h", command_timeout=60.0)
+    backend = await connect(deaf.url, hub_id="h", command_timeout=60.0)
+    store = RedisStore(backend, Keys(), "h", command_timeout=60.0)
     opened: list[Any] = []
     loaded: list[Any] = []
     store.open("", 0, opened.append, new_log=False)
@@ -71,7 +71,7 @@ async def test_what_waits_for_a_silent_server_is_answered_when_the_store_closes(
     store._generation = b""  # so that ending the lease does not wait for the silent server either
     await store.close()
     assert (opened, loaded) == ([STOPPING], [STOPPING])
-    await client.aclose()
+    await backend.aclose()
 
 
 async def test_an_operation_that_had_no_time_to_begin_is_answered(make_store: MakeStore) -> None:
@@ -134,12 +134,12 @@ async def test_closing_twice_and_closing_what_was_never_opened_do_nothing(
 
 
 async def test_closing_without_a_server_ends_too(server: RealServer) -> None:
-    client = await connect(server.url, hub_id="hub-1")
-    store = RedisStore(client, Keys(), "hub-1")
+    backend = await connect(server.url, hub_id="hub-1")
+    store = RedisStore(backend, Keys(), "hub-1")
     await Asked(store).open()
     server.kill()
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 async def test_nothing_is_left_behind(make_store: MakeStore, client: Redis) -> None:
@@ -157,9 +157,9 @@ async def test_nothing_is_left_behind(make_store: MakeStore, client: Redis) -> N
 async def test_the_connections_are_the_stores_own_and_are_closed(
     server: RealServer,
 ) -> None:
-    watching = await connect(server.url, hub_id="test")
-    client = await connect(server.url, hub_id="hub-1")
-    store = RedisStore(client, Keys(), "hub-1")
+    watching = (await connect(server.url, hub_id="test")).client
+    backend = await connect(server.url, hub_id="hub-1")
+    store = RedisStore(backend, Keys(), "hub-1")
     await Asked(store).open()
     await Asked(store).load()
 
@@ -172,7 +172,7 @@ async def test_the_connections_are_the_stores_own_and_are_closed(
     assert await connections() == 2
     await store.close()
     await until(closed)
-    await client.aclose()
+    await backend.aclose()
     await watching.aclose()
 
 

@@ -1,4 +1,4 @@
-"""From a URL to a client: every form, every setting, and no secret in what is said."""
+"""From a URL to a backend: every form, every setting, and no secret in what is said."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 
 from hub.store import MEMORY, Keys, RedisStore, StoreError, StoreUnavailableError, connect
 from hub.store.lane import Lane
 from hub.store.server import check_server
+from hub.store.standalone import Standalone
 from tests.store.asking import Asked
 from tests.store.servers import RealServer
 
@@ -22,11 +23,11 @@ SETTINGS = [
 
 
 async def settings_of(url: str, **options: Any) -> dict[str, Any]:
-    client = await connect(url, hub_id="hub-1", command_timeout=0.7, **options)
-    connection = client.connection_pool.make_connection()
+    backend = await connect(url, hub_id="hub-1", command_timeout=0.7, **options)
+    connection = backend.client.connection_pool.make_connection()
     settings = {name: getattr(connection, name, None) for name in SETTINGS}
     settings["class"] = type(connection)
-    await client.aclose()
+    await backend.aclose()
     return settings
 
 
@@ -57,7 +58,7 @@ async def test_nothing_is_ever_sent_twice(url: str) -> None:
 
 
 async def test_every_memory_url_is_an_empty_server_of_its_own() -> None:
-    first, second = [await connect(MEMORY, hub_id="h") for _ in range(2)]
+    first, second = [(await connect(MEMORY, hub_id="h")).client for _ in range(2)]
     await first.set("a", "b")
     assert await first.get("a") == b"b"
     assert await second.get("a") is None
@@ -95,9 +96,9 @@ async def test_an_unusable_url_is_refused_without_its_secrets(url: str) -> None:
 
 
 async def test_the_server_knows_the_connection_by_the_hubs_name(server: RealServer) -> None:
-    client = await connect(server.url, hub_id="east-1")
-    assert await client.client_getname() in (b"homeport:east-1", "homeport:east-1")
-    await client.aclose()
+    backend = await connect(server.url, hub_id="east-1")
+    assert await backend.client.client_getname() in (b"homeport:east-1", "homeport:east-1")
+    await backend.aclose()
 
 
 # --- whether the server will do ------------------------------------------------------------------
@@ -117,32 +118,33 @@ class Telling(Lane):
 
 
 @pytest.fixture
-async def real(server: RealServer) -> AsyncIterator[Redis]:
-    client = await connect(server.url, hub_id="h")
-    yield client
-    await client.aclose()
+async def real(server: RealServer) -> AsyncIterator[Standalone]:
+    backend = await connect(server.url, hub_id="h")
+    assert isinstance(backend, Standalone)
+    yield backend
+    await backend.aclose()
 
 
-async def test_a_server_that_never_evicts_is_fit(real: Redis) -> None:
+async def test_a_server_that_never_evicts_is_fit(real: Standalone) -> None:
     store = RedisStore(real, Keys(), "h")
     assert await store.check_server() == []
-    await real.config_set("maxmemory-policy", "allkeys-lru")
+    await real.client.config_set("maxmemory-policy", "allkeys-lru")
     assert await store.check_server() == []  # without a limit nothing is evicted
-    await real.config_set("maxmemory", "100mb")
+    await real.client.config_set("maxmemory", "100mb")
     (warning,) = await store.check_server()
     assert "allkeys-lru" in warning
     assert "noeviction" in warning
-    await real.config_set("maxmemory-policy", "noeviction")
+    await real.client.config_set("maxmemory-policy", "noeviction")
     assert await store.check_server() == []
     await store.close()
 
 
 async def test_the_server_in_memory_is_fit() -> None:
-    client = await connect(MEMORY, hub_id="h")
-    store = RedisStore(client, Keys(), "h")
+    backend = await connect(MEMORY, hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
     assert await store.check_server() == []
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 @pytest.mark.parametrize("version", ["6.0.16", "5.0.7", "2.8.0"])
@@ -168,21 +170,21 @@ async def test_other_refusals_are_passed_on() -> None:
 
 
 async def test_a_server_that_is_away_cannot_be_checked(server: RealServer) -> None:
-    client = await connect(server.url, hub_id="h")
-    store = RedisStore(client, Keys(), "h")
+    backend = await connect(server.url, hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
     server.kill()
     with pytest.raises(StoreUnavailableError, match="cannot be reached"):
         await store.check_server()
     with pytest.raises(StoreUnavailableError, match="cannot be reached"):
         await store.namespaces()
     await store.close()
-    await client.aclose()
+    await backend.aclose()
 
 
 async def test_the_store_is_opened_through_any_url(server: RealServer) -> None:
-    client = await connect(f"{server.url}?db=3", hub_id="h")
-    store = RedisStore(client, Keys(), "h")
+    backend = await connect(f"{server.url}?db=3", hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
     await Asked(store).open()
-    assert await client.exists("agents:log:name") == 1
+    assert await backend.client.exists("agents:log:name") == 1
     await store.close()
-    await client.aclose()
+    await backend.aclose()

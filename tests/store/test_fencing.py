@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from actors.ports import Applied, Away, Fenced
 from hub.store import Keys
 from hub.store.batches import arguments_of
-from hub.store.lane import Lane
 from hub.store.scripts import COMMIT
+from hub.store.standalone import Standalone
 from tests.store.asking import Asked, change, until
 from tests.store.conftest import MakeStore
 
@@ -66,7 +66,7 @@ async def test_a_fenced_hub_commits_again_once_it_has_opened(make_store: MakeSto
 
 
 async def test_a_stale_writers_script_that_arrives_late_applies_nothing(
-    store: Asked, client: Redis
+    store: Asked, client: Redis, backend: Standalone
 ) -> None:
     # What a stopped server still had in its buffer when the hub had given up and opened again.
     keys = Keys()
@@ -74,7 +74,7 @@ async def test_a_stale_writers_script_that_arrives_late_applies_nothing(
     log = await client.get("agents:log:name")
     late = change("register", key="hub-1:x:1")
     await store.open(log.decode(), 0)
-    lane = Lane(client, 10.0)
+    lane = backend.lane(b"k", 10.0)
     answer = await lane.run(
         COMMIT,
         [keys.hub("hub-1"), keys.log_name, keys.log, keys.active, keys.agent(late.agent_id)],

@@ -47,6 +47,19 @@ def test_another_namespace_is_one_hash_slot() -> None:
     ]
 
 
+def test_on_a_cluster_the_default_namespace_is_one_hash_slot_too() -> None:
+    assert names(Keys("p/", hash_tags=True)) == [
+        b"p/{default}:agent:ID",
+        b"p/{default}:agents:active",
+        b"p/{default}:agents:log",
+        b"p/{default}:agents:log:name",
+        b"p/{default}:agents:secret",
+        b"p/{default}:hub:HUB",
+        b"p/homeport:namespaces",
+    ]
+    assert names(Keys("p/", "team-a", hash_tags=True)) == names(Keys("p/", "team-a"))
+
+
 def test_the_prefix_goes_before_everything() -> None:
     assert all(name.startswith(b"test/") for name in names(Keys("test/")))
     assert Keys("test/", "team-a").active == b"test/{team-a}:agents:active"

@@ -10,22 +10,28 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from hub.store import connect
-from hub.store.lane import Lane, pack
+from hub.store.lane import Lane, ReconnectedError, pack
 from hub.store.scripts import RENEW
+from hub.store.standalone import Standalone
 from tests.store.servers import DeafServer, RealServer
 
 
 @pytest.fixture
-async def client(shared_server: RealServer) -> AsyncIterator[Redis]:
-    client = await connect(shared_server.url, hub_id="h", command_timeout=10.0)
-    await client.flushall()
-    yield client
-    await client.aclose()
+async def backend(shared_server: RealServer) -> AsyncIterator[Standalone]:
+    backend = await connect(shared_server.url, hub_id="h", command_timeout=10.0)
+    await backend.client.flushall()
+    yield backend
+    await backend.aclose()
 
 
 @pytest.fixture
-async def lane(client: Redis) -> AsyncIterator[Lane]:
-    lane = Lane(client, 10.0)
+def client(backend: Standalone) -> Redis:
+    return backend.client
+
+
+@pytest.fixture
+async def lane(backend: Standalone) -> AsyncIterator[Lane]:
+    lane = backend.lane(b"k", 10.0)
     yield lane
     await lane.drop()
 
@@ -81,13 +87,63 @@ async def test_a_connection_in_use_is_not_idle(lane: Lane) -> None:
 async def test_a_cancelled_command_leaves_no_connection_behind() -> None:
     deaf = DeafServer()
     await deaf.start()
-    client = await connect(deaf.url, hub_id="h", command_timeout=60.0)
-    lane = Lane(client, 60.0)
+    backend = await connect(deaf.url, hub_id="h", command_timeout=60.0)
+    lane = backend.lane(b"k")
     asked = asyncio.create_task(lane.ask(b"PING"))
     await deaf.heard.wait()
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
     assert lane._connection is None
-    await client.aclose()
+    await backend.aclose()
     await deaf.stop()
+
+
+# --- which connection ----------------------------------------------------------------------------
+
+
+async def test_the_connection_has_a_new_number_as_soon_as_the_old_one_is_gone(lane: Lane) -> None:
+    first = lane.connection_number
+    await lane.ask(b"PING")
+    await lane.ask(b"PING")
+    assert lane.connection_number == first
+    await lane.drop()
+    await lane.drop()
+    assert lane.connection_number == first + 1
+    await lane.ask(b"PING")
+    assert lane.connection_number == first + 1
+
+
+async def test_a_script_for_a_connection_that_is_gone_is_never_sent(
+    lane: Lane, client: Redis
+) -> None:
+    await lane.ask(b"PING")
+    number = lane.connection_number
+    await client.hset("hub:x", "generation", "g")
+    failing = asyncio.create_task(lane.ask(b"NO-SUCH-COMMAND"))
+    await asyncio.sleep(0)
+    # It waits for its turn, and meanwhile the connection is lost.
+    with pytest.raises(ReconnectedError):
+        await lane.run(RENEW, [b"hub:x"], [b"g", b"60000"], connection_number=number)
+    with pytest.raises(ResponseError):
+        await failing
+    assert await client.pttl("hub:x") == -1
+    again = lane.connection_number
+    assert await lane.run(RENEW, [b"hub:x"], [b"g", b"60000"], connection_number=again) == 1
+
+
+# --- waiting at the server -----------------------------------------------------------------------
+
+
+async def test_a_command_that_waits_at_the_server_has_a_time_of_its_own(
+    shared_server: RealServer,
+) -> None:
+    backend = await connect(shared_server.url, hub_id="h", command_timeout=0.1)
+    lane = backend.lane(b"k")
+    assert await lane.ask(b"BLPOP", b"none", b"0.3", timeout=5.0) is None
+    before = lane.connection_number
+    with pytest.raises(TimeoutError):
+        await lane.ask(b"BLPOP", b"none", b"5", timeout=0.05)
+    assert lane.connection_number == before + 1
+    await lane.drop()
+    await backend.aclose()
