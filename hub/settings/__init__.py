@@ -2,7 +2,13 @@
 
 from hub.settings.fields import FIELDS, Field
 from hub.settings.load import SettingsError, load_settings
-from hub.settings.model import Settings, default_data_dir, default_hub_id, describe
+from hub.settings.model import (
+    Settings,
+    default_data_dir,
+    default_hub_id,
+    describe,
+    worker_id,
+)
 
 __all__ = [
     "FIELDS",
@@ -13,4 +19,5 @@ __all__ = [
     "default_hub_id",
     "describe",
     "load_settings",
+    "worker_id",
 ]

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hub.errors import HubError
 from hub.settings.fields import FIELDS, Field
-from hub.settings.model import Settings, default_data_dir
+from hub.settings.model import MAX_HUB_ID, Settings, default_data_dir, worker_id
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
@@ -139,4 +139,20 @@ def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
             f"{blamed}: the heartbeat timeout ({settings.heartbeat_timeout:g} s) is shorter than "
             f"the heartbeat interval ({settings.heartbeat_interval:g} s), so that every agent "
             "would be given up between two heartbeats; make the timeout the longer one"
+        )
+    if settings.workers > 1:
+        _check_workers(settings, sources)
+
+
+def _check_workers(settings: Settings, sources: Mapping[str, str]) -> None:
+    if settings.redis is not None and settings.redis.startswith("memory:"):
+        raise SettingsError(
+            f"{sources['workers']}: workers with memory:// could not see each other's agents; "
+            f"leave out {sources['redis']} for the embedded store, or give a Redis that all share"
+        )
+    if len(worker_id(settings.hub_id, settings.workers)) > MAX_HUB_ID:
+        room = MAX_HUB_ID - len(worker_id("", settings.workers))
+        raise SettingsError(
+            f"{sources['hub_id']}: the names of {settings.workers} workers are made of it, which "
+            f"leaves it at most {room} characters, got {len(settings.hub_id)}"
         )

@@ -21,7 +21,8 @@ from protocol.bounds import MAX_FRAME_BYTES
 
 YEAR = 365 * 24 * 3600
 
-HUB_ID = r"^[A-Za-z0-9._-]{1,64}$"
+MAX_HUB_ID = 64
+HUB_ID = rf"^[A-Za-z0-9._-]{{1,{MAX_HUB_ID}}}$"
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.platform) -> str:
@@ -35,14 +36,21 @@ def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.
     return os.path.join(base, "homeport")
 
 
-def default_hub_id(port: int) -> str:
+def default_hub_id(port: int, workers: int = 1) -> str:
     """`{hostname}-{port}`, reduced to the characters and the length that a hub's name may have.
 
-    Port 0 is many hubs' at once: there, the process id tells them apart.
+    Port 0 is many hubs' at once: there, the process id tells them apart. Several workers' names
+    are made of it, and must not be too long either.
     """
     suffix = f"-{port or os.getpid()}"
+    room = MAX_HUB_ID - len(suffix) - (len(worker_id("", workers)) if workers > 1 else 0)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())
-    return (name[: 64 - len(suffix)].strip("-.") or "hub") + suffix
+    return (name[:room].strip("-.") or "hub") + suffix
+
+
+def worker_id(hub_id: str, number: int) -> str:
+    """The name of one of several workers, which are counted from 1."""
+    return f"{hub_id}-{number}"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -72,6 +80,17 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"metavar": "PORT"},
         ),
     ] = 8080
+
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="Hub processes that share the port, on Linux; they need a store that all "
+            "of them can reach, so not memory://.",
+            extra={"metavar": "COUNT"},
+        ),
+    ] = 1
 
     redis: Annotated[
         str | None,
@@ -210,7 +229,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.hub_id:
-            msgspec.structs.force_setattr(self, "hub_id", default_hub_id(self.port))
+            msgspec.structs.force_setattr(self, "hub_id", default_hub_id(self.port, self.workers))
 
 
 def describe(settings: Settings) -> dict[str, object]:

@@ -14,6 +14,7 @@ from hub.settings import (
     default_hub_id,
     describe,
     load_settings,
+    worker_id,
 )
 
 HOME = {"HOME": "/home/ann"}
@@ -49,6 +50,7 @@ def refused(*args, **kwargs) -> str:
 def test_the_defaults_are_those_of_the_contract():
     settings = load()
     assert (settings.host, settings.port, settings.redis) == ("127.0.0.1", 8080, None)
+    assert settings.workers == 1
     assert (settings.heartbeat_interval, settings.heartbeat_timeout) == (30, 45)
     assert (settings.lease_ttl, settings.resume_window) == (60, 5)
     assert (settings.log_format, settings.log_level) == ("console", "info")
@@ -76,6 +78,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
     given = {
         "host": "0.0.0.0",
         "port": 9,
+        "workers": 2,
         "redis": "redis://h:1",
         "data_dir": "/data",
         "hub_id": "a-hub",
@@ -348,3 +351,31 @@ def test_hubs_on_any_free_port_have_ids_of_their_own(monkeypatch):
         monkeypatch.setattr("os.getpid", lambda pid=pid: pid)
         ids.add(default_hub_id(0))
     assert len(ids) == 2
+
+
+def test_workers_with_memory_are_refused_in_the_users_own_terms(toml):
+    said = refused({"redis": "memory://"}, {"HOMEPORT_WORKERS": "2"})
+    assert said.startswith("HOMEPORT_WORKERS: workers with memory:// could not see each other's")
+    assert "leave out --redis" in said
+    said = refused(config=toml("workers = 2\nredis = 'memory:///'"))
+    assert said.startswith("workers in homeport.toml: workers with memory://")
+    assert load({"redis": "memory://", "workers": 1}).workers == 1
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "257", "2.5", "many"])
+def test_a_count_of_workers_is_a_small_whole_number(count):
+    assert refused({"workers": count}).startswith("--workers: expected a whole number from 1 to")
+
+
+def test_a_name_that_leaves_no_room_for_its_workers_names_is_refused():
+    assert load({"hub_id": "x" * 62, "workers": 2}).hub_id == "x" * 62
+    said = refused({"hub_id": "x" * 62, "workers": 10})
+    assert said.startswith("--hub-id: the names of 10 workers are made of it")
+    assert "at most 61 characters" in said
+
+
+def test_a_default_name_leaves_room_for_its_workers_names(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "x" * 80)
+    hub_id = load({"workers": 16}).hub_id
+    assert hub_id == "x" * 56 + "-8080"
+    assert worker_id(hub_id, 16) == f"{hub_id}-16"
