@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.ports import Away, Change, Committed, Fenced, Loaded, LogEntry, Opened, Scheduler, Store
+from actors.ports import (
+    Away,
+    Change,
+    Committed,
+    Fenced,
+    HubReport,
+    Loaded,
+    LogEntry,
+    Opened,
+    Position,
+    Renewals,
+    Roster,
+    Scheduler,
+    Store,
+    Stored,
+)
 from hub.metrics import CommitResult, Metrics
 
 _RESULTS: dict[type, CommitResult] = {Committed: "committed", Fenced: "fenced", Away: "away"}
@@ -19,17 +34,21 @@ class MeasuredStore:
         self._finished = metrics.commit_finished
 
     def open(
-        self, log: str, revision: int, reply: Callable[[Opened | Away], None], *, new_log: bool
+        self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
         """See `actors.ports.Store`."""
-        self._store.open(log, revision, reply, new_log=new_log)
+        self._store.open(position, reply, new_log=new_log)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """See `actors.ports.Store`."""
         self._store.load(reply)
 
     def commit(
-        self, changes: list[Change], reply: Callable[[Committed | Fenced | Away], None]
+        self,
+        changes: list[Change],
+        reply: Callable[[Committed | Fenced | Away], None],
+        *,
+        announce: bool,
     ) -> None:
         """See `actors.ports.Store`."""
         began = self._now()
@@ -39,10 +58,35 @@ class MeasuredStore:
                 self._finished(_RESULTS[type(answer)], len(changes), self._now() - began)
             reply(answer)
 
-        self._store.commit(changes, finished)
+        self._store.commit(changes, finished, announce=announce)
 
     def read_log(
-        self, after: int, upto: int, reply: Callable[[list[LogEntry] | Away], None]
+        self,
+        position: Position,
+        upto: int | None,
+        reply: Callable[[list[LogEntry] | Fenced | Away], None],
     ) -> None:
         """See `actors.ports.Store`."""
-        self._store.read_log(after, upto, reply)
+        self._store.read_log(position, upto, reply)
+
+    def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
+        """See `actors.ports.Store`."""
+        self._store.await_change(after, reply)
+
+    def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
+        """See `actors.ports.Store`."""
+        self._store.read(agent_id, reply)
+
+    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+        """See `actors.ports.Store`."""
+        self._store.read_renewals(position, reply)
+
+    def renew_lease(
+        self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
+    ) -> None:
+        """See `actors.ports.Store`."""
+        self._store.renew_lease(report, reply)
+
+    def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
+        """See `actors.ports.Store`."""
+        self._store.acknowledge_loss(revision, reply)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 from actors.ports import Applied, Change, Committed, Refusal
+from hub.store.keys import Keys
 
-_REFUSALS = (b"fenced", b"missing", b"poisoned")
+_REFUSALS = (b"fenced", b"missing", b"stale", b"poisoned")
 
 
 def milliseconds(seconds: float) -> bytes:
@@ -14,8 +15,21 @@ def milliseconds(seconds: float) -> bytes:
     return b"%d" % max(1, round(seconds * 1000))
 
 
+def keys_of(changes: list[Change], keys: Keys) -> list[bytes]:
+    """The keys of the changes, in the script's order: entries, some followed by a tombstone."""
+    names: list[bytes] = []
+    for change in changes:
+        names.append(keys.agent(change.agent_id))
+        if change.operation in ("register", "remove"):
+            names.append(keys.epoch(change.agent_id))
+    return names
+
+
 def arguments_of(changes: list[Change]) -> list[bytes]:
-    """The script's nine arguments for each change, in the script's order."""
+    """The script's arguments for each change, in the script's order.
+
+    A renewal has no more than it needs, since it is what nearly all changes are.
+    """
     arguments: list[bytes] = []
     for change in changes:
         arguments += (
@@ -25,10 +39,10 @@ def arguments_of(changes: list[Change]) -> list[bytes]:
             milliseconds(change.ttl),
             b"%d" % change.revision,
             change.hub.encode(),
-            change.kind.encode(),
-            change.key.encode(),
             change.head,
         )
+        if change.operation != "renew":
+            arguments += (change.kind.encode(), change.key.encode(), change.seen.encode())
     return arguments
 
 

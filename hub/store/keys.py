@@ -21,15 +21,19 @@ class Keys:
     """
 
     __slots__ = (
-        "_hubs",
+        "_epoch_prefix",
+        "_lease_prefix",
         "active",
         "agent_prefix",
+        "hubs",
         "log",
         "log_name",
+        "loss",
         "namespace",
         "namespaces",
         "prefix",
         "secret",
+        "seen",
     )
 
     def __init__(
@@ -53,7 +57,14 @@ class Keys:
         """String: the log's random name."""
         self.secret = f"{base}agents:secret".encode()
         """String: signs session tokens, shared by the cluster."""
-        self._hubs = f"{base}hub:"
+        self.hubs = f"{base}agents:hubs".encode()
+        """Set of the ids of all hubs; those whose lease has lapsed are taken off."""
+        self.seen = f"{base}agents:seen".encode()
+        """Stream: the entries that hubs renewed within the last half minute."""
+        self.loss = f"{base}agents:loss".encode()
+        """Hash: up to which revision a loss of agents has been acknowledged."""
+        self._epoch_prefix = f"{base}epoch:".encode()
+        self._lease_prefix = f"{base}hub:".encode()
         self.namespaces = f"{prefix}homeport:namespaces".encode()
         """Set of all namespaces that were ever opened; the same key for every namespace."""
 
@@ -63,4 +74,12 @@ class Keys:
 
     def hub(self, hub_id: str) -> bytes:
         """Hash: the lease of a hub, with its writer generation."""
-        return f"{self._hubs}{hub_id}".encode()
+        return self.lease(hub_id.encode())
+
+    def lease(self, hub_id: bytes) -> bytes:
+        """The same, by an id as Redis has it."""
+        return self._lease_prefix + hub_id
+
+    def epoch(self, agent_id: str) -> bytes:
+        """String: the last epoch of an agent that was removed, for an hour."""
+        return self._epoch_prefix + agent_id.encode()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from actors.ports import Loaded, LogEntry
+from actors.ports import Fenced, Loaded, LogEntry, Position, Stored
 from hub import logs
 from hub.store.keys import Keys
 from hub.store.lane import Lane
-from hub.store.scripts import DROP_GHOSTS
+from hub.store.roster import read_roster
+from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG
 from protocol.bounds import Kind
 
 PIECE = 500
@@ -18,7 +19,7 @@ PIECE = 500
 _log = logs.get("hub.store")
 
 
-async def load(lane: Lane, keys: Keys, log_length: int) -> Loaded:
+async def load(lane: Lane, keys: Keys, hub_id: str, log_length: int) -> Loaded:
     """All that is stored; at most `log_length` entries of the log.
 
     The log is read first: every change that it ends with is in the records that are read next.
@@ -27,26 +28,65 @@ async def load(lane: Lane, keys: Keys, log_length: int) -> Loaded:
     entries: list[LogEntry] = []
     if newest:
         after = max(0, _revision(newest[0][0]) - log_length)
-        entries = await read_log(lane, keys, after, None)
+        entries = await _read_newest(lane, keys, after)
     records, ghosts = await _read_records(lane, keys)
-    return Loaded(records, entries[-log_length:], ghosts)
+    roster = await read_roster(lane, keys, hub_id)
+    return Loaded(records, entries[-log_length:], ghosts, roster)
 
 
-async def read_log(lane: Lane, keys: Keys, after: int, upto: int | None) -> list[LogEntry]:
-    """The log's entries with `after` < revision <= `upto` (None: to the end), oldest first."""
+async def read_log(
+    lane: Lane, keys: Keys, position: Position, upto: int | None
+) -> list[LogEntry] | Fenced:
+    """The log's entries after `position`, up to revision `upto` (None: to the end), oldest first.
+
+    Fenced when it is not that log or not that history any more, at any piece of it.
+    """
+    log, after, key = position.log.encode(), position.revision, position.key
     end = b"+" if upto is None else b"%d" % upto
     entries: list[LogEntry] = []
-    while upto is None or after < upto:
+    while True:
+        arguments = [log, b"%d" % after, key.encode(), end, b"%d" % PIECE]
+        piece = await lane.run(READ_LOG, [keys.log_name, keys.log], arguments)
+        if piece == b"fenced":
+            return Fenced()
+        for entry_id, fields in piece:
+            after, key = _revision(entry_id), ""
+            entry = _entry(after, fields)
+            if entry is not None:
+                entries.append(entry)
+                key = entry.key
+        if len(piece) < PIECE:
+            return entries
+
+
+async def read_entries(lane: Lane, keys: Keys, ids: list[str]) -> dict[str, Stored]:
+    """What is stored of those agents now; the ids without a record are left out.
+
+    An entry that would never run out tells nothing of when it was renewed: its ttl is 0.
+    """
+    stored: dict[str, Stored] = {}
+    for start in range(0, len(ids), PIECE):
+        piece = ids[start : start + PIECE]
+        answer = await lane.run(READ_ENTRIES, [keys.agent(each) for each in piece], [])
+        for agent_id, record, left in zip(piece, answer[::2], answer[1::2], strict=True):
+            if record is not None:
+                stored[agent_id] = Stored(record, max(0, left) / 1000)
+    return stored
+
+
+async def _read_newest(lane: Lane, keys: Keys, after: int) -> list[LogEntry]:
+    """The entries after that revision, whichever log it is."""
+    entries: list[LogEntry] = []
+    while True:
         start = b"%d" % (after + 1)
-        piece = await lane.ask(b"XRANGE", keys.log, start, end, b"COUNT", b"%d" % PIECE)
+        piece = await lane.ask(b"XRANGE", keys.log, start, b"+", b"COUNT", b"%d" % PIECE)
         for entry_id, fields in piece:
             after = _revision(entry_id)
             entry = _entry(after, fields)
             if entry is not None:
                 entries.append(entry)
         if len(piece) < PIECE:
-            break
-    return entries
+            return entries
 
 
 async def _read_records(lane: Lane, keys: Keys) -> tuple[list[bytes], list[str]]:

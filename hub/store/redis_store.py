@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from actors.ports import Away, Change, Committed, Fenced, Loaded, LogEntry, Opened
-from hub import logs
-from hub.store import reading, server
+from actors.ports import (
+    Away,
+    Change,
+    Committed,
+    Fenced,
+    HubReport,
+    Loaded,
+    LogEntry,
+    Opened,
+    Position,
+    Renewals,
+    Roster,
+    Stored,
+)
+from hub.store import reading
 from hub.store.backend import Backend
-from hub.store.batches import arguments_of, committed, milliseconds
+from hub.store.batches import arguments_of, committed, keys_of, milliseconds
 from hub.store.connection import DEFAULT_TIMEOUT
-from hub.store.failures import STOPPING, StoreError, StoreUnavailableError, is_bug, reason_of
+from hub.store.failures import StoreError, StoreUnavailableError, reason_of
+from hub.store.gathering import Gathering
 from hub.store.keys import DEFAULT_NAMESPACE, Keys
-from hub.store.scripts import CLOSE, COMMIT, OPEN, RENEW
+from hub.store.lane import ReconnectedError
+from hub.store.renewals import read_renewals
+from hub.store.replies import Replies, note
+from hub.store.roster import renew_lease
+from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, OPEN
 from protocol.bounds import NAMESPACE
 
 T = TypeVar("T")
@@ -28,11 +44,12 @@ LOG_LENGTH = 50_000
 HUB_LEASE = 10.0
 """Seconds that a silent hub remains the writer of its generation."""
 
-_RENEWALS_PER_LEASE = 3
-_IDLE = 30.0
-"""Seconds after which a connection that only reads is closed."""
+CHANGE_WAIT = 1.0
+"""Seconds that Redis may wait for a change of the log before it answers that there is none."""
 
-_log = logs.get("hub.store")
+_IDLE = 30.0
+"""Seconds after which a connection that nobody used is closed."""
+
 _namespace = re.compile(NAMESPACE)
 
 
@@ -43,7 +60,8 @@ class RedisStore:
     arrives in the order in which it was asked for, one for reads, which may be long, and one to
     wait for others' changes. `backend` says how to connect and remains the caller's. Needs a
     running loop; every reply comes on it, exactly once, also when the store is closed meanwhile.
-    `url`, `version` and `started` describe the hub to others in its lease.
+    `url`, `version` and `started` describe the hub to others in its lease, which lapses
+    `hub_lease` seconds after the last commit or `renew_lease`.
     """
 
     def __init__(
@@ -59,12 +77,14 @@ class RedisStore:
         command_timeout: float = DEFAULT_TIMEOUT,
         hub_lease: float = HUB_LEASE,
     ) -> None:
+        self._backend = backend
         self._keys = keys
+        self._hub_id = hub_id
         self._hub_key = keys.hub(hub_id)
         self._described = [url.encode(), version.encode(), started.encode()]
         self._log_length = log_length
         self._lease = milliseconds(hub_lease)
-        self._renew_interval = hub_lease / _RENEWALS_PER_LEASE
+        self._patience = CHANGE_WAIT + command_timeout
         self._writes = backend.lane(keys.log, command_timeout)
         self._reads = backend.lane(keys.log, command_timeout)
         self._follow = backend.lane(keys.log, command_timeout)
@@ -74,44 +94,79 @@ class RedisStore:
             self._names = backend.lane(keys.namespaces, command_timeout)
         self._lanes = [self._writes, self._reads, self._follow, self._names]
         self._generation = b""
-        self._is_open = False
+        self._opened_on: int | None = None
+        """The connection that the generation was begun on; None while the store is not open."""
         self._log_name = ""
+        self._report = HubReport(0, 0, 0)
         # Kept, so that sessions can still be resumed when Redis has lost all it had.
         self._secret = b""
-        self._renewed = 0.0
-        self._keeper: asyncio.Task[None] | None = None
-        self._commits: set[asyncio.Task[Any]] = set()
-        self._others: set[asyncio.Task[Any]] = set()
+        self._replies = Replies()
+        self._gathering: Gathering[Stored] = Gathering(
+            self._begin, partial(reading.read_entries, self._reads, keys)
+        )
         self._closing = False
 
     # --- actors.ports.Store ---------------------------------------------------------------------
 
     def open(
-        self, log: str, revision: int, reply: Callable[[Opened | Away], None], *, new_log: bool
+        self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
         """Begin a writer generation; see `actors.ports.Store.open`.
 
-        `Opened.fresh` is true as well when another hub began a new log since `log` was known.
+        `Opened.fresh` is true as well when another hub began a new log since `position`.
         """
-        self._begin(partial(self._open, log, revision, new_log), reply, self._others)
+        self._begin(partial(self._open, position, new_log), reply)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """Read all that is stored, and drop the ids in the active set that have no entry."""
-        read = partial(reading.load, self._reads, self._keys, self._log_length)
-        self._begin(read, reply, self._others)
+        length = self._log_length
+        self._begin(partial(reading.load, self._reads, self._keys, self._hub_id, length), reply)
 
     def commit(
-        self, changes: list[Change], reply: Callable[[Committed | Fenced | Away], None]
+        self,
+        changes: list[Change],
+        reply: Callable[[Committed | Fenced | Away], None],
+        *,
+        announce: bool,
     ) -> None:
-        """Apply the changes in one step, in order; Fenced also before the first `open`."""
-        self._begin(partial(self._commit, changes), reply, self._commits)
+        """Apply the changes in one step, in order.
+
+        Fenced also before the first `open`, and when the connection is not the one that it was
+        made on: behind another may be a server that a failover put in the place of ours.
+        """
+        self._begin(partial(self._commit, changes, announce), reply, finish=True)
 
     def read_log(
-        self, after: int, upto: int, reply: Callable[[list[LogEntry] | Away], None]
+        self,
+        position: Position,
+        upto: int | None,
+        reply: Callable[[list[LogEntry] | Fenced | Away], None],
     ) -> None:
-        """The log's entries with `after` < revision <= `upto`, oldest first."""
-        read = partial(reading.read_log, self._reads, self._keys, after, upto)
-        self._begin(read, reply, self._others)
+        """The log's entries after `position` up to revision `upto`; Fenced if it is another log."""
+        self._begin(partial(reading.read_log, self._reads, self._keys, position, upto), reply)
+
+    def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
+        """Whether the log has an entry after that revision; False after CHANGE_WAIT without."""
+        self._begin(partial(self._await_change, after), reply)
+
+    def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
+        """What is stored of an agent; whatever is asked in one turn of the loop is one command."""
+        self._gathering.ask(agent_id, reply)
+
+    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+        """What other hubs have announced since `position`."""
+        read = partial(read_renewals, self._reads, self._keys, self._hub_id, position)
+        self._begin(read, reply)
+
+    def renew_lease(
+        self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
+    ) -> None:
+        """Renew this hub's lease and hear who lives; Fenced as `commit`."""
+        self._begin(partial(self._renew_lease, report), reply)
+
+    def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
+        """Remember for all hubs that the loss of agents up to `revision` was acknowledged."""
+        self._begin(partial(self._acknowledge_loss, revision), reply)
 
     # --- for the hub ----------------------------------------------------------------------------
 
@@ -120,7 +175,7 @@ class RedisStore:
 
         Raises StoreError when it can never do, StoreUnavailableError when it cannot be asked now.
         """
-        return await self._asking(partial(server.check_server, self._reads))
+        return await self._asking(self._backend.check)
 
     async def namespaces(self) -> list[str]:
         """All namespaces that any hub ever opened under this key prefix, the default one first.
@@ -136,7 +191,7 @@ class RedisStore:
         try:
             await self._names.ask(b"SREM", self._keys.namespaces, self._keys.namespace.encode())
         except Exception as error:
-            self._note(error)
+            note(error)
 
     async def close(self) -> None:
         """End this hub's lease and its connections. Everything that waits is answered before.
@@ -147,17 +202,13 @@ class RedisStore:
         if self._closing:
             return
         self._closing = True
-        waiting = [*self._others]
-        if self._keeper is not None:
-            waiting.append(self._keeper)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, *self._commits, return_exceptions=True)
+        await self._replies.close()
         try:
             if self._generation:
-                await self._writes.run(CLOSE, [self._hub_key], [self._generation])
+                keys, arguments = [self._hub_key, self._keys.hubs], [self._generation]
+                await self._writes.run(CLOSE, keys, [*arguments, self._hub_id.encode()])
         except Exception as error:
-            self._note(error)
+            note(error)
         finally:
             for lane in self._lanes:
                 await lane.drop()
@@ -168,33 +219,10 @@ class RedisStore:
         self,
         work: Callable[[], Awaitable[T]],
         reply: Callable[[T | Away], None],
-        tasks: set[asyncio.Task[Any]],
+        *,
+        finish: bool = False,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        if self._closing:
-            loop.call_soon(reply, Away(STOPPING))
-            return
-        task = loop.create_task(self._guard(work))
-        tasks.add(task)
-        # The callback and not the task answers: a task that is cancelled early never runs.
-        task.add_done_callback(partial(self._answer, reply, tasks))
-
-    def _answer(
-        self,
-        reply: Callable[[T | Away], None],
-        tasks: set[asyncio.Task[Any]],
-        task: asyncio.Task[T],
-    ) -> None:
-        tasks.discard(task)
-        if task.cancelled():
-            reply(Away(STOPPING))
-            return
-        error = task.exception()
-        if error is None:
-            reply(task.result())
-        else:
-            self._note(error)
-            reply(Away(reason_of(error)))
+        self._replies.begin(partial(self._guard, work), reply, finish=finish)
 
     async def _guard(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -211,81 +239,99 @@ class RedisStore:
         except StoreError:
             raise
         except Exception as error:
-            self._note(error)
+            note(error)
             raise StoreUnavailableError(reason_of(error)) from None
 
-    def _note(self, error: BaseException) -> None:
-        if is_bug(error):
-            _log.error("the store failed in an unforeseen way", exc_info=error)
-
-    async def _open(self, log: str, revision: int, new_log: bool) -> Opened:
+    async def _open(self, position: Position, new_log: bool) -> Opened:
         keys = self._keys
         # From here on no commit is sent before this has succeeded.
-        self._is_open = False
+        self._opened_on = None
         self._generation = secrets.token_hex(16).encode()
         arguments = [
+            self._hub_id.encode(),
             self._generation,
-            *self._described,
             self._lease,
-            log.encode(),
-            b"%d" % revision,
+            *self._described,
+            b"%d" % self._report.agents,
+            b"%d" % self._report.sessions,
+            position.log.encode(),
+            b"%d" % position.revision,
+            position.key.encode(),
             b"1" if new_log else b"0",
             secrets.token_hex(8).encode(),
             self._secret or secrets.token_hex(32).encode(),
         ]
         await self._names.ask(b"SADD", keys.namespaces, keys.namespace.encode())
         name, reached, fresh, secret = await self._writes.run(
-            OPEN, [self._hub_key, keys.log_name, keys.log, keys.secret, keys.active], arguments
+            OPEN,
+            [self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs],
+            arguments,
         )
-        self._log_name, self._secret, self._is_open = name.decode(), secret, True
-        self._renewed = asyncio.get_running_loop().time()
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep())
+        self._log_name, self._secret = name.decode(), secret
+        self._opened_on = self._writes.connection_number
         return Opened(self._log_name, int(reached), fresh == b"1", secret)
 
-    async def _commit(self, changes: list[Change]) -> Committed | Fenced:
-        if not self._is_open:
+    async def _commit(self, changes: list[Change], announce: bool) -> Committed | Fenced:
+        if self._opened_on is None:
             return Fenced()
         keys, log = self._keys, self._log_name
-        answer = await self._writes.run(
-            COMMIT,
-            [
-                self._hub_key,
-                keys.log_name,
-                keys.log,
-                keys.active,
-                *(keys.agent(change.agent_id) for change in changes),
-            ],
-            [
-                self._generation,
-                log.encode(),
-                self._lease,
-                b"%d" % self._log_length,
-                *arguments_of(changes),
-            ],
-        )
+        try:
+            answer = await self._writes.run(
+                COMMIT,
+                [
+                    *(self._hub_key, keys.log_name, keys.log, keys.active, keys.seen),
+                    *keys_of(changes, keys),
+                ],
+                [
+                    self._generation,
+                    log.encode(),
+                    self._lease,
+                    b"%d" % self._log_length,
+                    self._hub_id.encode() if announce else b"",
+                    *arguments_of(changes),
+                ],
+                connection_number=self._opened_on,
+            )
+        except ReconnectedError:
+            answer = b"fenced"
         if answer == b"fenced":
-            self._is_open = False
+            self._opened_on = None
             return Fenced()
-        self._renewed = asyncio.get_running_loop().time()
         return committed(log, answer)
 
-    async def _keep(self) -> None:
-        """Renew the hub's lease while nothing is committed, which would renew it as well.
+    async def _renew_lease(self, report: HubReport) -> Roster | Fenced:
+        for lane in self._lanes:
+            if lane is not self._writes:
+                await lane.drop_if_idle(_IDLE)
+        self._report = report
+        if self._opened_on is None:
+            return Fenced()
+        try:
+            roster = await renew_lease(
+                self._writes,
+                self._keys,
+                self._hub_id,
+                report,
+                generation=self._generation,
+                log=self._log_name,
+                lease=self._lease,
+                connection_number=self._opened_on,
+            )
+        except ReconnectedError:
+            roster = None
+        if roster is None:
+            self._opened_on = None
+            return Fenced()
+        return roster
 
-        Whether it worked does not matter here: when the lease has lapsed or is another's, the
-        next commit is answered with Fenced.
-        """
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._renew_interval)
-            for lane in self._lanes:
-                if lane is not self._writes:
-                    await lane.drop_if_idle(_IDLE)
-            if not self._is_open or loop.time() - self._renewed < self._renew_interval / 2:
-                continue
-            try:
-                keys, arguments = [self._hub_key], [self._generation, self._lease]
-                await self._guard(partial(self._writes.run, RENEW, keys, arguments))
-            except Exception as error:
-                self._note(error)
+    async def _await_change(self, after: int) -> bool:
+        answer = await self._follow.ask(
+            *(b"XREAD", b"COUNT", b"1", b"BLOCK", b"%d" % (CHANGE_WAIT * 1000)),
+            *(b"STREAMS", self._keys.log, b"%d-0" % after),
+            timeout=self._patience,
+        )
+        return bool(answer)
+
+    async def _acknowledge_loss(self, revision: int) -> bool:
+        await self._writes.run(ACKNOWLEDGE_LOSS, [self._keys.loss], [b"%d" % revision])
+        return True

@@ -12,11 +12,16 @@ from actors.ports import (
     Change,
     Committed,
     Fenced,
+    HubReport,
     Loaded,
     LogEntry,
     Opened,
     Operation,
+    Position,
     Refusal,
+    Renewals,
+    Roster,
+    Stored,
 )
 from hub.store import RedisStore
 from protocol.bounds import Kind
@@ -50,28 +55,35 @@ class Asked:
 
     def __init__(self, store: RedisStore) -> None:
         self.store = store
+        self.log = ""
 
-    async def open(self, log: str = "", revision: int = 0, *, new_log: bool = False) -> Opened:
-        answer = await self.try_open(log, revision, new_log=new_log)
+    async def open(
+        self, log: str = "", revision: int = 0, key: str = "", *, new_log: bool = False
+    ) -> Opened:
+        answer = await self.try_open(log, revision, key, new_log=new_log)
         assert isinstance(answer, Opened), answer
+        self.log = answer.log
         return answer
 
     async def try_open(
-        self, log: str = "", revision: int = 0, *, new_log: bool = False
+        self, log: str = "", revision: int = 0, key: str = "", *, new_log: bool = False
     ) -> Opened | Away:
+        position = Position(log, revision, key)
         answer: Opened | Away = await answer_of(
-            lambda reply: self.store.open(log, revision, reply, new_log=new_log)
+            lambda reply: self.store.open(position, reply, new_log=new_log)
         )
         return answer
 
-    async def try_commit(self, *changes: Change) -> Committed | Fenced | Away:
+    async def try_commit(
+        self, *changes: Change, announce: bool = False
+    ) -> Committed | Fenced | Away:
         answer: Committed | Fenced | Away = await answer_of(
-            lambda reply: self.store.commit(list(changes), reply)
+            lambda reply: self.store.commit(list(changes), reply, announce=announce)
         )
         return answer
 
-    async def commit(self, *changes: Change) -> list[Applied | Refusal]:
-        answer = await self.try_commit(*changes)
+    async def commit(self, *changes: Change, announce: bool = False) -> list[Applied | Refusal]:
+        answer = await self.try_commit(*changes, announce=announce)
         assert isinstance(answer, Committed), answer
         return answer.results
 
@@ -80,10 +92,53 @@ class Asked:
         assert isinstance(answer, Loaded), answer
         return answer
 
-    async def read_log(self, after: int = 0, upto: int = 10**9) -> list[LogEntry]:
-        answer = await answer_of(lambda reply: self.store.read_log(after, upto, reply))
+    async def read_log(
+        self, after: int = 0, upto: int | None = None, key: str = ""
+    ) -> list[LogEntry]:
+        """The entries of the log that was opened last."""
+        answer = await self.try_read_log(Position(self.log, after, key), upto)
         assert isinstance(answer, list), answer
         return answer
+
+    async def try_read_log(
+        self, position: Position, upto: int | None = None
+    ) -> list[LogEntry] | Fenced | Away:
+        answer: list[LogEntry] | Fenced | Away = await answer_of(
+            lambda reply: self.store.read_log(position, upto, reply)
+        )
+        return answer
+
+    async def await_change(self, after: int = 0) -> bool:
+        answer = await answer_of(lambda reply: self.store.await_change(after, reply))
+        assert isinstance(answer, bool), answer
+        return answer
+
+    async def read(self, number: int = 1) -> Stored | None:
+        answer = await answer_of(lambda reply: self.store.read(agent_id(number), reply))
+        assert answer is None or isinstance(answer, Stored), answer
+        return answer
+
+    async def read_renewals(self, position: str = "") -> Renewals:
+        answer = await answer_of(lambda reply: self.store.read_renewals(position, reply))
+        assert isinstance(answer, Renewals), answer
+        return answer
+
+    async def renew_lease(
+        self, agents: int = 0, sessions: int = 0, revision: int = 0
+    ) -> Roster | Fenced | Away:
+        report = HubReport(agents, sessions, revision)
+        answer: Roster | Fenced | Away = await answer_of(
+            lambda reply: self.store.renew_lease(report, reply)
+        )
+        return answer
+
+    async def roster(self, agents: int = 0, sessions: int = 0, revision: int = 0) -> Roster:
+        answer = await self.renew_lease(agents, sessions, revision)
+        assert isinstance(answer, Roster), answer
+        return answer
+
+    async def acknowledge_loss(self, revision: int) -> None:
+        assert await answer_of(lambda reply: self.store.acknowledge_loss(revision, reply)) is True
 
 
 def agent_id(number: int = 1) -> str:
@@ -123,6 +178,7 @@ def change(
     ttl: float = 60.0,
     key: str = "",
     revision: int = 0,
+    seen: str = "",
     **fields: Any,
 ) -> Change:
     usual: dict[str, str] = {
@@ -143,6 +199,7 @@ def change(
         ttl=ttl,
         key=key,
         revision=revision,
+        seen=seen,
     )
 
 

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from hub.store import connect
 from hub.store.lane import Lane, ReconnectedError, pack
-from hub.store.scripts import RENEW
+from hub.store.scripts import ACKNOWLEDGE_LOSS
 from hub.store.standalone import Standalone
 from tests.store.servers import DeafServer, RealServer
 
@@ -57,7 +57,7 @@ async def test_a_script_that_the_server_does_not_know_yet_keeps_the_connection(
 ) -> None:
     await client.script_flush()
     before = await lane.ask(b"CLIENT", b"ID")
-    assert await lane.run(RENEW, [b"hub:x"], [b"generation", b"1000"]) == 0
+    assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"]) == 1
     assert await lane.ask(b"CLIENT", b"ID") == before
 
 
@@ -119,17 +119,16 @@ async def test_a_script_for_a_connection_that_is_gone_is_never_sent(
 ) -> None:
     await lane.ask(b"PING")
     number = lane.connection_number
-    await client.hset("hub:x", "generation", "g")
     failing = asyncio.create_task(lane.ask(b"NO-SUCH-COMMAND"))
     await asyncio.sleep(0)
     # It waits for its turn, and meanwhile the connection is lost.
     with pytest.raises(ReconnectedError):
-        await lane.run(RENEW, [b"hub:x"], [b"g", b"60000"], connection_number=number)
+        await lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"], connection_number=number)
     with pytest.raises(ResponseError):
         await failing
-    assert await client.pttl("hub:x") == -1
+    assert await client.exists("loss") == 0
     again = lane.connection_number
-    assert await lane.run(RENEW, [b"hub:x"], [b"g", b"60000"], connection_number=again) == 1
+    assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"], connection_number=again) == 1
 
 
 # --- waiting at the server -----------------------------------------------------------------------

@@ -23,7 +23,11 @@ def _read(name: str) -> bytes:
 
 
 OPEN = Script("open")
-COMMIT = Script("commit")
-RENEW = Script("renew")
 CLOSE = Script("close")
+COMMIT = Script("commit")
+ROSTER = Script("roster")
+READ_LOG = Script("read_log")
+READ_ENTRIES = Script("read_entries")
+READ_RENEWALS = Script("read_renewals")
+ACKNOWLEDGE_LOSS = Script("acknowledge_loss")
 DROP_GHOSTS = Script("drop_ghosts")

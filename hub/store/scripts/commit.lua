@@ -1,27 +1,38 @@
 -- Applies a batch of changes in one step, in order: the table of `actors.ports.Change`.
 --
--- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5… one entry a change
+-- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
+--       6… the entry of each change; that of a register or a remove is followed by its tombstone
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
---       5… nine a change: operation, id, epoch, ttl in ms, revision, hub, kind, key, head
+--       5 the hub, if its renewals are to be announced, else empty,
+--       6… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
+--       a renew: kind, key, seen
 -- Returns "fenced" when nothing was applied; otherwise words: "ok", the revision before, and for
 -- each change two, its revision and epoch, or why it was refused and "0".
 --
 -- One text is returned and not a table, because a client reads it many times faster.
 
-local lease, name_key, log, active = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local FIXED, EACH = 4, 9
+local lease, name_key, log, active, renewals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local announcing = ARGV[5] ~= ''
+local FIXED = 5
 
 -- Our own end of a record; nothing but an entry of ours ends in this way. 192 bytes hold it, since
 -- a hub's id has at most 64.
 local TAIL, TAIL_BEGINS, TAIL_BYTES =
-    '^,"epoch":(%d+),"hub":"[^"]*","revision":%d+}$', ',"epoch":', 192
+    '^,"epoch":(%d+),"hub":"[^"]*","revision":(%d+)}$', ',"epoch":', 192
+local LAST_SEEN = '"last_seen":"'
 -- How many ids go into one command: Lua can put only some thousands onto its stack.
 local AT_ONCE = 1000
+-- How long the last epoch of a removed agent is remembered: longer than any change that was made
+-- before the removal can be on its way.
+local TOMBSTONE_MS = 3600000
+-- How long renewals are kept for hubs that are slow to read them.
+local RENEWALS_MS = 30000
 
 if redis.call('HGET', lease, 'generation') ~= ARGV[1] then
     return 'fenced'
 end
 local problem = misfit(name_key, 'string') or misfit(log, 'stream') or misfit(active, 'set')
+    or announcing and misfit(renewals, 'stream')
 if problem then
     return problem
 end
@@ -30,22 +41,31 @@ if redis.call('GET', name_key) ~= ARGV[2] or not before then
     return 'fenced'
 end
 
--- The epoch in our own end of a record, as text; nil when there is no such end. The place is looked
--- for as plain text, which is much faster than a pattern that may begin anywhere.
-local function epoch_in(tail)
+-- The `last_seen` of a record of ours, or of a head. The first place that looks like one is always
+-- the real one: what agents choose freely and comes before it are strings, in which every quote
+-- is escaped, and their metadata comes after it.
+local function last_seen_in(record)
+    local _, at = string.find(record, LAST_SEEN, 1, true)
+    return at and string.match(record, '^[^"]*', at + 1) or ''
+end
+
+-- Epoch and revision in our own end of a record, as text; nil when there is no such end. The place
+-- is looked for as plain text, which is much faster than a pattern that may begin anywhere.
+local function read_tail(tail)
     local at = string.find(tail, TAIL_BEGINS, 1, true)
     while at do
-        local epoch = string.match(tail, TAIL, at)
+        local epoch, revision = string.match(tail, TAIL, at)
         if epoch then
-            return epoch
+            return epoch, revision
         end
         at = string.find(tail, TAIL_BEGINS, at + 1, true)
     end
 end
 
--- The epoch of what is stored: 0 in a legacy record, nil when there is none, false when the key
--- holds something that is no record.
-local function stored_epoch(key)
+-- Epoch and revision of what is stored, and its `last_seen` where it had to be read anyway. The
+-- epoch is 0 in a legacy record, nil when nothing is stored, false when the key holds something
+-- that is no record.
+local function read_entry(key)
     local tail = redis.pcall('GETRANGE', key, -TAIL_BYTES, -1)
     if type(tail) == 'table' then
         -- `tostring`, because the server in memory puts no text of Lua's own there.
@@ -54,9 +74,9 @@ local function stored_epoch(key)
         end
         tail = redis.call('GETRANGE', key, -TAIL_BYTES, -1) -- the same error ends the script
     end
-    local epoch = epoch_in(tail)
+    local epoch, revision = read_tail(tail)
     if epoch then
-        return tonumber(epoch)
+        return tonumber(epoch), tonumber(revision)
     end
     if tail == '' and redis.call('EXISTS', key) == 0 then
         return nil
@@ -71,31 +91,71 @@ local function stored_epoch(key)
         return false
     end
     if type(record.epoch) == 'number' and record.epoch >= 1 then
-        return math.floor(record.epoch)
+        local reached = type(record.revision) == 'number' and record.revision or 0
+        return math.floor(record.epoch), reached, tostring(record.last_seen)
     end
     return 0
 end
 
+-- The epoch that the identity had when it was removed; 0 when nobody knows.
+local function last_epoch(tombstone)
+    local epoch = redis.pcall('GET', tombstone)
+    -- A table is an error: the key holds another type, and so nothing of ours.
+    if type(epoch) ~= 'string' or not string.find(epoch, '^%d+$') then
+        return 0
+    end
+    return tonumber(epoch)
+end
+
+-- Why a change other than a register cannot be applied to the entry that is stored; nil if it can.
+local function refusal_of(operation, key, own, known, seen, epoch, revision, last_seen)
+    -- Whoever resumes asks for a new epoch, and does not claim to have the one that is stored.
+    if epoch > own and operation ~= 'resume' then
+        return 'fenced'
+    end
+    if revision > known then
+        return 'stale'
+    end
+    if seen ~= '' and (last_seen or last_seen_in(redis.call('GET', key))) ~= seen then
+        return 'stale'
+    end
+    if operation == 'remove' or operation == 'restore' then
+        return nil
+    end
+    -- What is older than the writer's own record is not its entry either.
+    if revision < known or epoch < own and operation ~= 'resume' then
+        return 'missing'
+    end
+end
+
 -- The epoch that the change is applied with, as text; or nil, and why it is not applied.
-local function decide(operation, epoch, stored)
+local function decide(operation, key, epoch, revision, seen, tombstone)
+    local stored, reached, last_seen = read_entry(key)
     if stored == false then
         return nil, 'poisoned'
     end
-    if operation == 'register' or operation == 'resume' then
-        if operation == 'resume' and not stored then
-            return nil, 'missing'
-        end
-        return digits(math.max(stored or 0, tonumber(epoch)) + 1)
-    end
     local own = tonumber(epoch)
-    if stored and stored > own then
-        return nil, 'fenced'
+    if operation == 'register' then
+        return digits(math.max(stored or 0, last_epoch(tombstone), own) + 1)
     end
-    if operation == 'write' or operation == 'renew' then
-        -- What is older than the writer's own session is not its entry either.
-        if not stored or (stored ~= own and stored ~= 0) then
-            return nil, 'missing'
+    if not stored then
+        if operation == 'remove' or operation == 'restore' then
+            return epoch
         end
+        return nil, 'missing'
+    end
+    local known = tonumber(revision)
+    if operation == 'renew' and stored == own and reached == known then
+        return epoch -- nearly always
+    end
+    if stored > 0 then -- a legacy record counts as any
+        local refusal = refusal_of(operation, key, own, known, seen, stored, reached, last_seen)
+        if refusal then
+            return nil, refusal
+        end
+    end
+    if operation == 'resume' then
+        return digits(math.max(stored, own) + 1)
     end
     return epoch
 end
@@ -114,35 +174,53 @@ local function settle(command, members, present)
 end
 
 local revision = before
-local members = {}
+local members, renewed = {}, {}
 local answer = {'ok', digits(before)}
-for i = 1, #KEYS - FIXED do
-    local key, at = KEYS[FIXED + i], FIXED + (i - 1) * EACH
-    local operation, agent_id, kind = ARGV[at + 1], ARGV[at + 2], ARGV[at + 7]
-    local epoch, refusal = decide(operation, ARGV[at + 3], stored_epoch(key))
+local key_at, at = FIXED, FIXED
+while at < #ARGV do
+    local operation, agent_id, head = ARGV[at + 1], ARGV[at + 2], ARGV[at + 7]
+    local key, kind, change_key, seen, tombstone = KEYS[key_at + 1], '', '', '', nil
+    local own, known, ttl, hub = ARGV[at + 3], ARGV[at + 5], ARGV[at + 4], ARGV[at + 6]
+    key_at, at = key_at + 1, at + 7
+    if operation ~= 'renew' then
+        kind, change_key, seen = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+        at = at + 3
+    end
+    if operation == 'register' or operation == 'remove' then
+        tombstone = KEYS[key_at + 1]
+        key_at = key_at + 1
+    end
+    local epoch, refusal = decide(operation, key, own, known, seen, tombstone)
     if not epoch then
         answer[#answer + 1] = refusal .. ' 0'
     else
-        local logged = kind ~= '' and operation ~= 'renew'
-        local written = logged and digits(revision + 1) or ARGV[at + 5]
-        local record = ARGV[at + 9] .. ',"epoch":' .. epoch
-            .. ',"hub":"' .. ARGV[at + 6] .. '","revision":' .. written .. '}'
+        local written = kind ~= '' and digits(revision + 1) or known
+        local record = head .. ',"epoch":' .. epoch
+            .. ',"hub":"' .. hub .. '","revision":' .. written .. '}'
         members[agent_id] = operation ~= 'remove'
         if operation == 'remove' then
             redis.call('DEL', key)
+            redis.call('SET', tombstone, digits(math.max(last_epoch(tombstone), tonumber(epoch))),
+                'PX', TOMBSTONE_MS)
         else
-            redis.call('SET', key, record, 'PX', ARGV[at + 4])
+            redis.call('SET', key, record, 'PX', ttl)
         end
-        if logged then
+        if kind ~= '' then
             revision = revision + 1
             redis.call('XADD', log, 'MAXLEN', '~', ARGV[4], written .. '-0',
-                'kind', kind, 'agent', record, 'key', ARGV[at + 8])
+                'kind', kind, 'agent', record, 'key', change_key)
+        elseif announcing and operation == 'renew' then
+            renewed[#renewed + 1] = agent_id .. ' ' .. last_seen_in(head)
         end
         answer[#answer + 1] = written .. ' ' .. epoch
     end
 end
 settle('SADD', members, true)
 settle('SREM', members, false)
+if #renewed > 0 then
+    redis.call('XADD', renewals, 'MINID', '~', digits(milliseconds() - RENEWALS_MS), '*',
+        ARGV[5], table.concat(renewed, '\n'))
+end
 
 -- Last, because it is a write that a full server allows, and after any write Redis would let the
 -- rest of the script pass as well.

@@ -23,6 +23,37 @@ local function last_revision(log)
     end
 end
 
+-- Whether an entry of the log is not the one that a hub knows by its key; "" is a key that is not
+-- known.
+local function is_another(entry, known_key)
+    local fields = entry[2]
+    for i = 1, #fields, 2 do
+        if fields[i] == 'key' then
+            return known_key ~= '' and fields[i + 1] ~= '' and fields[i + 1] ~= known_key
+        end
+    end
+    return false
+end
+
+-- The text under a key: false when there is nothing, nil when it holds another type.
+local function text_at(key)
+    local value = redis.pcall('GET', key)
+    if type(value) ~= 'table' then
+        return value
+    end
+    -- `tostring`, because the server in memory puts no text of Lua's own there.
+    if string.find(tostring(value.err), 'WRONGTYPE', 1, true) then
+        return nil
+    end
+    return redis.call('GET', key) -- the same error ends the script
+end
+
+-- Redis's own clock, as Unix time in milliseconds: the only one by which hubs compare times.
+local function milliseconds()
+    local time = redis.call('TIME')
+    return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
 -- Lua's own way would print a large number with an exponent.
 local function digits(number)
     return string.format('%.0f', number)

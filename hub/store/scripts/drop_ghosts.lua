@@ -7,12 +7,8 @@
 
 local answer = {}
 for i, agent_id in ipairs(ARGV) do
-    local value = redis.pcall('GET', KEYS[i + 1])
-    if type(value) == 'table' then
-        -- `tostring`, because the server in memory puts no text of Lua's own there.
-        if not string.find(tostring(value.err), 'WRONGTYPE', 1, true) then
-            return value
-        end
+    local value = text_at(KEYS[i + 1])
+    if value == nil then
         answer[i] = 1
     elseif value then
         answer[i] = value

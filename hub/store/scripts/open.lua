@@ -1,17 +1,19 @@
 -- Begins a writer generation, and a new log where the old one cannot go on.
 --
--- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the secret, 5 the active set
--- ARGV: 1 generation, 2 url, 3 version, 4 started, 5 lease in ms,
---       6 the log that the hub knows ("": none), 7 the revision that it knows,
---       8 "1" to begin a new log in any case, 9 a name for a new log, 10 a secret if there is none
+-- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the secret, 5 the active set, 6 the hubs
+-- ARGV: 1 the hub, 2 generation, 3 lease in ms, 4 url, 5 version, 6 started, 7 agents, 8 sessions,
+--       9 the log that the hub knows ("": none), 10 the revision and 11 the key ("": not known) of
+--       the last entry of it that the hub has folded,
+--       12 "1" to begin a new log in any case, 13 a name for a new log, 14 a secret if there is none
 -- Returns {log, revision, "1" when the log is new to the hub, secret}
 
-local lease, name_key, log, secret_key, active = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local known_log, known_revision = ARGV[6], tonumber(ARGV[7])
+local lease, name_key, log, secret_key, active, hubs =
+    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local known_log, known_revision, known_key = ARGV[9], tonumber(ARGV[10]), ARGV[11]
 local SHORTEST_SECRET = 32
 
 local problem = misfit(name_key, 'string') or misfit(log, 'stream')
-    or misfit(secret_key, 'string') or misfit(active, 'set')
+    or misfit(secret_key, 'string') or misfit(active, 'set') or misfit(hubs, 'set')
 if problem then
     return problem
 end
@@ -19,21 +21,29 @@ local name = redis.call('GET', name_key)
 local secret = redis.call('GET', secret_key)
 local stored = last_revision(log)
 
+-- Another entry where the hub knows one: a failover lost changes, and others took their place.
+local diverged = false
+if stored and name == known_log then
+    local entry = redis.call('XRANGE', log, ARGV[10] .. '-0', ARGV[10] .. '-0')[1]
+    diverged = entry and is_another(entry, known_key)
+end
+
 -- The first write is one that a full, read-only or failing server refuses, before anything has
 -- changed; once a script has written, Redis lets the rest of it pass.
 if misfit(lease, 'hash') then
     redis.call('DEL', lease)
 end
-redis.call('HSET', lease, 'generation', ARGV[1], 'url', ARGV[2], 'version', ARGV[3],
-    'started', ARGV[4])
-redis.call('PEXPIRE', lease, ARGV[5])
+redis.call('HSET', lease, 'generation', ARGV[2], 'url', ARGV[4], 'version', ARGV[5],
+    'started', ARGV[6], 'agents', ARGV[7], 'sessions', ARGV[8], 'revision', ARGV[10])
+redis.call('PEXPIRE', lease, ARGV[3])
+redis.call('SADD', hubs, ARGV[1])
 
 if not secret or #secret < SHORTEST_SECRET then
-    secret = ARGV[10]
+    secret = ARGV[14]
     redis.call('SET', secret_key, secret)
 end
 
-if ARGV[8] ~= '1' and name and stored and stored >= known_revision then
+if ARGV[12] ~= '1' and name and stored and stored >= known_revision and not diverged then
     local fresh = known_log ~= '' and known_log ~= name
     return {name, digits(stored), fresh and '1' or '0', secret}
 end
@@ -41,7 +51,7 @@ end
 -- A new log. Its stream is empty and yet exists, so that a missing stream always means lost data,
 -- and remembers the revision to go on from. The next entry's id, {revision + 1}-0, comes after
 -- {revision}-1; and 0-0 would not be allowed.
-name = ARGV[9]
+name = ARGV[13]
 local floor = math.max(stored or 0, known_revision)
 redis.call('UNLINK', log)
 redis.call('XADD', log, digits(floor) .. '-1', 'kind', '')
