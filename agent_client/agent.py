@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
@@ -23,8 +24,9 @@ from agent_client.errors import (
     HomeportError,
     Timeout,
 )
+from agent_client.heartbeats import SESSION_UNKNOWN
 from agent_client.lease import Lease
-from agent_client.session import SESSION_UNKNOWN, Session
+from agent_client.session import Session
 from agent_client.state import AgentState
 from protocol.answers import HeartbeatAck, Unregistered, Updated
 from protocol.bounds import Status
@@ -47,14 +49,21 @@ class AgentClient:
         async with AgentClient("http://hub:8080", name="cost-1", type="cost") as agent:
             await agent.report(status="degraded", load=0.9)
 
-    It heartbeats by itself, reconnects and resumes after a lost connection, tries several `url`s
-    in turn, and registers anew under the same `agent_id` when the hub forgot it. What was
+    It heartbeats by itself, reconnects and resumes after a lost connection, at another hub if
+    need be, and registers anew under the same `agent_id` when the hubs forgot it. What was
     reported is remembered and part of every later registration. Leaving unregisters.
 
-    `url` is one or several (http, https, ws, wss); None reads HOMEPORT_URL, and `token` reads
-    HOMEPORT_TOKEN. `host` and `port` say where the agent itself listens, if it does.
-    `connect_timeout` (seconds, None for no end) is how long entering goes on trying, and
-    `request_timeout` how long one request may take.
+    `url` is one or several (http, https, ws, wss; a list, or a text with commas); None reads
+    HOMEPORT_URL, and `token` reads HOMEPORT_TOKEN. `host` and `port` say where the agent itself
+    listens, if it does. `connect_timeout` (seconds, None for no end) is how long entering goes on
+    trying, and `request_timeout` how long one request may take.
+
+    The hubs of several `url`s are tried in an order that each client draws by chance, so that a
+    fleet spreads over them; `shuffle=False` keeps the order given. The agent stays at the hub
+    that it came to, and prefers it after a connection that just broke. A hub that refuses, goes
+    away or falls silent comes last; each has a few seconds to answer before the next one's turn.
+    A hub that says nothing for `keepalive` seconds is pinged, and left when no answer comes in
+    three more.
 
     Callbacks may be functions or coroutine functions; each call runs in a task of its own, and
     what it raises is logged. `on_connected` gets the `Lease`, `on_disconnected` the error that
@@ -86,7 +95,10 @@ class AgentClient:
         on_fenced: Callback[Fenced] | None = None,
         connect_timeout: float | None = 30.0,
         request_timeout: float = 10.0,
+        keepalive: float = 5.0,
+        shuffle: bool = True,
         backoff: Backoff | None = None,
+        chance: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         spec = spec_from(
@@ -108,12 +120,13 @@ class AgentClient:
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._running: asyncio.Task[None] | None = None
         self._session = Session(
-            Dialer(url, namespace=namespace, token=token, timeout=request_timeout),
+            Dialer(url, namespace=namespace, token=token, shuffle=shuffle, chance=chance),
             self._state,
             self._agent_id,
-            backoff=backoff or Backoff(),
+            backoff=backoff or Backoff(chance=chance),
             sleep=sleep,
             timeout=request_timeout,
+            keepalive=keepalive,
             on_connected=lambda lease: self._callbacks.call(on_connected, lease),
             on_disconnected=lambda error: self._callbacks.call(on_disconnected, error),
             on_fenced=lambda error: self._callbacks.call(on_fenced, error),

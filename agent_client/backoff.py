@@ -25,12 +25,20 @@ class Backoff:
         self._chance = chance
         self._failures = 0
 
-    def next(self, hint: float | None = None) -> float:
-        """Seconds to wait now; a hub's `hint` is waited out first, and the jitter comes on top."""
+    def next(self, hint: float | None = None, *, least: float = 0.0) -> float:
+        """Seconds to wait now; a hub's `hint` is waited out first, and the jitter comes on top.
+
+        The jitter's bound is at least `least`, and at most the cap.
+        """
         # 2.0**64 is beyond any cap; the bound keeps a day of failures from overflowing.
-        bound = min(self._cap, self._base * 2.0 ** min(self._failures, 64))
+        bound = min(self._cap, max(least, self._base * 2.0 ** min(self._failures, 64)))
         self._failures += 1
         return (hint or 0.0) + self._chance() * bound
+
+    def within(self, seconds: float) -> float:
+        """Seconds to wait now, a random part of `seconds`; counts as an attempt all the same."""
+        self._failures += 1
+        return self._chance() * min(self._cap, seconds)
 
     def reset(self) -> None:
         """An attempt proved good: begin the series anew."""

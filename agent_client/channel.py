@@ -19,6 +19,7 @@ from protocol.requests import Request
 log = logging.getLogger("homeport.client")
 
 A = TypeVar("A")
+T = TypeVar("T")
 
 
 class Channel:
@@ -42,6 +43,11 @@ class Channel:
         self._waiting: dict[int | str, asyncio.Future[Answer | HomeportError]] = {}
         self._ended: asyncio.Future[HomeportError] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(), name="homeport-channel")
+
+    @property
+    def url(self) -> str:
+        """The hub's URL, secrets included."""
+        return self._connection.url
 
     @property
     def ended(self) -> bool:
@@ -69,22 +75,27 @@ class Channel:
         seconds = self._timeout if seconds is None else seconds
         try:
             await self._send(structs.replace(request, id=request_id), seconds)
-            # In two halves: when this whole program stood still, the time is up although the
-            # answer has long arrived; the second half gives the reader its chance.
-            for _ in range(2):
-                await asyncio.wait({future}, timeout=seconds / 2)
-                if future.done():
-                    break
-            else:
+            if not await _in_time(future, seconds):
                 raise self._overdue(seconds)
         finally:
             self._waiting.pop(request_id, None)
         answer = future.result()
         if isinstance(answer, HomeportError):
+            answer.url = self._connection.shown_url
             raise answer.with_traceback(None)  # one end may be the answer of many
         if not isinstance(answer, expected):
             raise Internal(f"the hub answered with {type(answer).__name__}, which is no answer")
         return answer
+
+    async def ping(self, seconds: float) -> None:
+        """Make sure that the hub is there; raises as `request` does, but for refusals."""
+        try:
+            async with asyncio.timeout(seconds):
+                pong = await self._connection.ping()
+        except TimeoutError:
+            raise self._overdue(seconds) from None
+        if not await _in_time(pong, seconds):
+            raise self._overdue(seconds)
 
     def drop(self, error: HomeportError) -> None:
         """Cut the connection now; waiting requests fail with `error`."""
@@ -110,7 +121,8 @@ class Channel:
 
     def _overdue(self, seconds: float) -> Timeout:
         error = Timeout(f"the hub did not answer within {seconds:g} s")
-        self.drop(ConnectionLost(f"the connection was dropped: {error}"))
+        error.url = self._connection.shown_url
+        self.drop(ConnectionLost(f"the connection was dropped: {error}", elsewhere=True))
         return error
 
     async def _read(self) -> None:
@@ -142,9 +154,21 @@ class Channel:
     def _end(self, error: HomeportError) -> None:
         if self._ended.done():
             return
+        error.url = self._connection.shown_url
         self._ended.set_result(error)
         self._on_end(self, error)
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(error)
         self._waiting.clear()
+
+
+async def _in_time(future: asyncio.Future[T], seconds: float) -> bool:
+    """Wait for `future`, for at most `seconds`; whether it is done."""
+    # In two halves: when this whole program stood still, the time is up although the answer has
+    # long arrived; the second half gives the reader its chance.
+    for _ in range(2):
+        await asyncio.wait({future}, timeout=seconds / 2)
+        if future.done():
+            return True
+    return False

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from agent_client.endpoints import Endpoints
 from agent_client.errors import (
     BadRequest,
     BadURL,
@@ -30,10 +32,11 @@ from agent_client.errors import (
     closed,
 )
 from agent_client.incoming import NotUnderstood, understand
-from agent_client.urls import Endpoints, hub_urls, is_loopback, without_secrets
+from agent_client.urls import hub_urls, is_loopback, without_secrets
 from protocol.answers import Message
 from protocol.bounds import NAMESPACE
 from protocol.codec import encode
+from protocol.errors import CloseCode
 from protocol.requests import Request
 
 CLOSING_TIMEOUT = 1.0
@@ -44,17 +47,23 @@ _QUEUED_FRAMES = 64
 
 
 class Connection:
-    """An open websocket. One task receives; any may send."""
+    """An open websocket to the hub at `url`. One task receives; any may send."""
 
-    def __init__(self, websocket: ClientConnection) -> None:
+    def __init__(self, websocket: ClientConnection, url: str) -> None:
+        self.url = url
         self._websocket = websocket
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as it may be shown."""
+        return without_secrets(self.url)
 
     async def send(self, request: Request) -> None:
         """Send one request; raises the connection's end as `receive` does."""
         try:
             await self._websocket.send(encode(request), text=True)
         except ConnectionClosed as error:
-            raise _end(error) from None
+            raise self._end(error) from None
 
     async def receive(self) -> Message | NotUnderstood | None:
         """The next message; None for one to be ignored.
@@ -66,7 +75,7 @@ class Connection:
         try:
             data = await self._websocket.recv(decode=False)
         except ConnectionClosed as error:
-            raise _end(error) from None
+            raise self._end(error) from None
         return understand(data)
 
     async def ping(self) -> asyncio.Future[float]:
@@ -74,7 +83,29 @@ class Connection:
         try:
             return asyncio.ensure_future(await self._websocket.ping())
         except ConnectionClosed as error:
-            raise _end(error) from None
+            raise self._end(error) from None
+
+    async def receive_or_ping(
+        self, keepalive: float, patience: float
+    ) -> Message | NotUnderstood | None:
+        """As `receive`, but after `keepalive` seconds of silence the hub is pinged.
+
+        A hub that does not answer a ping within `patience` seconds is a ConnectionLost.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(keepalive):
+                    return await self.receive()
+            except TimeoutError:
+                pass
+            pong: asyncio.Future[float] | None = None
+            try:
+                async with asyncio.timeout(patience):
+                    pong = await self.ping()
+                    return await self.receive()
+            except TimeoutError:
+                if pong is None or not pong.done():
+                    raise self._silent() from None
 
     def abort(self) -> None:
         """Cut the connection now, without a handshake."""
@@ -91,12 +122,22 @@ class Connection:
         finally:
             self.abort()
 
+    def _silent(self) -> ConnectionLost:
+        error = ConnectionLost("the hub fell silent", elsewhere=True)
+        error.url = self.shown_url
+        return error
+
+    def _end(self, error: ConnectionClosed) -> HomeportError:
+        end = _reason(error)
+        end.url = self.shown_url
+        return end
+
 
 class Dialer:
     """How to reach the hubs: their URLs and what to present there.
 
-    `token` falls back to HOMEPORT_TOKEN. Raises BadURL, and BadRequest for a namespace or token
-    that no hub could accept.
+    `token` falls back to HOMEPORT_TOKEN. `shuffle` and `chance` are those of `Endpoints`. Raises
+    BadURL, and BadRequest for a namespace or token that no hub could accept.
     """
 
     def __init__(
@@ -105,10 +146,10 @@ class Dialer:
         *,
         namespace: str | None,
         token: str | None,
-        timeout: float,
+        shuffle: bool = True,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        self.endpoints = Endpoints(hub_urls(url))
-        self.timeout = timeout
+        self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle, chance=chance)
         self._headers: dict[str, str] = {}
         if namespace is not None:
             if not re.fullmatch(NAMESPACE, namespace):
@@ -122,12 +163,19 @@ class Dialer:
         if token:
             self._headers["Authorization"] = bearer(token)
 
-    async def dial(self, url: str, *, keepalive: float | None = None) -> Connection:
-        """Connect to `url`. With `keepalive` (seconds) the library pings by itself.
+    async def dial(self, url: str, *, seconds: float, keepalive: float | None = None) -> Connection:
+        """Connect to `url` within `seconds`. With `keepalive` (seconds) the library pings.
 
         Raises CannotConnect; BadRequest, Unauthorized, Forbidden, RateLimited or Unavailable when
         a hub refused the handshake for that reason.
         """
+        try:
+            return await self._open(url, seconds, keepalive)
+        except HomeportError as error:
+            error.url = without_secrets(url)
+            raise
+
+    async def _open(self, url: str, seconds: float, keepalive: float | None) -> Connection:
         try:
             websocket = await connect(
                 url,
@@ -136,7 +184,7 @@ class Dialer:
                 subprotocols=[Subprotocol("homeport.v1")],
                 max_size=None,
                 max_queue=_QUEUED_FRAMES,
-                open_timeout=self.timeout,
+                open_timeout=seconds,
                 ping_interval=keepalive,
                 ping_timeout=keepalive,
                 close_timeout=CLOSING_TIMEOUT,
@@ -149,7 +197,7 @@ class Dialer:
             raise CannotConnect(f"cannot connect to {without_secrets(url)}: {words}") from error
         except ValueError as error:
             raise BadURL(f"cannot use the URL {without_secrets(url)}: {error}") from None
-        return Connection(websocket)
+        return Connection(websocket, url)
 
 
 def bearer(token: str) -> str:
@@ -159,11 +207,12 @@ def bearer(token: str) -> str:
     return f"Bearer {token}"
 
 
-def _end(error: ConnectionClosed) -> HomeportError:
+def _reason(error: ConnectionClosed) -> HomeportError:
     if error.rcvd is not None:
         return closed(error.rcvd.code, error.rcvd.reason)
-    if error.sent is not None:
-        return ConnectionLost(f"this side closed the connection ({error.sent.reason or 'done'})")
+    if error.sent is not None:  # after a ping without a pong, say
+        words = f"this side closed the connection ({error.sent.reason or 'done'})"
+        return ConnectionLost(words, elsewhere=error.sent.code == CloseCode.INTERNAL)
     return closed(None, "")
 
 

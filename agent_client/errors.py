@@ -2,7 +2,8 @@
 
 Every exception of this package is a `HomeportError`. `retryable` says whether the same call may
 succeed later without a change; `retry_after` (seconds) how long a hub asked to wait, if it did;
-`field` the dotted path of the field to blame, if one is.
+`field` the dotted path of the field to blame, if one is; `url` the hub's (without secrets), where
+one is to blame.
 """
 
 # ruff: noqa: N818 - the names are the contract's error codes, which say "error" already by kind
@@ -40,6 +41,14 @@ class HomeportError(Exception):
         self.retryable = _is_retryable(self.code) if retryable is None else retryable
         self.retry_after = None if retry_after is None else min(retry_after, LONGEST_HINT)
         self.field = field
+        self.url: str | None = None
+
+    @property
+    def located(self) -> str:
+        """The message, with the hub's URL where it does not name it."""
+        if self.url is None or self.url in self.message:
+            return self.message
+        return f"{self.url}: {self.message}"
 
 
 class BadRequest(HomeportError):
@@ -147,6 +156,8 @@ class ConnectionLost(HomeportError):
     """The connection ended before the answer came; whether the request took effect is not known.
 
     `close_code` is the websocket close code, None when the connection broke without one.
+    `elsewhere` says that other hubs are the better choice: this one goes away, failed or fell
+    silent.
     """
 
     def __init__(
@@ -156,9 +167,11 @@ class ConnectionLost(HomeportError):
         close_code: int | None = None,
         retry_after: float | None = None,
         retryable: bool = True,
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(message, retryable=retryable, retry_after=retry_after)
         self.close_code = close_code
+        self.elsewhere = elsewhere
 
 
 BY_CODE: dict[ErrorCode, type[HomeportError]] = {
@@ -189,6 +202,11 @@ _BY_CLOSE_CODE: dict[int, type[HomeportError]] = {
 }
 
 
+_ELSEWHERE = frozenset({CloseCode.GOING_AWAY, CloseCode.INTERNAL, 1012, 1013})
+"""Close codes of a hub that is of no more use now; the numbers are those of a proxy before it:
+"service restart" and "try again later" of IANA's registry."""
+
+
 def refused(
     code: str,
     message: str,
@@ -217,7 +235,9 @@ def closed(code: int | None, reason: str) -> HomeportError:
     if code is None:
         return ConnectionLost("the connection to the hub broke")
     words = f"the hub closed the connection ({code}{', ' + reason if reason else ''})"
-    return ConnectionLost(words, close_code=code, retry_after=retry_after)
+    return ConnectionLost(
+        words, close_code=code, retry_after=retry_after, elsewhere=code in _ELSEWHERE
+    )
 
 
 def _is_retryable(code: str) -> bool:

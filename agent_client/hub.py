@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
@@ -11,10 +12,10 @@ from typing import Any, Self, TypeVar, Unpack
 from msgspec import UNSET
 
 from agent_client.backoff import Backoff
-from agent_client.channel import Channel
 from agent_client.connection import Dialer
-from agent_client.errors import BadRequest, ConnectionLost, HomeportError
+from agent_client.errors import BadRequest
 from agent_client.query import FilterKeys, as_filter
+from agent_client.questions import Questions, client_closed
 from agent_client.watch import Watch
 from protocol.answers import Agent, Agents, Pong
 from protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Strategy
@@ -31,11 +32,13 @@ class HubClient:
         async with HubClient("http://hub:8080") as hub:
             agent = await hub.pick(type="cost", capabilities=["spot_migration"])
 
-    `url`, `namespace` and `token` are as for `AgentClient`. Several questions may be under way at
-    once. A question whose connection breaks is asked once more on a new one. Every method
-    raises CannotConnect when no hub can be reached, Timeout after `request_timeout` seconds
-    without an answer, and the error of the hub's refusal. Each watch has a connection of
-    its own, which pings after `keepalive` seconds of silence.
+    `url`, `shuffle`, `namespace` and `token` are as for `AgentClient`. Several questions may be
+    under way at once. A question whose connection breaks is asked once more on a new one; with
+    several hubs, so is one that a hub did not answer in 3 s or could not answer, at the next. Every
+    method raises CannotConnect when no hub can be reached, Timeout after `request_timeout`
+    seconds without an answer, and the error of the hub's refusal. Each watch has a connection
+    of its own; a hub that says nothing for `keepalive` seconds is pinged, and left when no answer
+    comes in three more.
     """
 
     def __init__(
@@ -45,17 +48,18 @@ class HubClient:
         namespace: str | None = None,
         token: str | None = None,
         request_timeout: float = 10.0,
-        keepalive: float = 20.0,
+        keepalive: float = 5.0,
+        shuffle: bool = True,
         backoff: Callable[[], Backoff] = Backoff,
+        chance: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._dialer = Dialer(url, namespace=namespace, token=token, timeout=request_timeout)
+        self._dialer = Dialer(url, namespace=namespace, token=token, shuffle=shuffle, chance=chance)
         self._timeout = request_timeout
         self._keepalive = keepalive
         self._backoff = backoff
         self._sleep = sleep
-        self._channel: Channel | None = None
-        self._dialling: asyncio.Task[Channel] | None = None
+        self._questions = Questions(self._dialer, timeout=request_timeout, keepalive=keepalive)
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._closed = False
 
@@ -73,13 +77,9 @@ class HubClient:
     async def close(self) -> None:
         """End every watch and the connection; calls under way raise ConnectionLost."""
         self._closed = True
-        if self._dialling is not None:
-            self._dialling.cancel()
-            await asyncio.wait({self._dialling})
         for watch in list(self._watches):
             await watch.close()
-        if self._channel is not None:
-            await self._channel.close()
+        await self._questions.close()
 
     async def find(
         self,
@@ -150,7 +150,7 @@ class HubClient:
             missing = "log" if log is None else "since"
             raise BadRequest(f"{missing}: since and log belong together", field=missing)
         if self._closed:
-            raise _closed()
+            raise client_closed()
         watch = Watch(
             self._dialer,
             as_filter(filter, keys),
@@ -164,54 +164,4 @@ class HubClient:
         return watch
 
     async def _ask(self, request: Request, expected: type[A]) -> A:
-        channel = await self._connected()
-        try:
-            return await channel.request(request, expected)
-        except ConnectionLost:
-            if self._closed:
-                raise
-        # Every question is idempotent, and a connection often turns out dead only when used.
-        channel = await self._connected()
-        return await channel.request(request, expected)
-
-    async def _connected(self) -> Channel:
-        if self._closed:
-            raise _closed()
-        if self._channel is not None and not self._channel.ended:
-            return self._channel
-        if self._dialling is None:
-            self._dialling = asyncio.create_task(self._dial(), name="homeport-dial")
-            self._dialling.add_done_callback(self._dialled)
-        dialling = self._dialling
-        try:
-            return await asyncio.shield(dialling)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if dialling.cancelled() and not (caller and caller.cancelling()):
-                raise _closed() from None
-            raise
-
-    async def _dial(self) -> Channel:
-        failure: HomeportError | None = None
-        for url in self._dialer.endpoints.in_turn():
-            try:
-                connection = await self._dialer.dial(url, keepalive=self._keepalive)
-            except HomeportError as error:
-                if not error.retryable:
-                    raise
-                failure = error
-            else:
-                self._dialer.endpoints.prefer(url)
-                self._channel = Channel(connection, timeout=self._timeout)
-                return self._channel
-        assert failure is not None  # there is at least one URL
-        raise failure
-
-    def _dialled(self, task: asyncio.Task[Channel]) -> None:
-        self._dialling = None
-        if not task.cancelled():
-            task.exception()  # whoever asked may be gone
-
-
-def _closed() -> ConnectionLost:
-    return ConnectionLost("the client is closed", retryable=False)
+        return await self._questions.ask(request, expected)

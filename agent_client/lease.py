@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from agent_client.urls import without_secrets
 from protocol.answers import Registered
 
 
@@ -11,7 +12,8 @@ class Lease(Struct, frozen=True, kw_only=True):
     """The terms of this session; intervals are in seconds.
 
     `resumed` is true when an earlier session was taken up, false for a new registration.
-    `revision` of `log` is where this agent entered the directory; a watch can begin there.
+    `revision` of `log` is where this agent entered the directory; a watch can begin there. `url`
+    is the hub's, without secrets.
     """
 
     agent_id: str
@@ -23,10 +25,11 @@ class Lease(Struct, frozen=True, kw_only=True):
     lease_ttl: float
     log: str
     revision: int
+    url: str
 
 
-def lease_of(registered: Registered) -> Lease:
-    """The hub's answer without its session token, which is a secret."""
+def lease_of(registered: Registered, url: str) -> Lease:
+    """The answer of the hub at `url` without its session token, which is a secret."""
     return Lease(
         agent_id=registered.agent_id,
         epoch=registered.epoch,
@@ -37,4 +40,5 @@ def lease_of(registered: Registered) -> Lease:
         lease_ttl=registered.lease_ttl,
         log=registered.log,
         revision=registered.revision,
+        url=without_secrets(url),
     )

@@ -3,7 +3,8 @@
 It has the constructor, attributes and methods of the helper it replaces, speaks the legacy HTTP
 routes, and needs nothing beyond the standard library to do so. It works with the legacy service,
 too. New here: an agent that the hub forgot registers again by itself (under a new id), the hub's
-word on the next interval is followed, and HOMEPORT_TOKEN is presented when it is set.
+word on the next interval is followed, HOMEPORT_TOKEN is presented when it is set, and
+`orchestrator_url` may name several hubs of one cluster.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import logging
 import os
 import threading
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
 import msgspec
 
 from agent_client.connection import bearer
-from agent_client.urls import is_loopback
+from agent_client.endpoints import Endpoints
+from agent_client.urls import is_loopback, split_urls, without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +31,18 @@ _SHORT = 5.0
 
 _LARGEST_ANSWER = 1 << 20
 
+_AWAY = (502, 503, 504)
+"""Statuses of a hub that cannot serve now, or of a proxy that does not reach it."""
+
 
 class AgentRegistration:
     """Registers an agent over HTTP and heartbeats from a thread. No method raises: all log.
 
     `agent_id` is None until registered; after the hub forgot the agent it is a new one.
-    `heartbeat_interval` is in seconds.
+    `heartbeat_interval` is in seconds. Of several hubs in `orchestrator_url`, separated by commas,
+    the first to be asked is drawn by chance; it is asked until it does not answer in 3 s, or
+    answers 502, 503 or 504: then the next one is. (A hub that registered the agent but whose
+    answer got lost keeps an entry that nobody renews, and that runs out.)
     """
 
     def __init__(  # noqa: PLR0917 - the order is that of the helper it replaces
@@ -62,6 +71,7 @@ class AgentRegistration:
         self.stop_heartbeat = threading.Event()
         # Held while the id changes, so that unregistering cannot miss a new one.
         self._identity = threading.RLock()
+        self._endpoints = Endpoints([])
 
     def register(self) -> bool:
         """Register this agent; returns whether that worked."""
@@ -172,25 +182,50 @@ class AgentRegistration:
             self.heartbeat_interval = interval
 
     def _post(self, path: str, body: dict[str, Any] | None, *, timeout: float) -> tuple[int, bytes]:
-        base = self.orchestrator_url.rstrip("/")
-        if not base.startswith(("http://", "https://")):
+        """The answer of the first hub that gives one; raises or returns the last one's failure."""
+        endpoints = self._current_endpoints()
+        seconds = endpoints.patience(timeout)
+        *others, last = endpoints.in_turn()
+        for base in others:
+            try:
+                status, answer = _post_to(base + path, body, seconds)
+            except (OSError, HTTPException) as error:
+                logger.warning("No answer from %s: %s", without_secrets(base), error)
+            else:
+                if status not in _AWAY:
+                    endpoints.prefer(base)
+                    return status, answer
+                logger.warning("%s answers %s", without_secrets(base), status)
+            endpoints.defer(base)
+        return _post_to(last + path, body, seconds)
+
+    def _current_endpoints(self) -> Endpoints:
+        # The attribute is the program's: what it says now counts.
+        urls = list(dict.fromkeys(url.rstrip("/") for url in split_urls(self.orchestrator_url)))
+        if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
             raise ValueError("orchestrator_url must begin with http:// or https://")
-        headers = {"Content-Type": "application/json"}
-        token = os.environ.get("HOMEPORT_TOKEN")
-        if token:
-            headers["Authorization"] = bearer(token)
-        data = b"" if body is None else msgspec.json.encode(body)
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
-            base + path, data=data, headers=headers, method="POST"
-        )
-        proxies = [urllib.request.ProxyHandler({})] if is_loopback(base) else []
-        opener = urllib.request.build_opener(*proxies)
-        try:
-            with opener.open(request, timeout=timeout) as response:
-                return response.status, response.read(_LARGEST_ANSWER)
-        except HTTPError as error:
-            with error:
-                return error.code, error.read(_LARGEST_ANSWER)
+        if set(urls) != set(self._endpoints.in_turn()):
+            self._endpoints = Endpoints(urls)
+        return self._endpoints
+
+
+def _post_to(url: str, body: dict[str, Any] | None, timeout: float) -> tuple[int, bytes]:
+    headers = {"Content-Type": "application/json"}
+    token = os.environ.get("HOMEPORT_TOKEN")
+    if token:
+        headers["Authorization"] = bearer(token)
+    data = b"" if body is None else msgspec.json.encode(body)
+    request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
+        url, data=data, headers=headers, method="POST"
+    )
+    proxies = [urllib.request.ProxyHandler({})] if is_loopback(url) else []
+    opener = urllib.request.build_opener(*proxies)
+    try:
+        with opener.open(request, timeout=timeout) as response:
+            return response.status, response.read(_LARGEST_ANSWER)
+    except HTTPError as error:
+        with error:
+            return error.code, error.read(_LARGEST_ANSWER)
 
 
 class _Registered(msgspec.Struct):

@@ -1,17 +1,7 @@
-"""Keeping an agent's session with a hub alive: register, heartbeat, reconnect, resume.
+"""Keeping an agent's session alive: connect, join, heartbeat, and again, at whichever hub.
 
-How a lost session is taken up again:
-
-| the hub's answer to `resume` | what follows |
-|---|---|
-| `registered` | the same registration goes on under a new epoch |
-| `fenced`, and the record's epoch is newer than ours | over for good: another session took over |
-| any other refusal that is not retryable (`not_found`, ...) | registered anew under the same id |
-| a retryable error, or no answer | the next hub's turn, then back-off |
-
-Changes owed from before go with it; should they be what a hub refuses, they are given up.
-
-A connection closed with 4409 is over for good, too. This client never fences off a newer one.
+How a hub is chosen is in `endpoints`, how a lost session is taken up again in `joining`. A
+connection closed with 4409 is over for good: this client never fences off a newer session.
 """
 
 from __future__ import annotations
@@ -20,37 +10,24 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from msgspec import structs
-
 from agent_client.backoff import Backoff
 from agent_client.channel import Channel
 from agent_client.connection import Dialer
 from agent_client.errors import (
-    BadRequest,
     CannotConnect,
     ConnectionLost,
     Fenced,
     HomeportError,
     Internal,
-    NotFound,
-    NotRegistered,
     Timeout,
-    TooLarge,
-    Unauthorized,
 )
+from agent_client.heartbeats import Heartbeats
+from agent_client.joining import Joining
 from agent_client.lease import Lease, lease_of
 from agent_client.state import AgentState
 from agent_client.urls import without_secrets
-from protocol.answers import Agent, HeartbeatAck, Registered
-from protocol.record import NO_CHANGES, AgentChanges
-from protocol.requests import Get, Heartbeat, Register, Resume
 
 log = logging.getLogger("homeport.client")
-
-SESSION_UNKNOWN = (Fenced, NotFound, NotRegistered, Unauthorized)
-"""Answers which say that the connection is no session of this agent (any more): resume decides."""
-
-_SHORTEST_INTERVAL = 0.01
 
 
 class Session:
@@ -68,6 +45,7 @@ class Session:
         backoff: Backoff,
         sleep: Callable[[float], Awaitable[object]],
         timeout: float,
+        keepalive: float,
         on_connected: Callable[[Lease], None],
         on_disconnected: Callable[[HomeportError], None],
         on_fenced: Callable[[Fenced], None],
@@ -79,10 +57,11 @@ class Session:
         self._backoff = backoff
         self._sleep = sleep
         self._timeout = timeout
+        self._keepalive = keepalive
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._on_fenced = on_fenced
-        self._token: str | None = None
+        self._joining = Joining(state, agent_id, sleep=sleep)
         self._channel: Channel | None = None
         self._changed = asyncio.Event()
         self._over: HomeportError | None = None
@@ -114,7 +93,7 @@ class Session:
                     await self._changed.wait()
         except TimeoutError:
             error = self._last_error
-            why = f": {error}" if error else ""
+            why = f": {error.located}" if error else ""
             words = f"not connected to a hub within {seconds:g} s{why}"
             if self.lease is None:
                 raise CannotConnect(words) from error
@@ -126,12 +105,15 @@ class Session:
             while True:
                 channel = await self._establish()
                 error = await self._hold(channel)
-                self._last_error = error
                 if isinstance(error, Fenced):
-                    raise error
-                log.warning("agent %s lost its hub: %s", self._agent_id, error)
+                    error = self._joining.disbelieve(error)
+                self._last_error = error
+                url = without_secrets(channel.url)
+                log.warning("agent %s lost the hub %s: %s", self._agent_id, url, error)
                 self._on_disconnected(error)
-                await self._sleep(self._backoff.next(error.retry_after))
+                await self._sleep(
+                    self._dialer.endpoints.wait_after_loss(channel.url, error, self._backoff)
+                )
         except Fenced as error:
             log.error("agent %s is fenced off, and stops: %s", self._agent_id, error)
             self.end(error)
@@ -150,9 +132,10 @@ class Session:
             self._changed.set()
 
     async def _establish(self) -> Channel:
+        endpoints = self._dialer.endpoints
         while True:
-            hint = 0.0
-            for url in self._dialer.endpoints.in_turn():
+            failures: list[HomeportError] = []
+            for url in endpoints.in_turn():
                 try:
                     return await self._introduce(url)
                 except Fenced:
@@ -160,16 +143,25 @@ class Session:
                 except HomeportError as error:
                     if self.lease is None and not error.retryable:
                         raise
-                    log.warning("agent %s: %s", self._agent_id, error)
+                    log.warning("agent %s: %s", self._agent_id, error.located)
                     self._last_error = error
-                    hint = max(hint, error.retry_after or 0.0)
-            await self._sleep(self._backoff.next(hint))
+                    endpoints.defer(url)
+                    failures.append(error)
+            await self._sleep(endpoints.wait_after_round(failures, self._backoff))
 
     async def _introduce(self, url: str) -> Channel:
-        connection = await self._dialer.dial(url)
+        endpoints = self._dialer.endpoints
+        patience = endpoints.patience(self._timeout)
+        until = asyncio.get_running_loop().time() + patience if endpoints.several else None
+        connection = await self._dialer.dial(url, seconds=patience)
         channel = Channel(connection, timeout=self._timeout, on_end=self._channel_ended)
         try:
-            registered = await self._registered(channel)
+            async with asyncio.timeout_at(until):
+                registered = await self._joining.join(channel)
+        except TimeoutError:
+            late = Timeout(f"the hub did not answer within {patience:g} s")
+            channel.drop(late)
+            raise late from None
         except BaseException as error:
             channel.drop(
                 error
@@ -177,14 +169,13 @@ class Session:
                 else ConnectionLost("the client stopped connecting", retryable=False)
             )
             raise
-        self._dialer.endpoints.prefer(url)
-        self._token = registered.session_token
-        self.lease = lease_of(registered)
+        endpoints.prefer(url)
+        self.lease = lease_of(registered, url)
         log.info(
             "agent %s %s at %s, epoch %d",
             self._agent_id,
             "resumed" if registered.resumed else "registered",
-            without_secrets(url),
+            self.lease.url,
             registered.epoch,
         )
         if not channel.ended:
@@ -193,81 +184,22 @@ class Session:
         self._on_connected(self.lease)
         return channel
 
-    async def _registered(self, channel: Channel) -> Registered:
-        owed = self._state.owed
-        try:
-            if self._token is not None:
-                registered = await self._resumed(channel, self._token, owed)
-                if registered is not None:
-                    self._state.settle(owed)
-                    return registered
-                self._token = None
-            request = Register(id=0, agent=self._state.current(), agent_id=self._agent_id)
-            registered = await channel.request(request, Registered)
-        except (BadRequest, TooLarge) as error:
-            if owed != NO_CHANGES:
-                log.warning("changes that no hub acknowledged are given up: %s", error)
-                self._state.forget_owed()
-                error.retryable = True
-            raise
-        self._state.settle(owed)
-        return registered
-
-    async def _resumed(self, channel: Channel, token: str, owed: AgentChanges) -> Registered | None:
-        spec = self._state.current()
-        # An agent that says nothing on its return counts as healthy: status and load always go.
-        changes = structs.replace(owed, status=spec.status, load=spec.load)
-        request = Resume(id=0, agent_id=self._agent_id, session_token=token, agent=changes)
-        try:
-            return await channel.request(request, Registered)
-        except HomeportError as error:
-            if channel.ended or error.retryable:
-                raise
-            if isinstance(error, Fenced) and await self._superseded(channel):
-                raise
-            log.info("agent %s registers anew: %s", self._agent_id, error)
-            return None
-
-    async def _superseded(self, channel: Channel) -> bool:
-        assert self.lease is not None  # there is a token, so there was a lease
-        try:
-            answer = await channel.request(Get(id=0, agent_id=self._agent_id), Agent)
-        except NotFound:
-            return False
-        epoch: int = answer.agent.epoch
-        return epoch > self.lease.epoch
-
     async def _hold(self, channel: Channel) -> HomeportError:
-        beating = asyncio.create_task(self._beat(channel), name="homeport-heartbeat")
+        assert self.lease is not None
+        heartbeats = Heartbeats(
+            channel,
+            self._state,
+            self.lease,
+            keepalive=self._keepalive,
+            timeout=self._timeout,
+            acknowledged=self._backoff.reset,
+        )
+        beating = asyncio.create_task(heartbeats.run(), name="homeport-heartbeat")
         try:
             return await channel.wait_ended()
         finally:
             beating.cancel()
             await asyncio.wait({beating})
-
-    async def _beat(self, channel: Channel) -> None:
-        assert self.lease is not None
-        interval = self.lease.heartbeat_interval
-        while True:
-            await asyncio.sleep(max(interval, _SHORTEST_INTERVAL))
-            spec = self._state.current()
-            try:
-                request = Heartbeat(id=0, status=spec.status, load=spec.load)
-                ack = await channel.request(request, HeartbeatAck)
-            except (ConnectionLost, Timeout):
-                return
-            except SESSION_UNKNOWN as error:
-                channel.drop(ConnectionLost(f"the session is not known any more: {error}"))
-                return
-            except HomeportError as error:
-                log.warning("a heartbeat of agent %s was refused: %s", self._agent_id, error)
-            except Exception as error:
-                log.exception("the heartbeat of agent %s failed", self._agent_id)
-                channel.drop(ConnectionLost(f"the heartbeat failed: {error!r}"))
-                return
-            else:
-                interval = ack.next_interval
-                self._backoff.reset()
 
     def _channel_ended(self, channel: Channel, error: HomeportError) -> None:
         if channel is self._channel:

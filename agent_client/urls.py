@@ -1,11 +1,11 @@
-"""Where the hubs are: from what a user wrote to websocket URLs, and which one to try next."""
+"""Where the hubs are: from what a user wrote to websocket URLs."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from agent_client.errors import BadURL
@@ -16,20 +16,25 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 def hub_urls(url: str | Sequence[str] | None) -> list[str]:
-    """The websocket URLs to try, in order.
+    """The websocket URLs of the hubs, in the order given, none twice.
 
-    None reads HOMEPORT_URL, where several may stand, separated by commas or spaces, and falls
-    back to `DEFAULT_URL`. Raises BadURL.
+    In a string several may stand, separated by commas or spaces. None reads HOMEPORT_URL, and
+    falls back to `DEFAULT_URL`. Raises BadURL.
     """
     if url is None:
-        given: Sequence[str] = re.split(r"[,\s]+", os.environ.get("HOMEPORT_URL", "").strip(", \t"))
-        if given == [""]:
-            given = [DEFAULT_URL]
+        given = split_urls(os.environ.get("HOMEPORT_URL", "")) or [DEFAULT_URL]
+    elif isinstance(url, str):
+        given = split_urls(url) or [url]
     else:
-        given = [url] if isinstance(url, str) else list(url)
+        given = list(url)
     if not given:
         raise BadURL("no URL of a hub was given")
     return list(dict.fromkeys(websocket_url(each) for each in given))
+
+
+def split_urls(text: str) -> list[str]:
+    """The URLs in a text, where several are separated by commas or spaces."""
+    return [each for each in re.split(r"[,\s]+", text) if each]
 
 
 def websocket_url(url: str) -> str:
@@ -60,24 +65,6 @@ def without_secrets(url: str) -> str:
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
-
-
-class Endpoints:
-    """The hubs' URLs; the last good one is always tried first, the others in turn after it."""
-
-    def __init__(self, urls: Sequence[str]) -> None:
-        self._urls = list(urls)
-        self._first = 0
-
-    def in_turn(self) -> Iterator[str]:
-        """Every URL once, from the preferred one on."""
-        first = self._first
-        yield from self._urls[first:]
-        yield from self._urls[:first]
-
-    def prefer(self, url: str) -> None:
-        """`url` worked: begin there next time."""
-        self._first = self._urls.index(url)
 
 
 def _split(url: str) -> SplitResult:

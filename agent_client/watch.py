@@ -20,16 +20,20 @@ from agent_client.errors import (
     HomeportError,
     Internal,
     Timeout,
+    Unavailable,
 )
+from agent_client.heartbeats import PONG_PATIENCE
 from agent_client.incoming import NotUnderstood, failure
 from agent_client.items import Event, Resync, Snapshot, WatchItem
 from protocol import answers
-from protocol.answers import Message
 from protocol.filters import Filter
 from protocol.record import AgentRecord
 from protocol.requests import Watch as WatchRequest
 
 log = logging.getLogger("homeport.client")
+
+_LAGGING_ANSWERS = 5
+"""Hubs that may be behind a watch, one after the other, before one of them is believed."""
 
 
 class Watch:
@@ -39,7 +43,8 @@ class Watch:
     kept by a program that wants to go on there later). It reads from the socket only when the
     program asks for the next item, so a slow program holds up its hub's queue for this watch and
     nothing else. The first connection is tried once at every URL and raises CannotConnect;
-    later ones are tried until they work. A refusal that trying again cannot mend is raised.
+    later ones are tried until they work, at whichever hub. A refusal that trying again cannot
+    mend is raised.
 
     Ends by `close()`, by `async with`, or when the last reference to it goes.
     """
@@ -72,6 +77,7 @@ class Watch:
         self._assembling = False
         self._held: deque[answers.Event[AgentRecord]] = deque()
         self._closing = asyncio.Event()
+        self._patience_with_lag = _LAGGING_ANSWERS
 
     @property
     def log(self) -> str | None:
@@ -91,14 +97,19 @@ class Watch:
             try:
                 item = await self._next()
             except HomeportError as error:
-                self._forget_connection()
+                connection = self._forget_connection()
                 if self._closing.is_set():
                     break
                 refused_first = isinstance(error, CannotConnect) and not self._begun
                 if refused_first or not error.retryable:
                     raise
-                log.warning("a watch lost its hub: %s", error)
-                self._delay = self._backoff.next(error.retry_after)
+                if connection is None:
+                    log.warning("a watch found no hub: %s", error.located)
+                else:
+                    log.warning("a watch lost the hub %s: %s", connection.shown_url, error)
+                    self._delay = self._dialer.endpoints.wait_after_loss(
+                        connection.url, error, self._backoff
+                    )
             else:
                 if item is not None:
                     return item
@@ -133,7 +144,8 @@ class Watch:
         connection = self._connection
         if connection is None:
             connection = await self._begin()
-        message = await self._receive(connection)
+        patience = min(self._timeout, PONG_PATIENCE)
+        message = await connection.receive_or_ping(self._keepalive, patience)
         if isinstance(message, answers.Snapshot) and message.watch == self._number:
             return self._part(message)
         if isinstance(message, answers.Event) and message.watch == self._number:
@@ -141,21 +153,6 @@ class Watch:
                 return self._news(message)
             self._held.append(message)
         return None
-
-    async def _receive(self, connection: Connection) -> Message | NotUnderstood | None:
-        pong: asyncio.Future[float] | None = None
-        while True:
-            try:
-                async with asyncio.timeout(self._keepalive):
-                    return await connection.receive()
-            except TimeoutError:
-                if pong is not None and not pong.done():
-                    raise ConnectionLost("the hub fell silent") from None
-            try:
-                async with asyncio.timeout(self._keepalive):
-                    pong = await connection.ping()
-            except TimeoutError:
-                raise ConnectionLost("the hub does not read") from None
 
     def _part(self, chunk: answers.Snapshot[AgentRecord]) -> WatchItem | None:
         first = self._chunks[0] if self._chunks else chunk
@@ -191,12 +188,16 @@ class Watch:
             self._delay = None
             if self._closing.is_set():
                 raise ConnectionLost("the watch is closed", retryable=False)
+        endpoints = self._dialer.endpoints
         failures: list[HomeportError] = []
-        for url in self._dialer.endpoints.in_turn():
+        for url in endpoints.in_turn():
             connection: Connection | None = None
+            patience = endpoints.patience(self._timeout)
+            now = asyncio.get_running_loop().time()
             try:
-                connection = await self._dialer.dial(url)
-                await self._subscribe(connection)
+                connection = await self._dialer.dial(url, seconds=patience)
+                spent = asyncio.get_running_loop().time() - now if endpoints.several else 0.0
+                await self._subscribe(connection, patience - spent)
                 if self._closing.is_set():
                     raise ConnectionLost("the watch is closed", retryable=False)
             except HomeportError as error:
@@ -204,41 +205,62 @@ class Watch:
                     connection.abort()
                 if not error.retryable:
                     raise
+                endpoints.defer(url)
                 failures.append(error)
             except BaseException:
                 if connection is not None:
                     connection.abort()
                 raise
             else:
-                self._dialer.endpoints.prefer(url)
+                endpoints.prefer(url)
                 self._begun = True
                 self._hold(connection)
                 return connection
-        failures[-1].retry_after = max((error.retry_after or 0.0) for error in failures)
+        self._delay = endpoints.wait_after_round(failures, self._backoff)
         raise failures[-1]
 
-    async def _subscribe(self, connection: Connection) -> None:
+    async def _subscribe(self, connection: Connection, seconds: float) -> None:
         request_id = next(self._ids)
         log_name, since = self._position or (UNSET, UNSET)
         request = WatchRequest(id=request_id, filter=self._filter, since=since, log=log_name)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 await connection.send(request)
                 answer = await connection.receive()
                 while getattr(answer, "id", None) != request_id:
                     answer = await connection.receive()
         except TimeoutError:
-            raise Timeout(f"the hub did not answer within {self._timeout:g} s") from None
+            late = Timeout(f"the hub did not answer within {seconds:.3g} s")
+            late.url = connection.shown_url
+            raise late from None
         match answer:
             case answers.Watching():
+                self._check_position(answer, connection)
                 self._number = answer.watch
                 self._assembling = not answer.resumed
                 self._chunks.clear()
                 self._held.clear()
             case answers.Error() | NotUnderstood():
-                raise failure(answer)
+                refusal = failure(answer)
+                refusal.url = connection.shown_url
+                raise refusal
             case _:
                 raise Internal(f"the hub answered with {type(answer).__name__}")
+
+    def _check_position(self, answer: answers.Watching, connection: Connection) -> None:
+        """Raise Unavailable when the hub has yet to hear what this watch has told already.
+
+        Its snapshot would lead back in time, and repeat what follows it. Hubs lag for a moment
+        only; one that still does after a few attempts knows better than this watch.
+        """
+        log_name, revision = self._position or ("", 0)
+        behind = answer.log == log_name and answer.revision < revision and not answer.resumed
+        if behind and self._patience_with_lag > 0:
+            self._patience_with_lag -= 1
+            lagging = Unavailable("the hub has not caught up with this watch", retry_after=0.25)
+            lagging.url = connection.shown_url
+            raise lagging
+        self._patience_with_lag = _LAGGING_ANSWERS
 
     async def _wait(self, seconds: float) -> None:
         sleeping = asyncio.ensure_future(self._sleep(seconds))
@@ -262,7 +284,8 @@ class Watch:
 
         self._abort = abort
 
-    def _forget_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
-            self._connection = None
+    def _forget_connection(self) -> Connection | None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        return connection

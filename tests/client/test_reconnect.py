@@ -24,7 +24,7 @@ from .fake_hub import FakeHub, Message, Peer, error, eventually, record
 
 
 def client(*hubs: FakeHub, **more: Any) -> AgentClient:
-    given: dict[str, Any] = {"name": "cost-1", "type": "cost", **more}
+    given: dict[str, Any] = {"name": "cost-1", "type": "cost", "shuffle": False, **more}
     return AgentClient([hub.url for hub in hubs], **given)
 
 

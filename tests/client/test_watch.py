@@ -273,7 +273,7 @@ async def test_it_moves_on_to_the_next_hub_with_its_position(waits: Waits) -> No
     async with FakeHub() as first, FakeHub() as second:
         script(first, [watching(3), snapshot(revision=3)])
         script(second, [watching(4, resumed=True), event(4)])
-        async with HubClient([first.url, second.url], sleep=waits) as client:
+        async with HubClient([first.url, second.url], shuffle=False, sleep=waits) as client:
             watch = client.watch()
             await anext(watch)
             first.handshake = (502, {}, {})
@@ -308,7 +308,7 @@ async def test_a_slow_watch_is_not_read_ahead_and_blocks_no_one(
 
 async def test_a_hub_that_fell_silent_is_noticed(hub: FakeHub, waits: Waits) -> None:
     script(hub, [watching(1), snapshot(revision=1)], [watching(2, resumed=True), event(2)])
-    async with HubClient(hub.url, sleep=waits, keepalive=0.1) as client:
+    async with HubClient(hub.url, sleep=waits, keepalive=0.1, request_timeout=0.5) as client:
         watch = client.watch()
         await anext(watch)
         hub.peer.websocket.transport.pause_reading()  # its pongs will not come
