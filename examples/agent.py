@@ -2,8 +2,8 @@
 
     python examples/agent.py [URL] [--name cost-1] [--type cost] [--seconds 10]
 
-URL defaults to HOMEPORT_URL, and that to http://127.0.0.1:8080. Start it twice with the same
---id to see the newer one take over.
+URL may be several, separated by commas; it defaults to HOMEPORT_URL, and that to
+http://127.0.0.1:8080. Start it twice with the same --id to see the newer one take over.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from agent_client import AgentClient, Fenced, HomeportError, Lease
 
 def connected(lease: Lease) -> None:
     how = "resumed" if lease.resumed else "registered"
-    print(f"{how} as {lease.agent_id}, epoch {lease.epoch}", flush=True)
+    print(f"{how} as {lease.agent_id} at {lease.url}, epoch {lease.epoch}", flush=True)
 
 
 def disconnected(error: HomeportError) -> None:

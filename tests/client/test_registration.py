@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -208,3 +209,63 @@ def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert registration.register()
+
+
+@pytest.fixture
+def hubs() -> Iterator[list[LegacyHub]]:
+    with LegacyHub() as first, LegacyHub() as second:
+        second.agents = first.agents  # one cluster
+        yield [first, second]
+
+
+def among(hubs: list[LegacyHub]) -> AgentRegistration:
+    urls = ", ".join(hub.url for hub in hubs)
+    return AgentRegistration("cost-1", "cost", "localhost", 8001, [], urls)
+
+
+def test_several_hubs_may_be_named_and_one_that_cannot_serve_is_left_for_the_next(
+    hubs: list[LegacyHub], caplog: pytest.LogCaptureFixture
+) -> None:
+    registration = among(hubs)
+    assert registration.register()
+    [asked] = [hub for hub in hubs if hub.calls]
+    [other] = [hub for hub in hubs if not hub.calls]
+    asked.interval = other.interval = 0.02
+    asked.status = 503
+    registration.start_heartbeat()
+    eventually(lambda: len(other.paths("/heartbeat")) >= 3)
+    assert len(asked.paths("/heartbeat")) == 1, "the hub that answered is asked first"
+    assert f"{asked.url} answers 503" in caplog.text
+    registration.unregister()
+    assert not asked.agents
+    assert len(asked.calls) == 2
+
+
+def test_a_fleet_of_registrations_spreads_over_the_hubs(hubs: list[LegacyHub]) -> None:
+    for _ in range(40):
+        assert among(hubs).register()
+    assert all(5 < len(hub.calls) < 35 for hub in hubs)
+
+
+def test_a_hub_that_refuses_connections_or_never_answers_is_passed_over(
+    hub: LegacyHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("agent_client.endpoints.PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        silent = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        for _ in range(8):
+            urls = f"{silent},http://user:password@127.0.0.1:1,{hub.url}"
+            registration = AgentRegistration("cost-1", "cost", "localhost", 8001, [], urls)
+            assert registration.register()
+        assert len(hub.calls) == 8
+        registration.orchestrator_url = f"{silent},http://127.0.0.1:1"
+        assert registration.register() is False
+    assert "No answer from" in caplog.text
+    assert "password" not in caplog.text
+
+
+def test_a_refusal_is_an_answer_and_no_reason_to_ask_another_hub(hubs: list[LegacyHub]) -> None:
+    for hub in hubs:
+        hub.status = 400
+    assert among(hubs).register() is False
+    assert sum(len(hub.calls) for hub in hubs) == 1
