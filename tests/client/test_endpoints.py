@@ -1,0 +1,203 @@
+"""Which hub is next, how long it has, and how long to wait: the rules alone, without sockets."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+
+import pytest
+
+from agent_client import Backoff, CannotConnect, ConnectionLost, Lease, Timeout, Unavailable
+from agent_client.endpoints import PATIENCE, SPREAD, Endpoints
+from agent_client.errors import closed
+from agent_client.heartbeats import PONG_PATIENCE, ack_patience
+
+URLS = ["ws://a/ws", "ws://b/ws", "ws://c/ws"]
+A, B, C = URLS
+
+
+def in_order(*urls: str) -> Endpoints:
+    return Endpoints(urls, shuffle=False)
+
+
+def half() -> Backoff:
+    return Backoff(base=0.5, chance=lambda: 0.5)
+
+
+# --- the order -----------------------------------------------------------------------------------
+
+
+def test_a_fleet_spreads_over_the_hubs_and_over_what_is_tried_after_them() -> None:
+    chance = random.Random(7).random
+    orders = Counter(tuple(Endpoints(URLS, chance=chance).in_turn()) for _ in range(6000))
+    assert len(orders) == 6
+    assert all(850 < count < 1150 for count in orders.values()), orders
+
+
+def test_the_order_is_kept_when_the_user_says_so() -> None:
+    assert in_order(*URLS).in_turn() == URLS
+
+
+def test_the_last_good_hub_comes_first_and_one_that_failed_last() -> None:
+    endpoints = in_order(*URLS)
+    endpoints.prefer(B)
+    assert endpoints.in_turn() == [B, A, C]
+    endpoints.defer(B)
+    assert endpoints.in_turn() == [A, C, B]
+    endpoints.prefer(C)
+    assert endpoints.in_turn() == [C, A, B]
+
+
+def test_after_a_round_in_which_all_failed_the_order_is_what_it_was() -> None:
+    endpoints = in_order(*URLS)
+    for url in endpoints.in_turn():
+        endpoints.defer(url)
+    assert endpoints.in_turn() == URLS
+
+
+def test_a_connection_that_just_broke_leaves_its_hub_preferred() -> None:
+    endpoints = in_order(*URLS)
+    endpoints.wait_after_loss(A, ConnectionLost("it broke"), half())
+    assert endpoints.in_turn() == URLS
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
+def test_a_hub_that_goes_away_or_failed_comes_last(code: int) -> None:
+    endpoints = in_order(*URLS)
+    endpoints.wait_after_loss(A, closed(code, "bye"), half())
+    assert endpoints.in_turn() == [B, C, A]
+
+
+@pytest.mark.parametrize("code", [1000, 1006, 4400, 4408, 4413, 4429, None])
+def test_other_ends_are_no_reason_to_leave_a_hub(code: int | None) -> None:
+    endpoints = in_order(*URLS)
+    endpoints.wait_after_loss(A, closed(code, "bye"), half())
+    assert endpoints.in_turn() == URLS
+
+
+# --- patience ------------------------------------------------------------------------------------
+
+
+def test_one_of_several_hubs_has_seconds_to_answer_and_more_after_rounds_in_vain() -> None:
+    endpoints = in_order(A, B)
+    assert endpoints.patience(10.0) == PATIENCE == 3.0
+    endpoints.wait_after_round([CannotConnect("no"), CannotConnect("no")], half())
+    assert endpoints.patience(10.0) == 6.0
+    for _ in range(2000):
+        endpoints.round_failed()
+    assert endpoints.patience(10.0) == 10.0
+    endpoints.prefer(A)
+    assert endpoints.patience(10.0) == 3.0
+    assert endpoints.patience(1.0) == 1.0
+
+
+def test_one_hub_alone_has_all_the_time_of_a_request() -> None:
+    assert in_order(A).patience(10.0) == 10.0
+
+
+def lease(interval: float, timeout: float) -> Lease:
+    return Lease(
+        agent_id="",
+        epoch=1,
+        resumed=False,
+        registered_at="",
+        heartbeat_interval=interval,
+        heartbeat_timeout=timeout,
+        lease_ttl=60.0,
+        log="",
+        revision=1,
+        url="",
+    )
+
+
+def test_a_heartbeat_not_acknowledged_leaves_time_to_come_elsewhere_before_the_lease_ends() -> None:
+    assert ack_patience(lease(30.0, 45.0), 10.0) == 7.5
+    for interval, timeout in [(30.0, 45.0), (15.0, 45.0), (7.5, 20.0), (10.0, 30.0)]:
+        noticed = interval + ack_patience(lease(interval, timeout), 10.0)
+        assert noticed + SPREAD + PATIENCE < timeout
+
+
+def test_a_hub_may_take_as_long_for_a_heartbeat_as_its_redis_may() -> None:
+    assert ack_patience(lease(0.5, 1.0), 10.0) == PONG_PATIENCE
+    assert ack_patience(lease(30.0, 30.0), 10.0) == 5.0
+    assert ack_patience(lease(30.0, 45.0), 1.0) == 1.0
+
+
+# --- waits ---------------------------------------------------------------------------------------
+
+
+def test_one_hub_alone_is_waited_for_as_it_asks() -> None:
+    endpoints = in_order(A)
+    assert endpoints.wait_after_loss(A, closed(1001, "retry in 8 s"), half()) == 8.0 + 0.25
+    assert endpoints.wait_after_loss(A, ConnectionLost("it broke"), half()) == 0.25
+    assert endpoints.wait_after_round([CannotConnect("no")], half()) == 0.25
+
+
+def test_a_stopping_hub_s_hint_is_a_spread_for_going_to_the_others() -> None:
+    assert in_order(A, B).wait_after_loss(A, closed(1001, "retry in 8 s"), half()) == 4.0
+
+
+def test_the_clients_of_a_lost_hub_spread_over_two_seconds_at_least() -> None:
+    endpoints, backoff = in_order(A, B), half()
+    waits = [endpoints.wait_after_loss(A, ConnectionLost("it broke"), backoff) for _ in range(5)]
+    assert waits == [1.0, 1.0, 1.0, 2.0, 4.0]
+    assert in_order(A, B).wait_after_loss(A, closed(1011, ""), half()) == 1.0
+
+
+def test_a_round_in_vain_is_followed_by_the_wait_of_the_hub_that_is_ready_first() -> None:
+    failures = [
+        Unavailable("starts", retry_after=5.0),
+        Unavailable("its Redis is away", retry_after=2.0),
+    ]
+    assert in_order(A, B).wait_after_round(failures, half()) == 2.0 + 1.0
+    assert in_order(A, B).wait_after_round([*failures, CannotConnect("no")], half()) == 1.0
+
+
+@pytest.mark.parametrize(("rate", "bound"), [(2000, 3.0), (1000, 9.0)])
+def test_the_agents_of_a_killed_hub_are_all_at_the_other_long_before_their_lease_is_over(
+    rate: int, bound: float
+) -> None:
+    """5,000 agents, and a hub that registers `rate` a second, one after the other.
+
+    The hub works for those in vain who have given up meanwhile.
+    """
+    chance = random.Random(5).random
+    agents = [(in_order(A, B), Backoff(chance=chance)) for _ in range(5000)]
+    lost = ConnectionLost("it broke")
+    arrivals = [
+        (endpoints.wait_after_loss(A, lost, backoff), number)
+        for number, (endpoints, backoff) in enumerate(agents)
+    ]
+    heapq.heapify(arrivals)
+    crowds: Counter[int] = Counter()
+    back: list[float] = []
+    free = 0.0
+    while arrivals:
+        now, number = heapq.heappop(arrivals)
+        endpoints, backoff = agents[number]
+        crowds[int(now / 0.1)] += 1
+        endpoints.defer(A)  # it refuses at once
+        patience = endpoints.patience(10.0)
+        free = max(free, now) + 1 / rate
+        if free <= now + patience:
+            back.append(free)
+            continue
+        endpoints.defer(B)
+        wait = endpoints.wait_after_round([CannotConnect("no"), Timeout("late")], backoff)
+        heapq.heappush(arrivals, (now + patience + wait, number))
+    assert len(back) == 5000
+    assert max(back) < bound
+    assert max(crowds.values()) < 400, "the crowd of a tenth of a second"
+
+
+def test_the_agents_of_a_stopping_hub_come_to_the_other_no_faster_than_it_can_take_them() -> None:
+    dice = random.Random(5)
+    crowds: Counter[int] = Counter()
+    for _ in range(5000):
+        hint = dice.uniform(0.1, 0.5 + 5000 / 500)  # as a hub spreads them
+        error = closed(1001, f"hub going away, retry in {hint:.1f} s")
+        wait = in_order(A, B).wait_after_loss(A, error, Backoff(chance=dice.random))
+        assert wait <= hint + 0.05
+        crowds[int(wait)] += 1
+    assert max(crowds.values()) < 2000, "the crowd of a second"
