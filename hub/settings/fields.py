@@ -6,11 +6,11 @@ import math
 import re
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
+from hub.redis_url import FORMS, is_redis_url
 from hub.settings.model import Settings
 
 Kind = Literal["text", "whole", "number", "choice"]
@@ -85,7 +85,7 @@ class Field(Struct, frozen=True):
                     self.meta.pattern is None or re.fullmatch(self.meta.pattern, value) is not None
                 )
                 and "\0" not in value
-                and (self.name != "redis" or _is_redis_url(value))
+                and (self.name != "redis" or is_redis_url(value))
             )
         return (
             not (isinstance(value, float) and math.isnan(value))
@@ -99,26 +99,6 @@ def _number(text: str, *, whole: bool) -> int | float | None:
     if whole:
         return int(text) if _WHOLE.fullmatch(text) else None
     return float(text) if _NUMBER.fullmatch(text) else None
-
-
-def _is_redis_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    if re.search(r"\s", url):
-        return False
-    match parts.scheme:
-        case "redis" | "rediss":
-            database = parts.path.removeprefix("/")
-            return bool(parts.hostname) and port != 0 and (not database or database.isdecimal())
-        case "unix":
-            return parts.path.startswith("/") and len(parts.path) > 1
-        case "memory":
-            return not parts.netloc and parts.path in ("", "/")
-        case _:
-            return False
 
 
 def _shorten(value: object) -> str:
@@ -152,7 +132,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
     known = None if default is msgspec.NODEFAULT or default == "" else default
     expects = extra.get("expects")
     if name == "redis":
-        expects = "redis://HOST:PORT, rediss://HOST:PORT, unix:///SOCKET or memory://"
+        expects = FORMS
     return Field(
         name=name,
         kind=kind,

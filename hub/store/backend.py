@@ -21,6 +21,13 @@ class Backend(Protocol):
         """
         ...
 
+    async def check(self) -> list[str]:
+        """What is unwise about the servers' settings, one sentence each.
+
+        Raises StoreError when they can never do, and what a lane raises when they cannot be asked.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close what the backend itself keeps open; lanes are their owners'."""
         ...

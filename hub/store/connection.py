@@ -6,21 +6,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import fakeredis
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from hub.logs import redact_text
+from hub.redis_url import FORMS, SeveralServers, several_servers
 from hub.store.backend import Backend
+from hub.store.cluster import Cluster
 from hub.store.failures import StoreError
+from hub.store.opening import Dialer
+from hub.store.sentinel import SentinelPrimary
 from hub.store.standalone import Standalone
 
 MEMORY = "memory://"
 DEFAULT_TIMEOUT = 1.0
 """Seconds that one command may take."""
-
-_SCHEMES = ("redis", "rediss", "unix", "memory")
-_FORMS = "redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH and memory:// are understood"
 
 
 async def connect(
@@ -47,16 +49,18 @@ async def connect(
         # All connections of this client share the one server that it is given.
         memory = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), **settings)
         return Standalone(memory, command_timeout)
-    scheme = _check(url)
     settings = {"client_name": f"homeport:{hub_id}", **settings}
-    if scheme != "unix":
-        settings = {
-            "socket_connect_timeout": command_timeout,
-            "socket_keepalive": True,
-            **_without_maintenance(),
-            **settings,
-        }
+    network = {
+        "socket_connect_timeout": command_timeout,
+        "socket_keepalive": True,
+        **_without_maintenance(),
+    }
+    several = several_servers(url)
     try:
+        if several is not None:
+            return _several(several, {**network, **settings}, command_timeout)
+        if urlsplit(_checked(url)).scheme != "unix":
+            settings = {**network, **settings}
         client = Redis.from_url(url, **settings)
         # Not connected, but made, so that a setting which does not exist is told of now.
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
@@ -66,23 +70,40 @@ async def connect(
     return Standalone(client, command_timeout)
 
 
-def _check(url: str) -> str:
-    """The URL's scheme; raises StoreError when it is none of ours or names no server."""
-    try:
-        parts = urlsplit(url)
-        scheme, place = parts.scheme, parts.path if parts.scheme == "unix" else parts.hostname
-        _ = parts.port  # raises for a port that is no number
-    except ValueError:
-        scheme, place = "", None
-    if scheme not in _SCHEMES or scheme == "memory" or not place:
-        raise _unusable(url)
-    return scheme
+def _several(url: SeveralServers, settings: dict[str, Any], timeout: float) -> Backend:
+    """Raises ValueError or TypeError for options that are none."""
+    given: dict[str, Any] = {**settings, **parse_url(url.data_url)}
+    given.pop("host")
+    connection_class = given.pop("connection_class", Connection)
+    servers = Dialer(connection_class, given)
+    servers.make(url.addresses[0])  # not connected: see above
+    if url.kind == "cluster":
+        return Cluster(url.addresses, servers, timeout)
+    # Sentinels have no database, and logins of their own.
+    theirs = {name: given[name] for name in given if name not in ("db", "username", "password")}
+    return SentinelPrimary(
+        url.primary,
+        url.addresses,
+        ask_sentinel=Dialer(connection_class, {**theirs, **url.login}),
+        dial_primary=servers,
+        timeout=timeout,
+    )
+
+
+def _checked(url: str) -> str:
+    """The URL of one server; raises ValueError when it is none of ours or names no server."""
+    parts = urlsplit(url)
+    place = parts.path if parts.scheme == "unix" else parts.hostname
+    _ = parts.port  # raises for a port that is no number
+    if parts.scheme not in ("redis", "rediss", "unix") or not place:
+        raise ValueError
+    return url
 
 
 def _unusable(url: str) -> StoreError:
     # What is no URL at all may still hold a password, and nobody can tell where.
     shown = f"URL {redact_text(url)}" if "://" in url else "setting"
-    return StoreError(f"the Redis {shown} cannot be used: {_FORMS}")
+    return StoreError(f"the Redis {shown} cannot be used; expected {FORMS}")
 
 
 def _without_maintenance() -> dict[str, Any]:

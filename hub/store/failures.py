@@ -36,10 +36,10 @@ _PHRASES = {
     "WRONGPASS": "Redis does not accept the user name or password",
     "NOPERM": "the Redis user lacks the permission for a command or key that is needed",
     "CLUSTERDOWN": "the Redis Cluster is down",
-    "TRYAGAIN": "the Redis Cluster is moving keys",
-    "MOVED": "the Redis server is part of a cluster and not in charge of these keys",
-    "ASK": "the Redis server is part of a cluster and not in charge of these keys",
-    "CROSSSLOT": "the Redis server is part of a cluster, and these keys are in several slots",
+    "TRYAGAIN": "the Redis Cluster is moving these keys to another node",
+    "MOVED": "another node of the Redis Cluster is in charge of these keys",
+    "ASK": "the Redis Cluster is moving these keys to another node",
+    "CROSSSLOT": "the Redis server is part of a Redis Cluster, and its URL does not say so",
 }
 """By the code that Redis puts before an error."""
 

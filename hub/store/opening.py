@@ -1,11 +1,44 @@
-"""Making one connection to a server, and ending it."""
+"""Making one connection to a server, asking it something by the way, and ending it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from hub.redis_url import Address
 
 if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
+    from redis.asyncio.connection import AbstractConnection, Connection
+
+
+class Dialer:
+    """Makes connections of one kind, with the same settings, to any address."""
+
+    def __init__(self, connection_class: type[Connection], settings: dict[str, Any]) -> None:
+        self._class = connection_class
+        self._settings = settings
+
+    def make(self, address: Address) -> Connection:
+        """A connection that is not opened yet; raises TypeError for a setting that is none."""
+        host, port = address
+        return self._class(host=host, port=port, **self._settings)
+
+    async def dial(self, address: Address) -> AbstractConnection:
+        """A connection that is ready for use."""
+        return await opened(self.make(address))
+
+    async def ask(self, address: Address, *arguments: bytes) -> Any:
+        """One command on a connection that is closed again at once."""
+        connection = await self.dial(address)
+        try:
+            return await said(connection, *arguments)
+        finally:
+            await closed(connection)
+
+
+async def said(connection: AbstractConnection, *arguments: bytes) -> Any:
+    """One command's answer."""
+    await connection.send_command(*arguments)
+    return await connection.read_response()
 
 
 async def opened(connection: AbstractConnection) -> AbstractConnection:

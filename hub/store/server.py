@@ -14,10 +14,11 @@ OLDEST = (6, 2)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
-async def check_server(lane: Lane) -> list[str]:
+async def check_server(lane: Lane, *, in_cluster: bool = False) -> list[str]:
     """What is unwise about the server's settings, one sentence each; empty when all is well.
 
-    Raises StoreError when it cannot be used at all, and what the lane raises.
+    `in_cluster` when it is used as a node of a Redis Cluster. Raises StoreError when it cannot be
+    used at all, and what the lane raises.
     """
     try:
         info = _parse(await lane.ask(b"INFO"))
@@ -37,10 +38,16 @@ async def check_server(lane: Lane) -> list[str]:
             f"the Redis server is version {info['redis_version']}: "
             f"{OLDEST[0]}.{OLDEST[1]} or newer is needed, or any Valkey"
         )
-    if "cluster" in (info.get("redis_mode"), info.get("server_mode")):
+    modes = (info.get("redis_mode"), info.get("server_mode"))
+    if "cluster" in modes and not in_cluster:
         raise StoreError(
-            "the Redis server is part of a Redis Cluster, which this version does not know how to "
-            "use: give the URL of a server that stands alone or is a primary with replicas"
+            "the Redis server is part of a Redis Cluster: its URL begins with redis+cluster:// (or "
+            "rediss+cluster:// for TLS) and names one or more of the nodes"
+        )
+    if "sentinel" in modes:
+        raise StoreError(
+            "the Redis server is a Redis Sentinel, which keeps no data: its URL has the form "
+            "redis+sentinel://HOST:PORT/PRIMARY, with the name that it knows the primary by"
         )
     policy = info.get("maxmemory_policy", "noeviction")
     if int(info.get("maxmemory", "0")) > 0 and policy != "noeviction":

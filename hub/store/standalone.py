@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hub.store.lane import Lane
 from hub.store.opening import opened
+from hub.store.server import check_server
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -24,6 +25,14 @@ class Standalone:
     def lane(self, key: bytes, timeout: float | None = None) -> Lane:
         """A lane to the server, whatever the key."""
         return Lane(self._connect, self._timeout if timeout is None else timeout)
+
+    async def check(self) -> list[str]:
+        """See `Backend.check`."""
+        lane = self.lane(b"")
+        try:
+            return await check_server(lane)
+        finally:
+            await lane.drop()
 
     async def aclose(self) -> None:
         """Close the client's own connections."""

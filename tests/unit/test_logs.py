@@ -208,6 +208,12 @@ def test_a_traceback_keeps_its_lines_on_the_console(logged):
         ("redis://host:6379/0", "redis://host:6379/0"),
         ("redis://:pw@host", "redis://[redacted]@host"),
         ("a redis://u:p/w@host and b@c", "a redis://[redacted]@host and b@c"),
+        (
+            "redis+sentinel://u:p@h:1,i:2/m/0?sentinel_username=s&sentinel_password=pw&db=1",
+            "redis+sentinel://[redacted]@h:1,i:2/m/0?sentinel_username=s"
+            "&sentinel_password=[redacted]&db=1",
+        ),
+        ("redis+cluster://u:p@h:1,i:2", "redis+cluster://[redacted]@h:1,i:2"),
         ("redis://h/0?password=pw&db=1", "redis://h/0?password=[redacted]&db=1"),
         ("Authorization: Bearer abcdef.ghi", "Authorization: Bearer [redacted]"),
         ("basic rules apply", "basic rules apply"),

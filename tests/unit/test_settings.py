@@ -236,6 +236,10 @@ def test_a_file_that_cannot_be_read_is_named_with_its_source(tmp_path):
         "unix:///run/redis.sock",
         "unix://:pw@/run/redis.sock?db=1",
         "memory://",
+        "redis+sentinel://h:26379/mymaster",
+        "rediss+sentinel://u:p%40ss@a,b:1,[::1]:2/my%20primary/3?sentinel_password=pw",
+        "redis+cluster://h:7000",
+        "rediss+cluster://u:p@a:7000,b:7001,[::1]:7002/0?ssl_cert_reqs=none",
     ],
 )
 def test_every_kind_of_store_url_is_accepted(url):
@@ -246,7 +250,10 @@ def test_every_kind_of_store_url_is_accepted(url):
     "url",
     ["", "localhost:6379", "http://h", "redis://", "redis://:hunter2@", "redis://h:hunter2",
      "redis://h:70000", "redis://h/hunter2", "unix://", "unix://rel", "memory://hunter2",
-     "redis://h: 1", "redis://[::1"],
+     "redis://h: 1", "redis://[::1", "redis+sentinel://hunter2", "redis+sentinel:///hunter2",
+     "redis+sentinel://h/p/hunter2", "redis+sentinel://h,/hunter2", "redis+sentinel://h:0/hunter2",
+     "redis+cluster://hunter2/1", "redis+cluster://", "redis+cluster://a,b:hunter2",
+     "redis+cluster://[::1:hunter2", "redis+unix:///hunter2"],
 )  # fmt: skip
 def test_a_wrong_store_url_is_refused_without_being_shown(url):
     said = refused({"redis": url})

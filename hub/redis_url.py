@@ -1,0 +1,114 @@
+"""The forms that the URL of a store has, and what the ones with several servers say."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+
+from msgspec import Struct
+
+FORMS = (
+    "redis://HOST:PORT, rediss://HOST:PORT, redis+sentinel://HOST:PORT,…/PRIMARY, "
+    "redis+cluster://HOST:PORT,…, unix:///SOCKET or memory://"
+)
+"""All forms, for people."""
+
+Address = tuple[str, int]
+
+_SEVERAL = re.compile(
+    r"(?P<tls>rediss?)\+(?P<kind>sentinel|cluster)://(?:(?P<login>[^/?#]*)@)?(?P<hosts>[^/?#@]+)"
+    r"(?:/(?P<path>[^?#]*))?(?:\?(?P<query>[^#]*))?"
+)
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+_SENTINEL_ONLY = {"sentinel_username", "sentinel_password"}
+
+
+class SeveralServers(Struct, frozen=True, kw_only=True):
+    """A URL of Redis Sentinel or of a Redis Cluster.
+
+    `addresses` are the Sentinels, or some of the cluster's nodes. `data_url` has the login, the
+    database and the options of the servers that hold the data, in the form for one server.
+    `primary` is the name that the Sentinels know it by. `login` is the Sentinels' own.
+    """
+
+    kind: Literal["sentinel", "cluster"]
+    addresses: tuple[Address, ...]
+    data_url: str
+    primary: str = ""
+    login: dict[str, str] = {}
+
+
+def is_redis_url(url: str) -> bool:
+    """Whether `url` has one of the forms, which says nothing about the servers there."""
+    if re.search(r"\s", url):
+        return False
+    return several_servers(url) is not None or _is_one_server(url)
+
+
+def several_servers(url: str) -> SeveralServers | None:
+    """What a URL with `+sentinel` or `+cluster` says; None when it is none, or a bad one."""
+    match = _SEVERAL.fullmatch(url)
+    if match is None:
+        return None
+    is_sentinel = match["kind"] == "sentinel"
+    addresses = _addresses(match["hosts"], 26379 if is_sentinel else 6379)
+    primary, _, database = (match["path"] or "").partition("/")
+    if not is_sentinel:
+        primary, database = "", primary + database
+    database = database.removesuffix("/")
+    if not addresses or is_sentinel != bool(primary) or not _is_database(database, match["kind"]):
+        return None
+    query = parse_qsl(match["query"] or "", keep_blank_values=True)
+    kept = urlencode([pair for pair in query if not is_sentinel or pair[0] not in _SENTINEL_ONLY])
+    login = f"{match['login']}@" if match["login"] else ""
+    return SeveralServers(
+        kind="sentinel" if is_sentinel else "cluster",
+        addresses=addresses,
+        data_url=f"{match['tls']}://{login}host/{database or 0}" + (f"?{kept}" if kept else ""),
+        primary=unquote(primary),
+        login={
+            name.removeprefix("sentinel_"): value
+            for name, value in query
+            if is_sentinel and name in _SENTINEL_ONLY and value
+        },
+    )
+
+
+def _addresses(hosts: str, default_port: int) -> tuple[Address, ...]:
+    """Every address once, in order; empty when one of them is none."""
+    addresses: list[Address] = []
+    for each in hosts.split(","):
+        match = _HOST.fullmatch(each)
+        port = int(match["port"] or default_port) if match else 0
+        if match is None or not 0 < port <= 65535:
+            return ()
+        addresses.append((unquote(match["host"].strip("[]")), port))
+    return tuple(dict.fromkeys(addresses))
+
+
+def _is_database(text: str, kind: str) -> bool:
+    # A cluster has one database only.
+    return text in ("", "0") or (kind == "sentinel" and text.isascii() and text.isdecimal())
+
+
+def _is_one_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    match parts.scheme:
+        case "redis" | "rediss":
+            return bool(parts.hostname) and port != 0 and _has_database(parts)
+        case "unix":
+            return parts.path.startswith("/") and len(parts.path) > 1
+        case "memory":
+            return not parts.netloc and parts.path in ("", "/")
+        case _:
+            return False
+
+
+def _has_database(parts: SplitResult) -> bool:
+    database = parts.path.removeprefix("/")
+    return not database or database.isdecimal()
