@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -13,6 +13,8 @@ from hub.store.failures import StoreError
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
+
+P = TypeVar("P", bound=Hashable)
 
 
 class UnguidedError(Exception):
@@ -49,17 +51,17 @@ class Guides:
 
     async def lead(
         self,
-        ask: Callable[[Address], Awaitable[Address]],
-        reach: Callable[[Address], Awaitable[AbstractConnection]],
+        ask: Callable[[Address], Awaitable[P]],
+        reach: Callable[[P], Awaitable[AbstractConnection]],
     ) -> AbstractConnection:
         """A connection to where a guide leads.
 
-        `ask` gets a guide and returns where it points, `reach` connects there and sees that it is
-        the right place. Raises what the last attempt to reach it did, or UnguidedError.
+        `ask` gets a guide and returns the place where it points, `reach` connects there and sees
+        that it is the right one. Raises what the last attempt to reach it did, or UnguidedError.
         """
         problems: list[Exception] = []
         unreached: Exception | None = None
-        tried: set[Address] = set()
+        tried: set[P] = set()
         for guide in self.addresses:
             # Last, until it has been right; however this ends.
             self._move(guide, len(self._addresses))

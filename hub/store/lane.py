@@ -50,6 +50,7 @@ class Lane:
         self._timeout = timeout
         self._turn = asyncio.Lock()
         self._connection: AbstractConnection | None = None
+        self._retired = False
         self._used = 0.0
         self.connection_number = 1
         """The connection that the next command goes over; higher as soon as one is gone.
@@ -91,9 +92,14 @@ class Lane:
     async def drop(self) -> None:
         """Close the connection; the next command opens another."""
         connection, self._connection = self._connection, None
+        self._retired = False
         if connection is not None:
             self.connection_number += 1
             await closed(connection)
+
+    def retire(self) -> None:
+        """Have the connection dropped as soon as the command under way on it is answered."""
+        self._retired = True
 
     async def drop_if_idle(self, seconds: float) -> None:
         """Close the connection when it has not been used for so long.
@@ -105,6 +111,8 @@ class Lane:
 
     async def _send(self, command: bytes, patience: float | None, number: int | None = None) -> Any:
         async with self._turn:
+            if self._retired:
+                await self.drop()
             if number is not None and number != self.connection_number:
                 raise ReconnectedError
             try:

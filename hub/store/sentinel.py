@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from hub import logs
 from hub.redis_url import Address
 from hub.store.failures import StoreError, StoreUnavailableError, reason_of
 from hub.store.guides import Guides, UnguidedError
@@ -17,13 +21,26 @@ from hub.store.server import check_server
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
+WATCH_INTERVAL = 1.0
+"""Seconds between two questions to all Sentinels whether the primary is still the same."""
+
+Told = tuple[int, Address]
+"""The primary as a Sentinel knows it; the first is the epoch, which rises with every failover."""
+
+_log = logs.get("hub.store")
+
 
 class _UnknownPrimaryError(StoreError):
     """A Sentinel that answers, and knows no primary of that name."""
 
 
 class SentinelPrimary:
-    """The primary that the Sentinels know as `name`; they are asked anew for each connection."""
+    """The primary that the Sentinels know as `name`; they are asked anew for each connection.
+
+    A primary that was replaced may live on for a while and take writes, all of which will be
+    lost. So all Sentinels are also asked every second, and when one knows of a newer primary,
+    every lane is led there, and Sentinels that still name the old one are passed over.
+    """
 
     hash_tags = False
 
@@ -41,11 +58,20 @@ class SentinelPrimary:
         self._servers = dial_primary
         self._timeout = timeout
         # Half, so that one that is gone leaves the next one time enough.
-        self._guides = Guides(sentinels, timeout / 2)
+        self._patience = timeout / 2
+        self._guides = Guides(sentinels, self._patience)
+        self._newest: Told | None = None
+        """What the Sentinel that knew most said a moment ago; None when none did."""
+        self._lanes: WeakKeyDictionary[Lane, list[Told]] = WeakKeyDictionary()
+        """Every lane, and what its connection was made upon."""
+        self._watch: asyncio.Task[None] | None = None
 
     def lane(self, key: bytes, timeout: float | None = None) -> Lane:
         """A lane to the primary, whatever the key."""
-        return Lane(self._connect, self._timeout if timeout is None else timeout)
+        upon: list[Told] = []
+        lane = Lane(partial(self._connect, upon), self._timeout if timeout is None else timeout)
+        self._lanes[lane] = upon
+        return lane
 
     async def check(self) -> list[str]:
         """See `Backend.check`."""
@@ -56,32 +82,46 @@ class SentinelPrimary:
             await lane.drop()
 
     async def aclose(self) -> None:
-        """Nothing is kept open."""
+        """Ask the Sentinels no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+            self._watch = None
 
-    async def _connect(self) -> AbstractConnection:
+    # --- finding the primary --------------------------------------------------------------------
+
+    async def _connect(self, upon: list[Told]) -> AbstractConnection:
         try:
-            return await self._guides.lead(self._look_up, self._reach)
+            connection = await self._guides.lead(self._look_up, partial(self._reach, upon))
         except UnguidedError as error:
             raise self._explained(error.problems) from None
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_over(), name="sentinel watch")
+        return connection
 
-    async def _look_up(self, sentinel: Address) -> Address:
-        answer = await self._sentinels.ask(
-            sentinel, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._name.encode()
-        )
-        if not answer:
+    async def _look_up(self, sentinel: Address) -> Told:
+        connection = await self._sentinels.dial(sentinel)
+        try:
+            told = _told(await said(connection, *self._question))
+        except ResponseError as error:
+            if "no such master" not in str(error).lower():
+                raise
             raise _UnknownPrimaryError(
                 f"Redis Sentinel knows no primary named {self._name}: check what follows the "
                 "addresses in the Redis URL"
-            )
-        host, port = answer
-        return host.decode(), int(port)
+            ) from None
+        finally:
+            await closed(connection)
+        if self._newest is not None and told[0] < self._newest[0]:
+            raise StoreUnavailableError("Redis Sentinel has not heard of the last failover yet")
+        return told
 
-    async def _reach(self, address: Address) -> AbstractConnection:
-        connection = await self._servers.dial(address)
+    async def _reach(self, upon: list[Told], told: Told) -> AbstractConnection:
+        connection = await self._servers.dial(told[1])
         try:
             role = (await said(connection, b"ROLE"))[0]
         except NoPermissionError:
-            return connection  # a replica will refuse the first write
+            role = b"master"  # a replica will refuse the first write
         except BaseException:
             await closed(connection)
             raise
@@ -90,6 +130,7 @@ class SentinelPrimary:
             raise StoreUnavailableError(
                 "Redis Sentinel still names a primary that is none any more"
             )
+        upon[:] = [told]
         return connection
 
     def _explained(self, problems: list[Exception]) -> StoreError:
@@ -100,9 +141,57 @@ class SentinelPrimary:
             # While some are silent it may be the one that answers who is wrong.
             final = len(answers) == len(problems)
             return problem if final else StoreUnavailableError(str(problem))
+        if isinstance(problem, StoreError):
+            return problem
         if isinstance(problem, ResponseError) and "unknown command" in str(problem).lower():
             return StoreError(
                 "the Redis server is no Redis Sentinel: give the Sentinels' addresses (their port "
                 "is 26379 as a rule), or redis://HOST:PORT for a server without them"
             )
-        return StoreUnavailableError(reason_of(problem).replace("Redis", "Redis Sentinel", 1))
+        reason = reason_of(problem).replace("Redis", "Redis Sentinel", 1)
+        if "asks for a password" in reason:
+            reason += ": give it as ?sentinel_password=… in the Redis URL"
+        return StoreUnavailableError(reason)
+
+    # --- watching it ----------------------------------------------------------------------------
+
+    async def _watch_over(self) -> None:
+        sentinels = [
+            Lane(partial(self._sentinels.dial, each), self._patience)
+            for each in self._guides.addresses
+        ]
+        try:
+            while True:
+                await asyncio.sleep(WATCH_INTERVAL)
+                answers = await asyncio.gather(*map(self._ask, sentinels), return_exceptions=True)
+                told = [each for each in answers if not isinstance(each, BaseException)]
+                self._newest = max(told, default=None)
+                if self._newest is not None:
+                    self._lead_to(*self._newest)
+        finally:
+            for each in sentinels:
+                await each.drop()
+
+    def _lead_to(self, epoch: int, primary: Address) -> None:
+        moved = 0
+        for lane, upon in self._lanes.items():
+            # Of one epoch, several Sentinels may know one server by several names.
+            if upon and upon[0][0] < epoch and upon[0][1] != primary:
+                lane.retire()
+                upon.clear()
+                moved += 1
+        if moved:
+            _log.info("Redis Sentinel names another primary", connections=moved)
+
+    async def _ask(self, sentinel: Lane) -> Told:
+        return _told(await sentinel.ask(*self._question))
+
+    @property
+    def _question(self) -> tuple[bytes, ...]:
+        return (b"SENTINEL", b"MASTER", self._name.encode())
+
+
+def _told(answer: Any) -> Told:
+    if not isinstance(answer, dict):
+        answer = dict(zip(answer[::2], answer[1::2], strict=True))
+    return int(answer[b"config-epoch"]), (answer[b"ip"].decode(), int(answer[b"port"]))

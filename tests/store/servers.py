@@ -46,13 +46,20 @@ class RealServer:
         self._guard: subprocess.Popen[bytes] | None = None
         self._server = 0
 
+    def command(self) -> list[str]:
+        """The program and its arguments."""
+        return [
+            *(find_program(), "--port", "0", "--unixsocket", str(self.path)),
+            *("--save", "", "--appendonly", "no", "--dir", str(self.directory)),
+            *("--logfile", str(self.directory / "log"), *self.settings),
+        ]
+
     def start(self) -> None:
         self.path.unlink(missing_ok=True)
-        command = [find_program(), "--port", "0", "--unixsocket", str(self.path)]
-        command += ["--save", "", "--appendonly", "no", "--dir", str(self.directory)]
-        command += ["--logfile", str(self.directory / "log"), *self.settings]
         guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "sh", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["/bin/sh", "-c", GUARD, "sh", *self.command()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert guard.stdout is not None
         self._guard, self._server = guard, int(guard.stdout.readline())

@@ -131,6 +131,26 @@ async def test_a_script_for_a_connection_that_is_gone_is_never_sent(
     assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"], connection_number=again) == 1
 
 
+async def test_a_retired_connection_answers_what_is_under_way_and_is_not_used_again(
+    lane: Lane, client: Redis
+) -> None:
+    before = await lane.ask(b"CLIENT", b"ID")
+    number = lane.connection_number
+    waiting = asyncio.create_task(lane.ask(b"BLPOP", b"list", b"5"))
+    await asyncio.sleep(0)
+    lane.retire()
+    late = asyncio.create_task(
+        lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"], connection_number=number)
+    )
+    await client.rpush("list", "x")
+    assert await waiting == [b"list", b"x"]
+    with pytest.raises(ReconnectedError):
+        await late
+    after = await lane.ask(b"CLIENT", b"ID")
+    assert after != before
+    assert await lane.ask(b"CLIENT", b"ID") == after
+
+
 # --- waiting at the server -----------------------------------------------------------------------
 
 
