@@ -10,7 +10,9 @@ from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 
 from hub.store import MEMORY, Keys, RedisStore, StoreError, StoreUnavailableError, connect
+from hub.store.cluster import Cluster
 from hub.store.lane import Lane
+from hub.store.sentinel import SentinelPrimary
 from hub.store.server import check_server
 from hub.store.standalone import Standalone
 from tests.store.asking import Asked
@@ -52,6 +54,35 @@ async def test_a_unix_url_names_a_socket() -> None:
     assert found["socket_timeout"] == 0.7
 
 
+async def test_every_node_of_a_cluster_is_spoken_to_in_the_same_way() -> None:
+    backend = await connect("rediss+cluster://ann:pw@h,i?ssl_cert_reqs=none", hub_id="hub-1")
+    assert isinstance(backend, Cluster)
+    assert backend.hash_tags
+    assert backend._guides.addresses == [("h", 6379), ("i", 6379)]
+    connection = backend._dialer.make(("j", 7000))
+    assert isinstance(connection, SSLConnection)
+    assert (connection.host, connection.port, connection.db) == ("j", 7000, 0)
+    assert (connection.username, connection.password) == ("ann", "pw")
+    assert connection.client_name == "homeport:hub-1"
+    assert connection.retry._retries == 0
+
+
+async def test_sentinels_have_neither_the_database_nor_the_login_of_the_primary() -> None:
+    url = "redis+sentinel://ann:pw@h,i:1/main/3?sentinel_username=s&sentinel_password=spw"
+    backend = await connect(url, hub_id="hub-1", command_timeout=0.7)
+    assert isinstance(backend, SentinelPrimary)
+    assert not backend.hash_tags
+    assert backend._guides.addresses == [("h", 26379), ("i", 1)]
+    primary = backend._servers.make(("p", 6379))
+    assert (primary.username, primary.password, primary.db) == ("ann", "pw", 3)
+    sentinel = backend._sentinels.make(("h", 26379))
+    assert (sentinel.username, sentinel.password, sentinel.db) == ("s", "spw", 0)
+    for each in (primary, sentinel):
+        assert each.retry._retries == 0
+        assert (each.socket_timeout, each.socket_connect_timeout) == (0.7, 0.7)
+    await backend.aclose()
+
+
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///s", MEMORY])
 async def test_nothing_is_ever_sent_twice(url: str) -> None:
     assert (await settings_of(url))["retry"]._retries == 0
@@ -79,6 +110,12 @@ async def test_every_memory_url_is_an_empty_server_of_its_own() -> None:
         "redis://h:99999?password=hunter2",
         "redis://h?db=x&password=hunter2",
         "redis://h?nonsense=1&password=hunter2",
+        "redis+sentinel://u:hunter2@h",
+        "redis+sentinel://u:hunter2@h,i:port/main",
+        "redis+sentinel://h/main?nonsense=1&sentinel_password=hunter2",
+        "redis+cluster://u:hunter2@h/1",
+        "redis+cluster://u:hunter2@",
+        "redis+cluster://h?sentinel_password=hunter2",
         "unix://",
         "memory://x",
         "h:6379",
@@ -159,9 +196,11 @@ async def test_a_newer_server_is_accepted(version: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["redis_mode", "server_mode"])
-async def test_a_cluster_is_refused(field: str) -> None:
-    with pytest.raises(StoreError, match="Redis Cluster"):
-        await check_server(Telling(f"redis_version:7.2.4\n{field}:cluster\n"))
+async def test_a_node_of_a_cluster_is_fit_only_as_such(field: str) -> None:
+    node = Telling(f"redis_version:7.2.4\n{field}:cluster\n")
+    with pytest.raises(StoreError, match="Redis Cluster: its URL begins with redis\\+cluster://"):
+        await check_server(node)
+    assert await check_server(node, in_cluster=True) == []
 
 
 async def test_other_refusals_are_passed_on() -> None:

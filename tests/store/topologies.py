@@ -234,21 +234,23 @@ class ClusterSetup:
 
     def move_slot(self, key: bytes, target: TcpServer) -> None:
         """Move the key's slot, with all that is in it, to another node."""
-        slot, source = key_slot(key), self.owner(key)
-        self.begin_to_move(key, target)
-        while True:
-            keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100)
-            if not keys:
-                break
-            source.ask("MIGRATE", *target.address, "", 0, 5000, "KEYS", *keys)
-        for node in (target, source):
-            node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.identity(target))
+        source = self.begin_to_move(key, target)
+        self.finish_move(key, source, target)
 
-    def begin_to_move(self, key: bytes, target: TcpServer) -> None:
-        """Begin to move the key's slot: from here on, its keys may be at either node."""
+    def begin_to_move(self, key: bytes, target: TcpServer) -> TcpServer:
+        """From here on, the keys of the key's slot may be at either node; returns the owner."""
         slot, source = key_slot(key), self.owner(key)
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.identity(source))
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.identity(target))
+        return source
+
+    def finish_move(self, key: bytes, source: TcpServer, target: TcpServer) -> None:
+        """Move what is left in the slot, and hand it over."""
+        slot = key_slot(key)
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            source.ask("MIGRATE", *target.address, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.identity(target))
 
     def remove(self) -> None:
         for each in self.nodes:
