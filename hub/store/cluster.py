@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +46,8 @@ class Cluster:
 
     async def check(self) -> list[str]:
         """See `Backend.check`; every primary that can be reached is asked."""
-        lane = self.lane(b"")
-        try:
-            await lane.ask(b"PING")
-        finally:
-            await lane.drop()
+        async with asyncio.timeout(self._timeout):
+            await closed(await self._lead(0, self._dialer.dial))
         warnings: list[str] = []
         for address in self._primaries:
             lane = Lane(partial(self._dialer.dial, address), self._timeout)
@@ -65,10 +63,13 @@ class Cluster:
         """Nothing is kept open."""
 
     async def _connect(self, key: bytes) -> AbstractConnection:
+        return await self._lead(key_slot(key), partial(self._reach, key))
+
+    async def _lead(
+        self, slot: int, reach: Callable[[Address], Awaitable[AbstractConnection]]
+    ) -> AbstractConnection:
         try:
-            return await self._guides.lead(
-                partial(self._look_up, key_slot(key)), partial(self._reach, key)
-            )
+            return await self._guides.lead(partial(self._look_up, slot), reach)
         except UnguidedError as error:
             raise _explained(error.problems) from None
 

@@ -106,6 +106,19 @@ async def test_two_primaries_at_once_the_newer_one_is_used_whatever_a_sentinel_s
             each.remove()
 
 
+async def test_a_user_of_few_rights_will_do(shared_setup: SentinelSetup) -> None:
+    rights = ["+hello", "+client|setname", "+client|setinfo", "+info", "+role", "~*"]
+    rights += ["+@read", "+@write", "+@scripting"]
+    shared_setup.primary.ask("ACL", "SETUSER", "hub", "reset", "on", ">pw", *rights)
+    rights = ["+hello", "+client|setname", "+client|setinfo", "+sentinel|master"]
+    for each in shared_setup.sentinels:
+        each.ask("ACL", "SETUSER", "hub", "reset", "on", ">spw", *rights)
+    url = shared_setup.url.replace("://", "://hub:pw@")
+    async with store_at(f"{url}?sentinel_username=hub&sentinel_password=spw") as store:
+        assert await store.store.check_server() == []
+        await store.open()
+
+
 # --- sentinels -----------------------------------------------------------------------------------
 
 
