@@ -15,6 +15,7 @@ from actors.session import Session
 from actors.supervisor import Supervisor
 from actors.timing import Timing
 from hub import logs
+from hub.binding import url_of
 from hub.clock import LoopScheduler
 from hub.connection import Connection
 from hub.engine import EmbeddedEngine
@@ -86,10 +87,11 @@ class _Namespace:
 class Hub:
     """A hub process. `start`, then `stop`; what serves in between is driven by the event loop.
 
-    It is the port of the HTTP application and of the websocket gateway.
+    It is the port of the HTTP application and of the websocket gateway. With `shared_port` it is
+    one of several workers on its port.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, shared_port: bool = False) -> None:
         self.hub_id = settings.hub_id
         self.version = VERSION
         self.metrics = Metrics(settings.hub_id, VERSION)
@@ -98,6 +100,7 @@ class Hub:
         self.max_frame_bytes = settings.max_frame_bytes
         self.max_rate = settings.max_rate or UNLIMITED
         self._settings = settings
+        self._shared_port = shared_port
         self._timing = Timing(
             heartbeat_interval=settings.heartbeat_interval,
             heartbeat_timeout=settings.heartbeat_timeout,
@@ -133,11 +136,12 @@ class Hub:
             settings.host,
             settings.port,
             max_connections=room,
+            shared_port=self._shared_port,
         )
         # The port first: a second hub of the same name that is started by mistake must fail
         # before it takes the first one's place in Redis.
         host, port = await listener.bind()
-        self._url = url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._url = url = url_of(host, port)
         try:
             await self._open_store()
             gc.collect()

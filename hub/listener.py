@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -14,7 +12,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from hub import logs
-from hub.errors import HubError
+from hub.binding import bind
 from hub.http_connection import HttpConnection
 from hub.limits import UNLIMITED
 
@@ -23,10 +21,6 @@ BACKLOG = 4096
 
 KEEP_ALIVE = 75
 """Seconds that an HTTP connection may idle between requests."""
-
-NOTSENT_BYTES = 128 * 1024
-"""What the kernel keeps of a connection beyond the peer's window. Without it a slow watcher's
-megabytes would pile up there, out of reach of coalescing."""
 
 POLL = 0.02
 """Seconds between looks at what is still open, while stopping."""
@@ -37,15 +31,12 @@ WARN_EVERY = 60.0
 log = logs.get("hub.listener")
 
 
-class ListenError(HubError):
-    """The address cannot be listened on."""
-
-
 class Listener:
     """Serves `app` and websockets on one port, inside the running loop.
 
     `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`). Beyond
     `max_connections`, connections are answered 503, so that files are left for the hub's own use.
+    With `shared_port` other workers listen on the port too; the kernel chooses among them.
     Signals and logging are the caller's.
     """
 
@@ -58,12 +49,14 @@ class Listener:
         *,
         backlog: int = BACKLOG,
         max_connections: int = UNLIMITED,
+        shared_port: bool = False,
     ) -> None:
         self._app = app
         self._host = host
         self._port = port
         self._backlog = backlog
         self._max_connections = max_connections
+        self._shared_port = shared_port
         self._warned_at = -WARN_EVERY
         self._stopping = False
         self._sockets: list[socket.socket] = []
@@ -88,12 +81,18 @@ class Listener:
         return len(self._state.connections)
 
     async def bind(self) -> tuple[str, int]:
-        """Take the port; who connects waits until `start`.
+        """Take the port; who connects waits until `start`, or goes to another worker.
 
         Returns the address and port, which for port 0 the system has chosen. Raises ListenError
         with one plain sentence.
         """
-        self._sockets = await self._bind()
+        self._sockets = await bind(
+            self._host,
+            self._port,
+            # Who shares a port listens only once it can serve: others can until then.
+            listening=not self._shared_port,
+            shared=self._shared_port,
+        )
         host, port = self._sockets[0].getsockname()[:2]
         return host, port
 
@@ -171,72 +170,3 @@ class Listener:
             if not self._stopping:
                 raise
             # Cut off by `stop`, which has said so; uvicorn would log a traceback.
-
-    async def _bind(self) -> list[socket.socket]:
-        """A listening socket for each address of the host, all on one port."""
-        where = f"{self._host or '*'}:{self._port}"
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(
-                self._host or None, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-        except (OSError, OverflowError, UnicodeError) as error:
-            raise ListenError(f"cannot listen on {where}: {_words(error)}") from None
-        sockets: list[socket.socket] = []
-        failure: Exception | None = None
-        port = self._port
-        # dict.fromkeys: some systems list an address twice
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            try:
-                bound = _listen(family, kind, protocol, (address[0], port, *address[2:]))
-            except (OSError, OverflowError) as error:
-                if getattr(error, "errno", None) == errno.EADDRINUSE:
-                    failure = error
-                    break  # half a port would be a riddle
-                failure = failure or error  # the machine may just lack the family
-            else:
-                sockets.append(bound)
-                port = bound.getsockname()[1]
-        in_use = getattr(failure, "errno", None) == errno.EADDRINUSE
-        if failure is not None and (in_use or not sockets):
-            for bound in sockets:
-                bound.close()
-            raise ListenError(f"cannot listen on {where}: {_words(failure)}")
-        return sockets
-
-
-def _listen(
-    family: socket.AddressFamily, kind: socket.SocketKind, protocol: int, address: tuple[Any, ...]
-) -> socket.socket:
-    """A bound socket. Its protocol number must be TCP's: asyncio sets TCP_NODELAY on no other."""
-    bound = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":  # elsewhere it would share a port in use
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted connections inherit it
-            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES)
-        bound.setblocking(False)
-        bound.bind(address)
-        bound.listen(1)  # in earnest when the loop takes it; here to learn whether the port is free
-    except BaseException:
-        bound.close()
-        raise
-    return bound
-
-
-def _words(error: Exception) -> str:
-    match error:
-        case socket.gaierror():
-            return "the host name is not known"
-        case OSError(errno=errno.EADDRINUSE):
-            return "address already in use"
-        case OSError(errno=errno.EADDRNOTAVAIL):
-            return "this machine has no such address"
-        case OSError(errno=errno.EACCES):
-            return "permission denied; ports below 1024 need privileges"
-        case OSError(errno=int(number)):
-            return os.strerror(number).lower()
-        case _:
-            return str(error)

@@ -46,6 +46,7 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "homeport serve --host 0.0.0.0 --port 9000",
         "homeport serve --redis redis://127.0.0.1:6379/0",
         "homeport serve --redis memory://        keeps nothing, for a trial",
+        "homeport serve --workers 4              uses four cores",
         "homeport serve --config /etc/homeport.toml --log-format json",
     ),
 )
@@ -60,13 +61,17 @@ def serve(config: str | None, **flags: Any) -> int:
     """Run a hub until SIGTERM or Ctrl-C, which stop it gracefully.
 
     Prints one line with its URL on stdout once it listens; its log goes to stderr. Without
-    --redis it starts a private store of its own, so that a restart loses nothing.
+    --redis it starts a private store of its own, so that a restart loses nothing. With
+    --workers several hubs share the port and the store, and one that dies is started again.
 
     A flag beats the environment variable named in brackets, which beats the file. PORT,
     REDIS_ADDR and REDIS_PASSWORD of the legacy service are honoured.
     """
     settings = load_settings(flags, os.environ, config)
-    # A client's commands need neither the server nor its start-up time.
-    from hub.server import run  # noqa: PLC0415
-
+    # A client's commands need neither the server nor its start-up time, and who only looks after
+    # workers needs no server.
+    if settings.workers > 1:
+        from hub.workers import run  # noqa: PLC0415
+    else:
+        from hub.server import run  # noqa: PLC0415
     return run(settings, show)

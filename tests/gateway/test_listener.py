@@ -14,9 +14,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 import hub.http_connection as hub_http_connection
+from hub.binding import ListenError
 from hub.gateway import Gateway
 from hub.limits import connection_room, raise_open_file_limit
-from hub.listener import Listener, ListenError
+from hub.listener import Listener
 
 from .fakes import FakeHub, RawPeer, RunningHub, answer_ok, until
 
