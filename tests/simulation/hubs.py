@@ -1,0 +1,149 @@
+"""Hubs of a simulation: the real supervisor, on a clock that can be stopped and killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from actors.runtime import Runtime
+from actors.supervisor import Supervisor
+from actors.timing import Timing
+from protocol.errors import CloseCode
+from tests.brain.world import Recorder
+from tests.simulation.clock import Clock, HubClock
+from tests.simulation.storage import SimPort, SimStore
+
+if TYPE_CHECKING:
+    from tests.simulation.network import Wire
+
+
+class Quiet(Recorder):
+    """Observes without keeping: a simulation has its own record."""
+
+    def changed(self, kind: str, record: object) -> None: ...
+
+    def answered(self, op: str, outcome: str) -> None: ...
+
+    def hubs_changed(self, hubs: list[str]) -> None: ...
+
+    def removal_held(self, why: str | None) -> None: ...
+
+
+class SimHub:
+    """One hub id; each start is a new incarnation with a clock, a brain and a port of its own."""
+
+    clock: HubClock
+    supervisor: Supervisor
+    port: SimPort
+
+    def __init__(
+        self,
+        hub_id: str,
+        clock: Clock,
+        store: SimStore,
+        random: Random,
+        timing: Timing,
+        log_length: int,
+        skew: float,
+        trace: Callable[..., None],
+    ) -> None:
+        self.hub_id = hub_id
+        self.wires: list[Wire] = []
+        self.up = False
+        self.draining = False
+        self.stopped = False
+        self.failures: list[str] = []
+        self._base = clock
+        self._store = store
+        self._random = random
+        self._timing = timing
+        self._log_length = log_length
+        self._skew = skew
+        self._trace = trace
+        self._starts = 0
+        self.start()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it takes no connections."""
+        return not self.up or self.draining
+
+    @property
+    def ready(self) -> bool:
+        return self.up and not self.stopped and self.supervisor.ready
+
+    def start(self) -> None:
+        """A new process under this hub's id."""
+        self._starts += 1
+        random = Random(self._random.getrandbits(64))
+        self.clock = HubClock(self._base, random.randrange(1, 100_000) + 0.125, self._skew)
+        self.port = self._store.connect(self.hub_id, self.clock)
+        self.wires = []
+        self.up, self.draining, self.stopped = True, False, False
+        self.supervisor = Supervisor(
+            hub_id=self.hub_id,
+            timing=self._timing,
+            scheduler=self.clock,
+            runtime=Runtime(self.clock, self._failed),
+            store=self.port,
+            random=random,
+            observer=Quiet(),
+            log_length=self._log_length,
+            incarnation=str(self._starts),
+        )
+        self._trace(self.hub_id, "starts")
+        self.supervisor.start()
+
+    def _failed(self, name: str, message: object, error: BaseException) -> None:
+        self._trace(self.hub_id, "fails:", name, repr(message), repr(error))
+        self.failures.append(f"{self.hub_id}: {name} raised {error!r} on {type(message).__name__}")
+
+    def kill(self, *, silently: bool) -> None:
+        """SIGKILL; `silently` when its machine is gone, so that no peer is told."""
+        if not self.up:
+            return
+        self._trace(self.hub_id, "is killed")
+        self.up = False
+        self.clock.dead = True
+        for wire in self.wires:
+            wire.hub_died(silently=silently)
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self._trace(self.hub_id, "is stopped")
+        self.stopped = True
+        self.clock.stop()
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._trace(self.hub_id, "goes on")
+        self.stopped = False
+        self.clock.go_on(self._random)
+
+    def drain(self, done: Callable[[], None]) -> None:
+        """SIGTERM: hand the agents over, write what waits, and end; `done` when it has."""
+        self._trace(self.hub_id, "drains")
+        self.draining = True
+        self.supervisor.drain()
+        clock, tries = self.clock, 0
+
+        def look() -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 2:
+                for session in self.supervisor.sessions():
+                    session.end(CloseCode.GOING_AWAY, "the hub is stopping")
+            if tries < 4 or (not self.supervisor.settled and tries < 100):
+                clock.call_at(clock.now() + 0.05, look)
+                return
+            self.supervisor.close()
+            self.port.close()
+            self.up = False
+            self.clock.dead = True
+            self._trace(self.hub_id, "has ended")
+            for wire in self.wires:
+                wire.hub_died(silently=False)
+            done()
+
+        look()

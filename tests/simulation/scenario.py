@@ -1,0 +1,134 @@
+"""What a seed decides before anything happens: sizes, settings, and the plan of faults."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.timing import Timing
+
+HubFault = Literal["kill", "vanish", "stop", "drain", "isolate", "stall", "trouble"]
+StoreFault = Literal["store stops", "store crashes", "store forgets", "store rolls back"]
+OtherFault = Literal["connections drop", "slow network"]
+Kind = HubFault | StoreFault | OtherFault
+
+HUB_FAULTS: tuple[HubFault, ...] = ("kill", "vanish", "stop", "drain", "isolate", "stall", "trouble")
+STORE_FAULTS: tuple[StoreFault, ...] = (
+    "store stops",
+    "store crashes",
+    "store forgets",
+    "store rolls back",
+)
+KINDS: tuple[Kind, ...] = (*HUB_FAULTS, *STORE_FAULTS, "connections drop", "slow network")
+
+
+class Planned(Struct, frozen=True):
+    """A fault that begins at `at` and lasts for `lasts` seconds; `hub` is a number."""
+
+    at: float
+    lasts: float
+    kind: Kind
+    hub: int
+    share: float
+    """How much of it: of connections that drop, of requests in trouble."""
+
+
+class Deed(Struct, frozen=True):
+    """Something that an agent or a watcher does, or that befalls it."""
+
+    at: float
+    what: Literal["leave", "die", "vanish", "hang", "restart", "move", "turn"]
+    number: int
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """Everything a seed decides in advance. Times are in seconds of virtual time."""
+
+    hubs: int
+    agents: int
+    callers: int
+    watchers: int
+    timing: Timing
+    active: float
+    calm: float
+    log_length: int
+    trim_to: int | None
+    skew: float
+    faults: list[Planned]
+    deeds: list[Deed]
+
+
+def scenario_of(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    random = Random(f"scenario {seed}")
+    timing = _timing(random)
+    large = random.random() < 0.04
+    agents = random.randint(60, 150) if large else random.randint(4, 22)
+    callers = random.randint(10, 50) if large else random.randint(2, 8)
+    watchers = random.randint(3, 6)
+    hubs = random.choice([2, 2, 3, 3, 3, 4])
+    active = 22.0 if large else random.uniform(25.0, 60.0)
+    longest = 10.0 + timing.resume_window + timing.heartbeat_timeout + timing.lease_ttl
+    return Scenario(
+        hubs=hubs,
+        agents=agents,
+        callers=callers,
+        watchers=watchers,
+        timing=timing,
+        active=active,
+        calm=longest + timing.loss_hold + 25.0,
+        log_length=random.choice([5, 50, 1000, 1000, 1000]),
+        trim_to=random.choice([None, None, None, 30]),
+        skew=random.choice([0.0, 0.0, 0.0, 0.3]),
+        faults=_faults(random, hubs, active),
+        deeds=_deeds(random, agents, callers, watchers, active),
+    )
+
+
+def _timing(random: Random) -> Timing:
+    interval = random.uniform(2.0, 4.0)
+    timeout = interval * random.uniform(1.5, 2.5)
+    return Timing(
+        heartbeat_interval=interval,
+        heartbeat_timeout=timeout,
+        lease_ttl=timeout * random.uniform(1.2, 1.6),
+        resume_window=random.uniform(0.5, 4.0),
+        loss_hold=8.0,
+    )
+
+
+def _faults(random: Random, hubs: int, active: float) -> list[Planned]:
+    """Nothing, one kind again and again, or anything at once."""
+    style = random.random()
+    if style < 0.08:
+        return []
+    count = random.randint(1, 3) if style < 0.5 else random.randint(2, 8)
+    kinds = [random.choice(KINDS)] if style < 0.5 else KINDS
+    faults = [
+        Planned(
+            at=random.uniform(3.0, active),
+            lasts=random.choice([0.1, 0.5, 1.5, 3.0, 6.0, 12.0]) * random.uniform(0.5, 1.5),
+            kind=random.choice(kinds),
+            hub=random.randrange(hubs),
+            share=random.choice([0.2, 0.5, 1.0]),
+        )
+        for _ in range(count)
+    ]
+    return sorted(faults, key=lambda each: each.at)
+
+
+def _deeds(
+    random: Random, agents: int, callers: int, watchers: int, active: float
+) -> list[Deed]:
+    deeds = []
+    for number in range(agents + callers):
+        if random.random() < 0.5:
+            what = random.choice(["leave", "die", "vanish", "hang", "restart", "move", "move"])
+            deeds.append(Deed(random.uniform(2.0, active), what, number))
+    for number in range(watchers):
+        deeds += [
+            Deed(random.uniform(2.0, active), "turn", number) for _ in range(random.randrange(4))
+        ]
+    return sorted(deeds, key=lambda each: each.at)

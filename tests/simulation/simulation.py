@@ -1,0 +1,236 @@
+"""One simulation: built from a seed, run to its end, judged by the checkers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from random import Random
+
+from msgspec import Struct
+
+from protocol.codec import decode_record
+from protocol.filters import MATCH_ALL
+from protocol.record import AgentRecord
+from tests.history.checks import Violation, longest_until_found, violations
+from tests.history.recorded import Found, History, Slack, Stored, Terms
+from tests.simulation.agents import WebsocketAgent
+from tests.simulation.asking import Surroundings
+from tests.simulation.callers import HttpAgent
+from tests.simulation.clock import START_WALL, Clock
+from tests.simulation.faults import Faults
+from tests.simulation.hubs import SimHub
+from tests.simulation.network import Network
+from tests.simulation.scenario import Deed, Scenario, scenario_of
+from tests.simulation.storage import SimStore
+from tests.simulation.watchers import Frames, Watcher
+
+QUIET = 2.0
+"""Seconds before the end from which nobody says anything any more."""
+
+HUB_LEASE = 10.0
+
+Printer = Callable[[str], None]
+
+
+class Outcome(Struct):
+    """What became of a seed. `trace` is a digest of everything that was said, in order."""
+
+    seed: int
+    violations: list[Violation]
+    trace: str
+    acknowledged: int
+    until_found: float | None
+    history: History
+
+
+class Simulation:
+    """All parts of one run, and the way they are put together."""
+
+    def __init__(self, seed: int, printer: Printer | None = None) -> None:
+        self.seed = seed
+        self.scenario: Scenario = scenario_of(seed)
+        self._printer = printer
+        self._digest = hashlib.blake2b(digest_size=16)
+        scenario = self.scenario
+        timing = scenario.timing
+        self.clock = Clock()
+        self.history = History(
+            terms=Terms(
+                heartbeat_timeout=timing.heartbeat_timeout,
+                lease_ttl=timing.lease_ttl,
+                resume_window=timing.resume_window,
+                hub_lease=HUB_LEASE,
+            ),
+            wall_offset=START_WALL,
+        )
+        self.store = SimStore(self.clock, self._random("store"), self.trace)
+        self.store.trim_to = scenario.trim_to
+        self.network = Network(self.clock, self._random("network"), self.trace)
+        hub_random = self._random("hubs")
+        self.hubs = [
+            SimHub(
+                f"hub-{number + 1}",
+                self.clock,
+                self.store,
+                Random(hub_random.getrandbits(64)),
+                timing,
+                scenario.log_length,
+                hub_random.uniform(-scenario.skew, scenario.skew),
+                self.trace,
+            )
+            for number in range(scenario.hubs)
+        ]
+        self.around = Surroundings(
+            self.clock, self._random("clients"), self.network, self.hubs, self.history
+        )
+        self.agents: list[WebsocketAgent | HttpAgent] = []
+        self.watchers: list[Watcher] = []
+        self._decoded: dict[bytes, AgentRecord] = {}
+
+    def _random(self, part: str) -> Random:
+        return Random(f"{part} {self.seed}")
+
+    def trace(self, *parts: object) -> None:
+        """Something was said or done: it counts for the digest, and is printed if asked for."""
+        digest = self._digest
+        digest.update(b"%.6f" % self.clock.now())
+        for part in parts:
+            digest.update(part if isinstance(part, bytes) else str(part).encode())
+        if self._printer is not None:
+            words = " ".join(
+                each.decode() if isinstance(each, bytes) else str(each) for each in parts
+            )
+            self._printer(f"{self.clock.now():9.4f}  {words}")
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run to the end and check."""
+        scenario, clock, around = self.scenario, self.clock, self.around
+        self._populate()
+        faults = Faults(
+            clock,
+            self._random("faults"),
+            self.network,
+            self.hubs,
+            self.store,
+            self.history,
+            self.trace,
+        )
+        faults.plan(scenario.faults)
+        for deed in scenario.deeds:
+            clock.call_at(deed.at, lambda deed=deed: self._do(deed))  # type: ignore[misc]
+        clock.run_until(scenario.active)
+        faults.end_all()
+        around.calm = True
+        self.history.calm_from = clock.now()
+        end = clock.now() + scenario.calm
+        while clock.now() + 1.0 < end - QUIET:
+            clock.run_until(clock.now() + 1.0)
+            self._read_directories()
+        around.quiet = True
+        clock.run_until(end)
+        self._finish()
+        slack = Slack(
+            clock=0.001 + 2 * scenario.skew,
+            found_within=25.0 + scenario.timing.heartbeat_timeout,
+        )
+        wrong = violations(self.history, slack)
+        wrong += [
+            Violation("no_handler_fails", words) for hub in self.hubs for words in hub.failures
+        ]
+        return Outcome(
+            self.seed,
+            wrong,
+            self._digest.hexdigest(),
+            sum(ask.acknowledged for ask in self.history.asks),
+            longest_until_found(self.history),
+            self.history,
+        )
+
+    def _populate(self) -> None:
+        """Everybody comes within the first seconds."""
+        scenario, clock, around = self.scenario, self.clock, self.around
+        random = self._random("arrivals")
+        interval = scenario.timing.heartbeat_interval
+        frames = Frames()
+        filters = [{}, {}, {"type": "cost"}, {"status": "unreachable"}, {}, {"status": "healthy"}]
+
+        def agent(number: int) -> None:
+            kind = WebsocketAgent if number < scenario.agents else HttpAgent
+            self.agents.append(kind(around, number, interval))
+
+        def watcher(number: int) -> None:
+            self.watchers.append(Watcher(around, f"w{number}", filters[number], frames))
+
+        for number in range(scenario.agents + scenario.callers):
+            at = random.uniform(0.1, 1.9)
+            clock.call_at(at, lambda number=number: agent(number))  # type: ignore[misc]
+        for number in range(scenario.watchers):
+            at = random.uniform(0.1, 1.9)
+            clock.call_at(at, lambda number=number: watcher(number))  # type: ignore[misc]
+
+    def _do(self, deed: Deed) -> None:
+        self.trace("deed:", deed.what, deed.number)
+        if deed.what == "turn":
+            self.watchers[deed.number % len(self.watchers)].leave()
+            return
+        agent = self.agents[deed.number % len(self.agents)]
+        if agent.over:
+            return
+        match deed.what:
+            case "leave":
+                agent.leave()
+            case "die" | "vanish":
+                agent.die(silently=deed.what == "vanish")
+            case "hang":
+                agent.hangs = True
+            case "restart":
+                agent.restart()
+            case "move":
+                agent.move()
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def _record(self, data: bytes) -> AgentRecord:
+        record = self._decoded.get(data)
+        if record is None:
+            record = self._decoded[data] = decode_record(data)
+        return record
+
+    def _read_directories(self) -> None:
+        for hub in self.hubs:
+            supervisor = hub.supervisor
+            agents = supervisor.directory.find(MATCH_ALL, None, None).agents if hub.ready else []
+            self.history.found.append(
+                Found(
+                    at=self.clock.now(),
+                    hub=hub.hub_id,
+                    log=supervisor.log,
+                    revision=supervisor.revision,
+                    agents=[self._record(data) for data in agents],
+                )
+            )
+
+    def _finish(self) -> None:
+        history, store = self.history, self.store
+        self._read_directories()
+        store.expire()
+        history.stored = Stored(
+            at=self.clock.now(),
+            log=store.log_name,
+            revision=store.revision,
+            records={each: self._record(entry[0]) for each, entry in store.entries.items()},
+            active=sorted(store.active),
+        )
+        history.entries = store.history
+        history.losses = store.losses
+        history.living = [
+            living for agent in self.agents if (living := agent.living()) is not None
+        ]
+        for agent in self.agents:
+            if isinstance(agent, WebsocketAgent):
+                for connection in (agent.connection, *agent.zombies):
+                    if connection is not None and not connection.wire.alive:
+                        connection.record.ended = connection.wire.broken_at
+        history.end = self.clock.now()

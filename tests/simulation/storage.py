@@ -1,0 +1,216 @@
+"""The store of a simulation: the brain tests' model behind a network, with faults of its own.
+
+It can be stopped (what arrives is carried out late, although nobody waits any more), crash (what
+was under way is lost), and come back with its data, without, or as it was some time ago.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from actors.ports import Away, Change, Committed, Fenced, HubReport, Roster
+from protocol.codec import decode_record
+from tests.brain.model_store import ModelPort, ModelStore
+from tests.history.recorded import Entry, Loss
+from tests.simulation.clock import Clock, HubClock
+
+COMMAND_TIMEOUT = 1.0
+"""Seconds after which a hub takes a request for unanswered."""
+
+
+class SimStore(ModelStore):
+    """What is stored, and what becomes of it. `history` holds every entry that its logs ever had."""
+
+    def __init__(self, clock: Clock, random: Random, trace: Callable[..., None]) -> None:
+        super().__init__(clock)  # type: ignore[arg-type]
+        self.clock = clock
+        self.random = random
+        self.trace = trace
+        self.boots = 0
+        self.up = True
+        self.stopped = False
+        self.trim_to: int | None = None
+        self.history: list[Entry] = []
+        self.losses: list[Loss] = []
+        self._backlog: list[Callable[[], None]] = []
+
+    def connect(self, hub_id: str, scheduler: HubClock) -> SimPort:
+        return SimPort(self, hub_id, scheduler)
+
+    # --- requests --------------------------------------------------------------------------------
+
+    def arrived(self, boots: int, carry_out: Callable[[], None]) -> None:
+        """A request has come in; those of connections of an earlier boot are lost."""
+        if self.up and boots == self.boots:
+            if self.stopped:
+                self._backlog.append(lambda: self.arrived(boots, carry_out))
+            else:
+                carry_out()
+
+    def apply(self, change: Change) -> Any:
+        known = len(self.log)
+        result = super().apply(change)
+        if len(self.log) > known:
+            added = self.log[-1]
+            self.trace("store", "logs", added.revision, added.kind, added.record)
+            self.history.append(
+                Entry(
+                    log=self.log_name,
+                    revision=added.revision,
+                    kind=added.kind,
+                    agent=decode_record(added.record),
+                )
+            )
+            if self.trim_to is not None and len(self.log) > self.trim_to:
+                del self.log[: len(self.log) - self.trim_to]
+        elif isinstance(result, str):
+            self.trace("store", "refuses", change.operation, change.agent_id, result)
+        return result
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self.stopped = True
+
+    def go_on(self) -> None:
+        self.stopped = False
+        backlog, self._backlog = self._backlog, []
+        for request in backlog:
+            request()
+
+    def crash(self) -> None:
+        """All connections are gone, and what was under way on them."""
+        self.up = False
+        self.stopped = False
+        self.boots += 1
+        self._backlog.clear()
+        self.waiting.clear()
+
+    def start(self) -> None:
+        self.up = True
+
+    def forget(self) -> None:
+        """It comes back with nothing."""
+        self.losses.append(Loss(at=self.clock.now(), log=self.log_name, kept=None))
+        self.lose_everything()
+
+    def checkpoint(self) -> dict[str, Any]:
+        """What a replica holds now."""
+        names = ("entries", "active", "tombstones", "log", "renewals", "leases", "hubs")
+        held = {name: copy.deepcopy(getattr(self, name)) for name in names}
+        return held | {
+            "log_name": self.log_name,
+            "revision": self.revision,
+            "acknowledged": self.acknowledged,
+        }
+
+    def roll_back(self, held: dict[str, Any]) -> None:
+        """The replica takes over: what came after its state is lost."""
+        now = self.clock.now()
+        if self.log_name == held["log_name"]:
+            self.losses.append(Loss(at=now, log=self.log_name, kept=held["revision"]))
+        else:
+            self.losses.append(Loss(at=now, log=self.log_name, kept=None))
+            self.losses.append(Loss(at=now, log=held["log_name"], kept=held["revision"]))
+        for name, value in held.items():
+            setattr(self, name, value)
+
+
+class SimPort(ModelPort):
+    """One hub's way to the store. Each request may be delayed, lost, or lose its answer."""
+
+    store: SimStore
+
+    def __init__(self, store: SimStore, hub_id: str, scheduler: HubClock) -> None:
+        super().__init__(store, hub_id)
+        self.scheduler = scheduler
+        self.cut_until = 0.0
+        self.trouble = 0.0
+        """The share of requests that something happens to."""
+        self._opened_in = -1
+        self._requests = itertools.count()
+
+    def _answer(self, reply: Callable[[Any], None], make: Callable[[], Any]) -> None:
+        store, random, clock = self.store, self.store.random, self.store.clock
+        pending = True
+
+        def end(answer: Any) -> None:
+            nonlocal pending
+            if pending:
+                pending = False
+                reply(answer)
+
+        def time_out() -> None:
+            end(Away("no answer in time"))
+
+        scheduler = self.scheduler
+        timer = scheduler.call_at(scheduler.now() + COMMAND_TIMEOUT, time_out)
+        there, back = self._delay(), self._delay()
+        lost = back_lost = False
+        if random.random() < self.trouble:
+            fate = random.randrange(4)
+            lost, back_lost = fate == 0, fate == 1
+            there += random.random() * 3.0 if fate == 2 else 0.0
+            back += random.random() * 3.0 if fate == 3 else 0.0
+        boots = store.boots
+        if not store.up:
+            clock.call_later(there, lambda: scheduler.deliver(lambda: end(Away("refused"))))
+            return
+        if lost or clock.now() < self.cut_until:
+            return
+
+        def answered(answer: Any) -> None:
+            timer.cancel()
+            end(answer)
+
+        def carry_out() -> None:
+            answer = make()
+            if back_lost or clock.now() < self.cut_until:
+                return
+            clock.call_later(back, lambda: scheduler.deliver(lambda: answered(answer)))
+
+        clock.call_later(there, lambda: store.arrived(boots, carry_out))
+
+    def _delay(self) -> float:
+        random = self.store.random
+        delay = 0.0001 + random.random() * 0.001
+        return delay + random.random() * 0.1 if random.random() < 0.01 else delay
+
+    def open(self, position: Any, reply: Callable[[Any], None], *, new_log: bool) -> None:
+        def opened(answer: Any) -> None:
+            self._opened_in = boots
+            reply(answer)
+
+        boots = self.store.boots
+        super().open(position, opened, new_log=new_log)
+
+    def commit(
+        self,
+        changes: list[Change],
+        reply: Callable[[Committed | Fenced | Away], None],
+        *,
+        announce: bool,
+    ) -> None:
+        if self._reconnected(reply):
+            return
+        super().commit(changes, reply, announce=announce)
+
+    def renew_lease(
+        self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
+    ) -> None:
+        if self._reconnected(reply):
+            return
+        super().renew_lease(report, reply)
+
+    def _reconnected(self, reply: Callable[[Any], None]) -> bool:
+        """Whether the connection is another than `open` succeeded on: nothing is sent then."""
+        if self._opened_in == self.store.boots or not self.store.up:
+            return False
+        clock = self.store.clock
+        clock.call_later(self._delay(), lambda: self.scheduler.deliver(lambda: reply(Fenced())))
+        return True
