@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -49,5 +50,7 @@ class Gathering(Generic[T]):
     def _tell(self, gathered: list[tuple[str, Reply[T]]], found: dict[str, T] | Away) -> None:
         if self._gathered is gathered:  # it was cancelled before it began
             self._gathered = None
+        loop = asyncio.get_running_loop()
         for name, reply in gathered:
-            reply(found if isinstance(found, Away) else found.get(name))
+            # Each by itself, so that one that raises takes no answer from the others.
+            loop.call_soon(reply, found if isinstance(found, Away) else found.get(name))

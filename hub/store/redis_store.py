@@ -274,7 +274,7 @@ class RedisStore:
     async def _commit(self, changes: list[Change], announce: bool) -> Committed | Fenced:
         if self._opened_on is None:
             return Fenced()
-        keys, log = self._keys, self._log_name
+        keys, log, generation = self._keys, self._log_name, self._generation
         try:
             answer = await self._writes.run(
                 COMMIT,
@@ -283,7 +283,7 @@ class RedisStore:
                     *keys_of(changes, keys),
                 ],
                 [
-                    self._generation,
+                    generation,
                     log.encode(),
                     self._lease,
                     b"%d" % self._log_length,
@@ -295,7 +295,7 @@ class RedisStore:
         except ReconnectedError:
             answer = b"fenced"
         if answer == b"fenced":
-            self._opened_on = None
+            self._fence(generation)
             return Fenced()
         return committed(log, answer)
 
@@ -304,25 +304,30 @@ class RedisStore:
             if lane is not self._writes:
                 await lane.drop_if_idle(_IDLE)
         self._report = report
-        if self._opened_on is None:
-            return Fenced()
-        try:
-            roster = await renew_lease(
-                self._writes,
-                self._keys,
-                self._hub_id,
-                report,
-                generation=self._generation,
-                log=self._log_name,
-                lease=self._lease,
-                connection_number=self._opened_on,
-            )
-        except ReconnectedError:
-            roster = None
-        if roster is None:
+        while self._opened_on is not None:  # again, when it was opened anew meanwhile
+            generation = self._generation
+            try:
+                roster = await renew_lease(
+                    self._writes,
+                    self._keys,
+                    self._hub_id,
+                    report,
+                    generation=generation,
+                    log=self._log_name,
+                    lease=self._lease,
+                    connection_number=self._opened_on,
+                )
+            except ReconnectedError:
+                roster = None
+            if roster is not None:
+                return roster
+            self._fence(generation)
+        return Fenced()
+
+    def _fence(self, generation: bytes) -> None:
+        """Send nothing more in that generation; late news of an older one changes nothing."""
+        if generation == self._generation:
             self._opened_on = None
-            return Fenced()
-        return roster
 
     async def _await_change(self, after: int) -> bool:
         answer = await self._follow.ask(

@@ -62,7 +62,6 @@ class Asked:
     ) -> Opened:
         answer = await self.try_open(log, revision, key, new_log=new_log)
         assert isinstance(answer, Opened), answer
-        self.log = answer.log
         return answer
 
     async def try_open(
@@ -72,6 +71,8 @@ class Asked:
         answer: Opened | Away = await answer_of(
             lambda reply: self.store.open(position, reply, new_log=new_log)
         )
+        if isinstance(answer, Opened):
+            self.log = answer.log
         return answer
 
     async def try_commit(

@@ -165,7 +165,7 @@ async def test_a_replica_is_read_only_until_it_is_a_primary(store: Asked, direct
     assert len((await store.load()).records) == 1
     await direct.replicaof("NO", "ONE")
     await store.open()
-    assert await store.commit(change("write", epoch=1)) == [Applied(2, 1)]
+    assert await store.commit(change("write", epoch=1, revision=1)) == [Applied(2, 1)]
 
 
 async def test_a_full_server_refuses_whole_batches_until_it_has_room(
@@ -178,13 +178,28 @@ async def test_a_full_server_refuses_whole_batches_until_it_has_room(
     reason = "Redis is full: its maxmemory is reached"
     answer = await store.try_commit(change("register", 2), change("register", 3))
     assert answer == Away(reason)
-    assert await store.try_commit(change("renew", epoch=1)) == Away(reason)
     assert await store.try_open(opened.log, 1) == Away(reason)
     assert len((await store.load()).entries) == 1
     await direct.config_set("maxmemory", "0")
     assert (await store.open(opened.log, 1)).fresh is False
     assert await store.commit(change("register", 2)) == [Applied(2, 1)]
     assert len((await store.load()).records) == 2
+
+
+async def test_a_renewal_is_refused_by_a_full_server_too(store: Asked, direct: Redis) -> None:
+    await store.commit(change("register"))
+    await direct.config_set("maxmemory", "1")
+    answer = await store.try_commit(change("renew", epoch=1, revision=1), announce=True)
+    assert answer == Away("Redis is full: its maxmemory is reached")
+    assert await direct.exists("agents:seen") == 0
+
+
+async def test_a_hub_keeps_its_lease_while_redis_is_full(store: Asked, direct: Redis) -> None:
+    await direct.config_set("maxmemory", "1")
+    await direct.pexpire("hub:hub-1", 2_000)
+    roster = await store.roster(agents=7)
+    assert [hub.agents for hub in roster.hubs] == [7]
+    assert await direct.pttl("hub:hub-1") > 5_000
 
 
 async def test_too_few_replicas_is_said_so(store: Asked, direct: Redis) -> None:

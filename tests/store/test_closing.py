@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from actors.ports import Applied, Away, Committed
+from actors.ports import Applied, Away, Committed, HubReport, Position
 from hub.store import Keys, RedisStore, connect
-from tests.store.asking import Asked, change, until
+from tests.store.asking import Asked, agent_id, change, until
 from tests.store.conftest import MakeStore
 from tests.store.servers import DeafServer, RealServer
 
@@ -29,17 +29,23 @@ async def deaf() -> AsyncIterator[DeafServer]:
 
 def ask_everything(store: RedisStore) -> list[list[Any]]:
     """One of each operation; the lists fill with their answers."""
-    answers: list[list[Any]] = [[], [], [], []]
-    store.open("", 0, answers[0].append, new_log=False)
+    answers: list[list[Any]] = [[] for _ in range(10)]
+    store.open(Position(), answers[0].append, new_log=False)
     store.load(answers[1].append)
-    store.read_log(0, 5, answers[2].append)
-    store.commit([change("register")], answers[3].append)
+    store.read_log(Position(), 5, answers[2].append)
+    store.await_change(0, answers[3].append)
+    store.read(agent_id(1), answers[4].append)
+    store.read(agent_id(1), answers[5].append)
+    store.read_renewals("", answers[6].append)
+    store.renew_lease(HubReport(0, 0, 0), answers[7].append)
+    store.acknowledge_loss(1, answers[8].append)
+    store.commit([change("register")], answers[9].append, announce=False)
     return answers
 
 
 async def test_a_commit_under_way_has_its_time_to_finish(store: Asked) -> None:
     answers: list[Any] = []
-    store.store.commit([change("register")], answers.append)
+    store.store.commit([change("register")], answers.append, announce=False)
     await store.store.close()
     (answer,) = answers
     assert isinstance(answer, Committed)
@@ -49,9 +55,9 @@ async def test_a_commit_under_way_has_its_time_to_finish(store: Asked) -> None:
 async def test_a_commit_that_is_never_answered_ends_with_its_time(deaf: DeafServer) -> None:
     backend = await connect(deaf.url, hub_id="h", command_timeout=0.3)
     store = RedisStore(backend, Keys(), "h", command_timeout=0.3)
-    store._is_open = True
+    store._opened_on = store._writes.connection_number
     answers: list[Any] = []
-    store.commit([change("register")], answers.append)
+    store.commit([change("register")], answers.append, announce=False)
     await deaf.heard.wait()
     await store.close()
     assert answers == [Away("Redis does not answer in time")]
@@ -65,7 +71,7 @@ async def test_what_waits_for_a_silent_server_is_answered_when_the_store_closes(
     store = RedisStore(backend, Keys(), "h", command_timeout=60.0)
     opened: list[Any] = []
     loaded: list[Any] = []
-    store.open("", 0, opened.append, new_log=False)
+    store.open(Position(), opened.append, new_log=False)
     store.load(loaded.append)
     await deaf.heard.wait()
     store._generation = b""  # so that ending the lease does not wait for the silent server either
@@ -78,18 +84,18 @@ async def test_an_operation_that_had_no_time_to_begin_is_answered(make_store: Ma
     store = make_store().store
     answers = ask_everything(store)
     await store.close()
-    assert answers[:3] == [[STOPPING], [STOPPING], [STOPPING]]
-    assert len(answers[3]) == 1
+    assert answers[:-1] == [[STOPPING]] * 9
+    assert len(answers[-1]) == 1
 
 
 async def test_a_closed_store_answers_that_it_is_stopping(make_store: MakeStore) -> None:
     store = make_store().store
     await store.close()
     answers = ask_everything(store)
-    assert answers == [[], [], [], []]  # later, and not at once
+    assert answers == [[]] * 10  # later, and not at once
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert answers == [[STOPPING]] * 4
+    assert answers == [[STOPPING]] * 10
 
 
 async def test_tasks_that_are_cancelled_from_outside_are_answered_once(
@@ -104,13 +110,13 @@ async def test_tasks_that_are_cancelled_from_outside_are_answered_once(
         return all(answers)
 
     await until(answered)
-    assert answers == [[STOPPING]] * 4
+    assert answers == [[STOPPING]] * 10
 
 
 async def test_closing_ends_the_lease(store: Asked, client: Redis) -> None:
     assert await client.exists("hub:hub-1") == 1
     await store.store.close()
-    assert await client.exists("hub:hub-1") == 0
+    assert await client.exists("hub:hub-1", "agents:hubs") == 0
 
 
 async def test_closing_leaves_the_lease_of_another_generation(
@@ -121,6 +127,7 @@ async def test_closing_leaves_the_lease_of_another_generation(
     await newer.open()
     await older.store.close()
     assert await client.exists("hub:hub-1") == 1
+    assert await client.smembers("agents:hubs") == {b"hub-1"}
     assert await newer.commit(change("register")) == [Applied(1, 1)]
 
 
@@ -149,7 +156,7 @@ async def test_nothing_is_left_behind(make_store: MakeStore, client: Redis) -> N
     await store.commit(change("register"))
     await store.load()
     assert await store.store.check_server() == []
-    assert len(asyncio.all_tasks() - before) == 1  # it renews the lease
+    assert asyncio.all_tasks() == before
     await store.store.close()
     assert asyncio.all_tasks() == before
 
@@ -162,6 +169,7 @@ async def test_the_connections_are_the_stores_own_and_are_closed(
     store = RedisStore(backend, Keys(), "hub-1")
     await Asked(store).open()
     await Asked(store).load()
+    assert await Asked(store).await_change() is False
 
     async def connections() -> int:
         return [each["name"] for each in await watching.client_list()].count("homeport:hub-1")
@@ -169,7 +177,7 @@ async def test_the_connections_are_the_stores_own_and_are_closed(
     async def closed() -> bool:
         return await connections() == 0
 
-    assert await connections() == 2
+    assert await connections() == 3
     await store.close()
     await until(closed)
     await backend.aclose()
@@ -179,7 +187,7 @@ async def test_the_connections_are_the_stores_own_and_are_closed(
 async def test_an_unforeseen_error_is_logged_and_answered(
     store: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def break_down(*_: object) -> None:
+    async def break_down(*_: object, **__: object) -> None:
         raise KeyError("a bug")
 
     monkeypatch.setattr(store.store._writes, "run", break_down)

@@ -56,7 +56,7 @@ async def test_register_of_the_unknown_goes_on_from_the_known_epoch(store: Asked
 
 async def test_resume_raises_the_epoch(store: Asked, client: Redis) -> None:
     await put(client, stored(3))
-    assert await store.commit(change("resume", epoch=3)) == [Applied(1, 4)]
+    assert await store.commit(change("resume", epoch=3, revision=5)) == [Applied(1, 4)]
     (entry,) = await store.read_log()
     assert (entry.kind, decode_record(entry.record).epoch) == ("resumed", 4)
 
@@ -66,20 +66,14 @@ async def test_resume_of_a_legacy_record_begins_at_epoch_1(store: Asked, client:
     assert await store.commit(change("resume")) == [Applied(1, 1)]
 
 
-async def test_resume_of_the_unknown_is_missing(store: Asked, client: Redis) -> None:
-    assert await store.commit(change("resume", epoch=3)) == ["missing"]
-    assert await client.exists(ENTRY, "agents:active") == 0
-    assert await log_of(client) == []
-
-
 # --- write ---------------------------------------------------------------------------------------
 
 
 async def test_write_keeps_the_epoch_and_raises_the_revision(store: Asked, client: Redis) -> None:
     await store.commit(change("register"))
-    assert await store.commit(change("write", epoch=1, status="degraded")) == [Applied(2, 1)]
+    assert await store.commit(change("write", epoch=1, revision=1, load=0.5)) == [Applied(2, 1)]
     now = decode_record(await client.get(ENTRY))
-    assert (now.status, now.epoch, now.revision, now.hub) == ("degraded", 1, 2, "hub-1")
+    assert (now.load, now.epoch, now.revision, now.hub) == (0.5, 1, 2, "hub-1")
 
 
 async def test_write_of_a_legacy_record_puts_the_epoch_in(store: Asked, client: Redis) -> None:
@@ -125,25 +119,8 @@ async def test_renew_of_a_legacy_record_is_applied(store: Asked, client: Redis) 
 async def test_renew_puts_a_lost_id_back_into_the_active_set(store: Asked, client: Redis) -> None:
     await store.commit(change("register"))
     await client.srem("agents:active", agent_id())
-    await store.commit(change("renew", epoch=1))
+    await store.commit(change("renew", epoch=1, revision=1))
     assert await client.smembers("agents:active") == {agent_id().encode()}
-
-
-@pytest.mark.parametrize("operation", ["write", "renew"])
-async def test_write_and_renew_of_the_unknown_are_missing(
-    store: Asked, client: Redis, operation: Operation
-) -> None:
-    assert await store.commit(change(operation, epoch=1)) == ["missing"]
-    assert await client.exists(ENTRY, "agents:active") == 0
-
-
-@pytest.mark.parametrize("operation", ["write", "renew"])
-async def test_an_older_epoch_than_the_writers_is_missing_so_that_it_is_restored(
-    store: Asked, client: Redis, operation: Operation
-) -> None:
-    await put(client, stored(2))
-    assert await store.commit(change(operation, epoch=3)) == ["missing"]
-    assert await client.get(ENTRY) == stored(2)
 
 
 # --- remove --------------------------------------------------------------------------------------
@@ -154,7 +131,7 @@ async def test_remove_deletes_the_entry_and_the_id(
     store: Asked, client: Redis, stored_epoch: int
 ) -> None:
     await put(client, stored(stored_epoch))
-    assert await store.commit(change("remove", epoch=3)) == [Applied(1, 3)]
+    assert await store.commit(change("remove", epoch=3, revision=5)) == [Applied(1, 3)]
     assert await client.exists(ENTRY, "agents:active") == 0
     (entry,) = await store.read_log()
     assert (entry.kind, decode_record(entry.record).epoch) == ("unregistered", 3)
@@ -182,7 +159,7 @@ async def test_restore_puts_a_record_back(
 ) -> None:
     if before is not None:
         await put(client, before)
-    assert await store.commit(change("restore", epoch=3)) == [Applied(1, 3)]
+    assert await store.commit(change("restore", epoch=3, revision=5)) == [Applied(1, 3)]
     assert decode_record(await client.get(ENTRY)).epoch == 3
     assert [entry.kind for entry in await store.read_log()] == ["updated"]
 
@@ -193,63 +170,19 @@ async def test_restore_without_a_kind_leaves_the_log_alone(store: Asked, client:
     assert await log_of(client) == []
 
 
-# --- refusals ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("operation", ["write", "renew", "remove", "restore"])
-async def test_an_older_session_changes_nothing(
-    store: Asked, client: Redis, operation: Operation
-) -> None:
-    await put(client, stored(4))
-    assert await store.commit(change(operation, epoch=3)) == ["fenced"]
-    assert await client.get(ENTRY) == stored(4)
-    assert await client.smembers("agents:active") == {agent_id().encode()}
-    assert await log_of(client) == []
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("value", [b"", b"hello", b"[1,2]", b"{broken", b'"{}"'])
-async def test_text_that_is_no_record_poisons_its_change(
-    store: Asked, client: Redis, operation: Operation, value: bytes
-) -> None:
-    await client.set(ENTRY, value)
-    assert await store.commit(change(operation, epoch=3)) == ["poisoned"]
-    assert await client.get(ENTRY) == value
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-async def test_a_key_of_another_type_poisons_its_change_and_no_other(
-    store: Asked, client: Redis, operation: Operation
-) -> None:
-    await client.lpush(f"agent:{agent_id(2)}", "x")
-    results = await store.commit(
-        change("register", 1), change(operation, 2, epoch=1), change("register", 3)
-    )
-    assert results == [Applied(1, 1), "poisoned", Applied(2, 1)]
-    assert await client.lrange(f"agent:{agent_id(2)}", 0, -1) == [b"x"]
-    assert await client.smembers("agents:active") == {agent_id(1).encode(), agent_id(3).encode()}
-
-
-async def test_a_refused_change_takes_no_revision(store: Asked) -> None:
-    results = await store.commit(
-        change("register", 1), change("write", 2, epoch=1), change("register", 3)
-    )
-    assert results == [Applied(1, 1), "missing", Applied(2, 1)]
-    assert [entry.revision for entry in await store.read_log()] == [1, 2]
-
-
 # --- a batch -------------------------------------------------------------------------------------
 
 
 async def test_the_changes_of_a_batch_are_applied_in_order(store: Asked, client: Redis) -> None:
     answer = await store.try_commit(
         change("register"),
-        change("write", epoch=1, load=0.5),
+        change("write", epoch=1, revision=1, load=0.5),
         change("renew", epoch=1, revision=2),
-        change("resume", epoch=1),
-        change("write", epoch=1),
-        change("remove", epoch=2),
-        change("register", epoch=2),
+        change("write", epoch=1, revision=1),
+        change("resume", epoch=1, revision=2),
+        change("write", epoch=1, revision=3),
+        change("remove", epoch=2, revision=3),
+        change("register"),
     )
     assert isinstance(answer, Committed)
     assert answer.before == 0
@@ -257,6 +190,7 @@ async def test_the_changes_of_a_batch_are_applied_in_order(store: Asked, client:
         Applied(1, 1),
         Applied(2, 1),
         Applied(2, 1),
+        "stale",
         Applied(3, 2),
         "fenced",
         Applied(4, 2),
@@ -285,6 +219,31 @@ async def test_revisions_rise_by_one_over_many_batches(store: Asked, client: Red
     assert revisions == [b"%d-0" % n for n in range(1, 301)]
 
 
+async def test_a_batch_of_512_of_all_kinds_is_applied(store: Asked, client: Redis) -> None:
+    await store.commit(*(change("register", n) for n in range(256)))
+    operations: list[Operation] = ["register", "remove", "renew", "write"]
+    mixed = [
+        change(operations[n % 4], n, epoch=1 if n < 256 else 0, revision=n + 1 if n < 256 else 0)
+        for n in range(512)
+    ]
+    results = await store.commit(*mixed, announce=True)
+    reached = 256
+    for n, (each, result) in enumerate(zip(mixed, results, strict=True)):
+        known = n < 256
+        if each.operation == "renew":
+            assert result == (Applied(n + 1, 1) if known else "missing")
+            continue
+        if each.operation == "write" and not known:
+            assert result == "missing"
+            continue
+        reached += 1
+        epoch = {"register": 2 if known else 1, "remove": 1 if known else 0}
+        assert result == Applied(reached, epoch.get(each.operation, 1))
+    assert await client.scard("agents:active") == 256 - 64 + 64
+    assert len(await client.keys("epoch:*")) == 128
+    assert [entry.revision for entry in await store.read_log(256)] == list(range(257, reached + 1))
+
+
 async def test_a_batch_of_512_with_large_records_is_applied(store: Asked, client: Redis) -> None:
     large = {"text": "x" * 2000}
     results = await store.commit(*(change("register", n, metadata=large) for n in range(512)))
@@ -307,7 +266,7 @@ async def test_more_ids_than_go_into_one_command_are_all_added_and_removed(
     results = await store.commit(*(change("register", n, metadata={}) for n in many))
     assert results == [Applied(n, 1) for n in many]
     assert await client.scard("agents:active") == len(many)
-    await store.commit(*(change("remove", n, epoch=1, metadata={}) for n in many))
+    await store.commit(*(change("remove", n, epoch=1, revision=n, metadata={}) for n in many))
     assert await client.exists("agents:active") == 0
 
 
@@ -362,8 +321,9 @@ async def test_a_record_that_was_formatted_anew_keeps_its_epoch(
     store: Asked, client: Redis
 ) -> None:
     await put(client, b' {"epoch": 5, "hub": "h", "revision": 3, "id": "x", "metadata": null} \n')
-    assert await store.commit(change("write", epoch=4)) == ["fenced"]
-    assert await store.commit(change("write", epoch=5)) == [Applied(1, 5)]
+    assert await store.commit(change("write", epoch=4, revision=3)) == ["fenced"]
+    assert await store.commit(change("write", epoch=5, revision=2)) == ["stale"]
+    assert await store.commit(change("write", epoch=5, revision=3)) == [Applied(1, 5)]
 
 
 # --- times to live -------------------------------------------------------------------------------
@@ -374,7 +334,7 @@ async def test_the_time_to_live_is_set_in_milliseconds(
     store: Asked, client: Redis, operation: Operation
 ) -> None:
     await put(client, stored(1))
-    await store.commit(change(operation, epoch=1, ttl=90.5))
+    await store.commit(change(operation, epoch=1, revision=5, ttl=90.5))
     assert 80_000 < await client.pttl(ENTRY) <= 90_500
 
 

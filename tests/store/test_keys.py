@@ -19,6 +19,10 @@ def names(keys: Keys) -> list[bytes]:
         keys.log_name,
         keys.secret,
         keys.hub("HUB"),
+        keys.hubs,
+        keys.seen,
+        keys.loss,
+        keys.epoch("ID"),
         keys.namespaces,
     ]
 
@@ -31,6 +35,10 @@ def test_the_default_namespace_has_the_legacy_names() -> None:
         b"agents:log:name",
         b"agents:secret",
         b"hub:HUB",
+        b"agents:hubs",
+        b"agents:seen",
+        b"agents:loss",
+        b"epoch:ID",
         b"homeport:namespaces",
     ]
 
@@ -43,6 +51,10 @@ def test_another_namespace_is_one_hash_slot() -> None:
         b"{team-a}:agents:log:name",
         b"{team-a}:agents:secret",
         b"{team-a}:hub:HUB",
+        b"{team-a}:agents:hubs",
+        b"{team-a}:agents:seen",
+        b"{team-a}:agents:loss",
+        b"{team-a}:epoch:ID",
         b"homeport:namespaces",
     ]
 
@@ -55,6 +67,10 @@ def test_on_a_cluster_the_default_namespace_is_one_hash_slot_too() -> None:
         b"p/{default}:agents:log:name",
         b"p/{default}:agents:secret",
         b"p/{default}:hub:HUB",
+        b"p/{default}:agents:hubs",
+        b"p/{default}:agents:seen",
+        b"p/{default}:agents:loss",
+        b"p/{default}:epoch:ID",
         b"p/homeport:namespaces",
     ]
     assert names(Keys("p/", "team-a", hash_tags=True)) == names(Keys("p/", "team-a"))
@@ -62,6 +78,7 @@ def test_on_a_cluster_the_default_namespace_is_one_hash_slot_too() -> None:
 
 def test_the_prefix_goes_before_everything() -> None:
     assert all(name.startswith(b"test/") for name in names(Keys("test/")))
+    assert Keys().lease(b"HUB") == Keys().hub("HUB")
     assert Keys("test/", "team-a").active == b"test/{team-a}:agents:active"
     assert Keys("test/", "team-a").namespaces == b"test/homeport:namespaces"
 
@@ -89,13 +106,16 @@ async def test_namespaces_and_prefixes_are_disjoint(
     assert await apart.commit(change("register", 1)) == [Applied(1, 1)]
     assert len((await plain.load()).records) == 2
     assert len((await apart.load()).records) == 1
-    assert await apart.commit(change("remove", 1, epoch=1)) == [Applied(2, 1)]
+    assert await apart.commit(change("remove", 1, epoch=1, revision=1)) == [Applied(2, 1)]
     assert await client.exists(f"agent:{agent_id(1)}") == 1
     everything = {key for key in await client.keys("*") if not key.endswith(b":namespaces")}
     beginning = other.active.removesuffix(b"agents:active")
     assert {key for key in everything if key.startswith(beginning)} == {
         other.active.replace(b"agents:active", name)
-        for name in (b"agents:log", b"agents:log:name", b"agents:secret", b"hub:hub-1")
+        for name in (
+            *(b"agents:log", b"agents:log:name", b"agents:secret"),
+            *(b"agents:hubs", b"hub:hub-1", b"epoch:" + agent_id(1).encode()),
+        )
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from actors.ports import Fenced, Position
 from hub.store.reading import PIECE
 from protocol.codec import decode_record
 from tests.store.asking import LEGACY, Asked, agent_id, change
@@ -177,7 +178,7 @@ async def test_entries_that_are_not_a_hubs_are_passed_over(store: Asked, client:
 
 @pytest.mark.parametrize(
     ("after", "upto", "expected"),
-    [(0, 5, [1, 2, 3, 4, 5]), (2, 4, [3, 4]), (4, 4, []), (5, 9, []), (3, 99, [4, 5]), (6, 2, [])],
+    [(0, 5, [1, 2, 3, 4, 5]), (2, 4, [3, 4]), (4, 4, []), (5, 9, []), (3, 99, [4, 5]), (3, 2, [])],
 )
 async def test_the_log_is_read_after_one_revision_up_to_another(
     store: Asked, after: int, upto: int, expected: list[int]
@@ -193,3 +194,72 @@ async def test_a_long_log_is_read_piece_by_piece(store: Asked, count: int) -> No
         await store.commit(*(change("register", number) for number in few))
     assert [e.revision for e in await store.read_log()] == list(range(1, count + 1))
     assert [e.revision for e in await store.read_log(0, count)] == list(range(1, count + 1))
+
+
+# --- which log -----------------------------------------------------------------------------------
+
+
+async def test_the_log_is_read_on_after_an_entry_that_is_known(store: Asked) -> None:
+    await store.commit(*(change("register", n, key=f"k{n}") for n in range(1, 4)))
+    for position in (Position(store.log, 1, "k1"), Position(store.log, 1)):
+        answer = await store.try_read_log(position)
+        assert isinstance(answer, list)
+        assert [(entry.revision, entry.key) for entry in answer] == [(2, "k2"), (3, "k3")]
+
+
+async def test_another_log_is_not_read(store: Asked) -> None:
+    await store.commit(change("register"))
+    assert await store.try_read_log(Position("another", 0)) == Fenced()
+    assert await store.try_read_log(Position("", 0)) == Fenced()
+
+
+async def test_another_history_is_not_read(store: Asked) -> None:
+    await store.commit(change("register", 1, key="a"), change("register", 2, key="b"))
+    assert await store.try_read_log(Position(store.log, 1, "lost")) == Fenced()
+    assert await store.try_read_log(Position(store.log, 2, "lost"), 2) == Fenced()
+
+
+async def test_a_log_that_never_came_so_far_has_another_history(store: Asked) -> None:
+    await store.commit(change("register"))
+    assert await store.try_read_log(Position(store.log, 1)) == []
+    assert await store.try_read_log(Position(store.log, 2)) == Fenced()
+    assert await store.try_read_log(Position(store.log, 2), 1) == Fenced()
+
+
+async def test_a_lost_log_is_not_read(store: Asked, client: Redis) -> None:
+    await client.delete("agents:log")
+    assert await store.try_read_log(Position(store.log, 0)) == Fenced()
+
+
+async def test_a_log_that_was_trimmed_past_the_position_is_read_from_where_it_begins(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(*(change("register", n, key=f"k{n}") for n in range(1, 6)))
+    await client.xtrim("agents:log", maxlen=2, approximate=False)
+    assert [entry.revision for entry in await store.read_log(1, key="k1")] == [4, 5]
+
+
+async def test_a_log_that_is_replaced_while_it_is_read_is_not_read_to_its_end(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = make_store(), make_store("hub-2")
+    await store.open()
+    for start in (0, PIECE):
+        await store.commit(*(change("register", start + n, metadata={}) for n in range(PIECE)))
+    lane = store.store._reads
+    run = lane.run
+
+    async def run_while_another_opens(*arguments: Any) -> Any:
+        answer = await run(*arguments)
+        await other.open(new_log=True)
+        return answer
+
+    monkeypatch.setattr(lane, "run", run_while_another_opens)
+    assert await store.try_read_log(Position(store.log, 0)) == Fenced()
+
+
+async def test_an_entry_that_is_not_a_hubs_may_end_a_piece(store: Asked, client: Redis) -> None:
+    await store.commit(*(change("register", n, key=f"k{n}", metadata={}) for n in range(PIECE - 1)))
+    await client.xadd("agents:log", {"note": "by hand", "key": "x"}, id=f"{PIECE}-0")
+    await store.commit(change("register", PIECE))
+    assert len(await store.read_log()) == PIECE

@@ -166,6 +166,50 @@ async def test_revisions_beyond_any_exponent_are_written_as_digits(
     assert entry == b"%d-0" % (high + 1)
 
 
+# --- log matching --------------------------------------------------------------------------------
+
+
+async def test_a_log_with_the_entry_that_the_hub_knows_goes_on(make_store: MakeStore) -> None:
+    store = make_store()
+    log = (await store.open()).log
+    await store.commit(change("register", 1, key="a"), change("register", 2, key="b"))
+    for revision, key in ((1, "a"), (2, "b"), (2, ""), (0, "")):
+        opened = await store.open(log, revision, key)
+        assert (opened.log, opened.revision, opened.fresh) == (log, 2, False)
+
+
+async def test_a_log_with_another_entry_in_its_place_is_replaced(make_store: MakeStore) -> None:
+    store = make_store()
+    log = (await store.open()).log
+    await store.commit(change("register", 1, key="a"), change("register", 2, key="b"))
+    opened = await store.open(log, 1, "lost")
+    assert opened.log != log
+    assert (opened.revision, opened.fresh) == (2, True)
+    assert await store.read_log() == []
+    assert await store.commit(change("register", 3)) == [Applied(3, 1)]
+
+
+async def test_an_entry_without_a_key_and_one_that_was_trimmed_prove_nothing(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store()
+    log = (await store.open()).log
+    await store.commit(change("register", 1), change("register", 2, key="b"))
+    await client.xadd("agents:log", {"kind": "updated", "agent": "{}"}, id="3-0")
+    for revision in (1, 3):
+        assert (await store.open(log, revision, "mine")).log == log
+    await client.xdel("agents:log", "2-0")
+    assert (await store.open(log, 2, "mine")).log == log
+
+
+async def test_the_history_of_another_log_is_not_compared(make_store: MakeStore) -> None:
+    store = make_store()
+    log = (await store.open()).log
+    await store.commit(change("register", 1, key="a"))
+    opened = await store.open("another", 1, "mine")
+    assert (opened.log, opened.revision, opened.fresh) == (log, 1, True)
+
+
 # --- secret and lease ----------------------------------------------------------------------------
 
 
@@ -196,14 +240,37 @@ async def test_the_lease_describes_the_hub_and_lasts_ten_seconds(
         b"url": b"http://a:8080",
         b"version": b"0.1",
         b"started": b"2026-11-23T10:00:00Z",
+        b"agents": b"0",
+        b"sessions": b"0",
+        b"revision": b"0",
     }
     assert 5_000 < await client.pttl("hub:east-1") <= 10_000
+
+
+async def test_a_hub_that_opens_again_says_how_far_it_is(
+    make_store: MakeStore, client: Redis
+) -> None:
+    store = make_store()
+    opened = await store.open()
+    await store.commit(change("register", 1), change("register", 2))
+    await store.roster(agents=2, sessions=1, revision=2)
+    await store.open(opened.log, 2)
+    lease = await client.hgetall("hub:hub-1")
+    assert (lease[b"agents"], lease[b"sessions"], lease[b"revision"]) == (b"2", b"1", b"2")
+
+
+async def test_an_opening_is_counted_among_the_hubs(make_store: MakeStore, client: Redis) -> None:
+    await make_store("east").open()
+    await make_store("west").open()
+    assert await client.smembers("agents:hubs") == {b"east", b"west"}
 
 
 # --- keys that hold something else ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["agents:log", "agents:log:name", "agents:secret", "agents:active"])
+@pytest.mark.parametrize(
+    "key", ["agents:log", "agents:log:name", "agents:secret", "agents:active", "agents:hubs"]
+)
 async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
     make_store: MakeStore, client: Redis, key: str
 ) -> None:

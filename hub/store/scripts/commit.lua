@@ -176,8 +176,8 @@ end
 local revision = before
 local members, renewed = {}, {}
 local answer = {'ok', digits(before)}
-local key_at, at = FIXED, FIXED
-while at < #ARGV do
+local key_at, at, last = FIXED, FIXED, #ARGV
+while at < last do
     local operation, agent_id, head = ARGV[at + 1], ARGV[at + 2], ARGV[at + 7]
     local key, kind, change_key, seen, tombstone = KEYS[key_at + 1], '', '', '', nil
     local own, known, ttl, hub = ARGV[at + 3], ARGV[at + 5], ARGV[at + 4], ARGV[at + 6]
