@@ -34,7 +34,7 @@ from agent_client.items import Event, Resync, Snapshot, WatchItem
 from agent_client.lease import Lease
 from agent_client.registration import AgentRegistration
 from agent_client.watch import Watch
-from protocol.answers import HeartbeatAck, Updated
+from protocol.answers import HeartbeatAck, Hubs, HubStatus, LossAcknowledged, Updated
 from protocol.filters import Filter
 from protocol.record import AgentRecord, Health
 
@@ -57,8 +57,11 @@ __all__ = [
     "HeartbeatAck",
     "HomeportError",
     "HubClient",
+    "HubStatus",
+    "Hubs",
     "Internal",
     "Lease",
+    "LossAcknowledged",
     "NoMatch",
     "NotFound",
     "NotRegistered",

@@ -17,11 +17,11 @@ from agent_client.errors import BadRequest
 from agent_client.query import FilterKeys, as_filter
 from agent_client.questions import Questions, client_closed
 from agent_client.watch import Watch
-from protocol.answers import Agent, Agents, Pong
+from protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong
 from protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Strategy
 from protocol.filters import Filter
 from protocol.record import AgentRecord
-from protocol.requests import Find, Get, Pick, Ping, Request
+from protocol.requests import AcknowledgeLoss, Find, Get, ListHubs, Pick, Ping, Request
 
 A = TypeVar("A")
 
@@ -133,6 +133,18 @@ class HubClient:
         begun = loop.time()
         await self._ask(Ping(id=0), Pong)
         return loop.time() - begun
+
+    async def hubs(self) -> Hubs:
+        """The hubs of the cluster that live, ordered by id, and which of them answered."""
+        return await self._ask(ListHubs(id=0), Hubs)
+
+    async def acknowledge_loss(self) -> LossAcknowledged:
+        """Let agents be removed that were lost at once, and that are held back for that.
+
+        An operator's call: first make sure that they are gone, and not cut off. Tells how many
+        they were.
+        """
+        return await self._ask(AcknowledgeLoss(id=0), LossAcknowledged)
 
     def watch(
         self,

@@ -88,6 +88,42 @@ class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
     """The hub lives."""
 
 
+class HubStatus(Struct, frozen=True, kw_only=True):
+    """A hub of the cluster, as it said within the last seconds.
+
+    `started` is RFC 3339. `revision` is how far the hub has followed the log, and `lag` by how many
+    changes that is behind the hub that is furthest.
+    """
+
+    hub_id: str
+    url: str
+    version: str
+    started: str
+    agents: int
+    sessions: int
+    revision: int
+    lag: int
+
+
+class Hubs(_Answer, frozen=True, kw_only=True, tag="hubs"):
+    """The hubs that live, ordered by id; `answered_by` is the id of the one that says so."""
+
+    hubs: list[HubStatus]
+    answered_by: str
+    log: str
+    revision: int
+
+
+class LossAcknowledged(_Answer, frozen=True, kw_only=True, tag="loss_acknowledged"):
+    """All hubs know: what was lost up to `revision` may be removed.
+
+    `agents` is how many had been held back; 0 when none was.
+    """
+
+    agents: int
+    revision: int
+
+
 class Snapshot(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="snapshot"):
     """A chunk of all agents that match, as of `revision`; `last` on the final one.
 
@@ -132,6 +168,8 @@ Answer = (
     | Watching
     | Unwatched
     | Pong
+    | Hubs
+    | LossAcknowledged
     | Error
 )
 Message = Answer | Snapshot[AgentRecord] | Event[AgentRecord]

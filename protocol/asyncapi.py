@@ -10,6 +10,8 @@ from protocol.answers import (
     Error,
     Event,
     HeartbeatAck,
+    Hubs,
+    LossAcknowledged,
     Pong,
     Registered,
     Snapshot,
@@ -23,9 +25,11 @@ from protocol.components import CONTRACT_VERSION, NAMESPACE_SCHEMA, websocket_co
 from protocol.errors import FAILURES, CloseCode
 from protocol.requests import (
     RESERVED_OPS,
+    AcknowledgeLoss,
     Find,
     Get,
     Heartbeat,
+    ListHubs,
     Pick,
     Ping,
     Register,
@@ -53,6 +57,8 @@ ANSWERS: dict[type, type] = {
     Watch: Watching,
     Unwatch: Unwatched,
     Ping: Pong,
+    ListHubs: Hubs,
+    AcknowledgeLoss: LossAcknowledged,
 }
 """What each request is answered with, unless with an `Error`."""
 

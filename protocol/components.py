@@ -29,7 +29,7 @@ from protocol.requests import Request
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-CONTRACT_VERSION = "1.0.0"
+CONTRACT_VERSION = "1.1.0"
 """Of the contract, not of the hub: it changes when what travels changes."""
 
 NAMESPACE_SCHEMA: Schema = {"type": "string", "pattern": NAMESPACE, "default": "default"}

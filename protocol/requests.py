@@ -112,8 +112,28 @@ class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
     """Ask for a `pong`: the round trip through the hub itself."""
 
 
+class ListHubs(_Request, frozen=True, kw_only=True, tag="hubs"):
+    """Ask which hubs of the cluster live."""
+
+
+class AcknowledgeLoss(_Request, frozen=True, kw_only=True, tag="acknowledge_loss"):
+    """Let agents be removed that were lost at once, and that are held back for that."""
+
+
 Request = (
-    Register | Resume | Heartbeat | Update | Unregister | Find | Get | Pick | Watch | Unwatch | Ping
+    Register
+    | Resume
+    | Heartbeat
+    | Update
+    | Unregister
+    | Find
+    | Get
+    | Pick
+    | Watch
+    | Unwatch
+    | Ping
+    | ListHubs
+    | AcknowledgeLoss
 )
 
 OPS = frozenset(str(request.__struct_config__.tag) for request in get_args(Request))

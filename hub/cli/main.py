@@ -15,6 +15,7 @@ from click.shell_completion import shell_complete
 from agent_client import HomeportError
 from hub.cli.ask import agent, agents, pick
 from hub.cli.child import CommandError
+from hub.cli.cluster import acknowledge_loss, hubs
 from hub.cli.options import examples
 from hub.cli.output import note
 from hub.cli.serve import serve
@@ -54,7 +55,7 @@ def cli(context: click.Context) -> None:
         context.exit(WRONG_USAGE)
 
 
-for _command in (serve, agents, agent, pick, watch, register):
+for _command in (serve, agents, agent, pick, watch, register, hubs, acknowledge_loss):
     cli.add_command(_command)
 
 

@@ -135,12 +135,19 @@ def _summary(agents: Sequence[AgentRecord]) -> Text:
 
 def _plain_table(agents: Sequence[AgentRecord]) -> list[str]:
     instant = now()
-    rows = [_HEADINGS, *(_plain_row(agent, instant) for agent in agents)]
+    return columns([_HEADINGS, *(_plain_row(agent, instant) for agent in agents)])
+
+
+def columns(rows: Sequence[tuple[str, ...]], numbers: int = 0) -> list[str]:
+    """The lines of a plain table; its last `numbers` columns are set to the right."""
+    lines = []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        for at in range(len(row) - numbers, len(row)):
+            cells[at] = row[at].rjust(widths[at])
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def _plain_row(agent: AgentRecord, instant: float) -> tuple[str, ...]:

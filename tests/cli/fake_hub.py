@@ -47,11 +47,26 @@ def record(name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def status(hub_id: str, **changes: Any) -> dict[str, Any]:
+    """What the cluster knows of a hub, with `changes` applied."""
+    return {
+        "hub_id": hub_id,
+        "url": "http://10.0.0.1:8080",
+        "version": "0.2.0",
+        "started": NOW,
+        "agents": 1,
+        "sessions": 1,
+        "revision": 100,
+        "lag": 0,
+    } | changes
+
+
 class FakeHub:
     """Answers every request at once, keeps all it was asked, and does as the test says.
 
     `requests` holds every request; `refuse[op]` is a (code, message) to refuse `op` with; an op
-    in `silent` gets no answer; `status` is an HTTP status to refuse connections with.
+    in `silent` gets no answer; `status` is an HTTP status to refuse connections with. `hubs` are
+    those of its cluster; `lost` is how many agents it holds back after a loss.
     """
 
     def __init__(self) -> None:
@@ -62,6 +77,8 @@ class FakeHub:
         self.refuse: dict[str, tuple[str, str]] = {}
         self.silent: set[str] = set()
         self.status: HTTPStatus | None = None
+        self.hubs = [status("hub-1")]
+        self.lost = 0
         self.log = "log-a"
         self.revision = 100
         self.port = 0
@@ -201,6 +218,12 @@ class FakeHub:
                 return {"op": "unwatched", "id": number}
             case "ping":
                 return {"op": "pong", "id": number}
+            case "hubs":
+                answer = {"hubs": self.hubs, "answered_by": "hub-1"}
+                return {"op": "hubs", "id": number} | answer | here
+            case "acknowledge_loss":
+                answer = {"agents": self.lost, "revision": self.revision}
+                return {"op": "loss_acknowledged", "id": number} | answer
         raise AssertionError(f"the fake hub knows no {op}")
 
     async def _send_snapshot(self, connection: ServerConnection, watch: int) -> None:

@@ -16,7 +16,16 @@ from hub.errors import HubError
 
 from .running import Homeport
 
-COMMANDS = ["agent", "agents", "pick", "register", "serve", "watch"]
+COMMANDS = [
+    "acknowledge-loss",
+    "agent",
+    "agents",
+    "hubs",
+    "pick",
+    "register",
+    "serve",
+    "watch",
+]
 
 
 def test_these_are_the_commands() -> None:

@@ -15,15 +15,19 @@ from agent_client import (
     ConnectionLost,
     Filter,
     HubClient,
+    Hubs,
+    HubStatus,
     Internal,
+    LossAcknowledged,
     NoMatch,
     NotFound,
     RateLimited,
     Timeout,
     Unauthorized,
+    Unavailable,
 )
 
-from .fake_hub import FakeHub, Message, Peer, agent_id, error, eventually, record
+from .fake_hub import NOW, FakeHub, Message, Peer, agent_id, error, eventually, record
 
 
 @pytest.fixture
@@ -115,6 +119,29 @@ async def test_pick_sends_its_strategy_and_raises_no_match(hub: FakeHub, client:
     with pytest.raises(NoMatch) as caught:
         await client.pick()
     assert caught.value.retryable
+
+
+async def test_the_hubs_of_the_cluster_are_typed(hub: FakeHub, client: HubClient) -> None:
+    status = {"hub_id": "hub-1", "url": "http://h:1", "version": "0.2.0", "started": NOW}
+    status |= {"agents": 3, "sessions": 4, "revision": 9, "lag": 2}
+    answer = {"op": "hubs", "hubs": [status], "answered_by": "hub-1", "log": "l", "revision": 11}
+    hub.on("hubs", lambda _p, _r: dict(answer))
+    hubs = await client.hubs()
+    assert isinstance(hubs, Hubs)
+    assert (hubs.answered_by, hubs.log, hubs.revision) == ("hub-1", "l", 11)
+    assert hubs.hubs == [HubStatus(**status)]
+
+
+async def test_a_loss_is_acknowledged_and_counted(hub: FakeHub, client: HubClient) -> None:
+    hub.on(
+        "acknowledge_loss", lambda _p, _r: {"op": "loss_acknowledged", "agents": 12, "revision": 7}
+    )
+    done = await client.acknowledge_loss()
+    assert isinstance(done, LossAcknowledged)
+    assert (done.agents, done.revision) == (12, 7)
+    hub.on("acknowledge_loss", lambda _p, _r: error("unavailable", retryable=True))
+    with pytest.raises(Unavailable):
+        await client.acknowledge_loss()
 
 
 async def test_one_connection_serves_many_questions_at_once(

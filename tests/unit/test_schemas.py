@@ -77,6 +77,8 @@ GOOD_REQUESTS: list[dict[str, Any]] = [
     {"op": "watch", "id": 1, "since": 0, "log": "l"},
     {"op": "unwatch", "id": 1, "watch": 1},
     {"op": "ping", "id": -1, "more": []},
+    {"op": "hubs", "id": 1},
+    {"op": "acknowledge_loss", "id": 1},
 ]
 BAD_REQUESTS: list[dict[str, Any]] = [
     {"op": "register", "id": 1},
@@ -122,6 +124,25 @@ GOOD_MESSAGES: list[dict[str, Any]] = [
     {"op": "watching", "id": 1, "watch": 1, "resumed": False, **TERMS},
     {"op": "unwatched", "id": 1},
     {"op": "pong", "id": 1},
+    {
+        "op": "hubs",
+        "id": 1,
+        "hubs": [
+            {
+                "hub_id": "hub-1",
+                "url": "http://h:1",
+                "version": "0.2.0",
+                "started": NOW,
+                "agents": 1,
+                "sessions": 2,
+                "revision": 7,
+                "lag": 0,
+            }
+        ],
+        "answered_by": "hub-1",
+        **TERMS,
+    },
+    {"op": "loss_acknowledged", "id": 1, "agents": 12, "revision": 7},
     {"op": "snapshot", "watch": 1, "agents": [RECORD], "last": True, **TERMS},
     {"op": "event", "watch": 1, "revision": 7, "kind": "lost", "agent": RECORD},
     {
