@@ -144,6 +144,42 @@ def test_what_keeps_the_server_from_starting_is_one_sentence(
     assert capsys.readouterr() == ("", "homeport: port 8080 is taken by another program.\n")
 
 
+def test_several_workers_are_run_by_another_program_than_one_hub(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workers = Server()
+    monkeypatch.setitem(sys.modules, "hub.workers", workers)
+    assert run(["serve", "--workers", "3", "--hub-id", "eu"]) == 0
+    assert server.settings is None
+    assert workers.settings is not None
+    assert (workers.settings.workers, workers.settings.hub_id) == (3, "eu")
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert run(["serve", "--workers", "1"]) == 0
+    assert server.settings is not None
+
+
+def test_where_the_kernel_does_not_spread_connections_workers_are_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert run(["serve", "--workers", "2"]) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("homeport: several workers need Linux")
+    assert error.count("\n") == 1
+    assert server.settings is None
+
+
+def test_workers_without_a_store_that_all_can_reach_are_refused(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "--workers", "2", "--redis", "memory://"]) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("homeport: --workers: workers with memory:// could not see")
+    assert error.count("\n") == 1
+
+
 def test_a_missing_server_package_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: Server
 ) -> None:

@@ -102,7 +102,7 @@ def options_of(command: click.Command) -> set[str]:
 
 
 def check_call(arguments: list[str], where: str) -> None:
-    if not arguments or not re.fullmatch(r"[a-z]+", arguments[0]):
+    if not arguments or not re.fullmatch(r"[a-z-]+", arguments[0]):
         return
     command = cli.commands.get(arguments[0])
     assert command is not None, f"{where}: there is no `homeport {arguments[0]}`"
@@ -215,9 +215,13 @@ def test_every_key_in_redis_is_explained() -> None:
     assert named == {
         keys.agent("{id}").decode(),
         keys.hub("{hub_id}").decode(),
+        keys.epoch("{id}").decode(),
         *(
             key.decode()
-            for key in (keys.active, keys.log, keys.log_name, keys.secret, keys.namespaces)
+            for key in (
+                *(keys.active, keys.log, keys.log_name, keys.secret, keys.namespaces),
+                *(keys.hubs, keys.seen, keys.loss),
+            )
         ),
     }
 
