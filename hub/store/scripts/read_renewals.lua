@@ -4,8 +4,8 @@
 -- ARGV: 1 the id of the last announcement that is known ("": none), 2 the hub that asks, whose own
 --       announcements are left out, 3 how many at most
 -- Returns {the id of the last one that was read, "1" when there may be more, and for each two: its
--- age in ms, and its text `id last_seen id last_seen …`}. Ages are told and not times, so that
--- no hub's clock is compared with another's.
+-- age in ms, and its text, a line `id last_seen` for each entry}. Ages are told and not times, so
+-- that no hub's clock is compared with another's.
 
 local stream, known, own, at_most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 
