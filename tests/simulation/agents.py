@@ -215,6 +215,9 @@ class WebsocketAgent:
         for zombie in self.zombies:
             self._note_end(zombie)
             zombie.wire.hang_up()
+        if self.leaving and self.connection is not None:
+            self._note_end(self.connection)
+            self.connection.wire.hang_up()
 
     # --- saying ----------------------------------------------------------------------------------
 
@@ -305,4 +308,6 @@ class WebsocketAgent:
         """How it stands at the end."""
         if self.over or self.leaving:
             return None
+        if self.hangs and (self.connection is None or not self.connection.wire.alive):
+            return None  # it does not notice
         return Living(agent_id=self.agent_id, way="websocket", since=self.started)

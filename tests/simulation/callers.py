@@ -84,7 +84,10 @@ class HttpAgent:
             self._beat()
 
     def _ask(
-        self, op: Any, call: Callable[[SimHub, Callable[[Outcome], None]], None], says: dict[str, Any]
+        self,
+        op: Any,
+        call: Callable[[SimHub, Callable[[Outcome], None]], None],
+        says: dict[str, Any],
     ) -> None:
         around = self.around
         clock, network = around.clock, around.network

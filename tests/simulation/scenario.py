@@ -14,7 +14,15 @@ StoreFault = Literal["store stops", "store crashes", "store forgets", "store rol
 OtherFault = Literal["connections drop", "slow network"]
 Kind = HubFault | StoreFault | OtherFault
 
-HUB_FAULTS: tuple[HubFault, ...] = ("kill", "vanish", "stop", "drain", "isolate", "stall", "trouble")
+HUB_FAULTS: tuple[HubFault, ...] = (
+    "kill",
+    "vanish",
+    "stop",
+    "drain",
+    "isolate",
+    "stall",
+    "trouble",
+)
 STORE_FAULTS: tuple[StoreFault, ...] = (
     "store stops",
     "store crashes",
@@ -119,9 +127,7 @@ def _faults(random: Random, hubs: int, active: float) -> list[Planned]:
     return sorted(faults, key=lambda each: each.at)
 
 
-def _deeds(
-    random: Random, agents: int, callers: int, watchers: int, active: float
-) -> list[Deed]:
+def _deeds(random: Random, agents: int, callers: int, watchers: int, active: float) -> list[Deed]:
     deeds = []
     for number in range(agents + callers):
         if random.random() < 0.5:

@@ -24,7 +24,7 @@ from tests.simulation.scenario import Deed, Scenario, scenario_of
 from tests.simulation.storage import SimStore
 from tests.simulation.watchers import Frames, Watcher
 
-QUIET = 2.0
+QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
 
 HUB_LEASE = 10.0
@@ -128,6 +128,7 @@ class Simulation:
         while clock.now() + 1.0 < end - QUIET:
             clock.run_until(clock.now() + 1.0)
             self._read_directories()
+        clock.run_until(end - QUIET)
         around.quiet = True
         clock.run_until(end)
         self._finish()
@@ -225,9 +226,7 @@ class Simulation:
         )
         history.entries = store.history
         history.losses = store.losses
-        history.living = [
-            living for agent in self.agents if (living := agent.living()) is not None
-        ]
+        history.living = [living for agent in self.agents if (living := agent.living()) is not None]
         for agent in self.agents:
             if isinstance(agent, WebsocketAgent):
                 for connection in (agent.connection, *agent.zombies):

@@ -34,17 +34,18 @@ def _hindered(history: History, ask: Ask, by: float) -> bool:
 
 def living_are_found(history: History, slack: Slack) -> list[str]:
     """Some time after faults ended, every living agent is found at every hub, and reachable."""
-    wrong = []
+    wrong: dict[tuple[str, str], str] = {}  # the first time, of each agent at each hub
+    since = history.calm_from + slack.found_within
     for found in history.found:
-        since = max(history.calm_from, 0.0) + slack.found_within
         if found.at < since:
             continue
         shown = {each.id: each for each in found.agents}
         for living in history.living:
             state = _state(shown.get(living.agent_id), living)
             if living.since <= found.at - slack.found_within and state:
-                wrong.append(f"{living.agent_id} at {found.hub}, {found.at:.3f}: {state}")
-    return wrong
+                words = f"{living.agent_id} at {found.hub}, {found.at:.3f}: {state}"
+                wrong.setdefault((living.agent_id, found.hub), words)
+    return list(wrong.values())
 
 
 def _state(record: AgentRecord | None, living: Living) -> str:
@@ -138,7 +139,7 @@ def hubs_agree(history: History, slack: Slack) -> list[str]:
                     f"{found.hub} stands at {found.revision} of {found.log}, the store at "
                     f"{stored.revision} of {stored.log}"
                 )
-            wrong += _unlike(found, "the store", stored.records, slack)
+            wrong += _unlike(history, found, "the store", stored.records, slack)
             active = {*stored.active}
             wrong += [
                 f"{each} is stored, and not active" for each in stored.records if each not in active
@@ -147,11 +148,15 @@ def hubs_agree(history: History, slack: Slack) -> list[str]:
         if first is None:
             first = found
         else:
-            wrong += _unlike(found, first.hub, {each.id: each for each in first.agents}, slack)
+            wrong += _unlike(
+                history, found, first.hub, {each.id: each for each in first.agents}, slack
+            )
     return wrong
 
 
-def _unlike(found: Found, other: str, records: dict[str, AgentRecord], slack: Slack) -> list[str]:
+def _unlike(
+    history: History, found: Found, other: str, records: dict[str, AgentRecord], slack: Slack
+) -> list[str]:
     shown = {each.id: each for each in found.agents}
     wrong = [f"{each} is at {found.hub}, not at {other}" for each in shown if each not in records]
     for agent_id, record in records.items():
@@ -161,7 +166,8 @@ def _unlike(found: Found, other: str, records: dict[str, AgentRecord], slack: Sl
         elif without_last_seen(mine) != without_last_seen(record):
             wrong.append(f"{agent_id} at {found.hub} is not as at {other}")
         else:
-            lag = parse_timestamp(record.last_seen) - parse_timestamp(mine.last_seen)
-            if lag > slack.last_seen_lag + slack.clock:
-                wrong.append(f"last_seen of {agent_id} at {found.hub} lags by {lag:.3f} s")
+            seen = parse_timestamp(record.last_seen)
+            since = found.at - seen + history.wall_offset
+            if parse_timestamp(mine.last_seen) < seen and since > slack.last_seen_lag + slack.clock:
+                wrong.append(f"{agent_id} was seen {since:.3f} s ago: {found.hub} does not say so")
     return wrong

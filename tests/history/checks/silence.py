@@ -35,7 +35,7 @@ def nobody_unreachable_early(history: History, slack: Slack) -> list[str]:
                 if entry.agent.health.reason == "connection_lost":
                     why = _connected(history, slack, sessions.get(agent_id, []), entry, at)
                 else:
-                    why = _heard(history, slack, asks.get(agent_id, []), at)
+                    why = _heard(history, slack, asks.get(agent_id, []), entry, at)
                 if why:
                     wrong.append(words + why)
     return wrong
@@ -50,11 +50,13 @@ def _is_verdict(entry: Entry) -> bool:
     )
 
 
-def _heard(history: History, slack: Slack, asks: list[Ask], at: float) -> str:
+def _heard(history: History, slack: Slack, asks: list[Ask], entry: Entry, at: float) -> str:
     timeout = history.terms.heartbeat_timeout
     for ask in asks:
         assert ask.answered is not None
-        if ask.answered > at or at >= ask.said + timeout - slack.clock:
+        if ask.answered > at - slack.clock or at >= ask.said + timeout - slack.clock:
+            continue  # acknowledged later, or long ago
+        if ask.log == entry.log and ask.revision > entry.revision:
             continue
         if lost_between(history, ask.said, at):
             continue
@@ -79,7 +81,7 @@ def _connected(
     window, lease = history.terms.resume_window, history.terms.hub_lease
     for session in sessions:
         assert session.joined is not None
-        if session.joined > at or session.epoch > entry.agent.epoch:
+        if session.joined > at - slack.clock or session.epoch > entry.agent.epoch:
             continue  # (an entry of an older epoch behind a newer one: `epochs_only_rise` tells)
         if session.epoch < entry.agent.epoch:
             continue
