@@ -126,8 +126,9 @@ def test_what_one_worker_registers_another_finds_and_watches(start_crew: Any) ->
     assert watcher.event("updated")["agent"]["version"] == "2"
 
 
-def test_a_killed_worker_is_started_again_under_its_name(start_crew: Any) -> None:
+def test_a_killed_worker_is_started_again_under_its_name(start_crew: Any, tmp_path: Path) -> None:
     crew = start_crew()
+    store = processes(str(tmp_path / "store"))
     name = f"{crew.hub_id}-1"
     wire = crew.connect(name)
     agent = wire.register("here")
@@ -146,6 +147,34 @@ def test_a_killed_worker_is_started_again_under_its_name(start_crew: Any) -> Non
     assert after[name] != before[name]
     assert after[f"{crew.hub_id}-2"] == before[f"{crew.hub_id}-2"]
     assert crew.hub.log().count("worker started again") == 2
+    assert processes(str(tmp_path / "store")) == store, "the engine is not a worker's"
+
+
+def test_one_worker_alone_is_stopped_gracefully_and_comes_back(start_crew: Any) -> None:
+    crew = start_crew()
+    one, two = (crew.connect(f"{crew.hub_id}-{number}") for number in (1, 2))
+    agent_id = one.register("handed over")["agent_id"]
+    before = crew.workers()[f"{crew.hub_id}-1"]
+    os.kill(before, signal.SIGTERM)
+    assert one.closing()[0] == 1001
+    wait_until(lambda: two.record(agent_id)["health"]["reason"] == "draining")
+    wait_until(lambda: crew.reach(f"{crew.hub_id}-1"), 30)
+    assert crew.workers()[f"{crew.hub_id}-1"] != before
+    two.ping()
+
+
+def test_the_embedded_store_comes_back_for_all_workers_when_it_was_killed(
+    start_crew: Any, tmp_path: Path
+) -> None:
+    crew = start_crew()
+    one, two = (crew.connect(f"{crew.hub_id}-{number}") for number in (1, 2))
+    agent_id = one.register("a")["agent_id"]
+    workers = crew.workers()
+    (server,) = processes(f"unixsocket:{tmp_path / 'store'}")
+    os.kill(server, signal.SIGKILL)
+    wait_until(lambda: one.ask("heartbeat", status="degraded")["durable"], 30)
+    wait_until(lambda: two.record(agent_id)["status"] == "degraded")
+    assert crew.workers() == workers
 
 
 def test_while_a_worker_is_away_the_others_get_all_connections(start_crew: Any) -> None:
