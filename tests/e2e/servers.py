@@ -96,6 +96,11 @@ class RedisServer:
         """Lose all data; only while the server is not running."""
         shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there, even if stopped."""
+        return self._process is not None and self._process.poll() is None
+
     def suspend(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)

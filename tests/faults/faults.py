@@ -1,0 +1,251 @@
+"""The faults: what is done to a scene, and what must hold of it beyond what always must."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from .cluster import TERMS
+from .scene import Scene
+
+SHORT = 3.0
+"""Seconds that most faults last."""
+
+LAPSE = TERMS.hub_lease + TERMS.resume_window
+"""Seconds after which a hub that is away has been judged dead, and its agents."""
+
+FEW, MANY = 6, 14
+"""Agents; the guard against mass loss holds removal from 10 on."""
+
+SLACK = 15.0
+"""Seconds by which a busy machine may be late with what has a deadline."""
+
+
+class FaultPlan(Struct, frozen=True):
+    """A fault. `do` injects it and returns when it is over.
+
+    `blameless`: no living agent may ever be told unreachable for it. `mortal`: so many agents
+    there must be that it may kill. `sentinel`: it takes a store that fails over. `apart`: it does
+    nothing to hubs, store and network, and may go on at the same time as others.
+    """
+
+    name: str
+    what: str
+    do: Callable[[Scene], None]
+    blameless: bool = True
+    mortal: int = 0
+    sentinel: bool = False
+    apart: bool = False
+
+
+def _any_hub(scene: Scene) -> str:
+    return random.choice(sorted(scene.cluster.hubs))
+
+
+def kill_hub(scene: Scene) -> None:
+    """kill -9, and a start again after a while."""
+    name = _any_hub(scene)
+    with scene.fault("killed", name):
+        scene.cluster.hubs[name].kill()
+        time.sleep(SHORT)
+        scene.cluster.restart(name)
+
+
+def bury_hub(scene: Scene) -> None:
+    """kill -9 of a hub and of agents at once; the others judge what it left, and go on alone."""
+    assert scene.mortal is not None
+    name = _any_hub(scene)
+    with scene.fault("killed", name):
+        scene.mortal.kill()
+        scene.cluster.hubs[name].kill()
+        scene.wait_until_only(None, LAPSE + TERMS.lease_ttl + SLACK, besides=name)
+        scene.cluster.restart(name)
+
+
+def stop_hub(scene: Scene) -> None:
+    """SIGSTOP until its lease has lapsed, and SIGCONT: it must find that others went on."""
+    name = _any_hub(scene)
+    hub = scene.cluster.hubs[name]
+    with scene.fault("stopped", name):
+        hub.signal(signal.SIGSTOP)
+        time.sleep(TERMS.hub_lease + 1.0)
+        hub.signal(signal.SIGCONT)
+
+
+def restart_hubs(scene: Scene) -> None:
+    """SIGTERM and a start again, one hub after the other."""
+    for name, hub in scene.cluster.hubs.items():
+        with scene.fault("killed", name):
+            hub.signal(signal.SIGTERM)
+            hub.wait(15)
+            scene.cluster.restart(name)
+
+
+def kill_agents(scene: Scene) -> None:
+    """kill -9 of agents: they must be told unreachable, and removed everywhere."""
+    assert scene.mortal is not None
+    scene.mortal.kill()
+    scene.wait_until_only(None, TERMS.resume_window + TERMS.lease_ttl + SLACK)
+
+
+def lose_agents(scene: Scene) -> None:
+    """kill -9 of so many agents that their removal is held; until somebody acknowledges it."""
+    assert scene.mortal is not None
+    scene.mortal.kill()
+    dead = {*scene.dead()}
+    time.sleep(TERMS.resume_window + TERMS.lease_ttl + 2.0)
+    scene.wait_until_shown(dead, SLACK)
+    scene.acknowledge_loss(_any_hub(scene))
+    scene.wait_until_only(None, SLACK)
+
+
+def stop_agents(scene: Scene) -> None:
+    """SIGSTOP of agents for longer than silence is borne, and SIGCONT."""
+    assert scene.mortal is not None
+    scene.mortal.stop()
+    scene.exempt(scene.mortal)
+    time.sleep(TERMS.heartbeat_timeout + 1.0)
+    scene.mortal.go_on()
+
+
+def kill_store(scene: Scene) -> None:
+    """kill -9 of the store; its data is there when it comes back."""
+    with scene.fault("away", "store"):
+        scene.cluster.store.kill()
+        time.sleep(SHORT)
+        scene.cluster.store.start()
+
+
+def empty_store(scene: Scene) -> None:
+    """kill -9 of the store, which has forgotten everything when it comes back."""
+    with scene.fault("away", "store"), scene.loss():
+        scene.cluster.store.kill(forget=True)
+        time.sleep(SHORT)
+        scene.cluster.store.start()
+
+
+def stop_store(scene: Scene) -> None:
+    """SIGSTOP of the store, for longer than commands wait."""
+    with scene.fault("away", "store"):
+        scene.cluster.store.suspend()
+        time.sleep(SHORT + 2.0)
+        scene.cluster.store.wake()
+
+
+def fail_over(scene: Scene) -> None:
+    """kill -9 of the primary; its replica takes over, and had heard of nearly everything."""
+    with scene.fault("away", "store"), scene.loss() as loss:
+        loss.kept = scene.cluster.store.fail_over(scene.prefix, unreplicated=0.0)
+
+
+def fail_over_behind(scene: Scene) -> None:
+    """kill -9 of the primary; its replica takes over without the last acknowledged changes."""
+    with scene.fault("away", "store"), scene.loss() as loss:
+        loss.kept = scene.cluster.store.fail_over(scene.prefix, unreplicated=1.0)
+
+
+def slow_network(scene: Scene) -> None:
+    """Everything between agents, hubs and the store takes long."""
+    cluster = scene.cluster
+    with scene.fault("slow", "network"):
+        for way in cluster.ways.values():
+            way.slow(0.2)
+        for way in cluster.store_ways.values():
+            way.slow(0.05)
+        time.sleep(SHORT + 3.0)
+        cluster.network.heal()
+
+
+def half_open_network(scene: Scene) -> None:
+    """Between a hub and its agents nothing arrives any more, and no connection ends."""
+    name = _any_hub(scene)
+    with scene.fault("half open", "network"):
+        scene.cluster.ways[name].stall()
+        time.sleep(TERMS.heartbeat_timeout + 2.0)
+        scene.cluster.network.heal()
+
+
+def cut_network(scene: Scene) -> None:
+    """Every connection between a hub and its agents is reset, several times."""
+    name = _any_hub(scene)
+    for _ in range(3):
+        with scene.fault("cut", name):
+            scene.cluster.ways[name].cut()
+        time.sleep(1.0)
+
+
+def isolate_hub(scene: Scene) -> None:
+    """Between one hub and the store nothing arrives, until its lease has lapsed."""
+    name = _any_hub(scene)
+    with scene.fault("isolated", name):
+        scene.cluster.store_ways[name].stall()
+        time.sleep(LAPSE + 1.0)
+        scene.cluster.network.heal()
+
+
+def duplicate_sessions(scene: Scene) -> None:
+    """Old sessions' messages arrive late, and are said again, after newer ones have begun."""
+    first = min(scene.cluster.hubs)
+    scene.duplicate("join")
+    with scene.fault("half open", "network"):
+        scene.cluster.ways[first].stall()
+        scene.duplicate("speak")
+        scene.cluster.network.heal()
+    scene.duplicate("listen")
+
+
+FAULTS: dict[str, FaultPlan] = {
+    plan.name: plan
+    for plan in (
+        FaultPlan("hub-killed", "kill -9 of a hub", kill_hub),
+        FaultPlan(
+            "hub-and-agents-killed",
+            "kill -9 of a hub and of agents; it stays away",
+            bury_hub,
+            mortal=FEW,
+        ),
+        FaultPlan("hub-stopped", "SIGSTOP of a hub beyond its lease", stop_hub),
+        FaultPlan("hubs-restarted", "SIGTERM of each hub in turn", restart_hubs),
+        FaultPlan("agents-killed", "kill -9 of agents", kill_agents, mortal=FEW, apart=True),
+        FaultPlan(
+            "agents-lost",
+            "kill -9 of so many agents that removal is held",
+            lose_agents,
+            mortal=MANY,
+            apart=True,
+        ),
+        FaultPlan(
+            "agents-stopped",
+            "SIGSTOP of agents beyond the timeout",
+            stop_agents,
+            mortal=FEW,
+            apart=True,
+        ),
+        FaultPlan("store-killed", "kill -9 of Redis, restart with data", kill_store),
+        FaultPlan("store-emptied", "kill -9 of Redis, restart without data", empty_store),
+        FaultPlan("store-stopped", "SIGSTOP of Redis", stop_store),
+        FaultPlan("failover", "kill -9 of the primary under Sentinel", fail_over, sentinel=True),
+        FaultPlan(
+            "failover-behind",
+            "the same, and the replica lacks the last second",
+            fail_over_behind,
+            sentinel=True,
+        ),
+        FaultPlan("slow-network", "agents, hubs and Redis far apart", slow_network),
+        FaultPlan(
+            "half-open-network",
+            "silence between a hub and its agents",
+            half_open_network,
+            blameless=False,
+        ),
+        FaultPlan("cut-network", "connections of a hub reset", cut_network),
+        FaultPlan("hub-isolated", "silence between a hub and Redis", isolate_hub, blameless=False),
+        FaultPlan(
+            "duplicate-sessions", "old sessions' messages after newer ones", duplicate_sessions
+        ),
+    )
+}

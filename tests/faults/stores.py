@@ -1,0 +1,94 @@
+"""The store under the hubs: one server with its data on disk, as tests kill and stop it."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import redis
+
+from protocol.record import AgentRecord
+from tests.e2e.servers import RedisServer
+from tests.history.recorded import Stored
+
+from .network import free_port
+
+
+class Store:
+    """One server; what it acknowledged is on disk."""
+
+    def __init__(self) -> None:
+        self._port = free_port()
+        self._server = RedisServer(port=self._port)
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where hubs reach it through a proxy; None where they find it by themselves."""
+        return ("127.0.0.1", self._port)
+
+    def url(self, port: int | None) -> str:
+        """The hubs' `--redis`, through the proxy at this port if there is one."""
+        return f"redis://127.0.0.1:{port}"
+
+    @property
+    def client(self) -> redis.Redis:
+        """To whoever takes writes now."""
+        return self._server.client
+
+    def start(self) -> None:
+        """Start, or start again on the data that is there."""
+        self._server.start()
+        self.client.config_set("appendfsync", "always")
+
+    def kill(self, *, forget: bool = False) -> None:
+        """kill -9."""
+        self._server.kill()
+        if forget:
+            self._server.forget()
+
+    def suspend(self) -> None:
+        """SIGSTOP."""
+        self._server.suspend()
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        self._server.wake()
+
+    def fail_over(self, prefix: str, *, unreplicated: float) -> int:
+        """Lose the primary; see `SentinelStore`."""
+        raise NotImplementedError
+
+    def repair(self) -> None:
+        """Whatever was done to it, it works again."""
+        if not self._server.alive:
+            self.start()
+        self.wake()
+
+    def end(self) -> None:
+        """End and clean up."""
+        self._server.end()
+
+    def log_name(self, prefix: str) -> str:
+        """The name of the log of the namespace whose keys begin so."""
+        return str(self.client.get(f"{prefix}agents:log:name"))
+
+    def stored(self, prefix: str) -> Stored:
+        """All that is stored of that namespace now."""
+        client = self.client
+        keys = sorted(client.scan_iter(f"{prefix}agent:*"))
+        texts = [client.get(key) for key in keys]
+        records = [msgspec.json.decode(str(text), type=AgentRecord) for text in texts if text]
+        members: set[str] = client.smembers(f"{prefix}agents:active")  # type: ignore[assignment]
+        return Stored(
+            at=time.monotonic(),
+            log=self.log_name(prefix),
+            revision=revision_at(client, prefix),
+            records={record.id: record for record in records},
+            active=sorted(members),
+        )
+
+
+def revision_at(client: redis.Redis, prefix: str) -> int:
+    """The revision that the log of that namespace has reached at this server."""
+    info = client.xinfo_stream(f"{prefix}agents:log")
+    return int(str(info["last-generated-id"]).partition("-")[0])
