@@ -55,9 +55,12 @@ def was_lost(history: History, log: str, revision: int) -> bool:
     )
 
 
-def lost_between(history: History, start: float, end: float) -> bool:
-    """Whether the store lost changes in that time."""
-    return any(start <= loss.at <= end for loss in history.losses)
+def lost_between(history: History, start: float, end: float, agent_id: str = "") -> bool:
+    """Whether the store lost changes in that time, or knew the agent no more."""
+    ran_out = history.ran_out.get(agent_id, ())
+    return any(start <= loss.at <= end for loss in history.losses) or any(
+        start <= at <= end for at in ran_out
+    )
 
 
 def without_last_seen(record: AgentRecord) -> tuple[object, ...]:

@@ -188,7 +188,8 @@ class History(Struct, kw_only=True):
     """All that was recorded. Faults ended at `calm_from`; the recording ended at `end`.
 
     `dead` are agents that ended without a goodbye, with the time after which they gave no sign of
-    life. Everybody's identity is used by one agent only, whatever sessions it has.
+    life. `ran_out` tells when entries ran out in the store without having been removed: from then
+    on it knew nothing of those agents. Everybody's identity is used by one agent only, whatever sessions it has.
     """
 
     terms: Terms
@@ -201,6 +202,7 @@ class History(Struct, kw_only=True):
     entries: list[Entry] = field(default_factory=list)
     living: list[Living] = field(default_factory=list)
     dead: dict[str, float] = field(default_factory=dict)
+    ran_out: dict[str, list[float]] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
     stored: Stored | None = None
     calm_from: float = 0.0

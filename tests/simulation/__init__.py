@@ -1,1 +1,1 @@
-"""Deterministic simulation: several hubs, agents, watchers, a store and a network, from one seed."""
+"""Simulation of a cluster: hubs, agents, watchers, a store, a network, all from one seed."""

@@ -127,6 +127,9 @@ class WebsocketAgent:
             case Unregistered():
                 ask.code = "ok"
                 self._end()
+                if self.connection is not None:
+                    self._note_end(self.connection)
+                    self.connection.wire.hang_up()
             case Error():
                 ask.code = answer.code
                 self._refused(connection, ask)
@@ -215,9 +218,6 @@ class WebsocketAgent:
         for zombie in self.zombies:
             self._note_end(zombie)
             zombie.wire.hang_up()
-        if self.leaving and self.connection is not None:
-            self._note_end(self.connection)
-            self.connection.wire.hang_up()
 
     # --- saying ----------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class SimHub:
     supervisor: Supervisor
     port: SimPort
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all that a hub stands on
         self,
         hub_id: str,
         clock: Clock,

@@ -96,12 +96,14 @@ def scenario_of(seed: int) -> Scenario:
 
 
 def _timing(random: Random) -> Timing:
-    interval = random.uniform(2.0, 4.0)
-    timeout = interval * random.uniform(1.5, 2.5)
+    interval = random.uniform(3.0, 5.0)
+    timeout = interval * random.uniform(1.5, 2.2)
+    # Usually long enough that hubs can take over from a dead one before entries run out.
+    lease_ttl = random.uniform(18.0, 20.0) if random.random() < 0.85 else timeout * 1.3
     return Timing(
         heartbeat_interval=interval,
         heartbeat_timeout=timeout,
-        lease_ttl=timeout * random.uniform(1.2, 1.6),
+        lease_ttl=lease_ttl,
         resume_window=random.uniform(0.5, 4.0),
         loss_hold=8.0,
     )

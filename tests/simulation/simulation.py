@@ -226,6 +226,7 @@ class Simulation:
         )
         history.entries = store.history
         history.losses = store.losses
+        history.ran_out = store.ran_out
         history.living = [living for agent in self.agents if (living := agent.living()) is not None]
         for agent in self.agents:
             if isinstance(agent, WebsocketAgent):

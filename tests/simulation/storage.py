@@ -23,7 +23,7 @@ COMMAND_TIMEOUT = 1.0
 
 
 class SimStore(ModelStore):
-    """What is stored, and what becomes of it. `history` holds every entry that its logs ever had."""
+    """What is stored, and what becomes of it; `history` holds all that its logs ever told."""
 
     def __init__(self, clock: Clock, random: Random, trace: Callable[..., None]) -> None:
         super().__init__(clock)  # type: ignore[arg-type]
@@ -36,6 +36,7 @@ class SimStore(ModelStore):
         self.trim_to: int | None = None
         self.history: list[Entry] = []
         self.losses: list[Loss] = []
+        self.ran_out: dict[str, list[float]] = {}
         self._backlog: list[Callable[[], None]] = []
 
     def connect(self, hub_id: str, scheduler: HubClock) -> SimPort:
@@ -70,6 +71,14 @@ class SimStore(ModelStore):
         elif isinstance(result, str):
             self.trace("store", "refuses", change.operation, change.agent_id, result)
         return result
+
+    def expire(self) -> None:
+        known = list(self.entries)
+        super().expire()
+        for agent_id in known:
+            if agent_id not in self.entries:
+                self.trace("store", "lets run out", agent_id)
+                self.ran_out.setdefault(agent_id, []).append(self.clock.now())
 
     # --- faults ----------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ def _versions(history: History, asks: list[Ask]) -> set[str] | None:
         return None
     last = max(acknowledged, key=lambda ask: ask.answered or 0.0)
     assert last.answered is not None
-    if lost_between(history, last.said, history.end):
+    if lost_between(history, last.said, history.end, last.agent_id):
         return None
     # One that was not answered may take effect late, and so may one said while `last` was.
     return {last.says["version"]} | {

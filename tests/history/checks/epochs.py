@@ -24,7 +24,7 @@ def epochs_only_rise(history: History, slack: Slack) -> list[str]:
             assert older.answered is not None
             for newer in asks[i + 1 :]:
                 assert newer.answered is not None
-                if lost_between(history, older.said, newer.answered):
+                if lost_between(history, older.said, newer.answered, agent_id):
                     continue
                 same = newer.given == older.given
                 if same or (newer.said > older.answered and newer.given < older.given):
@@ -72,7 +72,7 @@ def no_stale_write(history: History, slack: Slack) -> list[str]:
             if (
                 newer.given > ask.epoch
                 and newer.answered + slack.clock < ask.said
-                and not lost_between(history, newer.said, ask.answered)
+                and not lost_between(history, newer.said, ask.answered, ask.agent_id)
             ):
                 wrong.append(f"{words}: accepted after epoch {newer.given} had begun")
                 break
