@@ -154,6 +154,7 @@ def test_one_worker_alone_is_stopped_gracefully_and_comes_back(start_crew: Any) 
     crew = start_crew()
     one, two = (crew.connect(f"{crew.hub_id}-{number}") for number in (1, 2))
     agent_id = one.register("handed over")["agent_id"]
+    wait_until(lambda: two.ask("find")["count"])  # a hub hears of another's changes a little later
     before = crew.workers()[f"{crew.hub_id}-1"]
     os.kill(before, signal.SIGTERM)
     assert one.closing()[0] == 1001
@@ -169,6 +170,7 @@ def test_the_embedded_store_comes_back_for_all_workers_when_it_was_killed(
     crew = start_crew()
     one, two = (crew.connect(f"{crew.hub_id}-{number}") for number in (1, 2))
     agent_id = one.register("a")["agent_id"]
+    wait_until(lambda: two.ask("find")["count"])
     workers = crew.workers()
     (server,) = processes(f"unixsocket:{tmp_path / 'store'}")
     os.kill(server, signal.SIGKILL)
