@@ -19,7 +19,10 @@ import traceback
 
 def main() -> int:
     """Run the hub; returns the exit status."""
-    orders = json.loads(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 1  # the parent is gone already
+    orders = json.loads(line)
     sys.path[:] = orders["path"]
     try:
         _die_with(orders["parent"])
