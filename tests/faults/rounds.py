@@ -79,7 +79,8 @@ def play(cluster: Cluster, plan: FaultPlan, directory: Path) -> Outcome:
         outcome.wrong.append(f"the round could not be finished: {error}")
     finally:
         scene.end()
-        cluster.repair()
+        if not plan.apart:
+            cluster.repair()
     outcome.wrong += cluster.failures()[before:]
     return outcome
 

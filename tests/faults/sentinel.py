@@ -64,6 +64,8 @@ class SentinelStore(Store):
         """Both servers run, and the Sentinels agree which one is the primary."""
         for each in self._killed:
             each.start()
+            # The Sentinels would tell it so, after some ten seconds.
+            each.ask("REPLICAOF", *self._setup.primary.address)
         self._killed.clear()
         wait_until(self._is_whole, LIMIT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from .faults import FAULTS
 from .rounds import Outcome, play
 from .sentinel import SentinelStore
 
-PLAIN = [name for name, plan in FAULTS.items() if not plan.sentinel]
+APART = [name for name, plan in FAULTS.items() if plan.apart]
 SENTINEL = [name for name, plan in FAULTS.items() if plan.sentinel]
+PLAIN = [name for name in FAULTS if name not in (*APART, *SENTINEL)]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,15 @@ def test_a_cluster_lives_through(name: str, cluster: Cluster, tmp_path: Path) ->
     assert_well(play(cluster, FAULTS[name], tmp_path))
 
 
+def test_a_cluster_lives_through_what_is_done_to_agents(cluster: Cluster, tmp_path: Path) -> None:
+    # At the same time, each in a namespace of its own: the cluster itself is left alone.
+    with ThreadPoolExecutor() as threads:
+        rounds = [threads.submit(play, cluster, FAULTS[name], tmp_path) for name in APART]
+        outcomes = [each.result() for each in rounds]
+    for outcome in outcomes:
+        assert_well(outcome)
+
+
 @pytest.mark.parametrize("name", SENTINEL)
 def test_a_cluster_lives_through_a_failover(
     name: str, failing_over: Cluster, tmp_path: Path
@@ -51,6 +62,6 @@ def test_a_cluster_lives_through_a_failover(
 
 
 def assert_well(outcome: Outcome) -> None:
-    assert outcome.wrong == []
-    assert outcome.since_end is not None
-    assert outcome.acknowledged > 0
+    assert outcome.wrong == [], outcome.fault
+    assert outcome.since_end is not None, outcome.fault
+    assert outcome.acknowledged > 0, outcome.fault
