@@ -9,6 +9,12 @@ Rules, beside the table of `actors.lifecycle`:
 - A sign of life counts when it arrives, not when its turn comes.
 - While the store is away, heartbeats are heard and acknowledged as not durable, nobody is judged,
   and what is owed is written when the store returns.
+- Other hubs may change the record as well. A change made from an older one is refused as stale;
+  by then the newer one has been folded, and what was asked is done again from there.
+- The silence of an agent without a session here may be news to this hub only: before it is judged,
+  the store is asked.
+- An actor lives for as long as there is something to do: a session or an ask here, or the charge of
+  judging its agent.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from actors.home import Home, Me
 from actors.keeper import RecordKeeper
 from actors.life import Life
 from actors.lifecycle import Signal, State, transit
+from actors.loading import read_record
 from actors.messages import (
     Absolve,
     Alive,
@@ -31,9 +38,14 @@ from actors.messages import (
     DeadlineReached,
     Drain,
     Holder,
+    HubsChanged,
+    Looked,
     Message,
     Modify,
+    Overtaken,
     Register,
+    RemovalHeld,
+    RenewedElsewhere,
     Resume,
     Settled,
     SocketLost,
@@ -42,7 +54,7 @@ from actors.messages import (
     Unregister,
 )
 from actors.outcomes import Acknowledged, Lease, Outcome
-from actors.ports import Applied, Away, Operation
+from actors.ports import Applied, Away, Operation, Stored
 from actors.records import amend, new_record
 from actors.refusals import NEWER_SESSION, bad_token, fenced, gone
 from actors.timing import CHANGE_TIMEOUT
@@ -52,15 +64,19 @@ from protocol.bounds import Kind
 from protocol.errors import CloseCode, ProtocolError
 from protocol.record import AgentRecord
 
+LOOK_AGAIN = 0.25
+"""Seconds until the store is asked again that did not answer."""
+
 
 class AgentActor:
-    """One agent that this hub owns."""
+    """One agent that this hub is in charge of, or is asked for."""
 
     __slots__ = (
         "_home",
         "_id",
         "_keeper",
         "_life",
+        "_looking",
         "_me",
         "_session",
         "_turns",
@@ -77,32 +93,29 @@ class AgentActor:
         self._life = Life(State.POLLING, "healthy", home.now())
         self._turns = Turns()
         self._session: Holder | None = None
+        self._looking = False
         self.deadline = INFINITE
         self.scheduled = INFINITE
 
-    def begin(self, me: Me, epoch_floor: int) -> None:
-        """Know its own reference, to which outcomes go, and the last epoch of its identity."""
+    def begin(self, me: Me) -> None:
+        """Know its own reference, to which outcomes go."""
         self._me = me
-        self._keeper = RecordKeeper(self._home, me, self._id, epoch_floor)
+        self._keeper = RecordKeeper(self._home, me, self._id)
 
-    def recover(self, record: AgentRecord, log: str, lease_left: float) -> None:
-        """Take over a stored record whose websocket, if it had one, is gone.
-
-        `log` is the one that tells of it, or "" when none does; `lease_left` the seconds until an
-        unreachable agent's lease is over. The agent has a fresh `heartbeat_timeout` to come back.
-        """
-        home, now = self._home, self._home.now()
+    def adopt(self, record: AgentRecord, log: str) -> None:
+        """Know the record that is stored, for an ask; `log` tells of it, or none does ("")."""
         self._keeper.adopt(record, log)
-        life = self._life = Life.recovered(record, now)
-        grace = now + home.timing.heartbeat_timeout
-        life.lease_over_at = max(grace, now + lease_left)
-        life.resume_until = grace
-        if life.state is State.CONNECTED:
-            life.lost_until(grace)
-            home.doubt(self._id, doubtful=True)
+        self._follow(record)
+
+    def take_over(self, record: AgentRecord, log: str, grace: float) -> None:
+        """Be in charge of an agent whose websocket, if it had one, is gone with its hub.
+
+        It has `grace` seconds to come back before it is judged.
+        """
+        self._keeper.adopt(record, log)
+        self._take_charge(record, grace)
         # In any case: what is listed from now on must not run out in the store before.
-        self._keeper.put_back(life)
-        self._arm()
+        self._keeper.put_back(self._life)
 
     # --- the mailbox ---------------------------------------------------------------------------
 
@@ -115,6 +128,17 @@ class AgentActor:
                 self._settled(message)
             case Alive():
                 self._alive(message)
+            case Overtaken():
+                self._overtaken(message)
+            case RenewedElsewhere():
+                self._renewed_elsewhere(message)
+            case Looked():
+                self._looked(message.stored)
+            case HubsChanged():
+                pass  # `_rest` ends an actor that is in charge no more
+            case RemovalHeld():
+                if self._life.state is State.UNREACHABLE:
+                    self._keeper.stale()  # listed for longer, it must be stored for longer
             case SocketLost() | DeadlineReached() | Drain():
                 if isinstance(message, SocketLost) and message.session is self._session:
                     self._home.doubt(self._id, doubtful=True)
@@ -149,7 +173,7 @@ class AgentActor:
         self._turns.fail(messages)
         self._end_session(CloseCode.INTERNAL, "internal error")
         self.deadline = INFINITE
-        self._home.failed(self._id, self._keeper.committed, self._keeper.proposal)
+        self._home.failed(self._id)
 
     def deadline_reached(self) -> None:
         """Called by `Deadlines`, which does not follow every heartbeat: is it really due?"""
@@ -165,7 +189,7 @@ class AgentActor:
         life, turns, keeper = self._life, self._turns, self._keeper
         if ask.session is self._session or ask.session is None:
             life.sign_at = life.beat_at = ask.at
-        if keeper.proposal is None and not turns:
+        if keeper.proposal is None and not turns and not self._looking:
             self._begin(ask)
         elif (
             self._home.store_is_away
@@ -179,17 +203,22 @@ class AgentActor:
             turns.wait(ask)
 
     def _proceed(self) -> None:
-        while self._turns and self._keeper.proposal is None:
+        while self._turns and self._keeper.proposal is None and not self._looking:
             self._begin(self._turns.next())
 
     def _rest(self) -> None:
         """Nothing is left to do now: write what is owed, or end."""
         keeper = self._keeper
-        if keeper.proposal is not None or self._turns:
+        if keeper.proposal is not None or self._turns or self._looking:
             return
+        idle = not self._me.waiting  # else somebody may be registering the same identity anew
         if keeper.committed is None:
-            if not self._me.waiting:  # else somebody may be registering the same identity anew
-                self._home.gone(self._id, keeper.epoch_floor)
+            if idle:
+                self._home.gone(self._id)
+        elif self._session is None and not self._home.in_charge(keeper.committed):
+            if idle:
+                self.deadline = INFINITE
+                self._home.gone(self._id)
         elif keeper.owes and not self._home.store_is_away:
             keeper.put_back(self._life)
 
@@ -349,26 +378,77 @@ class AgentActor:
         self._arm()
 
     def _pass_time(self) -> None:
-        home = self._home
+        home, life = self._home, self._life
         record = self._keeper.current
         if home.store_is_away or record is None:
             return  # nobody is judged for the hub's own outage; the return of the store arms anew
         # What waited here may have waited through an absence of the hub.
         home.was_absent()
-        self._life.absolve(home.present_since, home.timing)
-        signal = self._life.pass_time(home.now(), home.timing)
+        life.absolve(home.present_since, home.timing)
+        if home.now() < life.deadline(home.timing):
+            self._arm()
+        elif self._session is None and life.state in (State.POLLING, State.LOST):
+            self._look()
+        else:
+            self._judge(record, "")
+
+    def _judge(self, record: AgentRecord, seen: str) -> None:
+        home, life = self._home, self._life
+        if life.state is State.UNREACHABLE and home.removal_held:
+            life.hold(home.now(), home.timing)
+            if home.now() - self._keeper.renewed_at > home.timing.lease_ttl / 3:
+                self._keeper.stale()
+            self._arm()
+            return
+        signal = life.pass_time(home.now(), home.timing)
         match signal:
             case None:
                 pass
             case Signal.LEASE_OVER:
-                self._keeper.commit("remove", "expired", record, self._life)
+                self._keeper.commit("remove", "expired", record, life)
                 return
             case Signal.SILENT:
-                self._changed()
+                self._keeper.judge(record, life, seen)
                 self._end_session(CloseCode.LEASE_LOST, "no sign of life in time")
             case _:
                 self._changed()
         self._arm()
+
+    def _look(self) -> None:
+        self._looking = True
+        self._home.look(self._id, self._me.looked)
+
+    def _looked(self, stored: Stored | Away | None) -> None:
+        """The store has told what it holds: what another hub heard, and the log does not tell."""
+        self._looking = False
+        home, keeper = self._home, self._keeper
+        seen = ""
+        record = _readable(stored)
+        if isinstance(stored, Away):
+            # Should it be away for long, its return absolves everybody and arms anew.
+            home.deadlines.set(self, home.now() + LOOK_AGAIN)
+        elif keeper.committed is None:
+            pass
+        elif record is not None and isinstance(stored, Stored):
+            seen = record.last_seen
+            if _newer(record, keeper.committed):
+                self._overtaken(Overtaken(record, removed=False))
+            elif seen != keeper.committed.last_seen:
+                age = max(0.0, home.timing.lease_ttl - stored.ttl)
+                self._renewed_elsewhere(RenewedElsewhere(seen, home.now() - age))
+        current = keeper.current
+        if current is None or isinstance(stored, Away):
+            pass
+        elif (
+            self._session is None
+            and keeper.proposal is None
+            and not home.store_is_away
+            and home.now() >= self._life.deadline(home.timing)
+        ):
+            self._judge(current, seen)
+        else:
+            self._arm()
+        self._proceed()
 
     def _absolve(self) -> None:
         self._life.absolve(self._home.present_since, self._home.timing)
@@ -376,7 +456,72 @@ class AgentActor:
         self._arm()
 
     def _arm(self) -> None:
-        self._home.deadlines.set(self, self._life.deadline(self._home.timing))
+        committed = self._keeper.committed
+        if self._session is None and committed is not None and not self._home.in_charge(committed):
+            self.deadline = INFINITE
+        else:
+            self._home.deadlines.set(self, self._life.deadline(self._home.timing))
+
+    # --- what other hubs do ----------------------------------------------------------------------
+
+    def _overtaken(self, news: Overtaken) -> None:
+        keeper, record = self._keeper, news.record
+        if keeper.committed is None:
+            if not news.removed and keeper.proposal is None:
+                self.adopt(record, self._home.log)
+            return
+        if not _newer(record, keeper.committed):
+            return
+        if news.removed:
+            self._ended_elsewhere(record)
+            return
+        fenced_off = record.epoch > keeper.committed.epoch
+        keeper.overtaken(record)
+        if fenced_off:
+            self._end_session(CloseCode.FENCED, NEWER_SESSION)
+            self._follow(record)
+        elif self._session is None:
+            self._follow(record)
+        else:
+            # It lives, and here: should the record say otherwise, it is put right.
+            self._life.reported = record.health.reported
+            if keeper.told(record, self._life) is not record:
+                keeper.stale()
+
+    def _ended_elsewhere(self, record: AgentRecord) -> None:
+        if record.status == "unreachable":
+            self._end_session(CloseCode.LEASE_LOST, "no sign of life in time")
+        else:
+            self._end_session(CloseCode.DONE, "unregistered")
+        self._release()
+
+    def _renewed_elsewhere(self, news: RenewedElsewhere) -> None:
+        life = self._life
+        self._keeper.seen_elsewhere(news.last_seen)
+        if life.state is not State.UNREACHABLE:  # else the log tells of its return
+            life.sign_at = max(life.sign_at, news.at)
+            life.beat_at = max(life.beat_at, news.at)
+
+    def _follow(self, record: AgentRecord) -> None:
+        """Live as the record says, for which no session is here."""
+        if self._home.in_charge(record):
+            self._take_charge(record, self._home.timing.resume_window)
+        else:
+            self._life = Life.recovered(record, self._home.now())
+            self.deadline = INFINITE
+
+    def _take_charge(self, record: AgentRecord, grace: float) -> None:
+        home = self._home
+        if record.health.reason == "draining":  # its hub has told it when to come back
+            grace = max(grace, home.timing.heartbeat_timeout)
+        self._life = Life.taken_over(
+            record, home.now(), grace=grace, lease_left=home.lease_left(record)
+        )
+        if self._life.state is State.LOST:
+            home.doubt(self._id, doubtful=True)
+            if record.health.connection != "lost":
+                self._keeper.stale()  # nobody has told yet
+        self._arm()
 
     def _changed(self) -> None:
         """The agent's life took a turn: the record must tell."""
@@ -400,10 +545,14 @@ class AgentActor:
         elif isinstance(result, Away):
             keeper.withdrawn()
             self._turns.answer(self._too_late)
+        elif result == "missing" and keeper.committed is None:
+            self._turns.again()  # another hub ended its lease
         elif result == "missing":
             keeper.write_again(proposal, self._life)
+        elif result == "stale":
+            self._again(proposal)
         elif result == "fenced":
-            self._fenced_off()
+            self._fenced_off(proposal)
         else:
             words = f"the store holds something else than a record for {self._id}"
             self._turns.answer(lambda _: ProtocolError("conflict", words))
@@ -474,19 +623,42 @@ class AgentActor:
             self._session = None  # it closes when it has told its peer
         else:
             self._end_session(CloseCode.DONE, "unregistered")
+        self._release()
+
+    def _fenced_off(self, proposal: Proposal) -> None:
+        """Another hub holds a newer session: this one's agent it is no more."""
+        self._turns.answer(lambda _: fenced())
+        committed = self._keeper.committed
+        if committed is not None and committed.epoch > proposal.change.epoch:
+            self._keeper.refused()  # that has been folded already
+            return
+        self._end_session(CloseCode.FENCED, NEWER_SESSION)
+        self._release()
+
+    def _release(self) -> None:
         self.deadline = INFINITE
         self._keeper.release()
         self._home.doubt(self._id, doubtful=False)
         self._life = Life(State.POLLING, "healthy", self._home.now())
 
-    def _fenced_off(self) -> None:
-        """Another hub holds a newer session: this one's agent it is no more."""
-        self._turns.answer(lambda _: fenced())
-        self._end_session(CloseCode.FENCED, NEWER_SESSION)
-        self.deadline = INFINITE
-        self._keeper.release()
-        self._home.doubt(self._id, doubtful=False)
-        self._life = Life(State.POLLING, "healthy", self._home.now())
+    def _again(self, proposal: Proposal) -> None:
+        """Another hub was faster: do what was asked again, from what it made of the record."""
+        keeper, committed = self._keeper, self._keeper.committed
+        keeper.refused()
+        self._turns.again()
+        if committed is None:
+            return
+        if self._session is None:
+            signs = self._life.sign_at, self._life.resume_until
+            self._life = Life.recovered(committed, self._home.now())
+            self._life.sign_at, self._life.resume_until = signs
+            if self._life.state is State.CONNECTED and self._home.in_charge(committed):
+                self._life.lost_until(signs[1])
+        if committed.revision > proposal.change.revision:
+            keeper.stale()
+            self._arm()
+        else:
+            self._look()  # what overtook it is not in the log
 
     def _sweep(self) -> None:
         late = self._home.now() - CHANGE_TIMEOUT
@@ -524,3 +696,16 @@ class AgentActor:
 
     def _acknowledged(self, *, durable: bool) -> Acknowledged:
         return Acknowledged(self._keeper.revision, durable, self._home.timestamp())
+
+
+def _newer(record: AgentRecord, than: AgentRecord) -> bool:
+    return (record.epoch, record.revision) > (than.epoch, than.revision)
+
+
+def _readable(stored: Stored | Away | None) -> AgentRecord | None:
+    if not isinstance(stored, Stored):
+        return None
+    try:
+        return read_record(stored.record)
+    except (ValueError, RecursionError):
+        return None  # somebody else's: the verdict will be refused as poisoned

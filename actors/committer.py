@@ -7,11 +7,15 @@ When the store does not answer, the outcome of the batch is unknown. It is not s
 the committer knows: it opens a new writer generation (after which a late arrival of the old batch
 is refused), reads the log on from where it stood, finds its own changes there by their keys, and
 sends again only those that are not. So no change is applied twice and none is lost.
+
+Other hubs write to the same log. Their changes are folded before ours that come after them, and,
+while other hubs are alive, as soon as the store tells that there are some.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -24,6 +28,7 @@ from actors.ports import (
     Fenced,
     LogEntry,
     Opened,
+    Position,
     Refusal,
     Scheduler,
     Store,
@@ -40,10 +45,15 @@ RETRY_DELAYS = (0.05, 0.1, 0.25)
 
 _GAP = "entries of the log are missing"
 
+_LAPSED = "this hub's writer generation had lapsed"
+
 SWEEP_INTERVAL = 0.1
 
-PROBE_INTERVAL = 1.0
-"""Seconds without a commit after which the store is asked whether it is still there."""
+FOLLOW_PAUSE = 0.005
+"""Seconds between two hints that the log has grown: what comes meanwhile is read in one piece."""
+
+FOLLOW_RETRY = 0.25
+"""Seconds until the log is followed again after that failed."""
 
 
 class Proposer(Protocol):
@@ -73,11 +83,19 @@ class Proposal(Struct, eq=False):
     withdrawn: bool = False
 
 
+Barrier = Callable[[bool], None]
+"""Called with True once the fold holds all that was durable when it was asked for; with False when
+the store could not be asked."""
+
+
 class Fold(Protocol):
     """Who keeps the directory: hears everything in the log's order."""
 
-    def opened(self, opened: Opened) -> None:
-        """The store answers: at first, and again after every time it was away."""
+    def opened(self, opened: Opened, *, gap: bool) -> None:
+        """The store answers: at first, and again after every time it was away.
+
+        With a `gap`, changes that nobody can tell any more came since the last one folded.
+        """
         ...
 
     def away(self, reason: str) -> None:
@@ -94,7 +112,7 @@ class Fold(Protocol):
 
 
 class Committer:
-    """The one way from the brain to the store."""
+    """The one way from the brain to the log."""
 
     def __init__(self, scheduler: Scheduler, store: Store, fold: Fold, name: str) -> None:
         self._scheduler = scheduler
@@ -104,16 +122,21 @@ class Committer:
         self._sequence = 0
         self._queue: deque[Proposal] = deque()
         self._under_way: list[Proposal] = []
+        self._barriers: list[Barrier] = []
+        self._barriers_under_way: list[Barrier] = []
         self._busy = False
-        self._heard_at = 0.0
+        self._behind = False
+        self._following = False
+        self._awaiting = False
         self._unknown: list[Proposal] = []
-        self._flush_scheduled = False
+        self._advance_scheduled = False
         self._sweeper: Timer | None = None
         self._sweep_at = 0.0
         self._wants_new_log = False
         self._attempts = 0
         self._opening = False
         self._closed = False
+        self._key = ""
         self.open = False
         self.reason = "not opened yet"
         self.log = ""
@@ -125,10 +148,14 @@ class Committer:
         """Changes whose outcome is not known yet."""
         return len(self._queue) + len(self._under_way) + len(self._unknown)
 
+    @property
+    def position(self) -> Position:
+        """How far the log has been folded."""
+        return Position(self.log, self.revision, self._key)
+
     def start(self) -> None:
         """Open the store, and again whenever it has been away, until `close`."""
         self._attempt()
-        self._probe()
 
     def renew_log(self) -> None:
         """Begin a new log now; the fold hears of it as of any opening."""
@@ -144,6 +171,7 @@ class Committer:
         self._queue.clear()
         for proposal in waiting:
             proposal.proposer.settled(proposal, Away("the hub is stopping"))
+        self._break_barriers()
 
     def propose(self, proposal: Proposal) -> None:
         """Send the change with the next batch; `settled` tells how it ended."""
@@ -154,17 +182,58 @@ class Committer:
             self._sequence += 1
             proposal.change.key = f"{self._name}:{self._sequence}"
         self._queue.append(proposal)
-        if self.open and not self._busy and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._scheduler.call_soon(self._flush)
+        self._advance_soon()
         self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
+
+    def catch_up(self, barrier: Barrier) -> None:
+        """Fold all that any hub has made durable until now, then call back."""
+        if self.open:
+            self._barriers.append(barrier)
+            self._advance_soon()
+        else:
+            barrier(False)
+
+    def follow(self, *, following: bool) -> None:
+        """Whether there are other hubs, whose changes must be heard of as they are made."""
+        self._following = following
+        self._await_change()
+
+    def grown(self, revision: int) -> None:
+        """The log is known to have reached `revision`."""
+        if revision > self.revision and not self._busy:
+            self._behind = True
+            self._advance_soon()
+
+    def suspect(self, answer: Fenced | Away) -> None:
+        """Another request to the store failed: open it anew."""
+        if self.open and not self._busy:  # else the commit under way will tell
+            self._lost(_LAPSED if isinstance(answer, Fenced) else answer.reason)
 
     # --- committing --------------------------------------------------------------------------
 
-    def _flush(self) -> None:
-        self._flush_scheduled = False
+    def _advance_soon(self) -> None:
+        if self.open and not self._busy and not self._advance_scheduled:
+            self._advance_scheduled = True
+            self._scheduler.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Send what waits; with nothing to send, read what others wrote."""
+        self._advance_scheduled = False
         if not self.open or self._busy:
             return
+        batch = self._gather()
+        if batch or self._barriers:
+            self._barriers_under_way, self._barriers = self._barriers, []
+            self.commits += bool(batch)
+            self._busy = True
+            changes = [each.change for each in batch]
+            self._store.commit(changes, self._committed, announce=self._following)
+        elif self._behind:
+            self._behind = False
+            self._busy = True
+            self._store.read_log(self.position, None, self._heard)
+
+    def _gather(self) -> list[Proposal]:
         queue, batch, size = self._queue, self._under_way, 0
         while queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
             proposal = queue.popleft()
@@ -173,78 +242,101 @@ class Committer:
                 continue
             batch.append(proposal)
             size += len(proposal.change.head)
-        if batch:
-            self.commits += 1
-            self._send(batch)
-
-    def _send(self, batch: list[Proposal]) -> None:
-        self._busy = True
-        self._store.commit([each.change for each in batch], self._committed)
-
-    def _probe(self) -> None:
-        """Ask a store that has not been heard of for a while, by a batch without changes.
-
-        So an idle hub, too, notices that the store is gone, or has come back without its data.
-        """
-        if self._closed:
-            return
-        now = self._scheduler.now()
-        if self.open and not self._busy and now - self._heard_at >= PROBE_INTERVAL * 0.9:
-            self._send([])
-        self._scheduler.call_at(now + PROBE_INTERVAL, self._probe)
+        return batch
 
     def _committed(self, answer: Committed | Fenced | Away) -> None:
-        self._busy = isinstance(answer, Committed) and answer.before > self.revision
-        self._heard_at = self._scheduler.now()
         if not isinstance(answer, Committed):
+            self._busy = False
             batch, self._under_way = self._under_way, []
             if isinstance(answer, Fenced):  # nothing was applied: all of it may be sent again
                 self._queue.extendleft(reversed(batch))
-                self._lost("this hub's writer generation had lapsed")
+                self._lost(_LAPSED)
             else:
                 self._unknown.extend(batch)
                 self._lost(answer.reason)
-            return
-        if answer.before > self.revision:
+        elif answer.before > self.revision:
             # Others wrote in between. Their changes come first in every fold.
             self._store.read_log(
-                self.revision, answer.before, lambda entries: self._caught_up(answer, entries)
+                self.position, answer.before, lambda entries: self._caught_up(answer, entries)
             )
-            return
-        self._apply(answer)
+        elif answer.before < self.revision:
+            self._fail_under_way("the log went back")
+        else:
+            self._apply(answer)
 
-    def _caught_up(self, answer: Committed, entries: list[LogEntry] | Away) -> None:
+    def _caught_up(self, answer: Committed, entries: list[LogEntry] | Fenced | Away) -> None:
+        if not isinstance(entries, list):
+            self._fail_under_way(_LAPSED if isinstance(entries, Fenced) else entries.reason)
+        elif not self._complete(entries, answer.before):
+            self._fail_under_way(_GAP)
+        else:
+            for entry in entries:
+                self._foreign(entry)
+            self._apply(answer)
+
+    def _fail_under_way(self, reason: str) -> None:
         self._busy = False
-        if isinstance(entries, Away) or not self._complete(entries, answer.before):
-            batch, self._under_way = self._under_way, []
-            self._unknown.extend(batch)
-            self._lost(entries.reason if isinstance(entries, Away) else _GAP)
-            return
-        for entry in entries:
-            self._foreign(entry)
-        self._apply(answer)
+        batch, self._under_way = self._under_way, []
+        self._unknown.extend(batch)
+        self._lost(reason)
 
     def _apply(self, answer: Committed) -> None:
+        self._busy = False
         batch, self._under_way = self._under_way, []
         for proposal, result in zip(batch, answer.results, strict=True):
             if isinstance(result, Applied):
                 if proposal.change.kind:
                     self.revision = result.revision
+                    self._key = proposal.change.key
                 self._fold.applied(proposal, result)
             proposal.proposer.settled(proposal, result)
-        if self._queue and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._scheduler.call_soon(self._flush)
+        barriers, self._barriers_under_way = self._barriers_under_way, []
+        for barrier in barriers:
+            barrier(True)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._queue or self._barriers or self._behind:
+            self._advance_soon()
 
     def _foreign(self, entry: LogEntry) -> None:
         if entry.revision > self.revision:
             self.revision = entry.revision
+            self._key = entry.key
             self._fold.foreign(entry)
+
+    # --- following ---------------------------------------------------------------------------
+
+    def _await_change(self) -> None:
+        if self._following and self.open and not self._awaiting and not self._closed:
+            self._awaiting = True
+            self._store.await_change(self.revision, self._hinted)
+
+    def _hinted(self, answer: bool | Away) -> None:
+        self._awaiting = False
+        # A commit under way will tell by itself what came before it.
+        if answer is True and not self._busy:
+            self._behind = True
+            self._advance_soon()
+        pause = FOLLOW_RETRY if isinstance(answer, Away) else FOLLOW_PAUSE
+        self._scheduler.call_at(self._scheduler.now() + pause, self._await_change)
+
+    def _heard(self, entries: list[LogEntry] | Fenced | Away) -> None:
+        self._busy = False
+        if not isinstance(entries, list):
+            self._lost(_LAPSED if isinstance(entries, Fenced) else entries.reason)
+        elif entries and not self._complete(entries, entries[-1].revision):
+            self._lost(_GAP)
+        else:
+            for entry in entries:
+                self._foreign(entry)
+            self._go_on()
 
     # --- opening, and opening again --------------------------------------------------------------
 
     def _lost(self, reason: str) -> None:
         was_open, self.open, self.reason = self.open, False, reason
+        self._break_barriers()
         if was_open:
             self._fold.away(reason)
             self._attempts = 0
@@ -253,11 +345,17 @@ class Committer:
             self._attempts += 1
             self._scheduler.call_at(self._scheduler.now() + delay, self._attempt)
 
+    def _break_barriers(self) -> None:
+        broken = [*self._barriers_under_way, *self._barriers]
+        self._barriers_under_way, self._barriers = [], []
+        for barrier in broken:
+            barrier(False)
+
     def _attempt(self) -> None:
         if self._closed or self._opening:
             return
         self._opening = True
-        self._store.open(self.log, self.revision, self._opened, new_log=self._wants_new_log)
+        self._store.open(self.position, self._opened, new_log=self._wants_new_log)
 
     def _opened(self, answer: Opened | Away) -> None:
         self._opening = False
@@ -270,52 +368,53 @@ class Committer:
         else:
             self._opening = True
             self._store.read_log(
-                self.revision, answer.revision, lambda entries: self._reread(answer, entries)
+                self.position, answer.revision, lambda entries: self._reread(answer, entries)
             )
 
-    def _reread(self, answer: Opened, entries: list[LogEntry] | Away) -> None:
+    def _reread(self, answer: Opened, entries: list[LogEntry] | Fenced | Away) -> None:
         self._opening = False
         if isinstance(entries, Away):
             self._lost(entries.reason)
+        elif isinstance(entries, Fenced):
+            self._lost(_LAPSED)
         elif self._complete(entries, answer.revision):
             self._ready(answer, entries)
         else:
-            self._lost(_GAP)
+            # Trimmed past us while we slept. What of ours was applied will be refused as stale.
+            self._ready(answer, None)
 
     def _complete(self, entries: list[LogEntry], upto: int) -> bool:
-        """Whether no entry is missing between what is known and `upto`.
-
-        If one is, the log was lost or trimmed past us: nobody can say what happened in between,
-        so a new one is begun, and every watch starts over.
-        """
+        """Whether no entry is missing between what is known and `upto`."""
         expected = range(self.revision + 1, upto + 1)
-        complete = [entry.revision for entry in entries] == [*expected]
-        self._wants_new_log = self._wants_new_log or not complete
-        return complete
+        return [entry.revision for entry in entries] == [*expected]
 
-    def _ready(self, opened: Opened, entries: list[LogEntry]) -> None:
+    def _ready(self, opened: Opened, entries: list[LogEntry] | None) -> None:
         if self._closed:
             return
         unknown, self._unknown = self._unknown, []
         by_key = {each.change.key: each for each in unknown if each.change.key}
-        for entry in entries:
+        for entry in entries or ():
             proposal = by_key.pop(entry.key, None)
             if proposal is None:
                 self._foreign(entry)
             else:
                 unknown.remove(proposal)
-                self.revision = entry.revision
+                self.revision, self._key = entry.revision, entry.key
                 applied = Applied(entry.revision, _epoch_of(entry))
                 self._fold.applied(proposal, applied)
                 proposal.proposer.settled(proposal, applied)
         self._queue.extendleft(reversed(unknown))
+        if opened.log != self.log or opened.revision != self.revision:
+            self._key = ""
         self.log = opened.log
         self.revision = opened.revision
         self._attempts = 0
         self.reason = ""
         self.open = True
-        self._fold.opened(opened)
-        self._flush()
+        self._behind = False
+        self._fold.opened(opened, gap=entries is None)
+        self._await_change()
+        self._advance()
 
     # --- time limits ---------------------------------------------------------------------------
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from actors.directory import Directory
 from actors.history import REMOVALS, Entry, History
 from actors.watches import Watch
 from protocol.bounds import Kind
 from protocol.record import AgentRecord
+
+_NOBODY = ""
+"""No agent's id: what is missing while nobody can say what is."""
 
 
 class Feed:
@@ -30,6 +35,11 @@ class Feed:
         """Whether a new log does not hold everyone yet, so that no watch has been told of it."""
         return self._missing is not None
 
+    @property
+    def missing(self) -> Collection[str]:
+        """The agents that a new log does not tell of yet."""
+        return self._missing or ()
+
     def begin(self, log: str, revision: int, entries: list[Entry], missing: set[str]) -> None:
         """Start with what the log holds up to `revision`; nothing before `entries` is known.
 
@@ -45,6 +55,10 @@ class Feed:
         self._missing = missing
         if not missing:
             self.finish_beginning()
+
+    def suspend(self, log: str, revision: int) -> None:
+        """Changes are missing between what is known and `revision`: tell nothing until `begin`."""
+        self.begin(log, revision, [], {_NOBODY})
 
     def expect_no_more(self, agent_id: str) -> None:
         """The agent is back in the log, or will not be."""

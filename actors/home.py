@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from actors.committer import Proposal, Proposer
 from actors.deadlines import Deadlines
+from actors.ports import Away, Stored
 from actors.timing import Timing
 from protocol.record import AgentRecord
 
@@ -52,12 +54,29 @@ class Home(Protocol):
 
     def count_fenced(self) -> None: ...
 
-    def gone(self, agent_id: str, epoch: int) -> None:
-        """The actor has ended; `epoch` is the last one of its agent, 0 when it never had one."""
+    def in_charge(self, record: AgentRecord) -> bool:
+        """Whether this hub judges the agent."""
         ...
 
-    def failed(self, agent_id: str, record: AgentRecord | None, under_way: Proposal | None) -> None:
-        """The actor has been isolated; `record` is the last committed one."""
+    def look(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
+        """Ask the store what it holds of the agent now."""
+        ...
+
+    @property
+    def removal_held(self) -> bool:
+        """Whether nobody may be removed, because many were lost at once."""
+        ...
+
+    def gone(self, agent_id: str) -> None:
+        """The actor has ended: its agent is no more, or another hub's."""
+        ...
+
+    def lease_left(self, record: AgentRecord) -> float:
+        """Seconds until the lease of an unreachable agent is over, by the record's own words."""
+        ...
+
+    def failed(self, agent_id: str) -> None:
+        """The actor has been isolated: take its agent off the directory."""
         ...
 
 
@@ -68,3 +87,5 @@ class Me(Proposer, Protocol):
     def waiting(self) -> int: ...
 
     def deadline_reached(self) -> None: ...
+
+    def looked(self, stored: Stored | Away | None) -> None: ...

@@ -27,19 +27,19 @@ class RecordKeeper:
     __slots__ = (
         "_agent_id",
         "_carried",
+        "_epoch_floor",
         "_home",
         "_me",
         "_owed",
         "_seen_at",
         "_stale",
         "committed",
-        "epoch_floor",
         "logged_in",
         "proposal",
         "renewed_at",
     )
 
-    def __init__(self, home: Home, me: Me, agent_id: str, epoch_floor: int) -> None:
+    def __init__(self, home: Home, me: Me, agent_id: str) -> None:
         self._home = home
         self._me = me
         self._agent_id = agent_id
@@ -47,8 +47,7 @@ class RecordKeeper:
         self._carried: AgentChanges | None = None  # what the change under way has of it
         self._seen_at = ""  # when the owed sign of life came
         self._stale = False
-        self.epoch_floor = epoch_floor
-        """The last epoch of an earlier life of this identity; a new one begins above it."""
+        self._epoch_floor = 0  # the last epoch of an earlier life of this identity
         self.committed: AgentRecord | None = None
         self.logged_in = ""
         self.proposal: Proposal | None = None
@@ -80,6 +79,16 @@ class RecordKeeper:
         """Take over a stored record that `log` tells of."""
         self.committed = record
         self.logged_in = log
+
+    def overtaken(self, record: AgentRecord) -> None:
+        """Another hub made this of the record; the log tells of it."""
+        self.adopt(record, self._home.log)
+
+    def seen_elsewhere(self, last_seen: str) -> None:
+        """Another hub renewed the entry: what is written next must not turn that back."""
+        record = self.committed
+        if record is not None and last_seen > record.last_seen:
+            self.committed = structs.replace(record, last_seen=last_seen)
 
     def owe(self, changes: AgentChanges) -> None:
         """A sign of life came that cannot be written now."""
@@ -118,12 +127,18 @@ class RecordKeeper:
         record = self.told(record, life)
         self.commit("restore", self._kind(record), record, life)
 
+    def judge(self, record: AgentRecord, life: Life, seen: str) -> None:
+        """Write a verdict, which holds only if the agent was last seen then ("": in any case)."""
+        record = self.told(record, life)
+        kind = self._kind(record)
+        self.commit("write" if kind else "renew", kind, record, life, seen=seen)
+
     def write_again(self, refused: Proposal, life: Life) -> None:
         """The entry had run out or was deleted; its owner is here and puts it back."""
         change = refused.change
         operation: Operation = "register" if change.operation == "resume" else "restore"
         kind = change.kind or self._kind(refused.record)
-        self._propose(operation, kind, refused.record, life, change.hub, refused.born)
+        self._propose(operation, kind, refused.record, life, change.hub, refused.born, "")
 
     def commit(
         self,
@@ -134,18 +149,20 @@ class RecordKeeper:
         *,
         hub: str | None = None,
         born: float | None = None,
+        seen: str = "",
     ) -> None:
         """Propose a change made from the current record.
 
-        `hub` is who holds the agent's session, told by its life if None; `born` when the oldest
-        ask came that it answers.
+        `hub` is who holds the agent's session; if None, who held it before, or nobody for an
+        agent that comes over HTTP. `born` is when the oldest ask came that it answers.
         """
         self._carried, self._owed = self._owed, None
         if hub is None:
-            hub = "" if life.over_http else self._home.hub_id
+            held_by = "" if self.committed is None else self.committed.hub
+            hub = "" if life.over_http else held_by or self._home.hub_id
         if born is None:
             born = self._home.now()
-        self._propose(operation, kind, record, life, hub, born)
+        self._propose(operation, kind, record, life, hub, born, seen)
 
     def applied(self, proposal: Proposal) -> None:
         """The change is durable."""
@@ -173,6 +190,11 @@ class RecordKeeper:
         self.write(self.told(record, life), life)
 
     def withdrawn(self) -> None:
+        """The change will not be made; what it carried is owed still, and written later."""
+        self.refused()
+        self._stale = True
+
+    def refused(self) -> None:
         """The change will not be made; what it carried is owed still."""
         carried, later = self._carried, self._owed
         self._carried = None
@@ -180,7 +202,6 @@ class RecordKeeper:
             self._owed = carried
             if later is not None:
                 self.owe(later)
-        self._stale = True
 
     def revert(self) -> None:
         """Owe nothing: trying again would end the same way."""
@@ -188,13 +209,12 @@ class RecordKeeper:
         self._stale = False
         self.logged_in = self._home.log
 
-    def release(self) -> int:
-        """The agent is no more, or not this hub's; returns its last epoch."""
+    def release(self) -> None:
+        """The agent is no more, or not this hub's."""
         if self.committed is not None:
-            self.epoch_floor = self.committed.epoch
+            self._epoch_floor = self.committed.epoch
         self.committed = self._owed = self._carried = None
         self._stale = False
-        return self.epoch_floor
 
     def _propose(  # noqa: PLR0917 - all of it is what the change is
         self,
@@ -204,6 +224,7 @@ class RecordKeeper:
         life: Life,
         hub: str,
         born: float,
+        seen: str,
     ) -> None:
         home, committed, now = self._home, self.committed, self._home.now()
         ttl = home.timing.lease_ttl
@@ -212,15 +233,18 @@ class RecordKeeper:
             until = life.deadline(home.timing)
             if until < INFINITE:
                 ttl = max(ttl, until - now)
+            if life.state is State.UNREACHABLE and home.removal_held:
+                ttl += home.timing.lease_ttl
         change = Change(
             operation=operation,
             kind=kind or "",
             agent_id=self._agent_id,
-            epoch=self.epoch_floor if committed is None else committed.epoch,
+            epoch=self._epoch_floor if committed is None else committed.epoch,
             head=head_of(record),
             hub=hub,
             ttl=ttl,
             revision=self.revision,
+            seen=seen,
         )
         self._stale = False
         self.proposal = Proposal(change, record, self._me, born)

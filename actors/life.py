@@ -20,6 +20,10 @@ _STATES: dict[str, State] = {
 }
 
 
+HOLD_CHECK = 5.0
+"""Seconds between two looks whether an agent whose removal is held may be removed."""
+
+
 class Life:
     """State and facts of an agent this hub owns. Nothing here waits, writes or sends."""
 
@@ -69,6 +73,22 @@ class Life:
         life.over_http = health.connection == "http"
         life.overdue = health.reason == "heartbeat_overdue"
         life.cause = cast(Reason, health.reason)
+        return life
+
+    @classmethod
+    def taken_over(
+        cls, record: AgentRecord, now: float, *, grace: float, lease_left: float
+    ) -> Life:
+        """The life of an agent whose session, if it had one, is gone with its hub.
+
+        It has `grace` seconds to come back; an unreachable one stays for `lease_left`, if longer.
+        """
+        life = cls.recovered(record, now)
+        until = now + grace
+        life.lease_over_at = max(until, now + lease_left)
+        life.resume_until = until
+        if life.state is State.CONNECTED:
+            life.lost_until(until)
         return life
 
     def heard(self, status: Status | None, *, over_http: bool) -> None:
@@ -138,6 +158,10 @@ class Life:
         self.turned_at = now
         self.lease_over_at = now + timing.lease_ttl
         return self._transit(Signal.SILENT)
+
+    def hold(self, now: float, timing: Timing) -> None:
+        """Its lease is over, and yet it stays for now: look again soon."""
+        self.lease_over_at = now + min(timing.lease_ttl / 4, HOLD_CHECK)
 
     def absolve(self, at: float, timing: Timing) -> None:
         """The hub was absent until `at`: give the agent a fresh `heartbeat_timeout` from then.

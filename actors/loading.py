@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from actors.history import Entry
+from actors.observing import Observer
 from actors.ports import LogEntry
 from protocol.bounds import STATUSES, Status
 from protocol.codec import decode_record
@@ -47,6 +48,17 @@ def read_record(data: bytes) -> AgentRecord:
     for instant in (record.registered_at, record.last_seen, record.health.since):
         parse_timestamp(instant)
     return record
+
+
+def read_records(stored: list[bytes], observer: Observer) -> list[AgentRecord]:
+    """All that are records; `observer` is told of the others, which are left alone."""
+    records = []
+    for data in stored:
+        try:
+            records.append(read_record(data))
+        except (ValueError, RecursionError):
+            observer.unreadable(data)
+    return records
 
 
 def _from_legacy(old: _Legacy) -> AgentRecord:

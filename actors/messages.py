@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from actors.committer import Proposal
 from actors.outcomes import Reply
-from actors.ports import Applied, Away, Refusal
+from actors.ports import Applied, Away, Refusal, Stored
 from protocol.errors import CloseCode
-from protocol.record import AgentChanges, AgentSpec
+from protocol.record import AgentChanges, AgentRecord, AgentSpec
 
 
 class Holder(Protocol):
@@ -98,6 +98,34 @@ class Settled(Struct, frozen=True, gc=False):
     result: Applied | Refusal | Away
 
 
+class Overtaken(Struct, frozen=True, gc=False):
+    """Another hub changed the record, or (`removed`) ended the lease: this is what the log says."""
+
+    record: AgentRecord
+    removed: bool
+
+
+class RenewedElsewhere(Struct, frozen=True, gc=False):
+    """The agent gave another hub a sign of life: then, on the scheduler's scale."""
+
+    last_seen: str
+    at: float
+
+
+class Looked(Struct, frozen=True, gc=False):
+    """What the store holds of the agent, after it was asked for."""
+
+    stored: Stored | Away | None
+
+
+class HubsChanged(Struct, frozen=True, gc=False):
+    """Another hub may be in charge now."""
+
+
+class RemovalHeld(Struct, frozen=True, gc=False):
+    """Many agents were lost at once: an unreachable one stays listed for longer."""
+
+
 class Sweep(Struct, frozen=True, gc=False):
     """Answer the asks that have waited too long."""
 
@@ -114,5 +142,19 @@ class Drain(Struct, frozen=True, gc=False):
     """The hub is stopping: let go of the websocket."""
 
 
-News = SocketLost | Alive | DeadlineReached | Settled | Sweep | StoreReturned | Absolve | Drain
+News = (
+    SocketLost
+    | Alive
+    | DeadlineReached
+    | Settled
+    | Overtaken
+    | RenewedElsewhere
+    | Looked
+    | HubsChanged
+    | RemovalHeld
+    | Sweep
+    | StoreReturned
+    | Absolve
+    | Drain
+)
 Message = Ask | News

@@ -37,6 +37,14 @@ class Observer(Protocol):
         """The hub itself was stopped or stalled for so long."""
         ...
 
+    def hubs_changed(self, hubs: list[str]) -> None:
+        """Another hub came or went: these live now."""
+        ...
+
+    def removal_held(self, why: str | None) -> None:
+        """Nobody is removed for now, and `why`; None: removal goes on."""
+        ...
+
 
 class Stats(Struct, frozen=True, kw_only=True):
     """What there is now, and how much there has been since the hub started."""
@@ -52,3 +60,5 @@ class Stats(Struct, frozen=True, kw_only=True):
     expired: int
     fenced: int
     mailbox: int
+    hubs: int
+    agents_lost_at_once: int

@@ -307,7 +307,7 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, agent_id: str, reply: Callable[[Stored | None | Away], None]) -> None:
+    def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
         """What is stored of an agent now; None when there is no record."""
         ...
 
@@ -315,7 +315,9 @@ class Store(Protocol):
         """What has been announced since `position` ("": whatever is still known)."""
         ...
 
-    def renew_lease(self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]) -> None:
+    def renew_lease(
+        self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
+    ) -> None:
         """Renew this hub's lease, and hear who else lives. Fenced as of a commit."""
         ...
 

@@ -5,12 +5,13 @@ Each raises ProtocolError for what cannot be granted.
 
 from __future__ import annotations
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, structs
 
+from actors.refusals import unavailable
 from actors.supervisor import Supervisor
-from protocol.answers import Agent
+from protocol.answers import Agent, Hubs, HubStatus
 from protocol.codec import encode
-from protocol.requests import Find, Get, Pick
+from protocol.requests import Find, Get, ListHubs, Pick
 
 
 def find(supervisor: Supervisor, request: Find) -> bytes:
@@ -28,9 +29,9 @@ def find(supervisor: Supervisor, request: Find) -> bytes:
     )
 
 
-def get(supervisor: Supervisor, request: Get) -> bytes:
-    """One agent by its id."""
-    return encode(Agent(id=request.id, agent=Raw(supervisor.get(request.agent_id))))
+def agent(request: Get, record: bytes) -> bytes:
+    """One agent by its id, whose record this is."""
+    return encode(Agent(id=request.id, agent=Raw(record)))
 
 
 def pick(supervisor: Supervisor, request: Pick) -> bytes:
@@ -38,3 +39,22 @@ def pick(supervisor: Supervisor, request: Pick) -> bytes:
     key = None if request.key is UNSET else request.key
     data = supervisor.pick(request.filter, request.strategy, key)
     return encode(Agent(id=request.id, agent=Raw(data)))
+
+
+def hubs(supervisor: Supervisor, request: ListHubs) -> bytes:
+    """The hubs of the cluster that live."""
+    if not supervisor.ready:
+        raise unavailable(supervisor.not_ready_reasons())
+    leases = supervisor.roster
+    furthest = max((each.revision for each in leases), default=0)
+    return encode(
+        Hubs(
+            id=request.id,
+            hubs=[
+                HubStatus(**structs.asdict(each), lag=furthest - each.revision) for each in leases
+            ],
+            answered_by=supervisor.hub_id,
+            log=supervisor.log,
+            revision=supervisor.revision,
+        )
+    )

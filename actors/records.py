@@ -103,3 +103,8 @@ def head_of(record: AgentRecord) -> bytes:
 def complete(head: bytes, epoch: int, hub: str, revision: int) -> bytes:
     """The record's whole JSON, byte for byte what the store's script makes of `head`."""
     return b'%s,"epoch":%d,"hub":"%s","revision":%d}' % (head, epoch, hub.encode(), revision)
+
+
+def completed(record: AgentRecord) -> bytes:
+    """The record's whole JSON."""
+    return complete(head_of(record), record.epoch, record.hub, record.revision)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.history import Entry
-from actors.loading import read_entries, read_record
+from actors.loading import read_entries, read_records
 from actors.observing import Observer
-from actors.ports import Away, Loaded, Scheduler, Store
+from actors.ports import Away, Loaded, Roster, Scheduler, Store
 from protocol.record import AgentRecord
 
 RETRY = 0.25
 """Seconds until loading is tried again."""
 
-Recovered = Callable[[list[AgentRecord], list[Entry]], None]
+Recovered = Callable[[list[AgentRecord], list[Entry], Roster], None]
 
 
 class Recovery:
@@ -21,7 +21,9 @@ class Recovery:
 
     Ids that were active without an entry ran out while no hub was there to tell of it. So no
     watch may go on as if it knew, and `renew_log` is called; once the new log is there, `resume`.
-    So it is when an answer was lost, since it might have named such ids.
+    So it is when an answer was lost, since it might have named such ids; and while other hubs are
+    alive, since they may list agents that this hub, in charge of them before it ended, knows no
+    more: in the new log, nobody puts those back.
     """
 
     def __init__(
@@ -39,18 +41,18 @@ class Recovery:
         self._done = done
         self._loading = False
         self._doubtful = False
-        self._records: list[AgentRecord] | None = None
+        self._awaiting: tuple[list[AgentRecord], Roster] | None = None
 
     @property
     def awaits_log(self) -> bool:
         """Whether everything is loaded and only the new log is missing."""
-        return self._records is not None
+        return self._awaiting is not None
 
     def resume(self) -> None:
         """The store answers: go on, from wherever it went away."""
-        if self._records is not None:
-            records, self._records = self._records, None
-            self._done(records, [])
+        if self._awaiting is not None:
+            (records, roster), self._awaiting = self._awaiting, None
+            self._done(records, [], roster)
         elif not self._loading:
             self._loading = True
             self._store.load(self._loaded)
@@ -61,14 +63,9 @@ class Recovery:
             self._doubtful = True  # ghosts may have been dropped, and the answer lost
             self._scheduler.call_at(self._scheduler.now() + RETRY, self.resume)
             return
-        records = []
-        for data in loaded.records:
-            try:
-                records.append(read_record(data))
-            except (ValueError, RecursionError):
-                self._observer.unreadable(data)
+        records = read_records(loaded.records, self._observer)
         if loaded.ghosts or self._doubtful:
-            self._records = records
+            self._awaiting = records, loaded.roster
             self._renew_log()
         else:
-            self._done(records, read_entries(loaded.entries))
+            self._done(records, read_entries(loaded.entries), loaded.roster)

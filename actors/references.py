@@ -10,9 +10,14 @@ from actors.messages import (
     DeadlineReached,
     Drain,
     Holder,
+    HubsChanged,
+    Looked,
     Message,
     Modify,
+    Overtaken,
     Register,
+    RemovalHeld,
+    RenewedElsewhere,
     Resume,
     Settled,
     SocketLost,
@@ -21,13 +26,13 @@ from actors.messages import (
     Unregister,
 )
 from actors.outcomes import Reply
-from actors.ports import Applied, Away, Refusal
+from actors.ports import Applied, Away, Refusal, Stored
 from actors.runtime import Ref
 from protocol.errors import ProtocolError
-from protocol.record import AgentChanges, AgentSpec
+from protocol.record import AgentChanges, AgentRecord, AgentSpec
 
 _ABSOLVE, _DRAIN, _STORE_RETURNED, _SWEEP = Absolve(), Drain(), StoreReturned(), Sweep()
-_DEADLINE_REACHED = DeadlineReached()
+_DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), RemovalHeld()
 
 
 class AgentRef:
@@ -80,6 +85,26 @@ class AgentRef:
     def deadline_reached(self) -> None:
         """The actor's deadline has passed."""
         self._tell(_DEADLINE_REACHED)
+
+    def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
+        """Another hub's change of the agent was folded."""
+        self._tell(Overtaken(record, removed))
+
+    def renewed_elsewhere(self, last_seen: str, at: float) -> None:
+        """The agent gave another hub a sign of life."""
+        self._tell(RenewedElsewhere(last_seen, at))
+
+    def looked(self, stored: Stored | Away | None) -> None:
+        """What the actor asked the store for."""
+        self._tell(Looked(stored))
+
+    def hubs_changed(self) -> None:
+        """Another hub may be in charge now."""
+        self._tell(_HUBS_CHANGED)
+
+    def removal_held(self) -> None:
+        """Unreachable agents stay listed for longer."""
+        self._tell(_HELD)
 
     def sweep(self) -> None:
         """Something has been waiting long."""

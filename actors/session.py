@@ -16,10 +16,12 @@ from actors.keepalive import Keepalive, Verdict
 from actors.outcomes import Acknowledged, Lease, Outcome
 from actors.ports import Link
 from actors.references import AgentRef
+from actors.refusals import gone, unavailable
 from actors.supervisor import Supervisor
 from actors.watches import Watch
 from protocol.answers import (
     HeartbeatAck,
+    LossAcknowledged,
     Pong,
     Registered,
     Unregistered,
@@ -31,9 +33,11 @@ from protocol.codec import decode_request, encode, error_answer
 from protocol.errors import CloseCode, ProtocolError
 from protocol.record import NO_CHANGES, AgentChanges
 from protocol.requests import (
+    AcknowledgeLoss,
     Find,
     Get,
     Heartbeat,
+    ListHubs,
     Pick,
     Ping,
     Register,
@@ -232,7 +236,7 @@ class Session:
                 case Find():
                     self._answer(item, queries.find(self._supervisor, item))
                 case Get():
-                    self._answer(item, queries.get(self._supervisor, item))
+                    self._get(item)
                 case Pick():
                     self._answer(item, queries.pick(self._supervisor, item))
                 case Register():
@@ -249,8 +253,24 @@ class Session:
                     self._unwatch(item)
                 case Ping():
                     self._answer(item, encode(Pong(id=item.id)))
+                case ListHubs():
+                    self._answer(item, queries.hubs(self._supervisor, item))
+                case AcknowledgeLoss():
+                    self._acknowledge_loss(item)
         except ProtocolError as error:
             self._refuse(error, item)
+
+    def _get(self, request: Get) -> None:
+        self._unanswered += 1
+
+        def reply(found: bytes | ProtocolError) -> None:
+            if isinstance(found, ProtocolError):
+                self._refuse(found, request)
+            else:
+                self._answer(request, queries.agent(request, found))
+            self._answered()
+
+        self._supervisor.look_up(request.agent_id, reply)
 
     def _registered_agent(self) -> AgentRef:
         if self._agent is None:
@@ -336,14 +356,26 @@ class Session:
     def _resume(self, request: Resume) -> None:
         self._check_unregistered()
         self._join()
-        agent = self._supervisor.resume(
-            self,
-            request.agent_id,
-            request.session_token,
-            request.agent,
-            lambda outcome: self._joined(request, outcome),
-        )
-        self._hold(agent if self._joining else None)
+        if self._supervisor.draining:
+            self._joined(request, unavailable(self._supervisor.not_ready_reasons()))
+            return
+
+        def found(agent: AgentRef | ProtocolError | None) -> None:
+            if self._ended:
+                return  # while it was looked for
+            if not isinstance(agent, AgentRef):
+                self._joined(request, agent or gone())
+                return
+            self._hold(agent)
+            agent.resume(
+                self,
+                request.session_token,
+                request.agent,
+                lambda outcome: self._joined(request, outcome),
+                self._keepalive.heard_at,
+            )
+
+        self._supervisor.locate(request.agent_id, found)
 
     def _hold(self, agent: AgentRef | None) -> None:
         self._agent = agent
@@ -387,6 +419,21 @@ class Session:
             if isinstance(outcome, ProtocolError):
                 self._refuse(outcome, request)
         self._answered()
+
+    def _acknowledge_loss(self, request: AcknowledgeLoss) -> None:
+        agents = self._supervisor.stats().agents_lost_at_once
+        self._unanswered += 1
+
+        def reply(outcome: Outcome) -> None:
+            if isinstance(outcome, Acknowledged):
+                revision = outcome.revision
+                answer = LossAcknowledged(id=request.id, agents=agents, revision=revision)
+                self._answer(request, encode(answer))
+            elif isinstance(outcome, ProtocolError):
+                self._refuse(outcome, request)
+            self._answered()
+
+        self._supervisor.acknowledge_loss(reply)
 
     # --- watches ---------------------------------------------------------------------------------
 

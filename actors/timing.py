@@ -7,17 +7,25 @@ from msgspec import Struct
 CHANGE_TIMEOUT = 2.0
 """Seconds that a registration or change may wait for the store before it fails `unavailable`."""
 
+HUB_LEASE = 10.0
+"""Seconds that a hub which is not heard of any more counts as living."""
+
 READING_TIMEOUT = 30.0
 """Seconds without reading after which a peer that is owed messages is closed with 4413."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Seconds; fractions allowed. Section 2 of the contract tells what each one means."""
+    """Seconds; fractions allowed. Section 2 of the contract tells what each one means.
+
+    `loss_share` (0 to 1) and `loss_hold` are those of `actors.massloss`.
+    """
 
     heartbeat_interval: float = 30.0
     heartbeat_timeout: float = 45.0
     lease_ttl: float = 60.0
     resume_window: float = 5.0
+    loss_share: float = 0.15
+    loss_hold: float = 600.0
 
     @property
     def ping_interval(self) -> float:

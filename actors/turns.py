@@ -53,6 +53,10 @@ class Turns:
         asks, self.under_way = self.under_way, []
         return asks
 
+    def again(self) -> None:
+        """The change under way will not be made: its asks wait once more, before all others."""
+        self._waiting.extendleft(reversed(self.take()))
+
     def answer(self, outcome: Callable[[Ask], Outcome]) -> None:
         """Answer the asks of the change that has just ended, each when it is taken away."""
         while self.under_way:

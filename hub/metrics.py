@@ -50,6 +50,11 @@ _GAUGES = {
     "watches": ("homeport_watches", "Open watches."),
     "revision": ("homeport_revision", "Revision of the directory."),
     "pending_changes": ("homeport_pending_changes", "Changes that wait for the store."),
+    "hubs": ("homeport_hubs", "Living hubs of the cluster, this one among them."),
+    "agents_lost_at_once": (
+        "homeport_agents_lost_at_once",
+        "Unreachable agents whose removal is held, because many were lost at once.",
+    ),
     "mailbox": ("homeport_mailbox_messages", "Messages that wait in actors' mailboxes."),
 }
 _COUNTERS = {

@@ -50,3 +50,14 @@ class HubObserver:
         self._log.warning(
             "the hub was stalled; agents get a fresh timeout", seconds=round(seconds, 3)
         )
+
+    def hubs_changed(self, hubs: list[str]) -> None:
+        """Another hub of the cluster came or went."""
+        self._log.info("the hubs of the cluster have changed", hubs=hubs)
+
+    def removal_held(self, why: str | None) -> None:
+        """Many agents were lost at once, or are not any more."""
+        if why is None:
+            self._log.warning("the loss is over; agents are removed again")
+        else:
+            self._log.error("many agents were lost at once; none is removed for now", why=why)

@@ -92,8 +92,9 @@ class AgentRoutes:
     async def get(self, request: Request) -> Json:
         """`GET /agents/{id}`: the record."""
         directory = await self._directory(request)
+        agent_id = request.path_params["id"]
         try:
-            return Json(directory.get(request.path_params["id"]))
+            return Json(await outcome(bytes, lambda reply: directory.look_up(agent_id, reply)))
         except ProtocolError as error:
             if error.code != "not_found":
                 raise

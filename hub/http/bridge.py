@@ -6,21 +6,23 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from actors.outcomes import Outcome, Reply
+from actors.outcomes import Outcome
 from protocol.errors import ProtocolError
 
 T = TypeVar("T")
 
 
-async def outcome(expected: type[T], ask: Callable[[Reply], object]) -> T:
+async def outcome(
+    expected: type[T], ask: Callable[[Callable[[Outcome | bytes], None]], object]
+) -> T:
     """Ask the brain, and wait for its reply, which comes at once or later; it always comes.
 
     Raises the ProtocolError that the reply may be. When the waiting request is cancelled, the
     reply is dropped: what was asked for happens all the same.
     """
-    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[Outcome | bytes] = asyncio.get_running_loop().create_future()
 
-    def reply(result: Outcome) -> None:
+    def reply(result: Outcome | bytes) -> None:
         if not future.done():
             future.set_result(result)
 

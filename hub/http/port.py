@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import UnsetType
@@ -11,6 +12,7 @@ from actors.outcomes import Reply
 from actors.timing import Timing
 from hub.metrics import Metrics
 from protocol.bounds import Metadata, Status, Strategy
+from protocol.errors import ProtocolError
 from protocol.filters import Filter
 from protocol.record import AgentSpec
 
@@ -26,7 +28,7 @@ class Directory(Protocol):
 
     def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page: ...
 
-    def get(self, agent_id: str) -> bytes: ...
+    def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None: ...
 
     def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes: ...
 

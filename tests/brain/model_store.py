@@ -202,9 +202,9 @@ def _refuse(
         seen = _SEEN.search(stored[0])
         if seen is None or seen[1].decode() != change.seen:
             return "stale"
-    if change.operation in ("write", "renew") and not legacy:
-        if stored[1] != change.epoch or revision != change.revision:
-            return "missing"  # what is older than the writer's own is not its entry
+    older = stored[1] != change.epoch or revision != change.revision
+    if change.operation in ("write", "renew") and older and not legacy:
+        return "missing"  # what is older than the writer's own is not its entry
     return None
 
 
@@ -356,7 +356,7 @@ class ModelPort:
         look()
         store.scheduler.call_at(store.scheduler.now() + BLOCK, lambda: end(False))
 
-    def read(self, agent_id: str, reply: Callable[[Stored | None | Away], None]) -> None:
+    def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
         def make() -> Stored | None:
             self.store.expire()
             entry = self.store.entries.get(agent_id)

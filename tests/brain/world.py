@@ -201,6 +201,8 @@ class Recorder:
         self.returns: list[tuple[str, bool]] = []
         self.unreadable_records: list[bytes] = []
         self.stalls: list[float] = []
+        self.hubs: list[list[str]] = []
+        self.holds: list[str | None] = []
         self.answers: Counter[tuple[str, str]] = Counter()
 
     def changed(self, kind: str, record: AgentRecord) -> None:
@@ -220,6 +222,12 @@ class Recorder:
 
     def stalled(self, seconds: float) -> None:
         self.stalls.append(seconds)
+
+    def hubs_changed(self, hubs: list[str]) -> None:
+        self.hubs.append(hubs)
+
+    def removal_held(self, why: str | None) -> None:
+        self.holds.append(why)
 
 
 class World:

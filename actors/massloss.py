@@ -1,0 +1,75 @@
+"""The guard against mass loss: when many agents go at once, it is more often the network's fault.
+
+When more than a share of all agents, and at least MIN_LOST of them, became unreachable within
+PERIOD seconds, they are marked so, but nobody is removed: not before the loss is acknowledged, the
+agents are back, or `hold` seconds have passed since the last such loss was noticed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+MIN_LOST = 10
+PERIOD = 60.0
+
+
+class LossGuard:
+    """Counts the agents that were lost lately, and tells whether removal is held.
+
+    `share` is of the agents in the directory, from 0 to 1; `hold` is in seconds. `agents` tells
+    how many there are now.
+    """
+
+    def __init__(self, share: float, hold: float, agents: Callable[[], int]) -> None:
+        self._share = share
+        self._hold = hold
+        self._agents = agents
+        self._lost: OrderedDict[str, float] = OrderedDict()
+        self._held: set[str] = set()
+        self._until = 0.0
+        self._revision = 0
+
+    @property
+    def lost(self) -> int:
+        """How many of the agents whose loss is held are still unreachable; 0 when none is held."""
+        return len(self._held)
+
+    def turned_unreachable(self, agent_id: str, at: float, revision: int) -> None:
+        """The agent became unreachable at `at`; the log tells so at `revision`."""
+        self._lost[agent_id] = at
+        self._lost.move_to_end(agent_id)
+        self._forget(at)
+        if len(self._lost) >= MIN_LOST and len(self._lost) > self._share * self._agents():
+            self._held.update(self._lost)
+            self._until = at + self._hold
+            self._revision = revision
+
+    def found(self, agent_id: str) -> None:
+        """The agent is reachable again, or gone."""
+        self._lost.pop(agent_id, None)
+        self._held.discard(agent_id)
+
+    def acknowledged(self, revision: int) -> None:
+        """Somebody has acknowledged all losses up to `revision`."""
+        if self._held and revision >= self._revision:
+            self._lift()
+
+    def holds(self, now: float) -> bool:
+        """Whether nobody may be removed now; lifts itself when there is no reason any more."""
+        if not self._held:
+            return False
+        few = len(self._held) < MIN_LOST or len(self._held) <= self._share * self._agents()
+        if few or now >= self._until:
+            self._lift()
+            return False
+        return True
+
+    def _forget(self, now: float) -> None:
+        while self._lost and next(iter(self._lost.values())) <= now - PERIOD:
+            self._lost.popitem(last=False)
+
+    def _lift(self) -> None:
+        # What was lost until now is settled; only what is lost from here on counts again.
+        self._held.clear()
+        self._lost.clear()
