@@ -189,7 +189,7 @@ class History(Struct, kw_only=True):
 
     `dead` are agents that ended without a goodbye, with the time after which they gave no sign of
     life. `ran_out` tells when entries ran out in the store without having been removed: from then
-    on it knew nothing of those agents. Everybody's identity is used by one agent only, whatever sessions it has.
+    on it knew nothing of those agents. Each identity is one agent's, whatever sessions it has.
     """
 
     terms: Terms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.history.logs import by_agent, logs_of, lost_between, was_lost
+from tests.history.logs import REMOVALS, by_agent, logs_of, lost_between, was_lost
 from tests.history.recorded import Ask, History, Session, Slack
 
 
@@ -11,9 +11,12 @@ def epochs_only_rise(history: History, slack: Slack) -> list[str]:
     wrong = []
     for log, entries in logs_of(history).items():
         for agent_id, each in by_agent(entries).items():
-            highest = 0
+            highest, gone = 0, False
             for entry in each:
-                if entry.agent.epoch < highest and not was_lost(history, log, entry.revision):
+                again = gone and entry.kind in REMOVALS  # removing what is not there does no harm
+                gone = entry.kind in REMOVALS
+                lower = entry.agent.epoch < highest
+                if lower and not again and not was_lost(history, log, entry.revision):
                     wrong.append(
                         f"{agent_id}: epoch {entry.agent.epoch} at {entry.revision} of {log}, "
                         f"after epoch {highest}"
@@ -89,7 +92,9 @@ def fenced_in_time(history: History, slack: Slack) -> list[str]:
         newer = [
             ask
             for ask in given.get(session.agent_id, ())
-            if ask.given > session.epoch and ask.session != session.number
+            if ask.given > session.epoch
+            and ask.session != session.number
+            and (ask.answered or 0.0) > session.joined  # else of before the store's loss
         ]
         for ask in newer:
             assert ask.answered is not None
