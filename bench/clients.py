@@ -1,7 +1,7 @@
 """A worker that holds agents of the real client: `python -m bench.clients`.
 
 Words of the run: `start` registers them all, `settle` waits until each of them has come back from
-a lost connection by itself.
+a lost connection by itself, `rest` until all are connected, as they may have been all the time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STARTING = 50
 
 
 class ClientsSpec(Struct, frozen=True, kw_only=True):
-    """Agents are named `{name}-{number}` and are of the type `client`."""
+    """Agents are named `{name}-{number}` and are of the type `client`; `url` may be several."""
 
     url: str
     name: str
@@ -28,12 +28,13 @@ class ClientsSpec(Struct, frozen=True, kw_only=True):
 
 
 class Held(Struct, frozen=True):
-    """An agent's session, and when it began (`time.monotonic()`)."""
+    """An agent's session at the hub of this URL, and when it began (`time.monotonic()`)."""
 
     agent_id: str
     epoch: int
     resumed: bool
     at: float
+    url: str
 
 
 class Sessions(Struct, frozen=True):
@@ -58,7 +59,8 @@ class _Client:
         )
 
     def _connected(self, lease: Lease) -> None:
-        self.sessions.append(Held(lease.agent_id, lease.epoch, lease.resumed, time.monotonic()))
+        at = time.monotonic()
+        self.sessions.append(Held(lease.agent_id, lease.epoch, lease.resumed, at, lease.url))
         self.changed.set()
 
     async def has(self, sessions: int) -> None:
@@ -84,8 +86,10 @@ async def _main(spec: ClientsSpec, run: Run) -> None:
         raise BenchError(f"a client could not register: {error}") from None
     run.tell(Sessions([client.sessions[0] for client in clients]))
     while True:
-        await run.word("settle")
-        await asyncio.gather(*(client.has(2) for client in clients))
+        if await run.word("settle", "rest") == "settle":
+            await asyncio.gather(*(client.has(2) for client in clients))
+        else:
+            await asyncio.gather(*(client.agent.wait_connected() for client in clients))
         run.tell(Sessions([client.sessions[-1] for client in clients]))
 
 

@@ -16,7 +16,16 @@ from msgspec import Struct
 
 from bench.errors import BenchError
 from bench.options import parse
-from bench.proofs import agent_death, fleet, redis_stop, restart, silence
+from bench.proofs import (
+    agent_death,
+    cluster_lag,
+    failover,
+    fleet,
+    redis_stop,
+    restart,
+    rolling,
+    silence,
+)
 from bench.proofs.proof import Proof
 from bench.report import Report
 
@@ -28,6 +37,9 @@ PROOFS: dict[str, Proof] = {
         silence.PROOF,
         agent_death.PROOF,
         redis_stop.PROOF,
+        failover.PROOF,
+        rolling.PROOF,
+        cluster_lag.PROOF,
     )
 }
 PROGRAM = "python -m bench.proofs"

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from agent_client import AgentRecord, Event, HubClient, Resync, Watch
+from agent_client import AgentRecord, HubClient
 from bench.clients import ClientsSpec, Held, Sessions
 from bench.driver import Driver, GoneError, Heard
 from bench.processes import HubProcess, temporary_directory
+from bench.proofs.follower import Follower
 from bench.proofs.proof import Proof, say
 from bench.report import Report, listed
 from bench.waiting import until
@@ -49,34 +50,6 @@ class _Storm(Struct):
     cut_off: int = 0
 
 
-class _Follower:
-    """A watcher of the client package, which finds its own way over the restart."""
-
-    def __init__(self, client: HubClient) -> None:
-        self.items = 0
-        self.resyncs = 0
-        self.gaps: list[int] = []
-        self.blamed: list[AgentRecord] = []
-        self.resumed: set[str] = set()
-        self._watch: Watch = client.watch()
-
-    async def follow(self) -> None:
-        """Watch until cancelled."""
-        position = None
-        async for item in self._watch:
-            self.items += 1
-            if isinstance(item, Event):
-                if position is not None and item.revision != position + 1:
-                    self.gaps.append(item.revision)
-                if item.agent.status == "unreachable":
-                    self.blamed.append(item.agent)
-                if item.kind == "resumed":
-                    self.resumed.add(item.agent.id)
-            elif isinstance(item, Resync):
-                self.resyncs += 1
-            position = item.revision
-
-
 async def prove(options: Options) -> Report:
     """Kill the hub under connected agents and in a storm of registrations; start it again."""
     report = PROOF.report(options)
@@ -85,7 +58,7 @@ async def prove(options: Options) -> Report:
         hub = await stack.enter_async_context(HubProcess(directory))
         judge = await Watcher.open(hub.websocket_url)
         client = await stack.enter_async_context(HubClient(hub.url))
-        follower = _Follower(client)
+        follower = Follower(client)
         following = asyncio.create_task(follower.follow())
         stack.callback(following.cancel)
 
@@ -209,9 +182,7 @@ def _judge_agents(
     report.check("every one of them is healthy and connected", not unwell, listed(unwell))
 
 
-def _judge_watchers(
-    report: Report, watcher: Watcher, follower: _Follower, agents: set[str]
-) -> None:
+def _judge_watchers(report: Report, watcher: Watcher, follower: Follower, agents: set[str]) -> None:
     report.check(
         "a watcher that came back with its log and revision was resumed, without a snapshot",
         watcher.resumed and not watcher.restarts,
@@ -222,12 +193,7 @@ def _judge_watchers(
     report.check("none was ever unreachable to it", not blamed, listed(blamed))
     told = {event.agent.id for event in watcher.events if event.kind == "resumed"}
     report.check("it was told of every agent's return", told >= agents, f"{len(told & agents)}")
-    report.check(
-        "nor to a watch of the client package, which came back by itself without a gap",
-        not (follower.resyncs or follower.gaps or follower.blamed),
-        f"{follower.items} items, resyncs: {follower.resyncs}, gaps: {listed(follower.gaps)}, "
-        f"unreachable: {listed([agent.name for agent in follower.blamed])}",
-    )
+    follower.judge(report, "to a watch of the client package, which came back by itself")
 
 
 PROOF = Proof(

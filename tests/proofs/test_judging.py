@@ -7,6 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from bench.clients import Held
+from bench.proofs.cluster_lag import Change, Found, judge_changes
+from bench.proofs.follower import Follower
+from bench.proofs.pair import Settled, judge_directory, judge_sessions
 from bench.proofs.silence import Verdicts, judge_silences
 from bench.report import Check, Report, percentile
 from bench.watcher import Seen, Watcher
@@ -82,6 +86,70 @@ def test_a_watcher_finds_the_revisions_that_are_missing() -> None:
     watcher.events = [seen(0.0, revision=each) for each in (5, 6, 8, 9, 9)]
 
     assert watcher.gaps() == [8, 9]
+
+
+def held(epoch: int, *, resumed: bool = True) -> Held:
+    return Held("a", epoch, resumed, 1.0, "ws://127.0.0.1:1/ws")
+
+
+@pytest.mark.parametrize(
+    ("after", "well"),
+    [
+        ({"a": held(2)}, True),
+        ({"a": held(1)}, False),
+        ({"a": held(2, resumed=False)}, False),
+        ({}, False),
+    ],
+)
+def test_an_agent_that_did_not_resume_at_the_other_hub_is_found(
+    after: dict[str, Held], well: bool
+) -> None:
+    report = Report(name="n", title="t", options={})
+    judge_sessions(report, "hub-b", [held(1)], Settled(after))
+
+    assert report.holds is well
+
+
+def test_who_is_missing_unwell_or_elsewhere_is_found() -> None:
+    report = Report(name="n", title="t", options={})
+    judge_directory(report, {"a", "b"}, {"a": seen(0.0).agent}, {"hub-a"})
+
+    assert [check.holds for check in report.checks] == [False, False, False]
+
+
+def test_a_follower_that_saw_anyone_unreachable_or_a_gap_tells() -> None:
+    for change in ({"blamed": [seen(0.0).agent]}, {"gaps": [4]}, {"resyncs": 1}):
+        follower = Follower.__new__(Follower)
+        follower.items, follower.resyncs, follower.gaps, follower.blamed = 1, 0, [], []
+        for name, value in change.items():
+            setattr(follower, name, value)
+        report = Report(name="n", title="t", options={})
+        follower.judge(report, "to a watch")
+
+        assert not report.holds
+
+
+def lags(told_at: float | None, **found: Any) -> list[str]:
+    """What does not hold of one change, acknowledged at 1.0, told elsewhere then."""
+    here, there = Watcher(), Watcher()
+    here.events = [seen(1.0, revision=1)]
+    there.events = [] if told_at is None else [seen(told_at, revision=1)]
+    report = Report(name="n", title="t", options={})
+    everything = {"lists": [0.1], "looks": 1, **found}
+    judge_changes(report, Found(changes=[Change(0, 1, 1.0)], **everything), [here, there], 1.0)
+    return [check.what for check in report.checks if not check.holds]
+
+
+def test_changes_told_late_or_never_are_found() -> None:
+    assert lags(1.2) == []
+    assert len(lags(1.3)) == 1
+    assert len(lags(None)) == 2
+
+
+def test_what_is_stale_where_it_must_not_be_is_found() -> None:
+    assert len(lags(1.2, stale=["agent-1"])) == 1
+    assert len(lags(1.2, lists=[5.1])) == 1
+    assert len(lags(1.2, gets=["agent-1"])) == 1
 
 
 def test_a_report_holds_only_when_everything_does() -> None:
