@@ -475,7 +475,7 @@ class AgentActor:
         if news.removed:
             self._ended_elsewhere(record)
             return
-        fenced_off = record.epoch > keeper.committed.epoch
+        fenced_off = record.epoch != keeper.committed.epoch
         keeper.overtaken(record)
         if fenced_off:
             self._end_session(CloseCode.FENCED, NEWER_SESSION)
@@ -699,7 +699,11 @@ class AgentActor:
 
 
 def _newer(record: AgentRecord, than: AgentRecord) -> bool:
-    return (record.epoch, record.revision) > (than.epoch, than.revision)
+    """Whether the store would refuse to put `than` back, if it holds `record`.
+
+    After the store lost data, a newer registration may have the lower epoch.
+    """
+    return record.epoch > than.epoch or record.revision > than.revision
 
 
 def _readable(stored: Stored | Away | None) -> AgentRecord | None:

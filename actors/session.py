@@ -375,7 +375,8 @@ class Session:
                 self._keepalive.heard_at,
             )
 
-        self._supervisor.locate(request.agent_id, found)
+        # Its registration may be news of another hub, and so may be its newest token.
+        self._supervisor.locate(request.agent_id, found, current=True)
 
     def _hold(self, agent: AgentRef | None) -> None:
         self._agent = agent
@@ -451,7 +452,24 @@ class Session:
         number = self._last_watch + 1
         watch = Watch(number, request.filter, self._link)
         self._last_watch = number
-        if since is not None and not supervisor.feed.reaches(log or "", since):
+        if since is None or since <= supervisor.revision or supervisor.alone:
+            self._follow(request, number, watch)
+            return
+        # It comes from a hub that has folded more: catch up, rather than lead it back in time.
+        self._unanswered += 1
+
+        def caught_up(_complete: bool) -> None:
+            if not self._ended:
+                self._follow(request, number, watch)
+            self._answered()
+
+        supervisor.catch_up(caught_up)
+
+    def _follow(self, request: WatchRequest, number: int, watch: Watch) -> None:
+        supervisor = self._supervisor
+        since = None if request.since is UNSET else request.since
+        log = "" if request.log is UNSET else request.log
+        if since is not None and not supervisor.feed.reaches(log, since):
             since = None
         self._answer(
             request,

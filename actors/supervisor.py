@@ -62,6 +62,9 @@ from protocol.timestamps import format_timestamp, parse_timestamp
 PUT_BACK_TIMEOUT = 5.0
 """Seconds after which watches are told of a new log although an agent is not back in it."""
 
+JOINING = 1.1
+"""Seconds for which a hub waits before it serves, so that all others know of it."""
+
 CHARGED_AT_ONCE = 500
 """Agents that are looked at in one turn of the loop when hubs come or go."""
 
@@ -107,8 +110,10 @@ class Supervisor:
             scheduler, store, observer, self._committer.renew_log, self._recovered
         )
         self._fresh = False
+        self._loaded = False
         self._reloading = False
         self._told_meanwhile: set[str] = set()
+        self._beginning = 0
         self._removal_held = False
         self._watchdog = Watchdog(scheduler, timing, self._absolve)
         self._draining = False
@@ -145,7 +150,8 @@ class Supervisor:
     def unused(self) -> bool:
         """Whether there is nobody here, and nothing on its way."""
         busy = self._agents or self._sessions or self._waiting or self._committer.outstanding
-        return self.ready and not busy and len(self.directory) == 0
+        elsewhere = any(hub.sessions for hub in self.roster if hub.hub_id != self.hub_id)
+        return self.ready and not busy and not elsewhere and len(self.directory) == 0
 
     def close(self) -> None:
         """Stop judging and writing."""
@@ -286,9 +292,16 @@ class Supervisor:
         return agent
 
     def locate(
-        self, agent_id: str, found: Callable[[AgentRef | ProtocolError | None], None]
+        self,
+        agent_id: str,
+        found: Callable[[AgentRef | ProtocolError | None], None],
+        *,
+        current: bool = False,
     ) -> None:
         """The reference of an agent that is to be asked something, now or later.
+
+        With `current`, everything that is durable has been folded by then, whether or not the
+        agent is known already.
 
         None when there is no such agent. Another hub may have registered it a moment ago: before
         that is said, all that is durable has been folded. ProtocolError `unavailable` when that
@@ -298,9 +311,8 @@ class Supervisor:
         if not self.ready:
             found(unavailable(self.not_ready_reasons()))
             return
-        agent = self._known(agent_id)
-        if agent is not None or self.alone:
-            found(agent)
+        if self.alone or (not current and self._is_known(agent_id)):
+            found(self._known(agent_id))
             return
 
         def caught_up(complete: bool) -> None:
@@ -310,6 +322,10 @@ class Supervisor:
             else:
                 found(agent)
 
+        self._committer.catch_up(caught_up)
+
+    def catch_up(self, caught_up: Callable[[bool], None]) -> None:
+        """Call back once all is folded that any hub made durable; False when the store is away."""
         self._committer.catch_up(caught_up)
 
     def heartbeat(
@@ -385,11 +401,11 @@ class Supervisor:
     def opened(self, opened: Opened, *, gap: bool) -> None:
         """The store answers: load it, or write what is owed to it."""
         self.secret = opened.secret
-        # What could not be loaded since a new log was found is as new as it was then.
-        self._fresh = opened.fresh or (self._reloading and self._fresh)
+        # While not all are back in a new log, it is as new as when it was found.
+        self._fresh = opened.fresh or (self._fresh and (self._reloading or self.feed.beginning))
         known = self.ready or self._recovery.awaits_log
         self.observer.store_returned(opened.log, fresh=opened.fresh and known)
-        if not self.ready:
+        if not self._loaded:
             self._recovery.resume()
             return
         self._watchdog.present_since = self.now()  # the store's absence is not charged either
@@ -494,6 +510,8 @@ class Supervisor:
 
     def _charge_some(self) -> None:
         uncharged = self._uncharged
+        if not self.ready:
+            return
         for agent_id in islice(uncharged, CHARGED_AT_ONCE):
             entry = self.directory.get(agent_id)
             agent = self._agents.get(agent_id)
@@ -584,6 +602,9 @@ class Supervisor:
 
     # --- within ----------------------------------------------------------------------------------
 
+    def _is_known(self, agent_id: str) -> bool:
+        return agent_id in self._agents or agent_id in self.directory
+
     def _known(self, agent_id: str) -> AgentRef | None:
         """The agent's actor; one that only the directory knows is given an actor for the ask."""
         agent = self._agents.get(agent_id)
@@ -612,15 +633,24 @@ class Supervisor:
         self._membership.start(roster)
         unlogged = {each.id for each in records if self._fresh or each.revision == 0}
         self.feed.begin(log, revision, entries, unlogged)
-        self._scheduler.call_at(self.now() + PUT_BACK_TIMEOUT, self.feed.finish_beginning)
+        self._bound_beginning(set())
         for record in records:
             self.directory.put(record, completed(record))
-        self.ready = True
-        for record in records:
-            if self.in_charge(record):
-                logged_in = "" if record.id in unlogged else log
-                self._take_over(record, logged_in, self.timing.heartbeat_timeout)
+        self._loaded = True
         self._committer.follow(following=not self.alone)
+        if self.alone:
+            self._begin(unlogged)
+        else:
+            self._scheduler.call_at(self.now() + JOINING, lambda: self._begin(unlogged))
+
+    def _begin(self, unlogged: set[str]) -> None:
+        """Serve; the log does not tell of those that are `unlogged`."""
+        self.ready = True
+        for agent_id in tuple(self.directory.ids()):
+            entry = self.directory.get(agent_id)
+            if entry is not None and self.in_charge(entry.record):
+                logged_in = "" if agent_id in unlogged else self.log
+                self._take_over(entry.record, logged_in, self.timing.heartbeat_timeout)
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
             callback()
@@ -657,10 +687,7 @@ class Supervisor:
                 self._forget(agent_id)
             missing = set()
         self.feed.begin(self.log, self.revision, [], missing)
-        lost, log = missing - set(records), self.log
-        self._scheduler.call_at(
-            self.now() + PUT_BACK_TIMEOUT, lambda: self._finish_beginning(log, lost)
-        )
+        self._bound_beginning(missing - set(records))
         self._tell_store_returned()
         self.hubs_changed()
 
@@ -668,18 +695,25 @@ class Supervisor:
         """Whether the stored record, and not the one held here, tells what the agent is now.
 
         In a log that begins anew, whoever is in charge puts the agent back as it was last known
-        there, unless others know better; to all others, what is stored counts. Of the agents that
-        were `told` of meanwhile, the fold may know more than what was loaded.
+        there, unless others knew it later; to all others, what is stored counts. Of the agents
+        that were `told` of meanwhile, the fold may know more than what was loaded.
         """
         if not self._fresh or held.id in told:
             return stored.revision > held.revision
-        if (stored.epoch, stored.revision) > (held.epoch, held.revision):
-            return True
-        return not self.in_charge(held)
+        # (What the store would refuse to have put back; of before a loss, epochs may be higher.)
+        later = stored.epoch > held.epoch or stored.revision > held.revision
+        return later or not self.in_charge(held)
 
-    def _finish_beginning(self, log: str, lost: set[str]) -> None:
-        """Nobody has put these back: they are no more."""
-        if log == self.log and not self._reloading:
+    def _bound_beginning(self, lost: set[str]) -> None:
+        self._beginning += 1
+        number = self._beginning
+        self._scheduler.call_at(
+            self.now() + PUT_BACK_TIMEOUT, lambda: self._finish_beginning(number, lost)
+        )
+
+    def _finish_beginning(self, number: int, lost: set[str]) -> None:
+        """Those of the `lost` whom nobody has put back are no more."""
+        if number == self._beginning and not self._reloading:
             for agent_id in sorted(lost.intersection(self.feed.missing)):
                 entry = self.directory.get(agent_id)
                 if entry is not None and not self.in_charge(entry.record):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -26,6 +25,7 @@ from hub.limits import UNLIMITED, connection_room, raise_open_file_limit
 from hub.listener import Listener
 from hub.measured import MeasuredStore
 from hub.metrics import Metrics
+from hub.namespaces import Namespace, Namespaces
 from hub.observer import HubObserver
 from hub.settings import Settings, describe
 from hub.store import (
@@ -38,8 +38,7 @@ from hub.store import (
     connect,
 )
 from hub.version import VERSION
-from protocol.bounds import NAMESPACE
-from protocol.errors import CloseCode, ProtocolError
+from protocol.errors import CloseCode
 from protocol.timestamps import format_timestamp
 
 START_TIMEOUT = 10.0
@@ -48,20 +47,11 @@ START_TIMEOUT = 10.0
 START_PAUSE = 0.5
 """Seconds between two attempts to reach it."""
 
-NAMESPACE_TIMEOUT = 2.0
-"""Seconds that a request waits for a namespace that is being loaded."""
-
 SETTLE_TIMEOUT = 4.0
 """Seconds that a stopping hub waits for its last changes to become durable."""
 
 GOODBYE_TIMEOUT = 2.0
 """Seconds that a stopping hub waits for its peers to close."""
-
-MAX_NAMESPACES = 1000
-"""Namespaces that one hub serves; each costs a little memory and a connection to Redis."""
-
-NAMESPACE_IDLE = 60.0
-"""Seconds after which a namespace without agents and connections is let go of."""
 
 RETRIES_PER_SECOND = 500
 """How fast a fleet is asked to come back to a hub that restarts."""
@@ -70,18 +60,6 @@ LAG_INTERVAL = 0.5
 """Seconds between two measurements of the event loop's lag."""
 
 log = logs.get("hub")
-_NAMESPACE = re.compile(NAMESPACE)
-
-
-class _Namespace:
-    """A supervisor and the store it writes to."""
-
-    __slots__ = ("busy_at", "store", "supervisor")
-
-    def __init__(self, supervisor: Supervisor, store: RedisStore, now: float) -> None:
-        self.supervisor = supervisor
-        self.store = store
-        self.busy_at = now
 
 
 class Hub:
@@ -106,13 +84,15 @@ class Hub:
             heartbeat_timeout=settings.heartbeat_timeout,
             lease_ttl=settings.lease_ttl,
             resume_window=settings.resume_window,
+            loss_share=settings.loss_share,
+            loss_hold=settings.loss_hold,
         )
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
         self._runtime = Runtime(self._scheduler, self._actor_failed)
         self._random = random.SystemRandom()
         self._started = format_timestamp(self._scheduler.wall())
         self._incarnation = secrets.token_hex(4)
-        self._namespaces: dict[str, _Namespace] = {}
+        self._namespaces = Namespaces(self._make_namespace, self.metrics)
         self._caretaker: asyncio.Task[None] | None = None
         self._frozen = 0
         self._engine: EmbeddedEngine | None = None
@@ -154,7 +134,7 @@ class Hub:
             await self._close_store()
             raise
         self._caretaker = asyncio.create_task(self._look_after(), name="caretaker")
-        agents = sum(len(each.supervisor.directory) for each in self._namespaces.values())
+        agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
         log.info("listening", url=url, agents=agents, room_for_connections=room)
         return url
 
@@ -165,7 +145,7 @@ class Hub:
         """
         log.info("stopping", connections=len(self.connections))
         self.accepting = False
-        supervisors = [each.supervisor for each in self._namespaces.values()]
+        supervisors = [each.supervisor for _, each in self._namespaces]
         for supervisor in supervisors:
             supervisor.drain()
         await self._until(lambda: all(each.settled for each in supervisors), SETTLE_TIMEOUT)
@@ -203,33 +183,19 @@ class Hub:
         self._backend = await connect(url, hub_id=self.hub_id)
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                store = self._open_namespace(DEFAULT_NAMESPACE).store
+                store = self._namespaces.open(DEFAULT_NAMESPACE).store
                 for warning in await _answering(store.check_server):
                     log.warning(warning)
                 for name in await _answering(store.namespaces):
-                    self._open_namespace(name)
-                await asyncio.gather(*map(_ready, self._namespaces.values()))
+                    self._namespaces.open(name)
+                await asyncio.gather(*(each.ready() for _, each in self._namespaces))
         except TimeoutError:
             raise HubError(
                 f"Redis at {logs.redact_text(url)} did not answer within {START_TIMEOUT:g} "
                 "seconds: start it, or check --redis"
             ) from None
 
-    def _open_namespace(self, name: str) -> _Namespace:
-        namespace = self._namespaces.get(name)
-        if namespace is not None:
-            return namespace
-        if _NAMESPACE.match(name) is None:
-            raise ProtocolError(
-                "bad_request",
-                "namespace: 1 to 63 letters, digits, dots, underscores or hyphens, beginning with "
-                "a letter or digit",
-                field="namespace",
-            )
-        if len(self._namespaces) >= MAX_NAMESPACES:
-            raise ProtocolError(
-                "unavailable", f"this hub serves {MAX_NAMESPACES} namespaces already"
-            )
+    def _make_namespace(self, name: str) -> Namespace:
         assert self._backend is not None
         settings = self._settings
         store = RedisStore(
@@ -252,16 +218,11 @@ class Hub:
             log_length=settings.log_length,
             incarnation=self._incarnation,
         )
-        namespace = self._namespaces[name] = _Namespace(supervisor, store, self._scheduler.now())
-        self.metrics.add_namespace(name, supervisor.stats)
         supervisor.start()
-        return namespace
+        return Namespace(supervisor, store, self._scheduler.now())
 
     async def _close_store(self) -> None:
-        for each in self._namespaces.values():
-            each.supervisor.close()
-            await each.store.close()
-        self._namespaces.clear()
+        await self._namespaces.close()
         if self._backend is not None:
             await self._backend.aclose()
             self._backend = None
@@ -277,21 +238,11 @@ class Hub:
         Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot
         be loaded in time.
         """
-        namespace = self._open_namespace(name)
-        if not namespace.supervisor.ready:
-            try:
-                async with asyncio.timeout(NAMESPACE_TIMEOUT):
-                    await _ready(namespace)
-            except TimeoutError:
-                reasons = "; ".join(namespace.supervisor.not_ready_reasons())
-                raise ProtocolError(
-                    "unavailable", f"the namespace is not loaded: {reasons}"
-                ) from None
-        return namespace.supervisor
+        return await self._namespaces.loaded(name)
 
     def session(self, namespace: str, link: Link) -> Session:
         """A session in a namespace, which may still be loading. Raises as `namespace`."""
-        return Session(self._open_namespace(namespace).supervisor, link)
+        return Session(self._namespaces.open(namespace).supervisor, link)
 
     def opened(self, connection: Connection) -> None:
         """A websocket is open."""
@@ -305,12 +256,12 @@ class Hub:
 
     def not_ready_reasons(self) -> list[str]:
         """What keeps this hub from taking registrations; empty when it is ready."""
-        reasons = [] if self.accepting else ["the hub is stopping"]
-        for name, each in self._namespaces.items():
-            for reason in each.supervisor.not_ready_reasons():
-                where = "" if name == DEFAULT_NAMESPACE else f"namespace {name}: "
-                reasons.append(where + reason)
-        return list(dict.fromkeys(reasons))
+        own = [] if self.accepting else ["the hub is stopping"]
+        return list(dict.fromkeys([*own, *self._namespaces.of_all(Supervisor.not_ready_reasons)]))
+
+    def warnings(self) -> list[str]:
+        """What an operator should look at although the hub is ready."""
+        return list(self._namespaces.of_all(lambda each: [each.loss] if each.loss else []))
 
     # --- within ----------------------------------------------------------------------------------
 
@@ -325,20 +276,7 @@ class Hub:
             await asyncio.sleep(LAG_INTERVAL)
             self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
             self._spare_collections()
-            await self._release_namespaces()
-
-    async def _release_namespaces(self) -> None:
-        """Let go of namespaces that nobody uses: whoever names one has it opened again."""
-        now = self._scheduler.now()
-        for name, each in list(self._namespaces.items()):
-            if name == DEFAULT_NAMESPACE or not each.supervisor.unused:
-                each.busy_at = now
-            elif now - each.busy_at >= NAMESPACE_IDLE:
-                del self._namespaces[name]
-                self.metrics.remove_namespace(name)
-                each.supervisor.close()
-                await each.store.forget()
-                await each.store.close()
+            await self._namespaces.look_after(self._scheduler.now())
 
     def _spare_collections(self) -> None:
         """Keep what lives long out of the collector's way.
@@ -364,9 +302,3 @@ async def _answering(ask: Callable[[], Awaitable[list[str]]]) -> list[str]:
         except StoreUnavailableError as away:
             log.warning("waiting for Redis", reason=str(away))
             await asyncio.sleep(START_PAUSE)
-
-
-async def _ready(namespace: _Namespace) -> None:
-    ready = asyncio.Event()
-    namespace.supervisor.when_ready(ready.set)
-    await ready.wait()

@@ -138,11 +138,15 @@ class HealthAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Ready(Struct, frozen=True, kw_only=True):
-    """The hub takes registrations."""
+    """The hub takes registrations.
+
+    `warnings` are what an operator should look at all the same, such as many agents lost at once.
+    """
 
     status: Literal["ready"] = "ready"
     hub: str
     version: str
+    warnings: list[str]
 
 
 class NotReady(Struct, frozen=True, kw_only=True):

@@ -57,7 +57,9 @@ class Pages:
         """`GET /ready`: 200, or 503 with the reasons."""
         reasons = self._hub.not_ready_reasons()
         if not reasons:
-            return Json(encode(Ready(hub=self._hub.hub_id, version=self._hub.version)))
+            hub = self._hub
+            ready = Ready(hub=hub.hub_id, version=hub.version, warnings=hub.warnings())
+            return Json(encode(ready))
         body = NotReady(error=f"not ready: {'; '.join(reasons)}", reasons=reasons)
         return Json(encode(body), 503, retry_after(FAILURES["unavailable"].retry_after))
 

@@ -73,3 +73,7 @@ class HubPort(Protocol):
     def not_ready_reasons(self) -> list[str]:
         """What keeps this hub from taking registrations, in plain phrases; empty when ready."""
         ...
+
+    def warnings(self) -> list[str]:
+        """What an operator should look at although the hub is ready, in plain phrases."""
+        ...

@@ -188,6 +188,28 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 5.0
 
+    loss_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the agents, lost within a minute (and at least 10), beyond which "
+            "none is removed before the loss is acknowledged; 1 for never.",
+            extra={"metavar": "SHARE"},
+        ),
+    ] = 0.15
+
+    loss_hold: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds after which agents that were lost at once are removed even "
+            "without that.",
+            extra={"metavar": "SECONDS"},
+        ),
+    ] = 600.0
+
     log_format: Annotated[
         Literal["console", "json"],
         Meta(description="Logs for people, or one JSON object a line."),

@@ -186,6 +186,12 @@ class RedisStore:
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(_namespace.match, names))]
 
+    async def remember(self) -> None:
+        """Put the namespace onto the list that every hub opens, as `open` does."""
+        keys = self._keys
+        ask = partial(self._names.ask, b"SADD", keys.namespaces, keys.namespace.encode())
+        await self._asking(ask)
+
     async def forget(self) -> None:
         """Take the namespace off the list that a starting hub opens; its next `open` adds it."""
         try:

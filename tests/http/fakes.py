@@ -50,11 +50,15 @@ class FakeDirectory:
         more = len(matching) > len(page)
         return Page([msgspec.json.encode(each) for each in page], page[-1]["id"] if more else None)
 
-    def get(self, agent_id: str) -> bytes:
-        self._read("get", agent_id)
-        if agent_id not in self.records:
-            raise ProtocolError("not_found", "no such agent")
-        return msgspec.json.encode(self.records[agent_id])
+    def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None:
+        try:
+            self._read("get", agent_id)
+        except ProtocolError as error:
+            reply(error)
+            return
+        record = self.records.get(agent_id)
+        missing = ProtocolError("not_found", "no such agent")
+        reply(missing if record is None else msgspec.json.encode(record))
 
     def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes:
         self._read("pick", filter, strategy, key)
@@ -135,6 +139,7 @@ class FakeHub:
         self.metrics = Metrics(self.hub_id, self.version)
         self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
         self.reasons: list[str] = []
+        self.warned: list[str] = []
 
     @property
     def default(self) -> FakeDirectory:
@@ -147,3 +152,6 @@ class FakeHub:
 
     def not_ready_reasons(self) -> list[str]:
         return self.reasons
+
+    def warnings(self) -> list[str]:
+        return self.warned

@@ -47,9 +47,15 @@ async def test_health_is_the_documented_body_even_when_the_hub_is_not_ready(
 
 
 async def test_ready_is_200_until_there_is_a_reason_against_it(hub: FakeHub, ask: Ask) -> None:
+    hub.warned = ["12 of 40 agents were lost at once"]
     answer = await ask("GET", "/ready")
     assert answer.status == 200
-    assert answer.json() == {"status": "ready", "hub": "hub-1", "version": "9.9.9"}
+    assert answer.json() == {
+        "status": "ready",
+        "hub": "hub-1",
+        "version": "9.9.9",
+        "warnings": ["12 of 40 agents were lost at once"],
+    }
     hub.reasons = ["Redis is away", "not loaded"]
     answer = await ask("GET", "/ready")
     assert answer.status == 503

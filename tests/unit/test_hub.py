@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub import hub as module
+from hub import namespaces
 from hub.hub import Hub
 from hub.settings import Settings
 from protocol.errors import ProtocolError
@@ -24,20 +24,20 @@ async def running() -> AsyncIterator[Hub]:
 
 async def until_namespaces(hub: Hub, names: set[str]) -> None:
     async with asyncio.timeout(10):
-        while set(hub._namespaces) != names:  # noqa: ASYNC110 - nobody tells
+        while {name for name, _ in hub._namespaces} != names:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
 
 async def test_a_namespace_that_nobody_uses_is_let_go_of(
     running: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "NAMESPACE_IDLE", 0.1)
+    monkeypatch.setattr(namespaces, "IDLE", 0.1)
     empty, used = await running.namespace("empty"), await running.namespace("used")
     registered = asyncio.Event()
     used.register(AgentSpec(name="a", type="cost"), None, lambda _: registered.set())
     await registered.wait()
     await until_namespaces(running, {"default", "used"})
-    store = running._namespaces["default"].store
+    store = running._namespaces.open("default").store
     assert await store.namespaces() == ["default", "used"]
     again = await running.namespace("empty")
     assert again is not empty
@@ -47,7 +47,7 @@ async def test_a_namespace_that_nobody_uses_is_let_go_of(
 async def test_there_is_a_limit_of_namespaces(
     running: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_NAMESPACES", 2)
+    monkeypatch.setattr(namespaces, "MAX_NAMESPACES", 2)
     await running.namespace("one")
     with pytest.raises(ProtocolError, match="serves 2 namespaces already") as refused:
         await running.namespace("two")
@@ -59,3 +59,27 @@ async def test_a_bad_name_of_a_namespace_is_refused(running: Hub) -> None:
     with pytest.raises(ProtocolError, match="namespace: 1 to 63 letters") as refused:
         await running.namespace("-no-")
     assert refused.value.code == "bad_request"
+
+
+async def test_a_namespace_that_another_hub_opened_is_served_here_too(
+    running: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "DISCOVER_INTERVAL", 0.0)
+    store = running._namespaces.open("default").store
+    await store._names.ask(b"SADD", store._keys.namespaces, b"theirs")
+    await until_namespaces(running, {"default", "theirs"})
+
+
+async def test_a_namespace_that_is_used_here_stays_on_the_list(
+    running: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "DISCOVER_INTERVAL", 0.0)
+    used = await running.namespace("used")
+    registered = asyncio.Event()
+    used.register(AgentSpec(name="a", type="cost"), None, lambda _: registered.set())
+    await registered.wait()
+    await running._namespaces.open("used").store.forget()  # as another hub would
+    store = running._namespaces.open("default").store
+    async with asyncio.timeout(10):
+        while "used" not in await store.namespaces():
+            await asyncio.sleep(0.01)

@@ -21,6 +21,8 @@ def stats(**changes: object) -> Stats:
         "expired": 6,
         "fenced": 7,
         "mailbox": 8,
+        "hubs": 2,
+        "agents_lost_at_once": 12,
         **changes,
     }
     return Stats(**fields)  # type: ignore[arg-type]

@@ -87,6 +87,8 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "heartbeat_timeout": 0.45,
         "lease_ttl": 0.6,
         "resume_window": 0.05,
+        "loss_share": 0.5,
+        "loss_hold": 60.0,
         "log_format": "json",
         "log_level": "debug",
         "max_frame_bytes": 2048,
