@@ -81,5 +81,5 @@ async def test_a_namespace_that_is_used_here_stays_on_the_list(
     await running._namespaces.open("used").store.forget()  # as another hub would
     store = running._namespaces.open("default").store
     async with asyncio.timeout(10):
-        while "used" not in await store.namespaces():
+        while "used" not in await store.namespaces():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
