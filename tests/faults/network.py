@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -146,7 +147,7 @@ class Pair:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._near[1].transport.abort()
+            _reset(self._near[1])
             self.ended.set()
 
     async def _carry(self) -> None:
@@ -160,7 +161,7 @@ class Pair:
                 group.create_task(self._pass_on(self._near[0], far[1]))
                 group.create_task(self._pass_on(far[0], self._near[1]))
         finally:
-            far[1].transport.abort()
+            _reset(far[1])
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED)
@@ -195,6 +196,14 @@ class Pair:
                 self._over.set()
                 return
             await queue.put((time.monotonic() + self._proxy.delay, data))
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    connection: socket.socket | None = writer.get_extra_info("socket")
+    if connection is not None and not writer.transport.is_closing():
+        # The other side is told that it was reset, not that it was closed.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def free_port() -> int:

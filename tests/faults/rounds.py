@@ -92,7 +92,7 @@ def _judge(outcome: Outcome, plan: FaultPlan, scene: Scene) -> None:
     outcome.acknowledged = sum(
         ask.acknowledged and (ask.op != "heartbeat" or bool(ask.says)) for ask in history.asks
     )
-    outcome.lost = _lost(history)
+    outcome.lost = lost_changes(history)
     outcome.wrong += [f"lost: {words}" for words in outcome.lost]
     living = {each.agent_id for each in history.living}
     unreachable = {each for each in _unreachable(history) if each in living - scene.silent}
@@ -107,7 +107,7 @@ def _judge(outcome: Outcome, plan: FaultPlan, scene: Scene) -> None:
     outcome.wrong += [f"{each.checker}: {each.words}" for each in violations(history, SLACK)]
 
 
-def _lost(history: History) -> list[str]:
+def lost_changes(history: History) -> list[str]:
     """Acknowledged changes that are gone, whatever the store lost: their owners put them back."""
     kept = msgspec.structs.replace(history, losses=[])
     wrong = acknowledged_is_kept(kept, SLACK) + acknowledged_is_logged(history, SLACK)
