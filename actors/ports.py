@@ -94,15 +94,15 @@ class Change(Struct, gc=False, kw_only=True):
     | resume | an entry is stored, of this revision | max(stored, `epoch`) + 1 | `kind` |
     | write | an entry of this epoch and revision is stored | `epoch` | `kind` |
     | renew | an entry of this epoch and revision is stored | `epoch` | none |
-    | remove | nothing is stored, or nothing newer | `epoch` | `kind` |
-    | restore | nothing is stored, or nothing newer | `epoch` | `kind`, none when empty |
+    | remove | nothing newer is stored, or was | `epoch` | `kind` |
+    | restore | nothing newer is stored, or was | `epoch` | `kind`, none when empty |
 
     An entry without an epoch (the legacy registry's) counts as any. What is stored is newer when
     its epoch is above `epoch` (refused `fenced`) or its revision above `revision`, the one that
     the change was made from (refused `stale`); when it is older, the entry is not the one that
     was meant (`missing`). With `seen`, the change is a verdict on silence, and `stale` too when
     the stored `last_seen` is another. `last` is the epoch of the identity's last life, if the
-    store still knows it.
+    store still knows it: it was newer when it is not below `epoch` (`fenced`).
 
     Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the
     id to the active set; `remove` deletes both. A log entry raises the revision by one; without

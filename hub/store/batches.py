@@ -20,7 +20,7 @@ def keys_of(changes: list[Change], keys: Keys) -> list[bytes]:
     names: list[bytes] = []
     for change in changes:
         names.append(keys.agent(change.agent_id))
-        if change.operation in ("register", "remove"):
+        if change.operation in ("register", "remove", "restore"):
             names.append(keys.epoch(change.agent_id))
     return names
 

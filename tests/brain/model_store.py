@@ -147,9 +147,11 @@ class ModelStore:
             refusal = _refuse(change, stored, revision_stored)
             if refusal is not None:
                 return refusal
+        last = self.tombstones.get(change.agent_id, 0)
         match change.operation:
+            case "remove" | "restore" if stored is None and 0 < epoch <= last:
+                return "fenced"  # it has been removed since
             case "register":
-                last = self.tombstones.pop(change.agent_id, 0)
                 epoch = max(epoch, stored[1] if stored else 0, last) + 1
             case "resume":
                 if stored is None:
@@ -166,7 +168,7 @@ class ModelStore:
         if change.operation == "remove":
             self.entries.pop(change.agent_id, None)
             self.active.discard(change.agent_id)
-            self.tombstones[change.agent_id] = epoch
+            self.tombstones[change.agent_id] = max(epoch, last)
         else:
             expires = self.scheduler.now() + change.ttl
             self.entries[change.agent_id] = (data, epoch, expires)
@@ -198,12 +200,14 @@ def _refuse(
         return "fenced"
     if revision is not None and revision > change.revision:
         return "stale"
-    if change.seen:
+    if change.seen and not legacy:
         seen = _SEEN.search(stored[0])
         if seen is None or seen[1].decode() != change.seen:
             return "stale"
-    older = stored[1] != change.epoch or revision != change.revision
-    if change.operation in ("write", "renew") and older and not legacy:
+    older = revision != change.revision
+    if change.operation != "resume":
+        older = older or stored[1] != change.epoch
+    if change.operation in ("write", "renew", "resume") and older and not legacy:
         return "missing"  # what is older than the writer's own is not its entry
     return None
 

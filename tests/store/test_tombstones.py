@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied
+from actors.ports import Applied, Operation
 from tests.store.asking import Asked, agent_id, change
 from tests.store.conftest import MakeStore
 
@@ -47,13 +47,20 @@ async def test_the_highest_of_all_known_epochs_counts(
     assert await store.commit(change("register", epoch=known)) == [Applied(1, expected)]
 
 
-async def test_a_late_removal_of_an_earlier_life_does_not_lower_it(
-    store: Asked, client: Redis
+@pytest.mark.parametrize("operation", ["remove", "restore"])
+@pytest.mark.parametrize("epoch", [3, 7])
+async def test_what_was_removed_is_neither_put_back_nor_removed_again(
+    store: Asked, client: Redis, operation: Operation, epoch: int
 ) -> None:
     await store.commit(change("register", epoch=6))
     await store.commit(change("remove", epoch=7, revision=1))
-    assert await store.commit(change("remove", epoch=3)) == [Applied(3, 3)]
+    assert await store.commit(change(operation, epoch=epoch, revision=1)) == ["fenced"]
     assert await client.get(TOMBSTONE) == b"7"
+
+
+async def test_a_later_life_than_the_removed_one_is_put_back(store: Asked, client: Redis) -> None:
+    await client.set(TOMBSTONE, 7)
+    assert await store.commit(change("restore", epoch=8, revision=1)) == [Applied(1, 8)]
 
 
 async def test_a_refused_removal_leaves_none(store: Asked, client: Redis) -> None:

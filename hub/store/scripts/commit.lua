@@ -1,7 +1,7 @@
 -- Applies a batch of changes in one step, in order: the table of `actors.ports.Change`.
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
---       6… the entry of each change; that of a register or a remove is followed by its tombstone
+--       6… the entry of each change; that of a register, remove or restore is followed by its tombstone
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
 --       5 the hub, if its renewals are to be announced, else empty,
 --       6… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
@@ -139,10 +139,13 @@ local function decide(operation, key, epoch, revision, seen, tombstone)
         return digits(math.max(stored or 0, last_epoch(tombstone), own) + 1)
     end
     if not stored then
-        if operation == 'remove' or operation == 'restore' then
-            return epoch
+        if operation ~= 'remove' and operation ~= 'restore' then
+            return nil, 'missing'
         end
-        return nil, 'missing'
+        if own > 0 and last_epoch(tombstone) >= own then
+            return nil, 'fenced' -- it has been removed since
+        end
+        return epoch
     end
     local known = tonumber(revision)
     if operation == 'renew' and stored == own and reached == known then
@@ -186,7 +189,7 @@ while at < last do
         kind, change_key, seen = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
         at = at + 3
     end
-    if operation == 'register' or operation == 'remove' then
+    if operation == 'register' or operation == 'remove' or operation == 'restore' then
         tombstone = KEYS[key_at + 1]
         key_at = key_at + 1
     end
@@ -200,8 +203,7 @@ while at < last do
         members[agent_id] = operation ~= 'remove'
         if operation == 'remove' then
             redis.call('DEL', key)
-            redis.call('SET', tombstone, digits(math.max(last_epoch(tombstone), tonumber(epoch))),
-                'PX', TOMBSTONE_MS)
+            redis.call('SET', tombstone, epoch, 'PX', TOMBSTONE_MS)
         else
             redis.call('SET', key, record, 'PX', ttl)
         end
