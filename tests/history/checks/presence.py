@@ -14,6 +14,8 @@ def every_ask_ends(history: History, slack: Slack) -> list[str]:
     wrong = []
     for ask in history.asks:
         over = ended.get(ask.session) if ask.session is not None else None
+        if over is None:
+            over = history.dead.get(ask.agent_id)  # nobody is there to hear the answer
         by = (ask.answered if ask.answered is not None else history.end) - slack.clock
         if over is not None and over < by:
             by = over
