@@ -112,6 +112,7 @@ class Supervisor:
         self._fresh = False
         self._loaded = False
         self._reloading = False
+        self._doubtful_load = False
         self._told_meanwhile: set[str] = set()
         self._beginning = 0
         self._removal_held = False
@@ -658,7 +659,13 @@ class Supervisor:
     def _reloaded(self, loaded: Loaded | Away) -> None:
         """The log could not tell what came since: the stored records do."""
         if isinstance(loaded, Away):
+            self._doubtful_load = True  # ghosts may have been dropped, and the answer lost
             self._committer.suspect(loaded)  # its return loads again
+            return
+        if loaded.ghosts or self._doubtful_load:
+            # They ran out, and yet may live at their hubs, which tell so in a new log only.
+            self._doubtful_load = False
+            self._committer.renew_log()
             return
         self._reloading = False
         told = self._told_meanwhile
