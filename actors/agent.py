@@ -649,11 +649,15 @@ class AgentActor:
         if committed is None:
             return
         if self._session is None:
-            signs = self._life.sign_at, self._life.resume_until
-            self._life = Life.recovered(committed, self._home.now())
-            self._life.sign_at, self._life.resume_until = signs
-            if self._life.state is State.CONNECTED and self._home.in_charge(committed):
-                self._life.lost_until(signs[1])
+            home, before = self._home, self._life
+            life = self._life = Life.recovered(committed, home.now())
+            life.sign_at = before.sign_at
+            life.resume_until = before.resume_until
+            life.lease_over_at = before.lease_over_at
+            if life.state is State.CONNECTED and home.in_charge(committed):
+                life.lost_until(before.resume_until)
+            elif life.state is State.UNREACHABLE and life.lease_over_at == INFINITE:
+                life.lease_over_at = home.now() + max(0.0, home.lease_left(committed))
         if committed.revision > proposal.change.revision:
             keeper.stale()
             self._arm()
