@@ -9,9 +9,19 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-Unit = Literal["", "s", "ms", "/s", "KB", "MB", "%"]
+Unit = Literal["", "s", "ms", "µs", "/s", "B", "KB", "MB", "%"]
 
-_DIGITS: dict[Unit, int] = {"": 2, "s": 2, "ms": 2, "/s": 0, "KB": 1, "MB": 1, "%": 1}
+_DIGITS: dict[Unit, int] = {
+    "": 2,
+    "s": 2,
+    "ms": 2,
+    "µs": 1,
+    "/s": 0,
+    "B": 0,
+    "KB": 1,
+    "MB": 1,
+    "%": 1,
+}
 
 
 class Spread(Struct, frozen=True):

@@ -1,0 +1,149 @@
+"""The commit script alone: the server's time for each kind of change, in batches of some sizes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from typing import Literal
+
+from actors.lifecycle import Verdict
+from actors.ports import Applied, Away, Change, Committed, Fenced, Opened, Position
+from actors.records import head_of, new_record
+from bench.agents import agent_spec
+from bench.costs.server import StoreAccount
+from bench.errors import BenchError
+from bench.report import Report
+from hub.store import Keys, RedisStore, connect
+from protocol.bounds import Kind
+from protocol.record import AgentRecord
+from protocol.timestamps import format_timestamp
+
+BATCHES = (1, 16, 256)
+TTL = 600.0
+KINDS: dict[str, Kind | Literal[""]] = {"register": "registered", "write": "updated", "renew": ""}
+
+
+class Writer:
+    """A store that is opened, and the agents that it registered."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self._agents: list[tuple[AgentRecord, int]] = []
+        self._sequence = 0
+        self.applied = 0
+        self.refused = 0
+
+    async def open(self) -> None:
+        """Begin to write."""
+        answer: asyncio.Future[Opened | Away] = asyncio.get_running_loop().create_future()
+        self._store.open(Position(), answer.set_result, new_log=False)
+        if isinstance(await answer, Away):
+            raise BenchError("the store could not be opened")
+
+    async def register(self, count: int, batch: int) -> None:
+        """Register so many new agents."""
+        now = format_timestamp(time.time())
+        verdict = Verdict("websocket", "healthy", "ok")
+        for first in range(0, count, batch):
+            records = [
+                new_record(str(uuid.uuid4()), agent_spec(number), verdict, now)
+                for number in range(first, first + batch)
+            ]
+            changes = [self._change("register", record, 0) for record in records]
+            results = await self._commit(changes)
+            self._agents += zip(records, results, strict=True)
+
+    async def renew(self, count: int, batch: int) -> None:
+        """Renew entries of agents chosen by chance."""
+        for _ in range(0, count, batch):
+            chosen = random.sample(self._agents, batch)
+            await self._commit([self._change("renew", *each) for each in chosen])
+
+    async def change(self, count: int, batch: int) -> None:
+        """Write changes of which the log tells."""
+        for _ in range(0, count, batch):
+            places = random.sample(range(len(self._agents)), batch)
+            changes = [self._change("write", *self._agents[place]) for place in places]
+            for place, revision in zip(places, await self._commit(changes), strict=True):
+                self._agents[place] = self._agents[place][0], revision
+
+    def _change(
+        self, operation: Literal["register", "renew", "write"], record: AgentRecord, revision: int
+    ) -> Change:
+        self._sequence += 1
+        return Change(
+            operation=operation,
+            kind=KINDS[operation],
+            agent_id=record.id,
+            epoch=0 if operation == "register" else 1,
+            head=head_of(record),
+            hub="hub-a",
+            ttl=TTL,
+            key="" if operation == "renew" else f"bench:{self._sequence}",
+            revision=revision,
+        )
+
+    async def _commit(self, changes: list[Change]) -> list[int]:
+        answer: asyncio.Future[Committed | Fenced | Away]
+        answer = asyncio.get_running_loop().create_future()
+        self._store.commit(changes, answer.set_result, announce=True)
+        committed = await answer
+        if not isinstance(committed, Committed):
+            raise BenchError("the store did not commit")
+        applied = [each.revision for each in committed.results if isinstance(each, Applied)]
+        self.applied += len(applied)
+        self.refused += len(changes) - len(applied)
+        return applied
+
+
+async def measure_script(report: Report, url: str, changes: int) -> int:
+    """Note what each kind of change costs the server; returns how many were refused."""
+    account = StoreAccount(url)
+    backend = await connect(url, hub_id="hub-a", command_timeout=10.0)
+    store = RedisStore(backend, Keys(), "hub-a", log_length=1_000_000, command_timeout=10.0)
+    try:
+        writer = Writer(store)
+        await writer.open()
+        await _measure_memory(report, account, writer, changes)
+        works = {
+            "renewal": writer.renew,
+            "logged change": writer.change,
+            "registration": writer.register,
+        }
+        for what, work in works.items():
+            for batch in BATCHES:
+                cpu, script = await account.cpu(), await account.script_time()
+                before = writer.applied
+                await work(changes, batch)
+                applied = writer.applied - before
+                cpu, script = await account.cpu() - cpu, await account.script_time() - script
+                words = f"{what}, batches of {batch}: CPU of Redis"
+                report.figure(words, cpu / applied * 1e6, "µs")
+                report.figure("  the script's part", script / applied * 1e6, "µs")
+        return writer.refused
+    finally:
+        await store.close()
+        await backend.aclose()
+        await account.empty()
+        await account.aclose()
+
+
+async def _measure_memory(
+    report: Report, account: StoreAccount, writer: Writer, changes: int
+) -> None:
+    before = await account.memory()
+    await writer.register(changes, max(BATCHES))
+    log = await account.log_memory()
+    entries = await account.memory() - before - log
+    agents = writer.applied
+    report.figure("Redis memory per agent", entries / agents, "B")
+    report.figure("Redis memory per entry of the log", log / agents, "B")
+    await writer.renew(changes, max(BATCHES))
+    renewals = writer.applied - agents
+    report.figure(
+        "Redis memory per announced renewal, for 30 s",
+        await account.seen_memory() / renewals,
+        "B",
+    )
