@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import ConnectionError as GoneError
 from redis.exceptions import NoScriptError
 
 from hub.store.opening import closed
@@ -121,7 +122,7 @@ class Lane:
                     if connection is None:
                         connection = self._connection = await self._connect()
                     self._used = asyncio.get_running_loop().time()
-                    await connection.send_packed_command(command)
+                    await _put_on(connection, command)
                     if patience is None:
                         return await connection.read_response()
                     return await connection.read_response(timeout=patience + _SPARE)
@@ -130,3 +131,11 @@ class Lane:
             except BaseException:
                 await self.drop()
                 raise
+
+
+async def _put_on(connection: AbstractConnection, command: bytes) -> None:
+    try:
+        await connection.send_packed_command(command)
+    except RuntimeError as error:
+        # What uvloop says of a connection that was reset since the last command.
+        raise GoneError("the connection is gone") from error

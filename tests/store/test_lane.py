@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as GoneError
 from redis.exceptions import ResponseError
 
 from hub.store import connect
@@ -166,3 +168,26 @@ async def test_a_command_that_waits_at_the_server_has_a_time_of_its_own(
     assert lane.connection_number == before + 1
     await lane.drop()
     await backend.aclose()
+
+
+def test_a_connection_that_was_reset_meanwhile_is_one_that_is_gone_and_no_fault(
+    shared_server: RealServer,
+) -> None:
+    # On uvloop, as in a hub: there, writing to it is a RuntimeError.
+    async def reset_and_ask() -> bytes:
+        backend = await connect(shared_server.url, hub_id="h", command_timeout=10.0)
+        lane = backend.lane(b"k", 10.0)
+        await lane.ask(b"PING")
+        connection = lane._connection
+        assert connection is not None
+        connection._writer.transport.abort()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.05)
+        with pytest.raises(GoneError):
+            await lane.ask(b"PING")
+        answer: bytes = await lane.ask(b"PING")
+        await lane.drop()
+        await backend.aclose()
+        return answer
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(reset_and_ask()) == b"PONG"
