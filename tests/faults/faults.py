@@ -6,10 +6,12 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 
 from msgspec import Struct
 
-from .cluster import TERMS
+from .cluster import TERMS, side_by_side
 from .scene import Scene
 
 SHORT = 3.0
@@ -30,7 +32,8 @@ class FaultPlan(Struct, frozen=True):
 
     `blameless`: no living agent may ever be told unreachable for it. `mortal`: so many agents
     there must be that it may kill. `sentinel`: it takes a store that fails over. `apart`: it does
-    nothing to hubs, store and network, and may go on at the same time as others.
+    nothing to hubs, store and network, and may go on at the same time as others. `long`: only the
+    long form does it.
     """
 
     name: str
@@ -40,6 +43,7 @@ class FaultPlan(Struct, frozen=True):
     mortal: int = 0
     sentinel: bool = False
     apart: bool = False
+    long: bool = False
 
 
 def _any_hub(scene: Scene) -> str:
@@ -64,6 +68,38 @@ def bury_hub(scene: Scene) -> None:
         scene.cluster.hubs[name].kill()
         scene.wait_until_only(None, LAPSE + TERMS.lease_ttl + SLACK, besides=name)
         scene.cluster.restart(name)
+
+
+def kill_all_hubs(scene: Scene) -> None:
+    """kill -9 of every hub at once; then they start again."""
+    with ExitStack() as faults:
+        for name, hub in scene.cluster.hubs.items():
+            faults.enter_context(scene.fault("killed", name))
+            hub.kill()
+        time.sleep(random.uniform(0.0, SHORT / 2))
+        side_by_side([partial(scene.cluster.restart, name) for name in scene.cluster.hubs])
+
+
+def kill_hub_and_store(scene: Scene) -> None:
+    """kill -9 of a hub and of the store, which keeps its data; both start again."""
+    name = _any_hub(scene)
+    with scene.fault("killed", name), scene.fault("away", "store"):
+        scene.cluster.store.kill()
+        scene.cluster.hubs[name].kill()
+        time.sleep(SHORT)
+        scene.cluster.store.start()
+        scene.cluster.restart(name)
+
+
+def pause_hub(scene: Scene) -> None:
+    """SIGSTOP and SIGCONT of a hub, several times, for less than its lease."""
+    name = _any_hub(scene)
+    for _ in range(3):
+        with scene.fault("stopped", name):
+            scene.cluster.hubs[name].signal(signal.SIGSTOP)
+            time.sleep(random.uniform(0.5, SHORT + 1.0))
+            scene.cluster.hubs[name].signal(signal.SIGCONT)
+        time.sleep(random.uniform(0.0, 1.0))
 
 
 def stop_hub(scene: Scene) -> None:
@@ -134,6 +170,22 @@ def stop_store(scene: Scene) -> None:
         scene.cluster.store.suspend()
         time.sleep(SHORT + 2.0)
         scene.cluster.store.wake()
+
+
+def stop_store_long(scene: Scene) -> None:
+    """SIGSTOP of the store until every hub's lease has lapsed."""
+    with scene.fault("away", "store"):
+        scene.cluster.store.suspend()
+        time.sleep(LAPSE + 2.0)
+        scene.cluster.store.wake()
+
+
+def cut_store_ways(scene: Scene) -> None:
+    """Every connection between hubs and the store is reset, again and again."""
+    with scene.fault("cut", "store"):
+        for _ in range(10):
+            scene.cluster.store_ways[_any_hub(scene)].cut()
+            time.sleep(random.uniform(0.1, 0.5))
 
 
 def fail_over(scene: Scene) -> None:
@@ -210,6 +262,8 @@ FAULTS: dict[str, FaultPlan] = {
         ),
         FaultPlan("hub-stopped", "SIGSTOP of a hub beyond its lease", stop_hub),
         FaultPlan("hubs-restarted", "SIGTERM of each hub in turn", restart_hubs),
+        FaultPlan("all-hubs-killed", "kill -9 of all hubs", kill_all_hubs, long=True),
+        FaultPlan("hub-paused", "SIGSTOP of a hub within its lease", pause_hub, long=True),
         FaultPlan("agents-killed", "kill -9 of agents", kill_agents, mortal=FEW, apart=True),
         FaultPlan(
             "agents-lost",
@@ -228,6 +282,16 @@ FAULTS: dict[str, FaultPlan] = {
         FaultPlan("store-killed", "kill -9 of Redis, restart with data", kill_store),
         FaultPlan("store-emptied", "kill -9 of Redis, restart without data", empty_store),
         FaultPlan("store-stopped", "SIGSTOP of Redis", stop_store),
+        FaultPlan(
+            "store-stopped-long",
+            "SIGSTOP of Redis beyond all leases",
+            stop_store_long,
+            long=True,
+        ),
+        FaultPlan("store-cut", "connections to Redis reset", cut_store_ways, long=True),
+        FaultPlan(
+            "hub-and-store-killed", "kill -9 of a hub and Redis", kill_hub_and_store, long=True
+        ),
         FaultPlan("failover", "kill -9 of the primary under Sentinel", fail_over, sentinel=True),
         FaultPlan(
             "failover-behind",

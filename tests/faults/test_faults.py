@@ -15,7 +15,7 @@ from .sentinel import SentinelStore
 
 APART = [name for name, plan in FAULTS.items() if plan.apart]
 SENTINEL = [name for name, plan in FAULTS.items() if plan.sentinel]
-PLAIN = [name for name in FAULTS if name not in (*APART, *SENTINEL)]
+PLAIN = [name for name, plan in FAULTS.items() if not (plan.apart or plan.sentinel or plan.long)]
 
 
 @pytest.fixture(scope="module")
