@@ -545,7 +545,7 @@ class AgentActor:
         elif isinstance(result, Away):
             keeper.withdrawn()
             self._turns.answer(self._too_late)
-        elif result == "missing" and keeper.committed is None:
+        elif result in ("missing", "fenced") and keeper.committed is None:
             self._turns.again()  # another hub ended its lease
         elif result == "missing":
             keeper.write_again(proposal, self._life)
@@ -627,11 +627,15 @@ class AgentActor:
 
     def _fenced_off(self, proposal: Proposal) -> None:
         """Another hub holds a newer session: this one's agent it is no more."""
-        self._turns.answer(lambda _: fenced())
         committed = self._keeper.committed
         if committed is not None and committed.epoch > proposal.change.epoch:
             self._keeper.refused()  # that has been folded already
+            if all(ask.session is None for ask in self._turns.under_way):
+                self._turns.again()  # a caller over HTTP is of no session: nothing fences it
+            else:
+                self._turns.answer(lambda _: fenced())
             return
+        self._turns.answer(lambda _: fenced())
         self._end_session(CloseCode.FENCED, NEWER_SESSION)
         self._release()
 
