@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -34,13 +35,10 @@ def test_a_change_is_seen_at_once_by_its_hub_and_within_milliseconds_by_all_othe
     for number in range(20):
         link.say(op="update", id=number, version=str(number))
         cluster.until(lambda number=number: answered(link, number), 1)
-        agent_id, version = held["agent_id"], str(number)
-        assert cluster["a"].record(agent_id)["version"] == version
-        seen = {
-            name: lambda name=name: cluster[name].record(agent_id)["version"] == version
-            for name in ("b", "c")
-        }
-        assert cluster.until(lambda: seen["b"]() and seen["c"](), 0.012) is not None
+        assert cluster["a"].record(held["agent_id"])["version"] == str(number)
+        cluster.advance(0.012)
+        assert cluster["b"].record(held["agent_id"])["version"] == str(number)
+        assert cluster["c"].record(held["agent_id"])["version"] == str(number)
         cluster.advance(number * TICK)
 
 
@@ -54,9 +52,8 @@ def test_a_busy_hub_hears_others_as_soon_as_an_idle_one() -> None:
             each.say(op="update", id=number, version=str(number))
         link.say(op="update", id=number, version=str(number))
         cluster.until(lambda number=number: answered(link, number), 1)
-        agent_id, version = held["agent_id"], str(number)
-        took = cluster.until(lambda: cluster["b"].record(agent_id)["version"] == version, 0.02)
-        assert took is not None
+        cluster.advance(0.012)
+        assert cluster["b"].record(held["agent_id"])["version"] == str(number)
 
 
 def test_interleaved_commits_of_two_busy_hubs_make_one_history_for_watchers_of_both() -> None:
@@ -78,7 +75,7 @@ def test_interleaved_commits_of_two_busy_hubs_make_one_history_for_watchers_of_b
         msgspec.json.decode(entry.record) for entry in log
     ]
     writers = [entry.key.partition("/")[0] for entry in log]
-    changes = sum(one != other for one, other in zip(writers, writers[1:], strict=False))
+    changes = sum(one != other for one, other in pairwise(writers))
     assert changes > 50, "they did interleave"
     cluster.agree()
 

@@ -38,7 +38,7 @@ def register(cluster: Cluster, hub: Hub, **fields: Any) -> tuple[FakeLink, dict[
     return link, answer
 
 
-# --- right after, at another hub -------------------------------------------------------------------
+# --- right after, at another hub -----------------------------------------------------------------
 
 
 def test_a_registration_is_resumed_at_another_hub_before_that_has_heard_of_it() -> None:
@@ -233,7 +233,7 @@ def test_two_resumptions_at_two_hubs_at_once_end_with_one_session() -> None:
     cluster.agree()
 
 
-# --- fencing ---------------------------------------------------------------------------------------
+# --- fencing -------------------------------------------------------------------------------------
 
 
 def test_a_newer_session_anywhere_closes_the_older_one_within_a_second() -> None:
@@ -308,7 +308,7 @@ def test_a_session_that_goes_back_and_forth_leaves_one_event_for_each_move() -> 
     assert sum(link.close_code == 4409 for link in links) == 4
 
 
-# --- several hubs write for one agent --------------------------------------------------------------
+# --- several hubs write for one agent ------------------------------------------------------------
 
 
 def test_heartbeats_at_two_hubs_at_once_lose_none_of_their_metadata() -> None:
