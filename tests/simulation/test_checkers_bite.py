@@ -1,0 +1,217 @@
+"""For every checker a deliberately broken rule, which it catches within a few seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from actors.agent import AgentActor
+from actors.feed import Feed
+from actors.life import Life
+from actors.outcomes import Acknowledged
+from actors.ports import Applied, Change, LogEntry
+from actors.session import Session
+from actors.supervisor import Supervisor
+from actors.watches import Watch
+from tests.brain import model_store
+from tests.brain.model_store import ModelStore
+from tests.history.checks import CHECKS
+from tests.simulation.campaign import run_seed
+
+SEEDS = 60
+"""Seeds within which a broken rule must have been found."""
+
+Break = Callable[[pytest.MonkeyPatch], None]
+BROKEN: dict[str, Break] = {}
+
+
+def catches(checker: str) -> Callable[[Break], Break]:
+    def keep(broken: Break) -> Break:
+        BROKEN[checker] = broken
+        return broken
+
+    return keep
+
+
+@catches("watch_is_ordered")
+def events_are_repeated(patch: pytest.MonkeyPatch) -> None:
+    """A watch that resumes is told of the change again that it saw last."""
+    follow = Feed.follow
+
+    def broken(self: Feed, watch: Watch, since: int | None) -> None:
+        follow(self, watch, None if since is None else max(0, since - 1))
+
+    patch.setattr(Feed, "follow", broken)
+
+
+@catches("watch_has_no_gap")
+def the_feed_skips_entries(patch: pytest.MonkeyPatch) -> None:
+    publish = Watch.publish
+
+    def broken(self: Watch, entry: Any) -> None:
+        if entry.revision % 17:
+            publish(self, entry)
+
+    patch.setattr(Watch, "publish", broken)
+
+
+@catches("watch_resumes")
+def any_log_is_taken_for_the_one_asked_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Feed, "reaches", lambda self, log, since: self._history.reaches(since))
+
+
+@catches("watch_gives_the_directory")
+def snapshots_lack_an_agent(patch: pytest.MonkeyPatch) -> None:
+    begin = Watch.begin_snapshot
+
+    def broken(self: Watch, agents: list[bytes], log: str, revision: int) -> None:
+        begin(self, agents[1:], log, revision)
+
+    patch.setattr(Watch, "begin_snapshot", broken)
+
+
+@catches("same_revision_same_event")
+def foreign_changes_are_retold(patch: pytest.MonkeyPatch) -> None:
+    """A hub makes another hub's events its own."""
+    foreign = Supervisor.foreign
+
+    def broken(self: Supervisor, entry: LogEntry) -> None:
+        record = entry.record.replace(b'"health"', b'"load":7.5,"health"', 1)
+        foreign(self, structs.replace(entry, record=record))
+
+    patch.setattr(Supervisor, "foreign", broken)
+
+
+@catches("acknowledged_is_logged")
+def updates_are_acknowledged_before_the_store_answers(patch: pytest.MonkeyPatch) -> None:
+    modify = AgentActor._modify
+
+    def broken(self: AgentActor, ask: Any) -> None:
+        log = self._home.revision + 1  # type: ignore[attr-defined]
+        ask.reply(Acknowledged(log, True, self._home.timestamp()))
+        modify(self, structs.replace(ask, reply=lambda outcome: None))
+
+    patch.setattr(AgentActor, "_modify", broken)
+
+
+@catches("acknowledged_is_kept")
+def resuming_forgets_what_was_updated(patch: pytest.MonkeyPatch) -> None:
+    resume = AgentActor._resume
+
+    def broken(self: AgentActor, ask: Any) -> None:
+        changes = structs.replace(ask.changes, version="0")
+        resume(self, structs.replace(ask, changes=changes))
+
+    patch.setattr(AgentActor, "_resume", broken)
+
+
+@catches("epochs_only_rise")
+def the_store_gives_epochs_twice(patch: pytest.MonkeyPatch) -> None:
+    apply = ModelStore.apply
+
+    def broken(self: ModelStore, change: Change) -> Any:
+        if change.operation == "resume" and change.agent_id in self.entries:
+            change = structs.replace(change, operation="restore")
+        return apply(self, change)
+
+    patch.setattr(ModelStore, "apply", broken)
+
+
+@catches("no_stale_write")
+def the_store_ignores_epochs(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(model_store, "_refuse", lambda change, stored, revision: None)
+    patch.setattr(AgentActor, "_overtaken", lambda self, news: None)
+
+
+@catches("fenced_in_time")
+def sessions_are_not_told_that_they_are_fenced(patch: pytest.MonkeyPatch) -> None:
+    end = Session.end
+
+    def broken(self: Session, code: Any, reason: str) -> None:
+        if code != 4409:
+            end(self, code, reason)
+
+    patch.setattr(Session, "end", broken)
+
+
+@catches("nobody_unreachable_early")
+def lives_judge_early(patch: pytest.MonkeyPatch) -> None:
+    deadline, pass_time = Life.deadline, Life.pass_time
+
+    def sooner(timing: Any) -> Any:
+        return structs.replace(timing, heartbeat_timeout=timing.heartbeat_timeout * 0.6)
+
+    patch.setattr(Life, "deadline", lambda self, timing: deadline(self, sooner(timing)))
+    patch.setattr(Life, "pass_time", lambda self, now, timing: pass_time(self, now, sooner(timing)))
+
+
+@catches("one_event_per_silence")
+def verdicts_are_written_twice(patch: pytest.MonkeyPatch) -> None:
+    apply = ModelStore.apply
+
+    def broken(self: ModelStore, change: Change) -> Any:
+        result = apply(self, change)
+        verdict = change.kind == "status_changed" and b'"status":"unreachable"' in change.head
+        if verdict and isinstance(result, Applied):
+            apply(self, structs.replace(change, revision=result.revision, key="", seen=""))
+        return result
+
+    patch.setattr(ModelStore, "apply", broken)
+
+
+@catches("every_ask_ends")
+def some_heartbeats_are_never_answered(patch: pytest.MonkeyPatch) -> None:
+    heartbeat = Supervisor.heartbeat
+
+    def broken(self: Supervisor, agent_id: str, status: Any, metadata: Any, reply: Any) -> None:
+        if self._random.random() < 0.95:
+            heartbeat(self, agent_id, status, metadata, reply)
+
+    patch.setattr(Supervisor, "heartbeat", broken)
+
+
+@catches("living_are_found")
+def returns_are_not_folded(patch: pytest.MonkeyPatch) -> None:
+    fold = Feed.fold
+
+    def broken(self: Feed, kind: Any, record: Any, data: bytes) -> None:
+        held = self._directory.get(record.id)
+        before = None if held is None else (held.record, held.data)
+        fold(self, kind, record, data)
+        if kind == "resumed" and before is not None:
+            self._directory.put(*before)
+
+    patch.setattr(Feed, "fold", broken)
+
+
+@catches("removed_is_gone")
+def removals_are_not_folded(patch: pytest.MonkeyPatch) -> None:
+    fold = Feed.fold
+
+    def broken(self: Feed, kind: Any, record: Any, data: bytes) -> None:
+        fold(self, kind, record, data)
+        if kind == "unregistered":
+            self._directory.put(record, data)
+
+    patch.setattr(Feed, "fold", broken)
+
+
+@catches("hubs_agree")
+def renewals_of_other_hubs_are_not_heard(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Supervisor, "renewed_elsewhere", lambda self, renewals: None)
+
+
+def test_every_checker_has_a_rule_that_it_catches() -> None:
+    assert list(BROKEN) == [checker.__name__ for checker in CHECKS]
+
+
+@pytest.mark.parametrize("checker", BROKEN)
+def test_a_broken_rule_is_caught(checker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    BROKEN[checker](monkeypatch)
+    for seed in range(1, SEEDS + 1):
+        if any(each.checker == checker for each in run_seed(seed).violations):
+            return
+    pytest.fail(f"{checker} noticed nothing in {SEEDS} seeds: {BROKEN[checker].__name__}")
