@@ -475,7 +475,8 @@ class AgentActor:
         if news.removed:
             self._ended_elsewhere(record)
             return
-        fenced_off = record.epoch != keeper.committed.epoch
+        before = keeper.committed
+        fenced_off = record.epoch != before.epoch
         keeper.overtaken(record)
         if fenced_off:
             self._end_session(CloseCode.FENCED, NEWER_SESSION)
@@ -484,7 +485,8 @@ class AgentActor:
             self._follow(record)
         else:
             # It lives, and here: should the record say otherwise, it is put right.
-            self._life.reported = record.health.reported
+            if record.health.reported != before.health.reported:
+                self._life.reported = record.health.reported  # it said so elsewhere
             if keeper.told(record, self._life) is not record:
                 keeper.stale()
 
