@@ -48,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keep", type=Path, help="where to keep notes and logs")
     given = parser.parse_args(arguments)
     plans = [FAULTS[name] for name in given.fault or FAULTS]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a run in the background ignores SIGINT
+        signal.signal(number, signal.default_int_handler)
     outcomes: list[Outcome] = []
     try:
         with tempfile.TemporaryDirectory(prefix="hpf-", dir="/tmp") as temporary:
