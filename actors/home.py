@@ -63,7 +63,7 @@ class Home(Protocol):
         ...
 
     @property
-    def removal_held(self) -> bool:
+    def holds_removal(self) -> bool:
         """Whether nobody may be removed, because many were lost at once."""
         ...
 

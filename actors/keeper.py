@@ -233,7 +233,7 @@ class RecordKeeper:
             until = life.deadline(home.timing)
             if until < INFINITE:
                 ttl = max(ttl, until - now)
-            if life.state is State.UNREACHABLE and home.removal_held:
+            if life.state is State.UNREACHABLE and home.holds_removal:
                 ttl += home.timing.lease_ttl
         change = Change(
             operation=operation,

@@ -80,7 +80,7 @@ class Session:
         self._watches: dict[int, Watch] = {}
         self._last_watch = 0
         self._ended = False
-        self._keepalive = Keepalive(supervisor, link, self._failed)
+        self._keepalive = Keepalive(supervisor.population, link, self._failed)
         supervisor.join(self)
         if self._early is not None:
             supervisor.when_ready(self._begin)

@@ -105,7 +105,7 @@ def test_a_failure_in_the_middle_of_a_change_is_answered_and_nothing_is_stuck(
     record = world.record(answer["agent_id"])
     assert (record["version"], record["status"]) == ("3", "degraded")
     assert world.store.entries[answer["agent_id"]][0] == world.supervisor.get(answer["agent_id"])
-    assert world.supervisor._committer.outstanding == 0
+    assert world.supervisor.replica.committer.outstanding == 0
 
 
 def test_everyone_who_waits_is_answered_in_order_when_it_fails(breaks: Any) -> None:
@@ -122,7 +122,7 @@ def test_everyone_who_waits_is_answered_in_order_when_it_fails(breaks: Any) -> N
     assert [each["id"] for each in link.sent] == [1, 2, 3, 4]
     assert link.sent[2]["code"] == "internal"
     assert link.ask(op="update", version="4")["op"] == "updated"
-    assert world.supervisor._committer.outstanding == 0
+    assert world.supervisor.replica.committer.outstanding == 0
 
 
 @pytest.mark.parametrize("afterwards", [False, True])
@@ -151,7 +151,7 @@ def test_a_failure_between_an_outcome_and_its_answer_still_answers(
         monkeypatch.undo()
         raise BugError
 
-    monkeypatch.setattr(world.supervisor, "doubt", failing)
+    monkeypatch.setattr(world.supervisor.population, "doubt", failing)
     with failures_expected(world) as failures:
         link.say(op="update", id=1, version="2")
         world.advance(3)
@@ -167,7 +167,7 @@ def test_a_failing_registration_is_answered_and_leaves_nothing(breaks: Any) -> N
     with failures_expected(world):
         assert link.ask(op="register", agent=SPEC)["code"] == "internal"
     assert len(world.supervisor.directory) == 0
-    assert world.supervisor._agents == {}
+    assert world.supervisor.population.agents == {}
     assert link.ask(op="register", agent=SPEC)["op"] == "registered"
 
 
@@ -179,7 +179,7 @@ def test_a_registration_that_fails_when_it_is_with_the_store_leaves_nothing(brea
         assert link.ask(op="register", agent_id=agent_id(1), agent=SPEC)["code"] == "internal"
     world.advance(1)
     assert len(world.supervisor.directory) == 0
-    assert world.supervisor._agents == {}
+    assert world.supervisor.population.agents == {}
     assert world.store.active == set()
     assert link.ask(op="register", agent_id=agent_id(1), agent=SPEC)["op"] == "registered"
 
@@ -212,7 +212,7 @@ def test_a_failing_deadline_is_not_forgotten(breaks: Any, afterwards: bool) -> N
     assert len(failures) == 1
     world.advance(200)
     assert lease.agent_id not in world.supervisor.directory
-    assert world.supervisor._agents == {}
+    assert world.supervisor.population.agents == {}
     assert world.store.active == set()
 
 
@@ -235,7 +235,7 @@ def test_one_that_keeps_failing_is_taken_off_with_its_session(breaks: Any) -> No
     assert {each["code"] for each in link.take("error")} == {"internal"}
     assert watcher.events() == [("expired", "a1", "healthy")]
     assert world.supervisor.directory.ids() == [other["agent_id"]]
-    assert set(world.supervisor._agents) == {other["agent_id"]}
+    assert set(world.supervisor.population.agents) == {other["agent_id"]}
     assert world.store.active == {other["agent_id"]}
     assert neighbour.ask(op="heartbeat")["durable"] is True
     assert world.supervisor.stats().sessions == 2
@@ -285,7 +285,7 @@ def test_what_waits_behind_the_failure_that_isolates_is_answered_too(breaks: Any
         again.ask(op="register", agent_id=answer["agent_id"], agent=SPEC)
         assert len(again.take("registered")) == 1
     assert watcher.events()[-1] == ("registered", "a1", "healthy")
-    assert set(world.supervisor._agents) == {answer["agent_id"]} == world.store.active
+    assert set(world.supervisor.population.agents) == {answer["agent_id"]} == world.store.active
 
 
 def test_one_isolated_while_the_store_is_away_is_removed_when_it_returns(breaks: Any) -> None:
@@ -301,7 +301,7 @@ def test_one_isolated_while_the_store_is_away_is_removed_when_it_returns(breaks:
     world.store.reachable = True
     world.advance(2)
     assert answer["agent_id"] not in world.supervisor.directory
-    assert set(world.supervisor._agents) == set(world.supervisor.directory.ids())
+    assert set(world.supervisor.population.agents) == set(world.supervisor.directory.ids())
     assert world.store.active == set(world.supervisor.directory.ids())
 
 
@@ -319,7 +319,7 @@ def test_a_registration_under_way_when_its_actor_was_isolated_leaves_no_orphan(
     assert error["code"] == "internal"
     world.store.reachable = True
     world.advance(5)
-    assert world.supervisor.directory.ids() == sorted(world.supervisor._agents)
+    assert world.supervisor.directory.ids() == sorted(world.supervisor.population.agents)
     world.advance(200)
     assert len(world.supervisor.directory) == 0
     assert world.store.active == set()

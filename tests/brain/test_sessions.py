@@ -209,7 +209,7 @@ def test_metadata_that_grows_past_its_bound_is_refused_and_the_rest_with_it() ->
     refused = world.connect().ask(op="register", agent={**SPEC, "metadata": {"k": "x" * 17_000}})
     assert (refused["code"], refused["field"]) == ("too_large", "agent.metadata")
     assert len(world.supervisor.directory) == 1
-    assert len(world.supervisor._agents) == 1
+    assert len(world.supervisor.population.agents) == 1
 
 
 def test_a_filter_that_cannot_be_understood_is_refused_by_all_three() -> None:
@@ -638,7 +638,7 @@ def test_one_that_leaves_while_registering_is_lost_and_then_unreachable() -> Non
     world.advance(61)
     assert watcher.events() == [("expired", "a1", "unreachable")]
     assert link.sent == []
-    assert world.supervisor._agents == {}
+    assert world.supervisor.population.agents == {}
 
 
 def test_one_that_leaves_while_resuming_is_lost_too() -> None:
@@ -714,4 +714,4 @@ def test_sessions_leave_no_deadline_behind() -> None:
     for _ in range(50):
         world.connect().vanish()
     world.advance(60)
-    assert len(world.supervisor.deadlines) == 0
+    assert len(world.supervisor.population.deadlines) == 0

@@ -32,7 +32,7 @@ def consistent(world: World) -> None:
     ids = set(world.supervisor.directory.ids())
     assert world.store.active == ids
     assert set(world.store.entries) == ids
-    assert set(world.supervisor._agents) == ids
+    assert set(world.supervisor.population.agents) == ids
     for each in ids:
         assert world.store.entries[each][0] == world.supervisor.get(each)
 
@@ -793,7 +793,7 @@ def test_loading_is_tried_again_until_it_succeeds() -> None:
     assert world.supervisor.ready
     assert world.supervisor.directory.ids() == [good]
     world.advance(2)
-    assert len(world.supervisor._agents) == 1
+    assert len(world.supervisor.population.agents) == 1
 
 
 def test_an_entry_of_the_log_that_cannot_be_read_ends_what_is_known_of_it() -> None:

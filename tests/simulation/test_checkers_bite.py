@@ -13,6 +13,7 @@ from actors.feed import Feed
 from actors.life import Life
 from actors.outcomes import Acknowledged
 from actors.ports import Applied, Change, LogEntry
+from actors.replica import Replica
 from actors.session import Session
 from actors.supervisor import Supervisor
 from actors.watches import Watch
@@ -76,13 +77,13 @@ def snapshots_lack_an_agent(patch: pytest.MonkeyPatch) -> None:
 @catches("same_revision_same_event")
 def foreign_changes_are_retold(patch: pytest.MonkeyPatch) -> None:
     """A hub makes another hub's events its own."""
-    foreign = Supervisor.foreign
+    foreign = Replica.foreign
 
-    def broken(self: Supervisor, entry: LogEntry) -> None:
+    def broken(self: Replica, entry: LogEntry) -> None:
         record = entry.record.replace(b'"health"', b'"load":7.5,"health"', 1)
         foreign(self, structs.replace(entry, record=record))
 
-    patch.setattr(Supervisor, "foreign", broken)
+    patch.setattr(Replica, "foreign", broken)
 
 
 @catches("acknowledged_is_logged")

@@ -1,0 +1,315 @@
+"""The actors of one namespace's agents in this hub, and what they need of it.
+
+There is an actor for every agent that this hub is in charge of, and for the time of an ask one for
+any other. The directory they stand in is the replica's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+
+from actors.agent import AgentActor
+from actors.committer import Proposal
+from actors.deadlines import Deadlines
+from actors.history import REMOVALS
+from actors.observing import Observer
+from actors.ports import (
+    Applied,
+    Away,
+    Change,
+    HubReport,
+    Refusal,
+    Scheduler,
+    Store,
+    Stored,
+)
+from actors.records import head_of
+from actors.references import AgentRef
+from actors.replica import Replica
+from actors.runtime import Runtime
+from actors.timing import Timing
+from actors.watchdog import Watchdog
+from protocol.bounds import Kind
+from protocol.record import AgentRecord
+from protocol.timestamps import format_timestamp, parse_timestamp
+
+CHARGED_AT_ONCE = 500
+"""Agents that are looked at in one turn of the loop when hubs come or go."""
+
+
+class Population:
+    """The actors by their agents' ids. `sessions` tells how many connections there are."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        *,
+        hub_id: str,
+        timing: Timing,
+        scheduler: Scheduler,
+        runtime: Runtime,
+        store: Store,
+        observer: Observer,
+        sessions: Callable[[], int],
+    ) -> None:
+        self.hub_id = hub_id
+        self.timing = timing
+        self.deadlines = Deadlines(scheduler)
+        self.agents: dict[str, AgentRef] = {}
+        self.doubtful: set[str] = set()
+        """Ids of agents whose connection was lost a moment ago."""
+        self.fenced = 0
+        self._replica = replica
+        self._scheduler = scheduler
+        self._runtime = runtime
+        self._store = store
+        self._observer = observer
+        self._sessions = sessions
+        self._uncharged: Iterator[str] = iter(())
+        self._watchdog = Watchdog(scheduler, timing, self._absolve)
+
+    def start(self) -> None:
+        """Watch over this hub's own absences."""
+        self._watchdog.start()
+
+    def close(self) -> None:
+        """Judge nobody any more."""
+        self._watchdog.stop()
+        self.deadlines.clear()
+
+    def drain(self) -> None:
+        """Let go of every websocket."""
+        for agent in list(self.agents.values()):
+            agent.drain()
+
+    def knows(self, agent_id: str) -> bool:
+        """Whether there is such an agent, as far as this hub has heard."""
+        return agent_id in self.agents or agent_id in self._replica.directory
+
+    def known(self, agent_id: str) -> AgentRef | None:
+        """The agent's actor; one that only the directory knows is given an actor for the ask."""
+        agent = self.agents.get(agent_id)
+        if agent is None and (entry := self._replica.directory.get(agent_id)) is not None:
+            actor, agent = self._spawn(agent_id)
+            actor.adopt(entry.record, self.log)
+        return agent
+
+    def reserved(self, agent_id: str) -> AgentRef:
+        """The agent's actor, which is made if there is no such agent yet."""
+        return self.known(agent_id) or self._spawn(agent_id)[1]
+
+    # --- what the replica tells (Residents) ------------------------------------------------------
+
+    def begin(self, unlogged: set[str]) -> None:
+        """Be in charge of whom this hub is in charge of; the log does not tell of `unlogged`."""
+        directory = self._replica.directory
+        for agent_id in tuple(directory.ids()):
+            entry = directory.get(agent_id)
+            if entry is not None and self.in_charge(entry.record):
+                logged_in = "" if agent_id in unlogged else self.log
+                self._take_over(entry.record, logged_in, self.timing.heartbeat_timeout)
+
+    def report(self, revision: int) -> HubReport:
+        """What the other hubs are told of this one."""
+        return HubReport(len(self.agents), self._sessions(), revision)
+
+    def store_came_back(self) -> None:
+        """The store's absence is not charged to the agents either."""
+        self._watchdog.present_since = self.now()
+
+    def store_returned(self) -> None:
+        """Write what is owed."""
+        for agent in list(self.agents.values()):
+            agent.store_returned()
+
+    def changed_here(self, kind: Kind, record: AgentRecord) -> None:
+        """A change of this hub has been folded."""
+        if kind not in REMOVALS and record.id not in self.agents:
+            self._remove(record.id)  # its actor was isolated meanwhile
+
+    def changed_elsewhere(self, record: AgentRecord, *, removed: bool) -> None:
+        """A change of another hub has been folded: it may be ours to judge now."""
+        if record.id in self.agents:
+            self.overtaken(record, removed=removed)
+        elif not removed and self._replica.ready and self.in_charge(record):
+            self._take_over(record, self.log, self.timing.resume_window)
+
+    def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
+        """What is stored is newer than what was known of the agent here."""
+        agent = self.agents.get(record.id)
+        if agent is not None:
+            agent.overtaken(record, removed=removed)
+
+    def renewed_elsewhere(self, agent_id: str, last_seen: str, at: float) -> None:
+        """Another hub renewed the entry."""
+        agent = self.agents.get(agent_id)
+        if agent is not None:
+            agent.renewed_elsewhere(last_seen, at)
+
+    def hubs_changed(self) -> None:
+        """Look, some agents at a time, who is in charge of whom."""
+        self._uncharged = iter(tuple(self._replica.directory.ids()))
+        self._scheduler.call_soon(self._charge_some)
+
+    def removal_held(self) -> None:
+        """Many agents were lost at once: the unreachable ones stay listed for longer."""
+        for agent in list(self.agents.values()):
+            agent.removal_held()
+
+    # --- what the agents' actors need (Home) -----------------------------------------------------
+
+    @property
+    def secret(self) -> bytes:
+        """What signs session tokens."""
+        return self._replica.secret
+
+    @property
+    def log(self) -> str:
+        """The name of the log that is written to."""
+        return self._replica.log
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether nothing may be written now."""
+        return self._replica.store_is_away
+
+    def now(self) -> float:
+        """The scheduler's now."""
+        return self._scheduler.now()
+
+    def timestamp(self) -> str:
+        """The wall clock's now, as records hold it."""
+        return format_timestamp(self._scheduler.wall())
+
+    def propose(self, proposal: Proposal) -> None:
+        """Have a change committed."""
+        self._replica.committer.propose(proposal)
+
+    def doubt(self, agent_id: str, *, doubtful: bool) -> None:
+        """Do not pick the agent, even before the log tells that its connection is lost."""
+        if doubtful:
+            self.doubtful.add(agent_id)
+        else:
+            self.doubtful.discard(agent_id)
+
+    def count_fenced(self) -> None:
+        """A session was fenced off."""
+        self.fenced += 1
+
+    def in_charge(self, record: AgentRecord) -> bool:
+        """Whether this hub judges the agent."""
+        return self._replica.membership.in_charge(record)
+
+    def look(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
+        """Ask the store what it holds of the agent now."""
+        self._store.read(agent_id, reply)
+
+    @property
+    def holds_removal(self) -> bool:
+        """Whether nobody may be removed, because many were lost at once."""
+        return self._replica.removal_held
+
+    def lease_left(self, record: AgentRecord) -> float:
+        """Seconds until an unreachable agent's lease is over, by the record's own words."""
+        since = parse_timestamp(record.health.since)
+        return since + self.timing.lease_ttl - self._scheduler.wall()
+
+    def gone(self, agent_id: str) -> None:
+        """An agent's actor has ended."""
+        agent = self.agents.pop(agent_id, None)
+        if agent is not None:
+            agent.stop()
+        self.doubtful.discard(agent_id)
+        entry = self._replica.directory.get(agent_id)
+        if entry is None:
+            self._replica.feed.expect_no_more(agent_id)
+        elif self.in_charge(entry.record):  # its own ask failed, and yet somebody must judge it
+            self._take_over(entry.record, self.log, self.timing.resume_window)
+
+    def failed(self, agent_id: str) -> None:
+        """An actor was isolated: take its agent off the directory; it may register anew."""
+        self.agents.pop(agent_id, None)
+        self.doubtful.discard(agent_id)
+        self._replica.feed.expect_no_more(agent_id)
+        self._remove(agent_id)
+
+    def was_absent(self) -> bool:
+        """Look whether the hub was stalled just now; if so, every agent is being absolved."""
+        return self._watchdog.look()
+
+    @property
+    def present_since(self) -> float:
+        """When the hub's last absence ended."""
+        return self._watchdog.present_since
+
+    # --- within ----------------------------------------------------------------------------------
+
+    def _charge_some(self) -> None:
+        uncharged = self._uncharged
+        for agent_id in islice(uncharged, CHARGED_AT_ONCE):
+            entry = self._replica.directory.get(agent_id)
+            agent = self.agents.get(agent_id)
+            if agent is not None:
+                agent.hubs_changed()
+            elif entry is not None and self.in_charge(entry.record):
+                log = "" if agent_id in self._replica.feed.missing else self.log
+                self._take_over(entry.record, log, self.timing.resume_window)
+        following = next(uncharged, None)
+        if following is not None:
+            self._uncharged = chain((following,), uncharged)
+            self._scheduler.call_soon(self._charge_some)
+
+    def _spawn(self, agent_id: str) -> tuple[AgentActor, AgentRef]:
+        actor = AgentActor(self, agent_id)
+        reference = AgentRef(self._runtime.spawn(actor, f"agent {agent_id}"))
+        actor.begin(reference)
+        self.agents[agent_id] = reference
+        return actor, reference
+
+    def _take_over(self, record: AgentRecord, log: str, grace: float) -> None:
+        actor, _ = self._spawn(record.id)
+        actor.take_over(record, log, grace)
+
+    def _remove(self, agent_id: str) -> None:
+        _Removal(self, self._replica, agent_id).propose()
+
+    def _absolve(self, absence: float) -> None:
+        self._observer.stalled(absence)
+        for agent in list(self.agents.values()):
+            agent.absolve()
+
+
+class _Removal:
+    """Takes an agent without an actor off the directory, whatever becomes of it meanwhile."""
+
+    def __init__(self, population: Population, replica: Replica, agent_id: str) -> None:
+        self._population = population
+        self._directory = replica.directory
+        self._agent_id = agent_id
+
+    def propose(self) -> None:
+        """Remove the agent as the directory has it."""
+        entry = self._directory.get(self._agent_id)
+        if entry is None:
+            return
+        record = entry.record
+        change = Change(
+            operation="remove",
+            kind="expired",
+            agent_id=record.id,
+            epoch=record.epoch,
+            head=head_of(record),
+            hub=record.hub,
+            ttl=0.0,
+            revision=record.revision,
+        )
+        self._population.propose(Proposal(change, record, self, self._population.now()))
+
+    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
+        """The change ended; what came between has been folded."""
+        if result in ("stale", "fenced") and self._agent_id not in self._population.agents:
+            self.propose()
+
+    def sweep(self) -> None:
+        """The change waits."""
