@@ -49,7 +49,7 @@ async def measure(options: Options) -> Report:
     )
     report.figure("machine", f"{_processor()}, {os.cpu_count()} cores, Python {_python()}")
     load = Load(options.agents, options.interval, options.seconds)
-    failures = wrong = 0
+    failures = 0
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
         store = await stack.enter_async_context(StoreServer(directory))
@@ -59,10 +59,9 @@ async def measure(options: Options) -> Report:
             async with AsyncExitStack() as its:
                 place = its.enter_context(temporary_directory())
                 scene = await Scene.start(its, Path(place), store.url, part.__name__)
-                wrong += await part(report, scene, load)
+                await part(report, scene, load)
                 failures += scene.own.failures() + scene.other.failures()
     report.check("the script refused nothing", refused == 0, f"{refused}")
-    report.check("nothing was lost, refused or left out", wrong == 0, f"{wrong}")
     report.check("the hubs logged no failure of their own", failures == 0, f"{failures}")
     return report
 

@@ -18,7 +18,7 @@ from bench.driver import Driver, Push
 from bench.machine import usage
 from bench.processes import HubProcess
 from bench.proofs.proof import say
-from bench.report import Report
+from bench.report import Report, listed
 from protocol.answers import Registered, Snapshot, Updated, Watching
 from protocol.record import AgentSpec
 from protocol.requests import Register, Update, Watch
@@ -127,8 +127,8 @@ def _between(before: Used, after: Used) -> tuple[float, float, float]:
     )
 
 
-async def measure_agents(report: Report, scene: Scene, load: Load) -> int:
-    """Note what agents and their heartbeats cost; returns how much went wrong."""
+async def measure_agents(report: Report, scene: Scene, load: Load) -> None:
+    """Note what agents and their heartbeats cost."""
     meter = Meter(report, scene)
     say("two idle hubs")
     await meter.idle(load.seconds, tell=True)
@@ -155,11 +155,12 @@ async def measure_agents(report: Report, scene: Scene, load: Load) -> int:
         await asyncio.sleep(load.seconds)
         beats = await fleet.report()
         await meter.note("heartbeats alone", before, len(beats.acks) - acknowledged)
-        return beats.lost + len(beats.refusals)
+        report.check("no agent lost its connection", beats.lost == 0, f"{beats.lost}")
+        report.check("no heartbeat was refused", not beats.refusals, listed(beats.refusals, 2))
 
 
-async def measure_changes(report: Report, scene: Scene, load: Load) -> int:
-    """Note what changes cost, and telling them; returns how many events were not told."""
+async def measure_changes(report: Report, scene: Scene, load: Load) -> None:
+    """Note what changes cost, and telling them."""
     meter = Meter(report, scene)
     await meter.idle(load.seconds)
     updaters = [await _register(scene.own.websocket_url, number) for number in range(UPDATERS)]
@@ -183,7 +184,8 @@ async def measure_changes(report: Report, scene: Scene, load: Load) -> int:
     told = sum(watch.events for watch in watches)
     for driver in [*updaters, *(watch.driver for watch in watches)]:
         driver.abort()
-    return abs(count * WATCHERS - told)
+    wanted = count * WATCHERS
+    report.check("every watcher was told of every change", told == wanted, f"{told} of {wanted}")
 
 
 async def _register(url: str, number: int) -> Driver:

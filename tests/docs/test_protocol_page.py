@@ -11,7 +11,7 @@ import pytest
 from actors.lifecycle import TRANSITIONS
 from actors.session import MAX_MALFORMED, MAX_PIPELINE, MAX_WATCHES
 from actors.turns import MAX_WAITING
-from hub.hub import MAX_NAMESPACES
+from hub.namespaces import MAX_NAMESPACES
 from hub.settings import FIELDS
 from protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
 from protocol.codec import decode_message, decode_request, encode
