@@ -250,6 +250,29 @@ def duplicate_sessions(scene: Scene) -> None:
     scene.duplicate("listen")
 
 
+def several(scene: Scene) -> None:
+    """Three of the others at random, one after the other, with no time to recover in between."""
+    for do in random.sample(MIXED, 3):
+        do(scene)
+
+
+MIXED = [
+    kill_hub,
+    kill_all_hubs,
+    kill_hub_and_store,
+    pause_hub,
+    stop_hub,
+    restart_hubs,
+    kill_store,
+    empty_store,
+    stop_store,
+    cut_store_ways,
+    slow_network,
+    half_open_network,
+    cut_network,
+    isolate_hub,
+]
+
 FAULTS: dict[str, FaultPlan] = {
     plan.name: plan
     for plan in (
@@ -292,6 +315,7 @@ FAULTS: dict[str, FaultPlan] = {
         FaultPlan(
             "hub-and-store-killed", "kill -9 of a hub and Redis", kill_hub_and_store, long=True
         ),
+        FaultPlan("several", "three of these in a row", several, blameless=False, long=True),
         FaultPlan("failover", "kill -9 of the primary under Sentinel", fail_over, sentinel=True),
         FaultPlan(
             "failover-behind",
