@@ -67,6 +67,7 @@ async def prove(options: Options) -> Report:
                 heartbeat_timeout=timeout,
                 lease_ttl=lease,
                 resume_window=resume,
+                loss_share=1,  # all of them are meant to be lost
             )
         )
         redis = Redis.from_url(store.url)

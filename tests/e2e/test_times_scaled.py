@@ -26,6 +26,7 @@ LATE = 2.0
 SCALED = (
     *("--heartbeat-interval", str(INTERVAL), "--heartbeat-timeout", str(TIMEOUT)),
     *("--lease-ttl", str(LEASE), "--resume-window", str(WINDOW)),
+    *("--loss-share", "1"),  # all agents are meant to die
 )
 
 
