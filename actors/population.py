@@ -67,6 +67,8 @@ class Population:
         self._observer = observer
         self._sessions = sessions
         self._uncharged: Iterator[str] = iter(())
+        self._found_upto = 0
+        self._found_until = 0.0
         self._watchdog = Watchdog(scheduler, timing, self._absolve)
 
     def start(self) -> None:
@@ -92,7 +94,8 @@ class Population:
         agent = self.agents.get(agent_id)
         if agent is None and (entry := self._replica.directory.get(agent_id)) is not None:
             actor, agent = self._spawn(agent_id)
-            actor.adopt(entry.record, self.log)
+            # A new log may not tell of it yet: what is written then must be an entry.
+            actor.adopt(entry.record, "" if agent_id in self._replica.feed.missing else self.log)
         return agent
 
     def reserved(self, agent_id: str) -> AgentRef:
@@ -104,11 +107,12 @@ class Population:
     def begin(self, unlogged: set[str]) -> None:
         """Be in charge of whom this hub is in charge of; the log does not tell of `unlogged`."""
         directory = self._replica.directory
+        self._found_upto = self._replica.revision
+        self._found_until = self.now() + self.timing.heartbeat_timeout
         for agent_id in tuple(directory.ids()):
             entry = directory.get(agent_id)
             if entry is not None and self.in_charge(entry.record):
-                logged_in = "" if agent_id in unlogged else self.log
-                self._take_over(entry.record, logged_in, self.timing.heartbeat_timeout)
+                self._take_over(entry.record, "" if agent_id in unlogged else self.log)
 
     def report(self, revision: int) -> HubReport:
         """What the other hubs are told of this one."""
@@ -133,7 +137,7 @@ class Population:
         if record.id in self.agents:
             self.overtaken(record, removed=removed)
         elif not removed and self._replica.ready and self.in_charge(record):
-            self._take_over(record, self.log, self.timing.resume_window)
+            self._take_over(record, self.log)
 
     def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
         """What is stored is newer than what was known of the agent here."""
@@ -225,7 +229,7 @@ class Population:
         if entry is None:
             self._replica.feed.expect_no_more(agent_id)
         elif self.in_charge(entry.record):  # its own ask failed, and yet somebody must judge it
-            self._take_over(entry.record, self.log, self.timing.resume_window)
+            self._take_over(entry.record, self.log)
 
     def failed(self, agent_id: str) -> None:
         """An actor was isolated: take its agent off the directory; it may register anew."""
@@ -254,7 +258,7 @@ class Population:
                 agent.hubs_changed()
             elif entry is not None and self.in_charge(entry.record):
                 log = "" if agent_id in self._replica.feed.missing else self.log
-                self._take_over(entry.record, log, self.timing.resume_window)
+                self._take_over(entry.record, log)
         following = next(uncharged, None)
         if following is not None:
             self._uncharged = chain((following,), uncharged)
@@ -267,7 +271,11 @@ class Population:
         self.agents[agent_id] = reference
         return actor, reference
 
-    def _take_over(self, record: AgentRecord, log: str, grace: float) -> None:
+    def _take_over(self, record: AgentRecord, log: str) -> None:
+        grace = self.timing.resume_window
+        if record.revision <= self._found_upto:
+            # Found in the store by a hub that began, and nothing was heard of it since.
+            grace = max(grace, self._found_until - self.now())
         actor, _ = self._spawn(record.id)
         actor.take_over(record, log, grace)
 
