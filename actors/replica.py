@@ -291,7 +291,7 @@ class Replica:
         self.membership.start(roster)
         unlogged = {each.id for each in records if self._fresh or each.revision == 0}
         self.feed.begin(log, revision, entries, unlogged)
-        self._bound_beginning(set())
+        self._bound_beginning(set(), {})
         for record in records:
             self.directory.put(record, completed(record))
         self._loaded = True
@@ -327,11 +327,14 @@ class Replica:
             for each in read_records(loaded.records, self._observer)
             if each.id not in told or each.id in self.directory  # else it has been removed
         }
+        outlived: dict[str, AgentRecord] = {}
         for record in records.values():
             held = self.directory.get(record.id)
             if held is None or self._prevails(record, held.record, told):
                 self.directory.put(record, completed(record))
                 self.residents.overtaken(record, removed=False)
+            else:
+                outlived[record.id] = record
         missing = set(self.directory.ids())
         if self._fresh:  # those whom it does not tell of, their hubs are about to put back
             last = {each.record.id: each for each in read_entries(loaded.entries)}
@@ -345,7 +348,7 @@ class Replica:
                 self._forget(agent_id)
             missing = set()
         self.feed.begin(self.log, self.revision, [], missing)
-        self._bound_beginning(missing - set(records))
+        self._bound_beginning(missing - set(records), outlived)
         self.residents.store_returned()
         self.hubs_changed()
 
@@ -353,28 +356,39 @@ class Replica:
         """Whether the stored record, and not the one held here, tells what the agent is now.
 
         In a log that begins anew, whoever is in charge puts the agent back as it was last known
-        there, unless others knew it later; to all others, what is stored counts. Of the agents
-        that were `told` of meanwhile, the fold may know more than what was loaded.
+        there, unless others knew it later: what is stored may name a hub that lost the agent to
+        another one since, and must not take it back. Of the agents that were `told` of meanwhile,
+        the fold may know more than what was loaded.
         """
         if not self._fresh or held.id in told:
             return stored.revision > held.revision
         # (What the store would refuse to have put back; of before a loss, epochs may be higher.)
         later = stored.epoch > held.epoch or stored.revision > held.revision
-        return later or not self.membership.in_charge(held)
+        same = (stored.epoch, stored.revision) == (held.epoch, held.revision)
+        return later or (same and not self.membership.in_charge(held))
 
-    def _bound_beginning(self, lost: set[str]) -> None:
+    def _bound_beginning(self, lost: set[str], outlived: dict[str, AgentRecord]) -> None:
         self._beginning += 1
         number = self._beginning
         self._scheduler.call_at(
-            self._scheduler.now() + PUT_BACK_TIMEOUT, lambda: self._finish_beginning(number, lost)
+            self._scheduler.now() + PUT_BACK_TIMEOUT,
+            lambda: self._finish_beginning(number, lost, outlived),
         )
 
-    def _finish_beginning(self, number: int, lost: set[str]) -> None:
-        """Those of the `lost` whom nobody has put back are no more."""
+    def _finish_beginning(
+        self, number: int, lost: set[str], outlived: dict[str, AgentRecord]
+    ) -> None:
+        """Those of the `lost` whom nobody has put back are no more; others are as stored."""
         if number == self._beginning and not self._reloading:
-            for agent_id in sorted(lost.intersection(self.feed.missing)):
+            for agent_id in sorted(self.feed.missing):
                 entry = self.directory.get(agent_id)
-                if entry is not None and not self.membership.in_charge(entry.record):
+                if entry is None or self.membership.in_charge(entry.record):
+                    continue
+                if agent_id in outlived:
+                    record = outlived[agent_id]
+                    self.directory.put(record, completed(record))
+                    self.residents.changed_elsewhere(record, removed=False)
+                elif agent_id in lost:
                     self._forget(agent_id)
             self.feed.finish_beginning()
 
