@@ -7,6 +7,7 @@ store that can be cut or have its answers held back (`Line`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ from tests.brain.world import FakeLink, VirtualScheduler, VirtualTimer, World
 
 TICK = 0.001
 """Seconds; the latency of the store, and the step in which `until` advances."""
+
+_REPLICATED = ("log_name", "revision", "entries", "active", "tombstones", "log", "acknowledged")
 
 
 class HubClock:
@@ -208,6 +211,21 @@ class Cluster:
         hub.supervisor.close()
         hub.port.end_lease()
         self.kill(name)
+
+    def replica(self) -> dict[str, Any]:
+        """What a replica of the store holds that has heard of everything until now."""
+        return {name: copy(getattr(self.store, name)) for name in _REPLICATED}
+
+    def fail_over(self, replica: dict[str, Any]) -> None:
+        """The replica takes over: what came since is lost, and every hub must open it anew."""
+        for name, value in replica.items():
+            setattr(self.store, name, copy(value))
+        for lease in self.store.leases.values():
+            lease.generation = -1
+
+    def trim_log(self, keep: int) -> None:
+        """Only the newest entries are left."""
+        del self.store.log[: len(self.store.log) - keep]
 
     def settle(self) -> None:
         self.scheduler.advance(0.05)
