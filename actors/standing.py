@@ -207,7 +207,7 @@ class Standing:
             self._ended_elsewhere(record)
             return
         before = keeper.committed
-        fenced_off = record.epoch != before.epoch
+        fenced_off = _of_another_session(record, before, self._home.hub_id)
         keeper.overtaken(record)
         if fenced_off:
             self._end_session(CloseCode.FENCED, NEWER_SESSION)
@@ -281,11 +281,29 @@ class Standing:
 
 
 def _newer(record: AgentRecord, than: AgentRecord) -> bool:
-    """Whether the store would refuse to put `than` back, if it holds `record`.
+    """Whether the store would refuse to put `than` back while it holds `record`.
 
-    After the store lost data, a newer registration may have the lower epoch.
+    Or whether it is of a later registration, which after the store lost data may have the lower
+    epoch and revision.
     """
-    return record.epoch > than.epoch or record.revision > than.revision
+    return (
+        record.epoch > than.epoch
+        or record.revision > than.revision
+        or record.registered_at > than.registered_at
+    )
+
+
+def _of_another_session(record: AgentRecord, than: AgentRecord, hub_id: str) -> bool:
+    """Whether it tells of another session than the one here.
+
+    Epochs tell, unless the store lost data and gave one twice. (A session that others took for
+    lost may have sent a heartbeat over HTTP since, which leaves the hub empty.)
+    """
+    return (
+        record.epoch != than.epoch
+        or record.registered_at != than.registered_at
+        or record.hub not in ("", hub_id)
+    )
 
 
 def _readable(stored: Stored | Away | None) -> AgentRecord | None:
