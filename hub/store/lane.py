@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ConnectionError as GoneError
 from redis.exceptions import NoScriptError
 
-from hub.store.opening import closed
+from hub.store.opening import closed, resets_as_gone
 from hub.store.scripts import Script
 
 if TYPE_CHECKING:
@@ -122,7 +121,8 @@ class Lane:
                     if connection is None:
                         connection = self._connection = await self._connect()
                     self._used = asyncio.get_running_loop().time()
-                    await _put_on(connection, command)
+                    with resets_as_gone():
+                        await connection.send_packed_command(command)
                     if patience is None:
                         return await connection.read_response()
                     return await connection.read_response(timeout=patience + _SPARE)
@@ -131,11 +131,3 @@ class Lane:
             except BaseException:
                 await self.drop()
                 raise
-
-
-async def _put_on(connection: AbstractConnection, command: bytes) -> None:
-    try:
-        await connection.send_packed_command(command)
-    except RuntimeError as error:
-        # What uvloop says of a connection that was reset since the last command.
-        raise GoneError("the connection is gone") from error

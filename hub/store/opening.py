@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as GoneError
 
 from hub.redis_url import Address
 
@@ -35,16 +39,30 @@ class Dialer:
             await closed(connection)
 
 
+@contextmanager
+def resets_as_gone() -> Iterator[None]:
+    """Raise redis-py's ConnectionError for a connection that was reset before it was written to.
+
+    uvloop raises RuntimeError then, which redis-py passes on.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise GoneError("the connection is gone") from error
+
+
 async def said(connection: AbstractConnection, *arguments: bytes) -> Any:
     """One command's answer."""
-    await connection.send_command(*arguments)
+    with resets_as_gone():
+        await connection.send_command(*arguments)
     return await connection.read_response()
 
 
 async def opened(connection: AbstractConnection) -> AbstractConnection:
     """The connection, once it is made and has introduced itself; no half of one is left behind."""
     try:
-        await connection.connect()  # type: ignore[no-untyped-call]
+        with resets_as_gone():
+            await connection.connect()  # type: ignore[no-untyped-call]
     except BaseException:
         await closed(connection)
         raise

@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 from redis.asyncio import Redis
+from redis.asyncio.connection import UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as GoneError
 from redis.exceptions import ResponseError
 
 from hub.store import connect
 from hub.store.lane import Lane, ReconnectedError, pack
+from hub.store.opening import opened
 from hub.store.scripts import ACKNOWLEDGE_LOSS
 from hub.store.standalone import Standalone
 from tests.store.servers import DeafServer, RealServer
@@ -191,3 +195,19 @@ def test_a_connection_that_was_reset_meanwhile_is_one_that_is_gone_and_no_fault(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(reset_and_ask()) == b"PONG"
+
+
+class ResetConnection(UnixDomainSocketConnection):
+    """It is reset between being made and introducing itself."""
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call]
+        assert self._writer is not None
+        self._writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+
+def test_a_connection_that_is_reset_while_it_is_made_is_gone_too(shared_server: RealServer) -> None:
+    connection = ResetConnection(path=str(shared_server.path), retry=Retry(NoBackoff(), 0))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(GoneError):
+        runner.run(opened(connection))
