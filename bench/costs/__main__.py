@@ -16,7 +16,13 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, to_builtins
 
-from bench.costs.hubs import Load, Scene, measure_agents, measure_changes
+from bench.costs.hubs import (
+    Load,
+    Scene,
+    measure_agents,
+    measure_changes,
+    measure_namespaces,
+)
 from bench.costs.script import measure_script
 from bench.errors import BenchError
 from bench.options import parse
@@ -55,7 +61,7 @@ async def measure(options: Options) -> Report:
         store = await stack.enter_async_context(StoreServer(directory))
         say("the commit script alone")
         refused = await measure_script(report, store.url, options.changes)
-        for part in (measure_agents, measure_changes):
+        for part in (measure_agents, measure_changes, measure_namespaces):
             async with AsyncExitStack() as its:
                 place = its.enter_context(temporary_directory())
                 scene = await Scene.start(its, Path(place), store.url, part.__name__)

@@ -30,6 +30,7 @@ RATE = 100
 """Changes a second of all of them together, where they take their time."""
 
 WATCHERS = 100
+NAMESPACES = 50
 SETTLE = 3.0
 """Seconds until what began before a measurement is over at all hubs."""
 
@@ -173,8 +174,8 @@ async def measure_changes(report: Report, scene: Scene, load: Load) -> None:
     count = await _change_for(updaters, load.seconds, UPDATERS / RATE)
     alone = await meter.note("logged changes, one by one", before, count)
     say(f"the same with {WATCHERS} more watchers at the other hub")
-    watches = [await _Watch.open(scene.other.websocket_url) for _ in range(WATCHERS)]
     await asyncio.sleep(SETTLE)
+    watches = [await _Watch.open(scene.other.websocket_url) for _ in range(WATCHERS)]
     before = await scene.used()
     count = await _change_for(updaters, load.seconds, UPDATERS / RATE)
     other = await meter.note(f"the same with {WATCHERS} watchers", before, count)
@@ -186,6 +187,27 @@ async def measure_changes(report: Report, scene: Scene, load: Load) -> None:
         driver.abort()
     wanted = count * WATCHERS
     report.check("every watcher was told of every change", told == wanted, f"{told} of {wanted}")
+
+
+async def measure_namespaces(report: Report, scene: Scene, load: Load) -> None:
+    """Note what a namespace costs in which nothing happens."""
+    say(f"{NAMESPACES} namespaces, all idle")
+    before = await scene.used()
+    names = [f"team-{number}" for number in range(NAMESPACES)]
+    url = scene.own.websocket_url
+    observers = [await Driver.connect(f"{url}?namespace={name}") for name in names]
+    await asyncio.sleep(2 * SETTLE)  # the other hub finds them
+    loaded = await scene.used()
+    await asyncio.sleep(load.seconds)
+    after = await scene.used()
+    elapsed = after.at - loaded.at
+    _, other, store = (used / elapsed / NAMESPACES * 1000 for used in _between(loaded, after))
+    report.figure("an idle namespace, CPU of each of two hubs in a second", other, "ms")
+    report.figure("an idle namespace, CPU of Redis for two hubs in a second", store, "ms")
+    memory = (after.other_memory - before.other_memory) / NAMESPACES / 1024
+    report.figure("memory per idle namespace, each hub", memory, "KB")
+    for driver in observers:
+        driver.abort()
 
 
 async def _register(url: str, number: int) -> Driver:
