@@ -20,6 +20,10 @@ from .cluster import Cluster
 from .faults import FAULTS, FaultPlan
 from .rounds import Outcome, play
 from .sentinel import SentinelStore
+from .sharded import ClusterStore
+from .stores import Store
+
+STORES = {"server": Store, "sentinel": SentinelStore, "cluster": ClusterStore}
 
 WIDTH = max(map(len, FAULTS))
 
@@ -54,9 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="hpf-", dir="/tmp") as temporary:
             directory = given.keep or Path(temporary)
-            for fails_over in (False, True):
-                mine = [plan for plan in plans if plan.sentinel is fails_over]
-                outcomes += _play(mine, given.rounds, directory, fails_over=fails_over)
+            for kind, store in STORES.items():
+                mine = [plan for plan in plans if plan.store == kind]
+                outcomes += _play(mine, given.rounds, directory / kind, store)
     except KeyboardInterrupt:
         print("interrupted; everything that was started has been ended", file=sys.stderr)
         return 1
@@ -68,12 +72,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _play(
-    plans: list[FaultPlan], rounds: int, directory: Path, *, fails_over: bool
+    plans: list[FaultPlan], rounds: int, directory: Path, store: type[Store]
 ) -> list[Outcome]:
     if not plans:
         return []
     outcomes = []
-    cluster = Cluster(directory / str(fails_over), SentinelStore() if fails_over else None)
+    directory.mkdir(parents=True, exist_ok=True)
+    cluster = Cluster(directory, store())
     try:
         cluster.start()
         for number in range(rounds):

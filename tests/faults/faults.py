@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import Literal
 
 from msgspec import Struct
 
@@ -31,7 +32,7 @@ class FaultPlan(Struct, frozen=True):
     """A fault. `do` injects it and returns when it is over.
 
     `blameless`: no living agent may ever be told unreachable for it. `mortal`: so many agents
-    there must be that it may kill. `sentinel`: it takes a store that fails over. `apart`: it does
+    there must be that it may kill. `store`: the kind of store it takes. `apart`: it does
     nothing to hubs, store and network, and may go on at the same time as others. `long`: only the
     long form does it.
     """
@@ -41,7 +42,7 @@ class FaultPlan(Struct, frozen=True):
     do: Callable[[Scene], None]
     blameless: bool = True
     mortal: int = 0
-    sentinel: bool = False
+    store: Literal["server", "sentinel", "cluster"] = "server"
     apart: bool = False
     long: bool = False
 
@@ -316,12 +317,19 @@ FAULTS: dict[str, FaultPlan] = {
             "hub-and-store-killed", "kill -9 of a hub and Redis", kill_hub_and_store, long=True
         ),
         FaultPlan("several", "three of these in a row", several, blameless=False, long=True),
-        FaultPlan("failover", "kill -9 of the primary under Sentinel", fail_over, sentinel=True),
+        FaultPlan("failover", "kill -9 of the primary under Sentinel", fail_over, store="sentinel"),
         FaultPlan(
             "failover-behind",
             "the same, and the replica lacks the last second",
             fail_over_behind,
-            sentinel=True,
+            store="sentinel",
+        ),
+        FaultPlan(
+            "failover-cluster",
+            "kill -9 of the namespace's primary in a Redis Cluster",
+            fail_over,
+            store="cluster",
+            long=True,
         ),
         FaultPlan("slow-network", "agents, hubs and Redis far apart", slow_network),
         FaultPlan(

@@ -30,8 +30,7 @@ class SentinelStore(Store):
     def address(self) -> None:
         return None
 
-    @property
-    def client(self) -> redis.Redis:
+    def client(self, prefix: str) -> redis.Redis:
         return self._client(self._setup.primary)
 
     def _client(self, server: TcpServer) -> redis.Redis:
@@ -45,10 +44,6 @@ class SentinelStore(Store):
         self._setup.start()
 
     def fail_over(self, prefix: str, *, unreplicated: float) -> int:
-        """kill -9 of the primary, whose replica has not heard of its last so many seconds.
-
-        Returns the revision that the replica had reached, once it is the primary.
-        """
         old = self._setup.primary
         new = next(each for each in self._setup.servers if each is not old)
         if unreplicated:

@@ -30,15 +30,14 @@ class Store:
         """The hubs' `--redis`, through the proxy at this port if there is one."""
         return f"redis://127.0.0.1:{port}"
 
-    @property
-    def client(self) -> redis.Redis:
-        """To whoever takes writes now."""
+    def client(self, prefix: str) -> redis.Redis:
+        """To whoever takes writes to the keys that begin so, now."""
         return self._server.client
 
     def start(self) -> None:
         """Start, or start again on the data that is there."""
         self._server.start()
-        self.client.config_set("appendfsync", "always")
+        self._server.client.config_set("appendfsync", "always")
 
     def kill(self, *, forget: bool = False) -> None:
         """kill -9."""
@@ -55,7 +54,11 @@ class Store:
         self._server.wake()
 
     def fail_over(self, prefix: str, *, unreplicated: float) -> int:
-        """Lose the primary; see `SentinelStore`."""
+        """kill -9 of the primary that holds the keys which begin so; its replica takes over.
+
+        The replica has not heard of the last `unreplicated` seconds. Returns the revision that it
+        had reached.
+        """
         raise NotImplementedError
 
     def repair(self) -> None:
@@ -70,11 +73,11 @@ class Store:
 
     def log_name(self, prefix: str) -> str:
         """The name of the log of the namespace whose keys begin so."""
-        return str(self.client.get(f"{prefix}agents:log:name"))
+        return str(self.client(prefix).get(f"{prefix}agents:log:name"))
 
     def stored(self, prefix: str) -> Stored:
         """All that is stored of that namespace now."""
-        client = self.client
+        client = self.client(prefix)
         keys = sorted(client.scan_iter(f"{prefix}agent:*"))
         texts = [client.get(key) for key in keys]
         records = [msgspec.json.decode(str(text), type=AgentRecord) for text in texts if text]

@@ -14,7 +14,7 @@ from .rounds import Outcome, play
 from .sentinel import SentinelStore
 
 APART = [name for name, plan in FAULTS.items() if plan.apart]
-SENTINEL = [name for name, plan in FAULTS.items() if plan.sentinel]
+SENTINEL = [name for name, plan in FAULTS.items() if plan.store == "sentinel"]
 PLAIN = [name for name, plan in FAULTS.items() if not (plan.apart or plan.sentinel or plan.long)]
 
 
