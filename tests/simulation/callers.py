@@ -105,6 +105,7 @@ class HttpAgent:
 
         def arrive() -> None:
             if hub.refuses:
+                ask.answered, ask.code = clock.now(), "refused"
                 clock.call_later(network.delay(hub.hub_id), lambda: end(None))
                 return
             began = hub.clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import traceback
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,6 +15,10 @@ from tests.simulation.simulation import Simulation
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 """Every seed that ever failed, each with what it found."""
+
+
+PORTION = 1000
+"""Seeds that are handed out at a time."""
 
 
 class Result(Struct):
@@ -49,8 +54,10 @@ def run_seeds(seeds: Iterable[int], workers: int) -> Iterator[Result]:
     if workers <= 1:
         yield from map(run_seed, seeds)
         return
+    seeds = iter(seeds)
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(run_seed, seeds, chunksize=4)
+        while some := list(islice(seeds, PORTION)):  # a pool would read on without end
+            yield from pool.imap_unordered(run_seed, some, chunksize=4)
 
 
 def failed_seeds() -> list[int]:

@@ -34,6 +34,7 @@ class Faults:
         self._store = store
         self._history = history
         self._trace = trace
+        self._ended = False
 
     def plan(self, planned: list[Planned]) -> None:
         """Have each fault begin in its time."""
@@ -58,7 +59,7 @@ class Faults:
             case "drain":
                 if hub.up and not hub.draining and not hub.stopped:
                     self._note(kind, hub.hub_id, lasts + 6.0)
-                    hub.drain(lambda: self._later(lasts, lambda: self._revive(hub)))
+                    hub.drain(lambda: self._drained(hub, lasts))
             case "isolate":
                 self._note(kind, hub.hub_id, lasts)
                 hub.port.cut_until = self._clock.now() + lasts
@@ -110,6 +111,9 @@ class Faults:
         self._store.roll_back(held)
         self._later(lasts, self._store.start)
 
+    def _drained(self, hub: SimHub, lasts: float) -> None:
+        self._later(0.0 if self._ended else lasts, lambda: self._revive(hub))
+
     def _revive(self, hub: SimHub) -> None:
         if not hub.up:
             hub.start()
@@ -121,6 +125,7 @@ class Faults:
     def end_all(self) -> None:
         """Faults are over: everything runs, and can reach everything."""
         self._trace("all faults end")
+        self._ended = True
         now = self._clock.now()
         self._network.slowness = 1.0
         self._network.stalled_until.clear()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from tests.simulation.campaign import describe, failed_seeds, run_seeds
 
 SEEDS = 500
 
 
+@pytest.mark.timeout(180)
 def test_no_seed_finds_a_history_that_breaks_the_contract() -> None:
     failed = failed_seeds()
     fresh = (seed for seed in range(1, 100_000) if seed not in failed)

@@ -67,16 +67,19 @@ def longest_until_found(history: History) -> float | None:
 
     As exact as the readings in `found` are close; None when it never was so.
     """
-    good_from: float | None = None
+    good_from: dict[str, float | None] = {}
     for found in sorted(history.found, key=lambda each: each.at):
         if found.at < history.calm_from:
             continue
         shown = {each.id: each for each in found.agents}
         if any(_state(shown.get(living.agent_id), living) for living in history.living):
-            good_from = None
-        elif good_from is None:
-            good_from = found.at
-    return None if good_from is None else good_from - history.calm_from
+            good_from[found.hub] = None
+        elif good_from.get(found.hub) is None:
+            good_from[found.hub] = found.at
+    times = [at for at in good_from.values() if at is not None]
+    if not times or len(times) < len(good_from):
+        return None
+    return max(times) - history.calm_from
 
 
 def removed_is_gone(history: History, slack: Slack) -> list[str]:
