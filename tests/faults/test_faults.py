@@ -15,7 +15,11 @@ from .sentinel import SentinelStore
 
 APART = [name for name, plan in FAULTS.items() if plan.apart]
 SENTINEL = [name for name, plan in FAULTS.items() if plan.store == "sentinel"]
-PLAIN = [name for name, plan in FAULTS.items() if not (plan.apart or plan.sentinel or plan.long)]
+PLAIN = [
+    name
+    for name, plan in FAULTS.items()
+    if plan.store == "server" and not plan.apart and not plan.long
+]
 
 
 @pytest.fixture(scope="module")
