@@ -8,6 +8,7 @@ slept while it was trimmed, or another log was begun), what is stored is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Protocol
 
 from msgspec import structs
@@ -38,6 +39,7 @@ from actors.recovery import Recovery
 from actors.timing import Timing
 from protocol.bounds import Kind
 from protocol.record import AgentRecord
+from protocol.timestamps import parse_timestamp
 
 PUT_BACK_TIMEOUT = 5.0
 """Seconds after which watches are told of a new log although an agent is not back in it."""
@@ -294,6 +296,7 @@ class Replica:
         self._bound_beginning(set(), {})
         for record in records:
             self.directory.put(record, completed(record))
+        self._recall_losses(records, roster)
         self._loaded = True
         self.committer.follow(following=not self.membership.alone)
         if self.membership.alone:
@@ -328,11 +331,13 @@ class Replica:
             if each.id not in told or each.id in self.directory  # else it has been removed
         }
         outlived: dict[str, AgentRecord] = {}
+        news = []
         for record in records.values():
             held = self.directory.get(record.id)
             if held is None or self._prevails(record, held.record, told):
                 self.directory.put(record, completed(record))
                 self.residents.overtaken(record, removed=False)
+                news.append(record)
             else:
                 outlived[record.id] = record
         missing = set(self.directory.ids())
@@ -349,8 +354,24 @@ class Replica:
             missing = set()
         self.feed.begin(self.log, self.revision, [], missing)
         self._bound_beginning(missing - set(records), outlived)
+        self._recall_losses(news, loaded.roster)
         self.residents.store_returned()
         self.hubs_changed()
+
+    def _recall_losses(self, records: list[AgentRecord], roster: Roster) -> None:
+        """Count those that are unreachable as if this hub had been there when they were lost."""
+        now, wall = self._scheduler.now(), self._scheduler.wall()
+        lost = []
+        for record in records:
+            if record.status != "unreachable":
+                self.losses.found(record.id)
+            elif record.health.reason != "self_reported":
+                lost.append((parse_timestamp(record.health.since), record))
+        for since, record in sorted(lost, key=itemgetter(0)):
+            at = now - max(0.0, wall - since)
+            self.losses.turned_unreachable(record.id, at, record.revision)
+        self.losses.acknowledged(roster.acknowledged)
+        self.note_losses()
 
     def _prevails(self, stored: AgentRecord, held: AgentRecord, told: set[str]) -> bool:
         """Whether the stored record, and not the one held here, tells what the agent is now.
