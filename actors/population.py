@@ -289,7 +289,10 @@ class Population:
 
 
 class _Removal:
-    """Takes an agent without an actor off the directory, whatever becomes of it meanwhile."""
+    """Takes an agent without an actor off the directory, while this hub is in charge of it.
+
+    Once another one is, the bug of an actor here is none of the agent's business.
+    """
 
     def __init__(self, population: Population, replica: Replica, agent_id: str) -> None:
         self._population = population
@@ -299,7 +302,7 @@ class _Removal:
     def propose(self) -> None:
         """Remove the agent as the directory has it."""
         entry = self._directory.get(self._agent_id)
-        if entry is None:
+        if entry is None or not self._population.in_charge(entry.record):
             return
         record = entry.record
         change = Change(
