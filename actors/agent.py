@@ -404,6 +404,7 @@ class AgentActor(Standing):
         self._turns.answer(lambda _: fenced())
         self._end_session(CloseCode.FENCED, NEWER_SESSION)
         self._release()
+        self._home.superseded(self._id)
 
     def _again(self, proposal: Proposal) -> None:
         """Another hub was faster: do what was asked again, from what it made of the record."""

@@ -71,6 +71,10 @@ class Home(Protocol):
         """The actor has ended: its agent is no more, or another hub's."""
         ...
 
+    def superseded(self, agent_id: str) -> None:
+        """The store knows a newer session of the agent than what was to be put back, or its end."""
+        ...
+
     def lease_left(self, record: AgentRecord) -> float:
         """Seconds until the lease of an unreachable agent is over, by the record's own words."""
         ...

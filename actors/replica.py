@@ -346,11 +346,11 @@ class Replica:
             missing -= told
             for agent_id in sorted(missing.intersection(last) - set(records)):
                 if last[agent_id].kind in REMOVALS:
-                    self._forget(agent_id)
+                    self.forget(agent_id)
             missing -= set(last)
         else:
             for agent_id in sorted(missing - told - set(records)):
-                self._forget(agent_id)
+                self.forget(agent_id)
             missing = set()
         self.feed.begin(self.log, self.revision, [], missing)
         self._bound_beginning(missing - set(records), outlived)
@@ -384,7 +384,11 @@ class Replica:
         if not self._fresh or held.id in told:
             return stored.revision > held.revision
         # (What the store would refuse to have put back; of before a loss, epochs may be higher.)
-        later = stored.epoch > held.epoch or stored.revision > held.revision
+        later = (
+            stored.epoch > held.epoch
+            or stored.revision > held.revision
+            or stored.registered_at > held.registered_at
+        )
         same = (stored.epoch, stored.revision) == (held.epoch, held.revision)
         return later or (same and not self.membership.in_charge(held))
 
@@ -410,10 +414,11 @@ class Replica:
                     self.directory.put(record, completed(record))
                     self.residents.changed_elsewhere(record, removed=False)
                 elif agent_id in lost:
-                    self._forget(agent_id)
+                    self.forget(agent_id)
             self.feed.finish_beginning()
 
-    def _forget(self, agent_id: str) -> None:
+    def forget(self, agent_id: str) -> None:
+        """Take an agent off the directory whose end the log does not tell of."""
         entry = self.directory.get(agent_id)
         assert entry is not None
         if entry.record.revision > self.committer.revision:
