@@ -32,7 +32,6 @@ RATE = 100
 WATCHERS = 100
 NAMESPACES = 50
 SETTLE = 3.0
-"""Seconds until what began before a measurement is over at all hubs."""
 
 FLEET_PROCESSES = 2
 
@@ -43,6 +42,11 @@ class Load(Struct, frozen=True):
     agents: int
     interval: float
     seconds: float
+
+    @property
+    def settle(self) -> float:
+        """Seconds until what began before a measurement is over at all hubs."""
+        return min(SETTLE, self.seconds)
 
 
 class Used(Struct, frozen=True):
@@ -92,11 +96,11 @@ class Meter:
         self._scene = scene
         self._idle = (0.0, 0.0, 0.0)
 
-    async def idle(self, seconds: float, *, tell: bool = False) -> None:
-        """Look for so long what both hubs and the store use although nothing happens."""
-        await asyncio.sleep(SETTLE)
+    async def idle(self, load: Load, *, tell: bool = False) -> None:
+        """Look what both hubs and the store use although nothing happens."""
+        await asyncio.sleep(load.settle)
         before = await self._scene.used()
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(load.seconds)
         after = await self._scene.used()
         own, other, store = _between(before, after)
         elapsed = after.at - before.at
@@ -132,7 +136,7 @@ async def measure_agents(report: Report, scene: Scene, load: Load) -> None:
     """Note what agents and their heartbeats cost."""
     meter = Meter(report, scene)
     say("two idle hubs")
-    await meter.idle(load.seconds, tell=True)
+    await meter.idle(load, tell=True)
     async with AsyncExitStack() as stack:
         fleet = await Fleet.start(
             stack,
@@ -145,7 +149,7 @@ async def measure_agents(report: Report, scene: Scene, load: Load) -> None:
         before = await scene.used()
         await fleet.register()
         await meter.note("registrations, connecting included", before, load.agents)
-        await asyncio.sleep(SETTLE)
+        await asyncio.sleep(load.settle)
         after = await scene.used()
         own = (after.own_memory - before.own_memory) / load.agents
         other = (after.other_memory - before.other_memory) / load.agents
@@ -163,7 +167,7 @@ async def measure_agents(report: Report, scene: Scene, load: Load) -> None:
 async def measure_changes(report: Report, scene: Scene, load: Load) -> None:
     """Note what changes cost, and telling them."""
     meter = Meter(report, scene)
-    await meter.idle(load.seconds)
+    await meter.idle(load)
     updaters = [await _register(scene.own.websocket_url, number) for number in range(UPDATERS)]
     say("changes, as fast as they can")
     before = await scene.used()
@@ -174,14 +178,14 @@ async def measure_changes(report: Report, scene: Scene, load: Load) -> None:
     count = await _change_for(updaters, load.seconds, UPDATERS / RATE)
     alone = await meter.note("logged changes, one by one", before, count)
     say(f"the same with {WATCHERS} more watchers at the other hub")
-    await asyncio.sleep(SETTLE)
+    await asyncio.sleep(load.settle)
     watches = [await _Watch.open(scene.other.websocket_url) for _ in range(WATCHERS)]
     before = await scene.used()
     count = await _change_for(updaters, load.seconds, UPDATERS / RATE)
     other = await meter.note(f"the same with {WATCHERS} watchers", before, count)
     each = (other - alone) / WATCHERS
     report.figure("CPU per event told to one watcher", max(0.0, each) * 1e6, "µs")
-    await asyncio.sleep(SETTLE)
+    await asyncio.sleep(load.settle)
     told = sum(watch.events for watch in watches)
     for driver in [*updaters, *(watch.driver for watch in watches)]:
         driver.abort()
@@ -196,7 +200,7 @@ async def measure_namespaces(report: Report, scene: Scene, load: Load) -> None:
     names = [f"team-{number}" for number in range(NAMESPACES)]
     url = scene.own.websocket_url
     observers = [await Driver.connect(f"{url}?namespace={name}") for name in names]
-    await asyncio.sleep(2 * SETTLE)  # the other hub finds them
+    await asyncio.sleep(2 * load.settle)  # the other hub finds them
     loaded = await scene.used()
     await asyncio.sleep(load.seconds)
     after = await scene.used()
