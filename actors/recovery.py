@@ -20,8 +20,8 @@ class Recovery:
     """Loads the store once, and tells `done` what it held.
 
     Ids that were active without an entry ran out while no hub was there to tell of it. So no
-    watch may go on as if it knew, and `renew_log` is called; once the new log is there, `resume`.
-    So it is when an answer was lost, since it might have named such ids; and while other hubs are
+    watch may go on as if it knew, and `renew_log` is called; once the new log is there, `resume`
+    loads again, since others may have changed something before it began. So it is when an answer was lost, since it might have named such ids; and while other hubs are
     alive, since they may list agents that this hub, in charge of them before it ended, knows no
     more: in the new log, nobody puts those back.
     """
@@ -40,32 +40,37 @@ class Recovery:
         self._renew_log = renew_log
         self._done = done
         self._loading = False
+        self._outdated = False
         self._doubtful = False
-        self._awaiting: tuple[list[AgentRecord], Roster] | None = None
+        self._awaiting = False
 
     @property
     def awaits_log(self) -> bool:
-        """Whether everything is loaded and only the new log is missing."""
-        return self._awaiting is not None
+        """Whether a new log is being begun, because of what was loaded."""
+        return self._awaiting
 
     def resume(self) -> None:
         """The store answers: go on, from wherever it went away."""
-        if self._awaiting is not None:
-            (records, roster), self._awaiting = self._awaiting, None
-            self._done(records, [], roster)
-        elif not self._loading:
+        self._awaiting = False
+        if self._loading:
+            self._outdated = True
+        else:
             self._loading = True
             self._store.load(self._loaded)
 
     def _loaded(self, loaded: Loaded | Away) -> None:
         self._loading = False
+        outdated, self._outdated = self._outdated, False
         if isinstance(loaded, Away):
             self._doubtful = True  # ghosts may have been dropped, and the answer lost
             self._scheduler.call_at(self._scheduler.now() + RETRY, self.resume)
             return
         records = read_records(loaded.records, self._observer)
         if loaded.ghosts or self._doubtful:
-            self._awaiting = records, loaded.roster
+            self._doubtful = False
+            self._awaiting = True
             self._renew_log()
+        elif outdated:  # another log may have begun since it was asked for
+            self.resume()
         else:
             self._done(records, read_entries(loaded.entries), loaded.roster)

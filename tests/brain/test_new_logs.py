@@ -29,6 +29,24 @@ def test_an_agent_that_ran_out_while_its_hub_was_down_is_forgotten_by_all() -> N
     assert [each["agents"][0]["name"] for each in watcher.take("snapshot")] == ["stays"]
 
 
+def test_what_changes_between_loading_and_the_new_log_is_not_missed() -> None:
+    cluster = Cluster("a", "b", timing=TIMING)
+    brief, _ = cluster["b"].agent("brief", agent_id=A)
+    leaves, _ = cluster["a"].agent("leaves", agent_id=B)
+    brief.answers_pings = False
+    cluster.advance(0.5)
+    cluster.kill("b")
+    cluster.advance(8.0)
+    # It opens the store, loads (a millisecond later) and finds a ghost, and begins a new log.
+    at = cluster.scheduler.now() + 0.0015
+    cluster.scheduler.call_at(at, lambda: leaves.say(op="unregister", id="u"))
+    cluster.start("b")
+    cluster.advance(SOON)
+    assert leaves.take("unregistered")
+    assert not cluster["b"].knows(B)
+    cluster.agree()
+
+
 def test_an_agent_that_is_put_back_by_a_heartbeat_is_an_entry_of_the_new_log() -> None:
     """The first word of it in the new log must reach all hubs, whoever was asked."""
     cluster = Cluster("a", "b", "c")
