@@ -21,9 +21,10 @@ class Recovery:
 
     Ids that were active without an entry ran out while no hub was there to tell of it. So no
     watch may go on as if it knew, and `renew_log` is called; once the new log is there, `resume`
-    loads again, since others may have changed something before it began. So it is when an answer was lost, since it might have named such ids; and while other hubs are
-    alive, since they may list agents that this hub, in charge of them before it ended, knows no
-    more: in the new log, nobody puts those back.
+    loads again, since others may have changed something before it began. So it is when an answer
+    was lost, since it might have named such ids; and while other hubs are alive, since they may
+    list agents that this hub, in charge of them before it ended, knows no more: in the new log,
+    nobody puts those back.
     """
 
     def __init__(

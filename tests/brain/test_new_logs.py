@@ -33,6 +33,7 @@ def test_what_changes_between_loading_and_the_new_log_is_not_missed() -> None:
     cluster = Cluster("a", "b", timing=TIMING)
     brief, _ = cluster["b"].agent("brief", agent_id=A)
     leaves, _ = cluster["a"].agent("leaves", agent_id=B)
+    cluster["a"].agent("stays")
     brief.answers_pings = False
     cluster.advance(0.5)
     cluster.kill("b")
