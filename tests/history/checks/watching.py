@@ -53,7 +53,11 @@ def watch_has_no_gap(history: History, slack: Slack) -> list[str]:
             if not watch.filter:
                 missing = [each for each in range(since + 1, upto + 1) if each not in seen]
             else:
-                missing = _unseen(watch, logs.get(log, {}), seen, since, upto)
+                missing = [
+                    each
+                    for each in _unseen(watch, logs.get(log, {}), seen, since, upto)
+                    if not was_lost(history, log, each)  # another change may stand in its place
+                ]
             if missing:
                 few = ", ".join(map(str, missing[:5]))
                 wrong.append(f"{_name(watch)}: of {log} after {since}, it never saw {few}")
