@@ -23,6 +23,9 @@ from tests.brain.world import FakeLink, VirtualScheduler, VirtualTimer, World
 TICK = 0.001
 """Seconds; the latency of the store, and the step in which `until` advances."""
 
+HEARD = 1.1
+"""Seconds until a hub has heard that another one's lease lapsed."""
+
 _REPLICATED = ("log_name", "revision", "entries", "active", "tombstones", "log", "acknowledged")
 
 
@@ -256,6 +259,11 @@ class Cluster:
 def told(link: FakeLink) -> list[tuple[int, str, str]]:
     """(revision, kind, name) of every event so far, taken away."""
     return [(each["revision"], each["kind"], each["agent"]["name"]) for each in link.take("event")]
+
+
+def kinds(watcher: FakeLink) -> list[str]:
+    """The kind of every event so far, taken away."""
+    return [each[1] for each in told(watcher)]
 
 
 def answered(link: FakeLink, request_id: Any) -> bool:

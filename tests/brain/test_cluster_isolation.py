@@ -10,7 +10,7 @@ import pytest
 from actors.agent import AgentActor
 from actors.messages import Beat, Message, Modify
 from actors.runtime import MAX_RESTARTS
-from tests.brain.cluster_world import Cluster, Hub, told
+from tests.brain.cluster_world import Cluster, Hub, kinds
 from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, failures_expected
 
@@ -43,10 +43,6 @@ def poison(link: FakeLink, times: int = 1) -> None:
     """Updates on which the actor fails, in one go."""
     for number in range(times):
         link.say(op="update", id=f"p{number}", load=666)
-
-
-def kinds(watcher: FakeLink) -> list[str]:
-    return [each[1] for each in told(watcher)]
 
 
 def test_an_actor_that_restarts_is_no_news_to_other_hubs(poisoned: Any) -> None:

@@ -6,15 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.brain.cluster_world import Cluster, answered, told
+from tests.brain.cluster_world import Cluster, answered, kinds, told
 from tests.brain.world import FakeLink
 
 MARGIN = 1.2
 """Seconds in which a hub that is back has heard of everything, and said what it must."""
-
-
-def kinds(watcher: FakeLink) -> list[str]:
-    return [each[1] for each in told(watcher)]
 
 
 def stage(*names: str) -> tuple[Cluster, FakeLink, dict[str, Any], FakeLink]:
@@ -163,6 +159,21 @@ def test_all_hubs_stopped_for_long_charge_it_to_nobody() -> None:
     assert cluster["c"].status(held["agent_id"]) == ("healthy", "websocket")
     assert cluster["c"].status(polling) == ("healthy", "http")
     assert link.close_code is None
+    cluster.agree()
+
+
+def test_a_hub_that_is_back_before_others_have_written_that_it_is_dead_puts_that_right() -> None:
+    cluster, link, held, watcher = stage("a", "b", "c")
+    cluster["b"].scheduler.stop()
+    cluster.store.hold_next_commit = 0.8  # of the leader, which finds the hub dead
+    assert cluster.until(lambda: cluster.store.hold_next_commit is None, 15) is not None
+    cluster["b"].scheduler.wake()
+    cluster.advance(0.6)
+    assert kinds(watcher) == []
+    cluster.advance(1)
+    assert kinds(watcher) == ["lost", "updated"]
+    assert cluster["c"].status(held["agent_id"]) == ("healthy", "websocket")
+    assert link.ask(op="heartbeat")["durable"] is True
     cluster.agree()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.massloss import MIN_LOST, PERIOD, LossGuard
+from actors.massloss import LossGuard
 from actors.timing import Timing
-from tests.brain.cluster_world import Cluster, told
+from tests.brain.cluster_world import Cluster, kinds
 from tests.brain.world import FakeLink, World
 
 TTL = 60.0
@@ -50,19 +50,19 @@ def test_more_than_the_share_and_at_least_ten_make_a_mass_loss(
 def test_only_what_was_lost_within_a_minute_counts() -> None:
     losses = guard(20)
     lose(losses, 1, 9, 0.0)
-    lose(losses, 10, 18, PERIOD)
-    assert not losses.holds(PERIOD)
-    losses.turned_unreachable("one more", PERIOD, 19)
-    assert losses.holds(PERIOD)
+    lose(losses, 10, 18, 60.0)
+    assert not losses.holds(60.0)
+    losses.turned_unreachable("one more", 60.0, 19)
+    assert losses.holds(60.0)
     near = guard(20)
     lose(near, 1, 9, 0.0)
-    near.turned_unreachable("a10", PERIOD - 0.1, 10)
-    assert near.holds(PERIOD)
+    near.turned_unreachable("a10", 59.9, 10)
+    assert near.holds(60.0)
 
 
 def test_one_agent_lost_again_and_again_is_one() -> None:
     losses = guard(10)
-    for number in range(MIN_LOST * 2):
+    for number in range(20):
         losses.turned_unreachable("a1", float(number), number)
     assert not losses.holds(20.0)
 
@@ -110,10 +110,6 @@ def fleet(world: World, agents: int) -> list[FakeLink]:
     return [world.agent(f"a{number}")[0] for number in range(agents)]
 
 
-def kinds(watcher: FakeLink) -> list[str]:
-    return [each[1] for each in told(watcher)]
-
-
 def vanish(links: list[FakeLink]) -> None:
     for link in links:
         link.vanish()
@@ -141,6 +137,20 @@ def test_ten_lost_at_once_are_marked_and_not_removed_and_the_entries_do_not_run_
         assert len(world.store.entries) == len(world.supervisor.directory) == 10
     assert kinds(watcher) == []
     assert world.supervisor.loss is not None
+
+
+def test_the_entries_outlast_an_outage_of_the_store_around_the_end_of_their_leases() -> None:
+    world = World(Timing(loss_hold=HOLD))
+    vanish(fleet(world, 12))
+    world.advance(5.2)
+    now = world.scheduler.now()
+    assert min(expires for _, _, expires in world.store.entries.values()) > now + 1.5 * TTL
+    world.advance(50)
+    world.store.reachable = False
+    world.advance(30)
+    world.store.reachable = True
+    world.store.expire()
+    assert len(world.store.entries) == 12
 
 
 def test_the_loss_is_told_in_one_phrase_in_figures_and_to_the_log() -> None:
