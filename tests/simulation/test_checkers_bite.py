@@ -91,7 +91,7 @@ def updates_are_acknowledged_before_the_store_answers(patch: pytest.MonkeyPatch)
     modify = AgentActor._modify
 
     def broken(self: AgentActor, ask: Any) -> None:
-        log = self._home.revision + 1  # type: ignore[attr-defined]
+        log = self._home._replica.revision + 1  # type: ignore[attr-defined]
         ask.reply(Acknowledged(log, True, self._home.timestamp()))
         modify(self, structs.replace(ask, reply=lambda outcome: None))
 
@@ -202,7 +202,7 @@ def removals_are_not_folded(patch: pytest.MonkeyPatch) -> None:
 
 @catches("hubs_agree")
 def renewals_of_other_hubs_are_not_heard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Supervisor, "renewed_elsewhere", lambda self, renewals: None)
+    patch.setattr(Replica, "renewed_elsewhere", lambda self, renewals: None)
 
 
 def test_every_checker_has_a_rule_that_it_catches() -> None:
