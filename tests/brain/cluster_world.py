@@ -85,6 +85,7 @@ class Line:
         self._port = port
         self._clock = clock
         self._held: dict[str, list[Callable[[], None]]] = {}
+        self._failures: dict[str, int] = {}
         self.cut = False
 
     def __getattr__(self, operation: str) -> Callable[..., None]:
@@ -101,6 +102,9 @@ class Line:
 
             if self.cut:
                 self._unanswered(reply)
+            elif self._failures.get(operation):
+                self._failures[operation] -= 1
+                self._clock.call_soon(lambda: reply(Away("try again")))
             else:
                 getattr(self._port, operation)(*what, answered, **options)
 
@@ -116,6 +120,10 @@ class Line:
     def release(self, operation: str) -> None:
         for answer in self._held.pop(operation):
             self._clock.call_soon(answer)
+
+    def fail(self, operation: str, times: int) -> None:
+        """So many next requests of that kind are refused."""
+        self._failures[operation] = times
 
     def end_lease(self) -> None:
         """The hub stops in peace."""

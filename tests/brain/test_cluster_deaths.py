@@ -158,6 +158,18 @@ def test_a_drained_hubs_agents_have_the_heartbeat_timeout_to_resume_elsewhere() 
     cluster.agree()
 
 
+def test_a_draining_hub_takes_no_session_and_a_draining_leader_no_registration() -> None:
+    cluster = Cluster("a", "b")
+    (held,) = fleet(cluster, "b", 1)
+    cluster["a"].supervisor.drain()
+    assert cluster["a"].resume(held)[1]["code"] == "unavailable"
+    link = cluster["a"].connect()
+    assert link.ask(op="register", agent={"name": "n", "type": "cost"})["code"] == "unavailable"
+    assert cluster["a"].http_register("h").code == "unavailable"
+    assert cluster["b"].links[0].close_code is None
+    assert cluster["b"].record(held["agent_id"])["epoch"] == 1
+
+
 def test_a_rolling_restart_shows_no_agent_unreachable() -> None:
     cluster = Cluster("a", "b", "c")
     held = {each["agent_id"]: each for name in "abc" for each in fleet(cluster, name, 4)}
