@@ -390,7 +390,7 @@ class ModelPort:
     ) -> None:
         def make() -> Roster | Fenced:
             lease = self._lease
-            if lease is None:
+            if lease is None or self.store.log_name != self.log:
                 return Fenced()
             lease.until = self.store.scheduler.now() + HUB_LEASE
             lease.report = report
