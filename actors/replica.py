@@ -17,7 +17,7 @@ from actors.committer import Committer, Proposal
 from actors.directory import Directory
 from actors.feed import Feed
 from actors.history import REMOVALS, Entry
-from actors.loading import read_entries, read_record, read_records
+from actors.loading import read_record
 from actors.massloss import LossGuard
 from actors.membership import Membership
 from actors.observing import Observer
@@ -26,7 +26,6 @@ from actors.ports import (
     Away,
     Fenced,
     HubReport,
-    Loaded,
     LogEntry,
     Opened,
     Renewal,
@@ -36,13 +35,11 @@ from actors.ports import (
 )
 from actors.records import complete, completed
 from actors.recovery import Recovery
+from actors.reloading import Reloading
 from actors.timing import Timing
 from protocol.bounds import Kind
 from protocol.record import AgentRecord
 from protocol.timestamps import parse_timestamp
-
-PUT_BACK_TIMEOUT = 5.0
-"""Seconds after which watches are told of a new log although an agent is not back in it."""
 
 JOINING = 1.1
 """Seconds for which a hub waits before it serves, so that all others know of it."""
@@ -123,12 +120,17 @@ class Replica:
         self._recovery = Recovery(
             scheduler, store, observer, self.committer.renew_log, self._recovered
         )
-        self._fresh = False
+        self._reloading = Reloading(
+            scheduler=scheduler,
+            store=store,
+            observer=observer,
+            directory=self.directory,
+            feed=self.feed,
+            committer=self.committer,
+            membership=self.membership,
+            merged=self,
+        )
         self._loaded = False
-        self._reloading = False
-        self._doubtful_load = False
-        self._told_meanwhile: set[str] = set()
-        self._beginning = 0
         self._removal_held = False
 
     def when_ready(self, callback: Callable[[], None]) -> None:
@@ -160,7 +162,7 @@ class Replica:
         Nor while it is not known what others made of a new log: an agent that was removed there
         must not be put back.
         """
-        return self._reloading or not self.committer.open
+        return self._reloading.under_way or not self.committer.open
 
     @property
     def why_away(self) -> str:
@@ -182,8 +184,7 @@ class Replica:
     def opened(self, opened: Opened, *, gap: bool) -> None:
         """The store answers: load it, or write what is owed to it."""
         self.secret = opened.secret
-        # While not all are back in a new log, it is as new as when it was found.
-        self._fresh = opened.fresh or (self._fresh and (self._reloading or self.feed.beginning))
+        self._reloading.opened(opened, loaded=self._loaded, gap=gap)
         known = self.ready or self._recovery.awaits_log
         self._observer.store_returned(opened.log, fresh=opened.fresh and known)
         if not self._loaded:
@@ -191,14 +192,8 @@ class Replica:
             return
         self.residents.store_came_back()
         self.membership.store_returned()
-        if gap or opened.fresh or self._reloading:
-            # Whoever began a new log, others may have written to it before us.
-            self._reloading = True
-            self._told_meanwhile.clear()
-            self.feed.suspend(opened.log, opened.revision)
-            self._store.load(self._reloaded)
-            return
-        self.residents.store_returned()
+        if not self._reloading.under_way:
+            self.residents.store_returned()
 
     def away(self, reason: str) -> None:
         """The store does not answer."""
@@ -236,8 +231,7 @@ class Replica:
         self.counts["changes"] += 1
         if kind == "expired":
             self.counts["expired"] += 1
-        if self._reloading:
-            self._told_meanwhile.add(record.id)
+        self._reloading.told(record.id)
         if kind in REMOVALS or record.status != "unreachable":
             self.losses.found(record.id)
         elif kind == "status_changed" and record.health.reason != "self_reported":
@@ -288,12 +282,12 @@ class Replica:
         log, revision = self.committer.log, self.committer.revision
         # Others may have written since the store was opened; that is folded later.
         entries = [each for each in entries if each.revision <= revision]
-        if self._fresh or not entries or entries[-1].revision != revision:
+        if self._reloading.fresh or not entries or entries[-1].revision != revision:
             entries = []
         self.membership.start(roster)
-        unlogged = {each.id for each in records if self._fresh or each.revision == 0}
+        unlogged = {each.id for each in records if self._reloading.fresh or each.revision == 0}
         self.feed.begin(log, revision, entries, unlogged)
-        self._bound_beginning(set(), {})
+        self._reloading.bound_beginning(set(), {})
         for record in records:
             self.directory.put(record, completed(record))
         self._recall_losses(records, roster)
@@ -312,49 +306,19 @@ class Replica:
         for callback in waiting:
             callback()
 
-    def _reloaded(self, loaded: Loaded | Away) -> None:
-        """The log could not tell what came since: the stored records do."""
-        if isinstance(loaded, Away):
-            self._doubtful_load = True  # ghosts may have been dropped, and the answer lost
-            self.committer.suspect(loaded)  # its return loads again
-            return
-        if loaded.ghosts or self._doubtful_load:
-            # They ran out, and yet may live at their hubs, which tell so in a new log only.
-            self._doubtful_load = False
-            self.committer.renew_log()
-            return
-        self._reloading = False
-        told = self._told_meanwhile
-        records = {
-            each.id: each
-            for each in read_records(loaded.records, self._observer)
-            if each.id not in told or each.id in self.directory  # else it has been removed
-        }
-        outlived: dict[str, AgentRecord] = {}
-        news = []
-        for record in records.values():
-            held = self.directory.get(record.id)
-            if held is None or self._prevails(record, held.record, told):
-                self.directory.put(record, completed(record))
-                self.residents.overtaken(record, removed=False)
-                news.append(record)
-            else:
-                outlived[record.id] = record
-        missing = set(self.directory.ids())
-        if self._fresh:  # those whom it does not tell of, their hubs are about to put back
-            last = {each.record.id: each for each in read_entries(loaded.entries)}
-            missing -= told
-            for agent_id in sorted(missing.intersection(last) - set(records)):
-                if last[agent_id].kind in REMOVALS:
-                    self.forget(agent_id)
-            missing -= set(last)
-        else:
-            for agent_id in sorted(missing - told - set(records)):
-                self.forget(agent_id)
-            missing = set()
-        self.feed.begin(self.log, self.revision, [], missing)
-        self._bound_beginning(missing - set(records), outlived)
-        self._recall_losses(news, loaded.roster)
+    # --- what loading anew tells (Merged) --------------------------------------------------------
+
+    def overtaken(self, record: AgentRecord) -> None:
+        """What is stored is newer than what was known of the agent here."""
+        self.residents.overtaken(record, removed=False)
+
+    def put_by_others(self, record: AgentRecord) -> None:
+        """The agent is as stored."""
+        self.residents.changed_elsewhere(record, removed=False)
+
+    def reloaded(self, news: list[AgentRecord], roster: Roster) -> None:
+        """All that is stored is in the directory: go on."""
+        self._recall_losses(news, roster)
         self.residents.store_returned()
         self.hubs_changed()
 
@@ -372,50 +336,6 @@ class Replica:
             self.losses.turned_unreachable(record.id, at, record.revision)
         self.losses.acknowledged(roster.acknowledged)
         self.note_losses()
-
-    def _prevails(self, stored: AgentRecord, held: AgentRecord, told: set[str]) -> bool:
-        """Whether the stored record, and not the one held here, tells what the agent is now.
-
-        In a log that begins anew, whoever is in charge puts the agent back as it was last known
-        there, unless others knew it later: what is stored may name a hub that lost the agent to
-        another one since, and must not take it back. Of the agents that were `told` of meanwhile,
-        the fold may know more than what was loaded.
-        """
-        if not self._fresh or held.id in told:
-            return stored.revision > held.revision
-        # (What the store would refuse to have put back; of before a loss, epochs may be higher.)
-        later = (
-            stored.epoch > held.epoch
-            or stored.revision > held.revision
-            or stored.registered_at > held.registered_at
-        )
-        same = (stored.epoch, stored.revision) == (held.epoch, held.revision)
-        return later or (same and not self.membership.in_charge(held))
-
-    def _bound_beginning(self, lost: set[str], outlived: dict[str, AgentRecord]) -> None:
-        self._beginning += 1
-        number = self._beginning
-        self._scheduler.call_at(
-            self._scheduler.now() + PUT_BACK_TIMEOUT,
-            lambda: self._finish_beginning(number, lost, outlived),
-        )
-
-    def _finish_beginning(
-        self, number: int, lost: set[str], outlived: dict[str, AgentRecord]
-    ) -> None:
-        """Those of the `lost` whom nobody has put back are no more; others are as stored."""
-        if number == self._beginning and not self._reloading:
-            for agent_id in sorted(self.feed.missing):
-                entry = self.directory.get(agent_id)
-                if entry is None or self.membership.in_charge(entry.record):
-                    continue
-                if agent_id in outlived:
-                    record = outlived[agent_id]
-                    self.directory.put(record, completed(record))
-                    self.residents.changed_elsewhere(record, removed=False)
-                elif agent_id in lost:
-                    self.forget(agent_id)
-            self.feed.finish_beginning()
 
     def forget(self, agent_id: str) -> None:
         """Take an agent off the directory whose end the log does not tell of."""
