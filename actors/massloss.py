@@ -27,6 +27,8 @@ class LossGuard:
         self._agents = agents
         self._lost: OrderedDict[str, float] = OrderedDict()
         self._held: set[str] = set()
+        self._not_held: set[str] = set()
+        """Of the lost ones; so that each is taken once, and not again with every later loss."""
         self._until = 0.0
         self._revision = 0
 
@@ -39,9 +41,12 @@ class LossGuard:
         """The agent became unreachable at `at`; the log tells so at `revision`."""
         self._lost[agent_id] = at
         self._lost.move_to_end(agent_id)
+        if agent_id not in self._held:
+            self._not_held.add(agent_id)
         self._forget(at)
         if len(self._lost) >= MIN_LOST and len(self._lost) > self._share * self._agents():
-            self._held.update(self._lost)
+            self._held |= self._not_held
+            self._not_held.clear()
             self._until = at + self._hold
             self._revision = revision
 
@@ -49,6 +54,7 @@ class LossGuard:
         """The agent is reachable again, or gone."""
         self._lost.pop(agent_id, None)
         self._held.discard(agent_id)
+        self._not_held.discard(agent_id)
 
     def acknowledged(self, revision: int) -> None:
         """Somebody has acknowledged all losses up to `revision`."""
@@ -67,9 +73,11 @@ class LossGuard:
 
     def _forget(self, now: float) -> None:
         while self._lost and next(iter(self._lost.values())) <= now - PERIOD:
-            self._lost.popitem(last=False)
+            agent_id, _ = self._lost.popitem(last=False)
+            self._not_held.discard(agent_id)
 
     def _lift(self) -> None:
         # What was lost until now is settled; only what is lost from here on counts again.
         self._held.clear()
         self._lost.clear()
+        self._not_held.clear()

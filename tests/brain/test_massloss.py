@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from actors.massloss import LossGuard
@@ -95,6 +97,16 @@ def test_it_lifts_itself_when_the_time_has_passed_since_the_last_loss() -> None:
     lose(losses, 13, 14, 30.0)
     assert losses.holds(HOLD + 29.9)
     assert not losses.holds(HOLD + 30.0)
+
+
+def test_the_loss_of_a_whole_fleet_is_counted_once_and_not_with_every_agent_anew() -> None:
+    """Counted anew each time, 20,000 took 5 s of the hub's time, and 50,000 half a minute."""
+    guard = LossGuard(0.15, 3600.0, lambda: 20_000)
+    began = time.process_time()
+    for number in range(20_000):
+        guard.turned_unreachable(f"agent-{number}", number / 1000, number)
+    assert time.process_time() - began < 1.0
+    assert guard.lost == 20_000
 
 
 def test_a_loss_of_all_is_never_held_with_a_share_of_one() -> None:
