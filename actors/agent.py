@@ -88,7 +88,7 @@ class AgentActor(Standing):
             case Looked():
                 self._looked(message.stored)
             case HubsChanged():
-                pass  # `_rest` ends an actor that is in charge no more
+                pass  # `_rest` ends an actor that is in charge no more, or has it judge from now on
             case RemovalHeld():
                 if self._life.state is State.UNREACHABLE:
                     self._keeper.stale()  # listed for longer, it must be stored for longer
@@ -164,8 +164,12 @@ class AgentActor(Standing):
             if idle:
                 self.deadline = INFINITE
                 self._home.gone(self._id)
-        elif keeper.owes and not self._home.store_is_away:
-            keeper.put_back(self._life)
+        else:
+            if self._session is None and not self._judged:  # the charge came during an ask
+                self._take_charge(keeper.committed, self._home.timing.resume_window)
+                keeper.stale()
+            if keeper.owes and not self._home.store_is_away:
+                keeper.put_back(self._life)
 
     def _change(
         self,

@@ -32,6 +32,7 @@ class Standing:
     __slots__ = (
         "_home",
         "_id",
+        "_judged",
         "_keeper",
         "_life",
         "_looking",
@@ -50,6 +51,7 @@ class Standing:
         self._life = Life(State.POLLING, "healthy", home.now())
         self._session: Holder | None = None
         self._looking = False
+        self._judged = True  # its silence is, by this hub
         self.deadline = INFINITE
         self.scheduled = INFINITE
 
@@ -189,9 +191,15 @@ class Standing:
     def _arm(self) -> None:
         committed = self._keeper.committed
         if self._session is None and committed is not None and not self._home.in_charge(committed):
-            self.deadline = INFINITE
+            self._leave()
         else:
+            self._judged = True
             self._home.deadlines.set(self, self._life.deadline(self._home.timing))
+
+    def _leave(self) -> None:
+        """Leave it to another hub to judge the agent."""
+        self._judged = False
+        self.deadline = INFINITE
 
     # --- what other hubs do ----------------------------------------------------------------------
 
@@ -241,7 +249,7 @@ class Standing:
             self._take_charge(record, self._home.timing.resume_window)
         else:
             self._life = Life.recovered(record, self._home.now())
-            self.deadline = INFINITE
+            self._leave()
 
     def _take_charge(self, record: AgentRecord, grace: float) -> None:
         home = self._home

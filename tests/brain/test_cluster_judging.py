@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from actors.timing import HUB_LEASE
@@ -190,4 +192,27 @@ def test_two_hubs_that_both_believe_to_be_leader_judge_once() -> None:
     cluster["b"].port.release("read")
     cluster.advance(0.2)
     assert kinds(watcher) == ["status_changed"]
+    cluster.agree()
+
+
+def test_a_hub_that_comes_to_be_in_charge_during_an_ask_judges_the_agent_afterwards() -> None:
+    cluster = Cluster("a", "b", "c")
+    cluster["b"].http_register(agent_id=agent_id(1))
+    cluster.settle()
+    cluster.kill("a")
+    hub, port = cluster["b"].supervisor, cluster["b"].port
+    outcomes: list[Any] = []
+    heard = False
+    while not heard:
+        port.hold("commit")
+        hub.heartbeat(agent_id(1), "healthy", {}, outcomes.append)
+        cluster.advance(0.1)
+        heard = len(hub.roster) == 2
+        port.release("commit")
+        cluster.advance(0.005)
+    cluster.advance(44.8)
+    assert cluster["c"].status(agent_id(1)) == ("healthy", "http")
+    cluster.advance(0.3)
+    assert cluster["c"].status(agent_id(1)) == ("unreachable", "http")
+    assert len({outcome.durable for outcome in outcomes}) == 1
     cluster.agree()
