@@ -352,7 +352,7 @@ class Committer:
             barrier(False)
 
     def _attempt(self) -> None:
-        if self._closed or self._opening:
+        if self._closed or self._opening or self.open:
             return
         self._opening = True
         self._store.open(self.position, self._opened, new_log=self._wants_new_log)
@@ -363,6 +363,8 @@ class Committer:
             self._wants_new_log = False
         if isinstance(answer, Away):
             self._lost(answer.reason)
+        elif self._wants_new_log:  # by now; it did not when this was asked
+            self._attempt()
         elif answer.fresh or not self.log or answer.revision <= self.revision:
             self._ready(answer, [])
         else:

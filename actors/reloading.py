@@ -20,6 +20,9 @@ from actors.ports import Away, Loaded, Opened, Roster, Scheduler, Store
 from actors.records import completed
 from protocol.record import AgentRecord
 
+RETRY = 0.25
+"""Seconds until loading is tried again."""
+
 PUT_BACK_TIMEOUT = 5.0
 """Seconds after which watches are told of a new log although an agent is not back in it."""
 
@@ -68,6 +71,7 @@ class Reloading:
         self._membership = membership
         self._merged = merged
         self._doubtful = False
+        self._loads = 0
         self._told: set[str] = set()
         self._beginning = 0
         self.under_way = False
@@ -82,18 +86,34 @@ class Reloading:
             self.under_way = True
             self._told.clear()
             self._feed.suspend(opened.log, opened.revision)
-            self._store.load(self._loaded)
+            self._load()
 
     def told(self, agent_id: str) -> None:
         """The log has told of the agent: the load under way may know less."""
         if self.under_way:
             self._told.add(agent_id)
 
-    def _loaded(self, loaded: Loaded | Away) -> None:
-        if isinstance(loaded, Away):
-            self._doubtful = True  # ghosts may have been dropped, and the answer lost
-            self._committer.suspect(loaded)  # its return loads again
+    def _load(self) -> None:
+        self._loads += 1
+        number = self._loads
+        self._store.load(lambda loaded: self._answered(number, loaded))
+
+    def _answered(self, number: int, loaded: Loaded | Away) -> None:
+        if isinstance(loaded, Away) or number != self._loads:
+            # Ghosts may have been dropped, and nobody told. (Where the store was opened again
+            # meanwhile, the newer load is waited for: the older one knows less than the fold.)
+            self._doubtful |= isinstance(loaded, Away) or bool(loaded.ghosts)
+            if number == self._loads:
+                at = self._scheduler.now() + RETRY
+                self._scheduler.call_at(at, lambda: self._load_again(number))
             return
+        self._loaded(loaded)
+
+    def _load_again(self, number: int) -> None:
+        if number == self._loads:  # else the store has been opened again, and is being loaded
+            self._load()
+
+    def _loaded(self, loaded: Loaded) -> None:
         if loaded.ghosts or self._doubtful:
             # They ran out, and yet may live at their hubs, which tell so in a new log only.
             self._doubtful = False

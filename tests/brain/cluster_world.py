@@ -121,6 +121,14 @@ class Line:
         for answer in self._held.pop(operation):
             self._clock.call_soon(answer)
 
+    def held(self, operation: str) -> int:
+        """How many answers are held back."""
+        return len(self._held[operation])
+
+    def release_first(self, operation: str) -> None:
+        """Let the oldest answer come."""
+        self._clock.call_soon(self._held[operation].pop(0))
+
     def fail(self, operation: str, times: int) -> None:
         """So many next requests of that kind are refused."""
         self._failures[operation] = times

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from actors.ports import Away, Opened, Position
 from actors.timing import Timing
 from tests.brain.cluster_world import Cluster, told
 from tests.brain.records import agent_id
+from tests.brain.world import World
 
 A, B = agent_id(1), agent_id(2)
 SOON = 9.0
 """Seconds in which idle hubs notice, and those that nobody puts back are waited for."""
 TIMING = Timing(heartbeat_interval=3.0, heartbeat_timeout=5.0, lease_ttl=8.0, resume_window=1.0)
+
+
+class Held:
+    """A store that answers `open` when the test does."""
+
+    def __init__(self) -> None:
+        self.opens: list[tuple[bool, Callable[[Opened], None]]] = []
+
+    def open(self, position: Position, reply: Callable[[Opened], None], *, new_log: bool) -> None:
+        self.opens.append((new_log, reply))
 
 
 def test_an_agent_that_ran_out_while_its_hub_was_down_is_forgotten_by_all() -> None:
@@ -120,3 +134,61 @@ def test_an_unreachable_agent_whose_verdict_came_from_elsewhere_is_removed_all_t
     assert not cluster["a"].knows(A)
     assert not cluster["b"].knows(A)
     cluster.agree()
+
+
+def test_loading_that_failed_is_tried_again_although_the_store_takes_changes() -> None:
+    """While a commit is under way nothing else may open the store anew: it works, after all."""
+    cluster = Cluster("a", "b")
+    cluster["b"].http_register(agent_id=A)
+    cluster.settle()
+    hub, now = cluster["b"], cluster.scheduler.now
+    port = hub.port
+
+    def fail(reply: Callable[[Away], None]) -> None:
+        del port.load  # type: ignore[attr-defined]
+        port.hold("commit")
+        hub.supervisor.catch_up(lambda _: None)
+        cluster.scheduler.call_at(now() + 0.01, lambda: reply(Away("no answer")))
+        cluster.scheduler.call_at(now() + 0.02, lambda: port.release("commit"))
+
+    port.load = fail  # type: ignore[attr-defined]
+    cluster.store.log.clear()
+    cluster.store.log_name = "another"
+    cluster.advance(SOON)
+    assert hub.supervisor.not_ready_reasons() == []
+    cluster.agree()
+
+
+def test_of_two_loads_under_way_the_newer_one_counts_and_is_compared_with_the_fold() -> None:
+    cluster = Cluster("a", "b")
+    cluster["a"].http_register(agent_id=A)
+    cluster.settle()
+    hub = cluster["b"]
+    hub.port.hold("load")
+    cluster.store.log.clear()
+    cluster.store.log_name = "another"
+    assert cluster.until(lambda: hub.port.held("load") == 1, SOON) is not None
+    cluster.store.leases["b"].generation = -1  # its next look opens the store again
+    assert cluster.until(lambda: hub.port.held("load") == 2, SOON) is not None
+    cluster.settle()
+    hub.port.release_first("load")
+    cluster.settle()
+    cluster["a"].http_register(agent_id=B)
+    cluster.settle()
+    hub.port.release("load")
+    cluster.advance(SOON)
+    assert hub.knows(B)
+    cluster.agree()
+
+
+def test_a_new_log_that_is_wanted_while_the_store_is_being_opened_is_begun_then() -> None:
+    world = World()
+    committer, port = world.supervisor.replica.committer, Held()
+    committer._store = port  # type: ignore[assignment]
+    committer.suspect(Away("no answer"))
+    world.advance(0.1)
+    committer.renew_log()
+    log = committer.log
+    port.opens.pop()[1](Opened(log, committer.revision, False, b"s"))
+    assert not committer.open
+    assert [new_log for new_log, _ in port.opens] == [True]
