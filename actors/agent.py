@@ -408,7 +408,7 @@ class AgentActor(Standing):
         self._turns.answer(lambda _: fenced())
         self._end_session(CloseCode.FENCED, NEWER_SESSION)
         self._release()
-        self._home.superseded(self._id)
+        self._home.superseded(self._id, proposal.change.epoch)
 
     def _again(self, proposal: Proposal) -> None:
         """Another hub was faster: do what was asked again, from what it made of the record."""

@@ -71,8 +71,8 @@ class Home(Protocol):
         """The actor has ended: its agent is no more, or another hub's."""
         ...
 
-    def superseded(self, agent_id: str) -> None:
-        """The store knows a newer session of the agent than what was to be put back, or its end."""
+    def superseded(self, agent_id: str, epoch: int) -> None:
+        """The store knows a newer session of the agent than that epoch, or its end."""
         ...
 
     def lease_left(self, record: AgentRecord) -> float:

@@ -231,14 +231,16 @@ class Population:
         elif self.in_charge(entry.record):  # its own ask failed, and yet somebody must judge it
             self._take_over(entry.record, self.log)
 
-    def superseded(self, agent_id: str) -> None:
-        """The store knows a newer session of the agent than what was to be put back, or its end.
+    def superseded(self, agent_id: str, epoch: int) -> None:
+        """The store knows a newer session of the agent than that epoch, or its end.
 
-        Where a new log does not tell of it, it was removed in an older one; or else whoever is in
-        charge is about to put it back.
+        All that the log tells had been folded when the store said so. Where the directory knows
+        nothing newer, an older log told: it was removed, or whoever is in charge is about to put
+        it back. Kept, it would be put back and refused for ever.
         """
-        if agent_id in self._replica.feed.missing and agent_id in self._replica.directory:
-            self._replica.forget(agent_id)
+        entry = self._replica.directory.get(agent_id)
+        if entry is not None and entry.record.epoch <= epoch:
+            self._replica.disown(agent_id)
 
     def failed(self, agent_id: str) -> None:
         """An actor was isolated: take its agent off the directory; it may register anew."""

@@ -88,6 +88,11 @@ class Reloading:
             self._feed.suspend(opened.log, opened.revision)
             self._load()
 
+    def close(self) -> None:
+        """Load no more, and tell nobody of what was loaded."""
+        self._loads += 1
+        self._beginning += 1
+
     def told(self, agent_id: str) -> None:
         """The log has told of the agent: the load under way may know less."""
         if self.under_way:
@@ -165,7 +170,11 @@ class Reloading:
         self, number: int, lost: set[str], outlived: dict[str, AgentRecord]
     ) -> None:
         """Those of the `lost` whom nobody has put back are no more; others are as stored."""
-        if number == self._beginning and not self.under_way:
+        if number != self._beginning:
+            return
+        if not self._committer.open:  # nobody could put them back, or be heard to
+            self.bound_beginning(lost, outlived)
+        elif not self.under_way:
             for agent_id in sorted(self._feed.missing):
                 entry = self._directory.get(agent_id)
                 if entry is None or self._membership.in_charge(entry.record):

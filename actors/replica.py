@@ -177,6 +177,7 @@ class Replica:
     def close(self) -> None:
         """Write and follow no more."""
         self.membership.stop()
+        self._reloading.close()
         self.committer.close()
 
     # --- what the committer tells (Fold) ---------------------------------------------------------
@@ -347,6 +348,14 @@ class Replica:
         self.losses.found(agent_id)
         ended = structs.replace(entry.record, revision=self.revision, status="unreachable")
         self.residents.overtaken(ended, removed=True)
+
+    def disown(self, agent_id: str) -> None:
+        """As `forget`; watches that have been told of the agent start over."""
+        told = agent_id not in self.feed.missing
+        self.forget(agent_id)
+        self.feed.expect_no_more(agent_id)
+        if told and not self.feed.beginning:
+            self.feed.begin(self.log, self.revision, [], set())
 
     def note_losses(self) -> None:
         """Look whether removal is to be held, or goes on."""

@@ -192,3 +192,51 @@ def test_a_new_log_that_is_wanted_while_the_store_is_being_opened_is_begun_then(
     port.opens.pop()[1](Opened(log, committer.revision, False, b"s"))
     assert not committer.open
     assert [new_log for new_log, _ in port.opens] == [True]
+
+
+def test_what_the_store_will_not_have_put_back_is_given_up_after_an_outage_too() -> None:
+    """It was put back, refused and put back, with every answer of the store, for ever."""
+    cluster = Cluster("a", "b")
+    _, held = cluster["a"].agent("gone", agent_id=A)
+    cluster["b"].agent("stays", agent_id=B)
+    cluster.settle()
+    hub, watcher = cluster["a"], cluster["a"].watcher()
+    hub.port.cut = True
+    link, _ = cluster["b"].resume(held)
+    link.ask(op="unregister")
+    cluster.store.log.clear()
+    cluster.store.log_name = "another"
+    hub.port.cut = False
+    loading = hub.supervisor.replica._reloading
+    assert cluster.until(lambda: loading.under_way, SOON) is not None
+    assert cluster.until(lambda: not loading.under_way, SOON) is not None
+    hub.port.cut = True  # before anything is put back, and for longer than that is waited for
+    cluster.advance(7)
+    hub.port.cut = False
+    cluster.advance(SOON)
+    before = hub.supervisor.stats().commits
+    cluster.advance(1)
+    assert hub.supervisor.stats().commits - before < 10
+    assert not hub.knows(A)
+    assert [each["name"] for each in watcher.take("snapshot")[-1]["agents"]] == ["stays"]
+    cluster.agree()
+
+
+def test_a_closed_hub_loads_no_more() -> None:
+    cluster = Cluster("a", "b")
+    hub = cluster["b"]
+    loads: list[float] = []
+
+    def fail(reply: Callable[[Away], None]) -> None:
+        loads.append(cluster.scheduler.now())
+        cluster.scheduler.call_soon(lambda: reply(Away("no answer")))
+
+    hub.port.load = fail  # type: ignore[attr-defined]
+    cluster.store.log.clear()
+    cluster.store.log_name = "another"
+    cluster.advance(3)
+    assert len(loads) > 2
+    hub.supervisor.close()
+    before = len(loads)
+    cluster.advance(SOON)
+    assert len(loads) == before
