@@ -224,7 +224,8 @@ class Replica:
             self.feed.begin(self.log, entry.revision, [], set())  # nobody can be told of it
             return
         self._fold(entry.kind, record, entry.record)
-        self.membership.spoke(entry.key.partition("/")[0])
+        if (hub_id := entry.key.partition("/")[0]) != "":
+            self.membership.spoke(hub_id)
         self.residents.changed_elsewhere(record, removed=entry.kind in REMOVALS)
 
     def _fold(self, kind: Kind, record: AgentRecord, data: bytes) -> None:

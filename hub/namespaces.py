@@ -18,7 +18,7 @@ from protocol.bounds import NAMESPACE
 from protocol.errors import ProtocolError
 
 MAX_NAMESPACES = 1000
-"""Namespaces that one hub serves; each costs a little memory and a connection to Redis."""
+"""Namespaces that one hub serves; each costs a little memory and a few connections to Redis."""
 
 IDLE = 60.0
 """Seconds after which a namespace without agents and connections is let go of."""
@@ -119,7 +119,8 @@ class Namespaces:
         """End them all."""
         for _, each in self:
             each.supervisor.close()
-            await each.store.close()
+        # Together: each may have to wait for a Redis that does not answer.
+        await asyncio.gather(*(each.store.close() for _, each in self))
         self._open.clear()
 
     async def _release(self, now: float) -> None:
