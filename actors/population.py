@@ -307,12 +307,12 @@ class _Removal:
 
     def __init__(self, population: Population, replica: Replica, agent_id: str) -> None:
         self._population = population
-        self._directory = replica.directory
+        self._replica = replica
         self._agent_id = agent_id
 
     def propose(self) -> None:
         """Remove the agent as the directory has it."""
-        entry = self._directory.get(self._agent_id)
+        entry = self._replica.directory.get(self._agent_id)
         if entry is None or not self._population.in_charge(entry.record):
             return
         record = entry.record
@@ -330,8 +330,20 @@ class _Removal:
 
     def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
         """The change ended; what came between has been folded."""
-        if result in ("stale", "fenced") and self._agent_id not in self._population.agents:
+        entry = self._replica.directory.get(self._agent_id)
+        if (
+            result not in ("stale", "fenced")
+            or entry is None
+            or self._agent_id in self._population.agents
+        ):
+            return
+        if (entry.record.epoch, entry.record.revision) != (
+            proposal.change.epoch,
+            proposal.change.revision,
+        ):
             self.propose()
+        else:  # no log tells of what is stored: removing it would be refused for ever
+            self._replica.disown(self._agent_id)
 
     def sweep(self) -> None:
         """The change waits."""

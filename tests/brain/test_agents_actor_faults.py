@@ -24,6 +24,7 @@ from actors.runtime import MAX_RESTARTS
 from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, World, failures_expected
 
+ID = agent_id(1)
 SPEC = {"name": "a1", "type": "cost"}
 
 
@@ -323,3 +324,21 @@ def test_a_registration_under_way_when_its_actor_was_isolated_leaves_no_orphan(
     world.advance(200)
     assert len(world.supervisor.directory) == 0
     assert world.store.active == set()
+
+
+def test_one_isolated_whose_removal_is_refused_for_what_no_log_tells_is_removed_all_the_same() -> (
+    None
+):
+    world = World()
+    world.http_register("a1", agent_id=ID)
+    watcher = world.watcher()
+    world.settle()
+    world.store.entries.pop(ID)
+    world.store.tombstones[ID] = 1
+    world.supervisor.population.failed(ID)
+    world.advance(1)
+    before = world.supervisor.stats().commits
+    world.advance(1)
+    assert world.supervisor.stats().commits - before < 10
+    assert ID not in world.supervisor.directory
+    assert watcher.take("snapshot")[-1]["agents"] == []
