@@ -181,18 +181,20 @@ class Hub:
         elif url == MEMORY:
             log.warning("memory:// keeps nothing: all agents are forgotten when this hub ends")
         self._backend = await connect(url, hub_id=self.hub_id)
+        reasons: list[str] = []
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 store = self._namespaces.open(DEFAULT_NAMESPACE).store
-                for warning in await _answering(store.check_server):
+                for warning in await _answering(store.check_server, reasons):
                     log.warning(warning)
-                for name in await _answering(store.namespaces):
+                for name in await _answering(store.namespaces, reasons):
                     self._namespaces.open(name)
                 await asyncio.gather(*(each.ready() for _, each in self._namespaces))
         except TimeoutError:
+            why = f" ({reasons[-1]})" if reasons else ""
             raise HubError(
                 f"Redis at {logs.redact_text(url)} did not answer within {START_TIMEOUT:g} "
-                "seconds: start it, or check --redis"
+                f"seconds{why}: start it, or check --redis"
             ) from None
 
     def _make_namespace(self, name: str) -> Namespace:
@@ -294,11 +296,12 @@ class Hub:
             self._frozen = connections
 
 
-async def _answering(ask: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """Ask Redis until it answers."""
+async def _answering(ask: Callable[[], Awaitable[list[str]]], reasons: list[str]) -> list[str]:
+    """Ask Redis until it answers; `reasons` gets why it did not."""
     while True:
         try:
             return await ask()
         except StoreUnavailableError as away:
-            log.warning("waiting for Redis", reason=str(away))
+            reasons.append(str(away))
+            log.warning("waiting for Redis", reason=reasons[-1])
             await asyncio.sleep(START_PAUSE)

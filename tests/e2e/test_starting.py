@@ -254,3 +254,11 @@ def test_a_store_that_cannot_be_used_is_one_plain_sentence_within_12_seconds(
         assert "wanted" not in said, url
         # They started side by side, on however few cores.
         assert each.took < 30, url
+
+
+def test_a_redis_that_does_not_answer_is_told_with_what_came_last(
+    unusable: dict[str, Failing],
+) -> None:
+    _, said = unusable["redis://no-such-host.invalid:6379"].ended()
+    assert "did not answer within 10 seconds (" in said
+    assert "host name is not known)" in said
