@@ -45,7 +45,7 @@ RETRY_DELAYS = (0.05, 0.1, 0.25)
 
 _GAP = "entries of the log are missing"
 
-_LAPSED = "this hub's writer generation had lapsed"
+_LAPSED = "its connection was lost, or it does not hold this hub's lease any more"
 
 SWEEP_INTERVAL = 0.1
 
@@ -167,10 +167,7 @@ class Committer:
         """Send nothing more; what waits is settled as away."""
         self._closed = True
         self.open = False
-        waiting = [*self._queue]
-        self._queue.clear()
-        for proposal in waiting:
-            proposal.proposer.settled(proposal, Away("the hub is stopping"))
+        self._give_up()
         self._break_barriers()
 
     def propose(self, proposal: Proposal) -> None:
@@ -340,10 +337,19 @@ class Committer:
         if was_open:
             self._fold.away(reason)
             self._attempts = 0
-        if not self._closed:
+        if self._closed:
+            self._give_up()
+        else:
             delay = RETRY_DELAYS[min(self._attempts, len(RETRY_DELAYS) - 1)]
             self._attempts += 1
             self._scheduler.call_at(self._scheduler.now() + delay, self._attempt)
+
+    def _give_up(self) -> None:
+        waiting = [*self._unknown, *self._queue]
+        self._unknown.clear()
+        self._queue.clear()
+        for proposal in waiting:
+            proposal.proposer.settled(proposal, Away("the hub is stopping"))
 
     def _break_barriers(self) -> None:
         broken = [*self._barriers_under_way, *self._barriers]

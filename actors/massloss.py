@@ -2,7 +2,8 @@
 
 When more than a share of all agents, and at least MIN_LOST of them, became unreachable within
 PERIOD seconds, they are marked so, but nobody is removed: not before the loss is acknowledged, the
-agents are back, or `hold` seconds have passed since the last such loss was noticed.
+agents are back, or `hold` seconds have passed since the last such loss was noticed. When so many
+are back that it is no mass loss any more, those on their way have `grace` seconds left.
 """
 
 from __future__ import annotations
@@ -17,19 +18,21 @@ PERIOD = 60.0
 class LossGuard:
     """Counts the agents that were lost lately, and tells whether removal is held.
 
-    `share` is of the agents in the directory, from 0 to 1; `hold` is in seconds. `agents` tells
-    how many there are now.
+    `share` is of the agents in the directory, from 0 to 1; `hold` and `grace` are in seconds.
+    `agents` tells how many there are now.
     """
 
-    def __init__(self, share: float, hold: float, agents: Callable[[], int]) -> None:
+    def __init__(self, share: float, hold: float, grace: float, agents: Callable[[], int]) -> None:
         self._share = share
         self._hold = hold
+        self._grace = grace
         self._agents = agents
         self._lost: OrderedDict[str, float] = OrderedDict()
         self._held: set[str] = set()
         self._not_held: set[str] = set()
         """Of the lost ones; so that each is taken once, and not again with every later loss."""
         self._until = 0.0
+        self._returning = False
         self._revision = 0
 
     @property
@@ -48,6 +51,7 @@ class LossGuard:
             self._held |= self._not_held
             self._not_held.clear()
             self._until = at + self._hold
+            self._returning = False
             self._revision = revision
 
     def found(self, agent_id: str) -> None:
@@ -66,7 +70,10 @@ class LossGuard:
         if not self._held:
             return False
         few = len(self._held) < MIN_LOST or len(self._held) <= self._share * self._agents()
-        if few or now >= self._until:
+        if few and not self._returning:
+            self._returning = True
+            self._until = min(self._until, now + self._grace)
+        if now >= self._until:
             self._lift()
             return False
         return True

@@ -6,8 +6,7 @@ any other. The directory they stand in is the replica's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable
 
 from actors.agent import AgentActor
 from actors.committer import Proposal
@@ -66,7 +65,8 @@ class Population:
         self._store = store
         self._observer = observer
         self._sessions = sessions
-        self._uncharged: Iterator[str] = iter(())
+        self._uncharged: list[str] = []
+        self._charging = False
         self._found_upto = 0
         self._found_until = 0.0
         self._watchdog = Watchdog(scheduler, timing, self._absolve)
@@ -78,6 +78,7 @@ class Population:
     def close(self) -> None:
         """Judge nobody any more."""
         self._watchdog.stop()
+        self._uncharged.clear()
         self.deadlines.clear()
 
     def drain(self) -> None:
@@ -91,12 +92,15 @@ class Population:
 
     def known(self, agent_id: str) -> AgentRef | None:
         """The agent's actor; one that only the directory knows is given an actor for the ask."""
-        agent = self.agents.get(agent_id)
-        if agent is None and (entry := self._replica.directory.get(agent_id)) is not None:
-            actor, agent = self._spawn(agent_id)
-            # A new log may not tell of it yet: what is written then must be an entry.
-            actor.adopt(entry.record, "" if agent_id in self._replica.feed.missing else self.log)
-        return agent
+        if agent_id not in self.agents:
+            entry = self._replica.directory.get(agent_id)
+            if entry is None:
+                return None
+            if self.in_charge(entry.record):
+                self._take_over(entry.record)
+            else:
+                self._spawn(agent_id)[0].adopt(entry.record, self._log_of(agent_id))
+        return self.agents[agent_id]
 
     def reserved(self, agent_id: str) -> AgentRef:
         """The agent's actor, which is made if there is no such agent yet."""
@@ -104,15 +108,11 @@ class Population:
 
     # --- what the replica tells (Residents) ------------------------------------------------------
 
-    def begin(self, unlogged: set[str]) -> None:
-        """Be in charge of whom this hub is in charge of; the log does not tell of `unlogged`."""
-        directory = self._replica.directory
+    def begin(self) -> None:
+        """Everything is loaded: be in charge of whom this hub is in charge of."""
         self._found_upto = self._replica.revision
         self._found_until = self.now() + self.timing.heartbeat_timeout
-        for agent_id in tuple(directory.ids()):
-            entry = directory.get(agent_id)
-            if entry is not None and self.in_charge(entry.record):
-                self._take_over(entry.record, "" if agent_id in unlogged else self.log)
+        self.hubs_changed()
 
     def report(self, revision: int) -> HubReport:
         """What the other hubs are told of this one."""
@@ -137,7 +137,7 @@ class Population:
         if record.id in self.agents:
             self.overtaken(record, removed=removed)
         elif not removed and self._replica.ready and self.in_charge(record):
-            self._take_over(record, self.log)
+            self._take_over(record)
 
     def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
         """What is stored is newer than what was known of the agent here."""
@@ -153,8 +153,10 @@ class Population:
 
     def hubs_changed(self) -> None:
         """Look, some agents at a time, who is in charge of whom."""
-        self._uncharged = iter(tuple(self._replica.directory.ids()))
-        self._scheduler.call_soon(self._charge_some)
+        self._uncharged = [*reversed(self._replica.directory.ids())]
+        if not self._charging:
+            self._charging = True
+            self._scheduler.call_soon(self._charge_some)
 
     def removal_held(self) -> None:
         """Many agents were lost at once: the unreachable ones stay listed for longer."""
@@ -229,7 +231,7 @@ class Population:
         if entry is None:
             self._replica.feed.expect_no_more(agent_id)
         elif self.in_charge(entry.record):  # its own ask failed, and yet somebody must judge it
-            self._take_over(entry.record, self.log)
+            self._take_over(entry.record)
 
     def superseded(self, agent_id: str, epoch: int) -> None:
         """The store knows a newer session of the agent than that epoch, or its end.
@@ -261,19 +263,21 @@ class Population:
     # --- within ----------------------------------------------------------------------------------
 
     def _charge_some(self) -> None:
-        uncharged = self._uncharged
-        for agent_id in islice(uncharged, CHARGED_AT_ONCE):
+        for _ in range(min(CHARGED_AT_ONCE, len(self._uncharged))):
+            agent_id = self._uncharged.pop()
             entry = self._replica.directory.get(agent_id)
             agent = self.agents.get(agent_id)
             if agent is not None:
                 agent.hubs_changed()
             elif entry is not None and self.in_charge(entry.record):
-                log = "" if agent_id in self._replica.feed.missing else self.log
-                self._take_over(entry.record, log)
-        following = next(uncharged, None)
-        if following is not None:
-            self._uncharged = chain((following,), uncharged)
+                self._take_over(entry.record)
+        self._charging = bool(self._uncharged)
+        if self._charging:
             self._scheduler.call_soon(self._charge_some)
+
+    def _log_of(self, agent_id: str) -> str:
+        """The log that tells of an agent of the directory; a new one may not do so yet."""
+        return "" if agent_id in self._replica.feed.missing else self.log
 
     def _spawn(self, agent_id: str) -> tuple[AgentActor, AgentRef]:
         actor = AgentActor(self, agent_id)
@@ -282,13 +286,13 @@ class Population:
         self.agents[agent_id] = reference
         return actor, reference
 
-    def _take_over(self, record: AgentRecord, log: str) -> None:
+    def _take_over(self, record: AgentRecord) -> None:
         grace = self.timing.resume_window
         if record.revision <= self._found_upto:
             # Found in the store by a hub that began, and nothing was heard of it since.
             grace = max(grace, self._found_until - self.now())
         actor, _ = self._spawn(record.id)
-        actor.take_over(record, log, grace)
+        actor.take_over(record, self._log_of(record.id), grace)
 
     def _remove(self, agent_id: str) -> None:
         _Removal(self, self._replica, agent_id).propose()

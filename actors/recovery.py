@@ -44,6 +44,7 @@ class Recovery:
         self._outdated = False
         self._doubtful = False
         self._awaiting = False
+        self._closed = False
 
     @property
     def awaits_log(self) -> bool:
@@ -53,14 +54,22 @@ class Recovery:
     def resume(self) -> None:
         """The store answers: go on, from wherever it went away."""
         self._awaiting = False
+        if self._closed:
+            return
         if self._loading:
             self._outdated = True
         else:
             self._loading = True
             self._store.load(self._loaded)
 
+    def close(self) -> None:
+        """Load no more."""
+        self._closed = True
+
     def _loaded(self, loaded: Loaded | Away) -> None:
         self._loading = False
+        if self._closed:
+            return
         outdated, self._outdated = self._outdated, False
         if isinstance(loaded, Away):
             self._doubtful = True  # ghosts may have been dropped, and the answer lost

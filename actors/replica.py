@@ -48,7 +48,7 @@ JOINING = 1.1
 class Residents(Protocol):
     """The actors of this hub, as its replica sees them."""
 
-    def begin(self, unlogged: set[str]) -> None:
+    def begin(self) -> None:
         """Everything is loaded: be in charge of whom this hub is in charge of."""
         ...
 
@@ -111,7 +111,9 @@ class Replica:
         self.feed = Feed(self.directory, log_length)
         self.committer = Committer(scheduler, store, self, f"{hub_id}/{incarnation}")
         self.membership = Membership(scheduler, store, hub_id, self)
-        self.losses = LossGuard(timing.loss_share, timing.loss_hold, lambda: len(self.directory))
+        self.losses = LossGuard(
+            timing.loss_share, timing.loss_hold, timing.lease_ttl, lambda: len(self.directory)
+        )
         self.counts = {"changes": 0, "expired": 0}
         self._scheduler = scheduler
         self._store = store
@@ -177,6 +179,7 @@ class Replica:
     def close(self) -> None:
         """Write and follow no more."""
         self.membership.stop()
+        self._recovery.close()
         self._reloading.close()
         self.committer.close()
 
@@ -296,14 +299,13 @@ class Replica:
         self._loaded = True
         self.committer.follow(following=not self.membership.alone)
         if self.membership.alone:
-            self._begin(unlogged)
+            self._begin()
         else:
-            self._scheduler.call_at(self._scheduler.now() + JOINING, lambda: self._begin(unlogged))
+            self._scheduler.call_at(self._scheduler.now() + JOINING, self._begin)
 
-    def _begin(self, unlogged: set[str]) -> None:
-        """Serve; the log does not tell of those that are `unlogged`."""
+    def _begin(self) -> None:
         self.ready = True
-        self.residents.begin(unlogged)
+        self.residents.begin()
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
             callback()

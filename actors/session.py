@@ -356,13 +356,12 @@ class Session:
     def _resume(self, request: Resume) -> None:
         self._check_unregistered()
         self._join()
-        if self._supervisor.draining:
-            self._joined(request, unavailable(self._supervisor.not_ready_reasons()))
-            return
 
         def found(agent: AgentRef | ProtocolError | None) -> None:
             if self._ended:
                 return  # while it was looked for
+            if self._supervisor.draining:
+                agent = unavailable(self._supervisor.not_ready_reasons())
             if not isinstance(agent, AgentRef):
                 self._joined(request, agent or gone())
                 return

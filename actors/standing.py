@@ -77,7 +77,10 @@ class Standing:
         self._keeper.adopt(record, log)
         self._take_charge(record, grace)
         # In any case: what is listed from now on must not run out in the store before.
-        self._keeper.put_back(self._life)
+        if self._home.store_is_away:
+            self._keeper.stale()
+        else:
+            self._keeper.put_back(self._life)
 
     def deadline_reached(self) -> None:
         """Called by `Deadlines`, which does not follow every heartbeat: is it really due?"""

@@ -216,7 +216,7 @@ class Hub:
             runtime=self._runtime,
             store=MeasuredStore(store, self._scheduler, self.metrics),
             random=self._random,
-            observer=HubObserver(name, self.metrics),
+            observer=HubObserver(name, self.metrics, settings.lease_ttl),
             log_length=settings.log_length,
             incarnation=self._incarnation,
         )

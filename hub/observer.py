@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.timing import HUB_LEASE
 from hub import logs
 from hub.metrics import Metrics
 from protocol.bounds import Kind
@@ -13,8 +14,10 @@ log = logs.get("hub.directory")
 class HubObserver:
     """The brain's observer for one namespace."""
 
-    def __init__(self, namespace: str, metrics: Metrics) -> None:
+    def __init__(self, namespace: str, metrics: Metrics, lease_ttl: float) -> None:
         self._log = log.bind(namespace=namespace)
+        self._lease_ttl = lease_ttl
+        self._warned = False
         self.answered = metrics.websocket_answered
 
     def changed(self, kind: Kind, record: AgentRecord) -> None:
@@ -54,6 +57,14 @@ class HubObserver:
     def hubs_changed(self, hubs: list[str]) -> None:
         """Another hub of the cluster came or went."""
         self._log.info("the hubs of the cluster have changed", hubs=hubs)
+        if len(hubs) > 1 and self._lease_ttl < 2 * HUB_LEASE and not self._warned:
+            self._warned = True
+            self._log.warning(
+                "with several hubs, lease_ttl should be at least twice a hub's lease: the entries "
+                "of a dead hub's agents may run out before another is in charge of them",
+                lease_ttl=self._lease_ttl,
+                at_least=2 * HUB_LEASE,
+            )
 
     def removal_held(self, why: str | None) -> None:
         """Many agents were lost at once, or are not any more."""

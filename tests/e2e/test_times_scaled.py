@@ -31,6 +31,17 @@ SCALED = (
 
 
 @pytest.fixture(scope="module")
+def shared_server() -> Iterator[RedisServer]:
+    """A store of this module's own: hubs of one cluster must agree on the times."""
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="module")
 def scaled(tmp_path_factory: pytest.TempPathFactory, shared_server: RedisServer) -> Any:
     hub = Hub(tmp_path_factory.mktemp("scaled"), "--redis", shared_server.url, *SCALED)
     try:
