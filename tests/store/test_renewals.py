@@ -184,3 +184,17 @@ async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
     assert isinstance(answer, Away)
     assert answer.reason.startswith("the Redis key agents:seen holds a string where a stream")
     assert b'"load"' not in await client.get(f"agent:{agent_id()}")
+
+
+async def test_announcements_run_out_when_the_hubs_go_quiet(
+    store: Asked, other: Asked, client: Redis
+) -> None:
+    await store.commit(change("register"))
+    for _ in range(2):
+        await store.commit(change("renew", epoch=1, revision=1), announce=True)
+        assert 50_000 < await client.pttl("agents:seen") <= 60_000
+        await client.persist("agents:seen")
+    position = (await other.read_renewals()).position
+    await client.delete("agents:seen")
+    await store.commit(change("renew", epoch=1, revision=1, last_seen=LATER), announce=True)
+    assert seen(await other.read_renewals(position)) == [(agent_id(1), LATER)]

@@ -222,6 +222,8 @@ settle('SREM', members, false)
 if #renewed > 0 then
     redis.call('XADD', renewals, 'MINID', '~', digits(milliseconds() - RENEWALS_MS), '*',
         ARGV[5], table.concat(renewed, '\n'))
+    -- So that nothing stays of it when the hubs are gone, or one alone is left.
+    redis.call('PEXPIRE', renewals, 2 * RENEWALS_MS)
 end
 
 -- Last, because it is a write that a full server allows, and after any write Redis would let the
