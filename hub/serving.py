@@ -10,7 +10,7 @@ from typing import Protocol
 from hub import logs
 
 STOP_TIMEOUT = 9.5
-"""Seconds after which a stop that does not come to its end is cut short."""
+"""Seconds after which a hub's stop that does not come to its end is cut short."""
 
 log = logs.get("hub")
 
@@ -27,11 +27,14 @@ class Service(Protocol):
         ...
 
 
-async def serve(service: Service, announce: Callable[[str], None]) -> int:
+async def serve(
+    service: Service, announce: Callable[[str], None], *, patience: float = STOP_TIMEOUT
+) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status of the process.
 
     `announce` is given the one line with the URL once the service listens. Raises HubError when it
-    cannot start. A second signal ends the process at once.
+    cannot start. A second signal ends the process at once. A stop that takes longer than `patience`
+    seconds is cut short.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -53,7 +56,7 @@ async def serve(service: Service, announce: Callable[[str], None]) -> int:
     announce(f"Homeport is listening on {starting.result()}")
     await stopped
     try:
-        async with asyncio.timeout(STOP_TIMEOUT):
+        async with asyncio.timeout(patience):
             await service.stop()
     except TimeoutError:
         log.error("stopping took too long; ending now")

@@ -16,6 +16,9 @@ from hub.errors import HubError
 from hub.serving import STOP_TIMEOUT
 from hub.settings import Settings
 
+PATIENCE = STOP_TIMEOUT + 0.5
+"""Seconds that a worker may take to stop, which cuts it short by itself just before."""
+
 WORKER = str(Path(__file__).with_name("worker.py"))
 
 
@@ -84,7 +87,7 @@ class WorkerProcess:
         """Have it stop gracefully, and wait until it has."""
         self._send(signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOP_TIMEOUT):
+            async with asyncio.timeout(PATIENCE):
                 await self.ended()
         except TimeoutError:
             await self.kill()

@@ -19,7 +19,7 @@ from hub import logs
 from hub.binding import release, reserve, url_of
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError
-from hub.serving import serve
+from hub.serving import STOP_TIMEOUT, serve
 from hub.settings import Settings, describe, worker_id
 from hub.version import VERSION
 from hub.worker_process import WorkerError, WorkerProcess
@@ -29,6 +29,9 @@ RESTART_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 STEADY = 60.0
 """Seconds of service after which a worker counts as steady, and the pauses begin anew."""
+
+PATIENCE = STOP_TIMEOUT + 1.0
+"""Seconds that the stop of all may take: more than that of one worker, which is waited for."""
 
 log = logs.get("workers")
 
@@ -45,7 +48,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
             "leave out --workers, or run several hubs on ports of their own"
         )
     logs.configure(settings.log_format, settings.log_level)
-    return asyncio.run(serve(Workers(settings), announce))
+    return asyncio.run(serve(Workers(settings), announce, patience=PATIENCE))
 
 
 class _Place:
@@ -138,7 +141,10 @@ class Workers:
             status = await place.process.ended()
             if loop.time() - since > STEADY:
                 failures = 0
-            log.error("worker ended by itself; starting it again", worker=hub_id, status=status)
+            if status == 0:  # somebody sent it SIGTERM
+                log.info("worker handed over and ended; starting it again", worker=hub_id)
+            else:
+                log.error("worker ended by itself; starting it again", worker=hub_id, status=status)
             while True:
                 await asyncio.sleep(RESTART_PAUSES[min(failures, len(RESTART_PAUSES) - 1)])
                 failures += 1

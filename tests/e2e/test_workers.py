@@ -162,6 +162,8 @@ def test_one_worker_alone_is_stopped_gracefully_and_comes_back(start_crew: Any) 
     wait_until(lambda: crew.reach(f"{crew.hub_id}-1"), 30)
     assert crew.workers()[f"{crew.hub_id}-1"] != before
     two.ping()
+    assert "worker handed over and ended" in crew.hub.log()
+    assert "worker ended by itself" not in crew.hub.log()
 
 
 def test_the_embedded_store_comes_back_for_all_workers_when_it_was_killed(
