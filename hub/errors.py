@@ -6,6 +6,8 @@ from __future__ import annotations
 class HubError(Exception):
     """A failure that the user can understand and act on; `str` is one plain sentence.
 
-    The command line prints it on stderr and exits with status 1. It never holds a secret: a URL
-    named in it has lost its password.
+    The command line prints it on stderr and exits with `status`: 1, or 2 for wrong usage. It never
+    holds a secret: a URL named in it has lost its password.
     """
+
+    status = 1

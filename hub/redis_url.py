@@ -46,6 +46,23 @@ def is_redis_url(url: str) -> bool:
     return several_servers(url) is not None or _is_one_server(url)
 
 
+def complaint(url: str) -> str:
+    """What is wrong with a URL that is none of ours, without repeating any of it."""
+    match = _SEVERAL.fullmatch(url)
+    if match is not None and _addresses(match["hosts"], 6379):
+        path = match["path"] or ""
+        if match["kind"] == "sentinel" and not path.partition("/")[0]:
+            return (
+                "the name of the primary is missing: it follows the addresses, as in "
+                "redis+sentinel://HOST:PORT,…/PRIMARY"
+            )
+        if match["kind"] == "cluster" and (
+            _database_in_query(match["query"]) or path.removesuffix("/").isdecimal()
+        ):
+            return "a Redis Cluster has no database but 0: leave it out of the URL"
+    return f"expected {FORMS}"
+
+
 def several_servers(url: str) -> SeveralServers | None:
     """What a URL with `+sentinel` or `+cluster` says; None when it is none, or a bad one."""
     match = _SEVERAL.fullmatch(url)
@@ -58,6 +75,8 @@ def several_servers(url: str) -> SeveralServers | None:
         primary, database = "", primary + database
     database = database.removesuffix("/")
     if not addresses or is_sentinel != bool(primary) or not _is_database(database, match["kind"]):
+        return None
+    if not is_sentinel and _database_in_query(match["query"]):
         return None
     query = parse_qsl(match["query"] or "", keep_blank_values=True)
     kept = urlencode([pair for pair in query if not is_sentinel or pair[0] not in _SENTINEL_ONLY])
@@ -90,6 +109,11 @@ def _addresses(hosts: str, default_port: int) -> tuple[Address, ...]:
 def _is_database(text: str, kind: str) -> bool:
     # A cluster has one database only.
     return text in ("", "0") or (kind == "sentinel" and text.isascii() and text.isdecimal())
+
+
+def _database_in_query(query: str | None) -> bool:
+    """Whether it chooses another database than 0."""
+    return any(name == "db" and value != "0" for name, value in parse_qsl(query or ""))
 
 
 def _is_one_server(url: str) -> bool:

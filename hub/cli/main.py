@@ -88,7 +88,10 @@ def run(arguments: Sequence[str]) -> int:
     except CommandError as error:
         _failed(str(error))
         return error.status
-    except (HubError, HomeportError, click.ClickException) as error:
+    except HubError as error:
+        _failed(str(error))
+        return error.status
+    except (HomeportError, click.ClickException) as error:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         return _failed(text)
     except ModuleNotFoundError:

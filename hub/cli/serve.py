@@ -68,6 +68,11 @@ def serve(config: str | None, **flags: Any) -> int:
     REDIS_ADDR and REDIS_PASSWORD of the legacy service are honoured.
     """
     settings = load_settings(flags, os.environ, config)
+    if settings.redis is not None and "?" in settings.redis:
+        # What may follow, only the library knows; and workers would each fail of their own.
+        from hub.store.connection import backend_of  # noqa: PLC0415
+
+        backend_of(settings.redis)
     # A client's commands need neither the server nor its start-up time, and who only looks after
     # workers needs no server.
     if settings.workers > 1:

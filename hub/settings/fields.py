@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from hub.redis_url import FORMS, is_redis_url
+from hub.redis_url import FORMS, complaint, is_redis_url
 from hub.settings.model import Settings
 
 Kind = Literal["text", "whole", "number", "choice"]
@@ -55,6 +55,8 @@ class Field(Struct, frozen=True):
         """
         parsed = self._typed(value)
         if parsed is None or not self._within(parsed):
+            if self.name == "redis" and isinstance(parsed, str):
+                raise ValueError(complaint(parsed))
             shown = "" if self.secret else f", got {_shorten(value)}"
             raise ValueError(f"expected {self.expects}{shown}")
         return parsed

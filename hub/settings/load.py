@@ -23,6 +23,8 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[
 class SettingsError(HubError):
     """A setting is wrong; says which one, where it was given, and what is expected."""
 
+    status = 2
+
 
 class _Given(Struct, frozen=True):
     """A value and where it was given, in the user's own terms."""

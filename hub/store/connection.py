@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from hub.logs import redact_text
-from hub.redis_url import FORMS, SeveralServers, several_servers
+from hub.redis_url import SeveralServers, complaint, is_redis_url, several_servers
 from hub.store.backend import Backend
 from hub.store.cluster import Cluster
 from hub.store.failures import StoreError
@@ -25,15 +25,28 @@ DEFAULT_TIMEOUT = 1.0
 """Seconds that one command may take."""
 
 
+class UnusableUrlError(StoreError):
+    """The URL can be no store's, whatever servers there are."""
+
+    status = 2
+
+
 async def connect(
     url: str, *, hub_id: str, command_timeout: float = DEFAULT_TIMEOUT, **options: Any
 ) -> Backend:
     """The servers behind `url`; nothing is sent yet, so a server that is away is no error here.
 
     `memory://` is a private, empty server inside this process; it keeps nothing. `options` are
-    redis-py's own (`ssl_ca_certs`, say). The caller ends it with `aclose`. Raises StoreError for
-    a URL that cannot be used.
+    redis-py's own (`ssl_ca_certs`, say). The caller ends it with `aclose`. Raises
+    UnusableUrlError.
     """
+    return backend_of(url, hub_id=hub_id, command_timeout=command_timeout, **options)
+
+
+def backend_of(
+    url: str, *, hub_id: str = "", command_timeout: float = DEFAULT_TIMEOUT, **options: Any
+) -> Backend:
+    """The same for who has no loop, and only wants to know whether the URL can be used."""
     settings: dict[str, Any] = {
         "decode_responses": False,
         # A command that timed out may have been applied: whoever knows what it was decides.
@@ -100,10 +113,15 @@ def _checked(url: str) -> str:
     return url
 
 
-def _unusable(url: str) -> StoreError:
+def _unusable(url: str) -> UnusableUrlError:
+    if is_redis_url(url):
+        return UnusableUrlError(
+            f"the Redis URL {redact_text(url)} cannot be used; what follows its ? has an option "
+            "that does not exist, or a value that it cannot have"
+        )
     # What is no URL at all may still hold a password, and nobody can tell where.
     shown = f"URL {redact_text(url)}" if "://" in url else "setting"
-    return StoreError(f"the Redis {shown} cannot be used; expected {FORMS}")
+    return UnusableUrlError(f"the Redis {shown} cannot be used; {complaint(url)}")
 
 
 def _without_maintenance() -> dict[str, Any]:

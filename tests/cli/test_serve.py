@@ -119,20 +119,20 @@ def test_a_password_in_a_wrong_redis_url_is_not_repeated(
     assert "hunter2" not in capsys.readouterr().err
 
 
-def test_a_wrong_value_in_the_environment_is_a_failure_that_names_it(
+def test_a_wrong_value_in_the_environment_is_wrong_usage_that_names_it(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOMEPORT_PORT", "eighty")
-    assert run(["serve"]) == 1
+    assert run(["serve"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("homeport: HOMEPORT_PORT: expected ")
     assert error.count("\n") == 1
 
 
-def test_a_config_file_that_is_not_there_is_a_failure_that_names_it(
+def test_a_config_file_that_is_not_there_is_wrong_usage_that_names_it(
     server: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert run(["serve", "--config", str(tmp_path / "none.toml")]) == 1
+    assert run(["serve", "--config", str(tmp_path / "none.toml")]) == 2
     assert f"cannot read {tmp_path / 'none.toml'}" in capsys.readouterr().err
 
 
@@ -173,11 +173,46 @@ def test_where_the_kernel_does_not_spread_connections_workers_are_refused(
 def test_workers_without_a_store_that_all_can_reach_are_refused(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["serve", "--workers", "2", "--redis", "memory://"]) == 1
+    assert run(["serve", "--workers", "2", "--redis", "memory://"]) == 2
     out, error = capsys.readouterr()
     assert out == ""
     assert error.startswith("homeport: --workers: workers with memory:// could not see")
     assert error.count("\n") == 1
+
+
+def test_a_name_that_leaves_no_room_for_the_workers_is_wrong_usage(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "--workers", "2", "--hub-id", "h" * 64]) == 2
+    assert "leaves it at most 62 characters, got 64" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://h?nonsense=1&password=hunter2", "an option that does not exist"),
+        ("redis+sentinel://:hunter2@h/main?nonsense=1", "an option that does not exist"),
+        ("redis+cluster://:hunter2@h?nonsense=1", "an option that does not exist"),
+        ("redis+cluster://:hunter2@h?db=1", "a Redis Cluster has no database but 0"),
+        ("redis+cluster://:hunter2@h/1", "a Redis Cluster has no database but 0"),
+        ("redis+sentinel://:hunter2@h:1,i", "the name of the primary is missing"),
+        ("redis+sentinel://:hunter2@h/?db=1", "the name of the primary is missing"),
+    ],
+)
+def test_a_redis_url_that_can_be_nobodys_is_wrong_usage(
+    server: Server, url: str, said: str, workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "--workers", workers, "--redis", url]) == 2
+    out, error = capsys.readouterr()
+    assert (out, error.count("\n")) == ("", 1)
+    assert said in error
+    assert "hunter2" not in error
+    assert server.settings is None
+
+
+def test_a_redis_url_with_an_option_of_the_library_is_accepted(server: Server) -> None:
+    assert run(["serve", "--redis", "rediss+cluster://h?ssl_cert_reqs=none&db=0"]) == 0
 
 
 def test_a_missing_server_package_says_how_to_get_it(

@@ -304,7 +304,7 @@ def test_workers_that_cannot_start_end_with_their_reason_and_leave_nothing(
 
 def test_memory_is_refused(tmp_path: Path) -> None:
     status, said = fails(tmp_path / "h", "--port", "0", "--workers", "2", "--redis", "memory://")
-    assert status == 1
+    assert status == 2
     assert_sentence(said)
     assert "memory://" in said
 

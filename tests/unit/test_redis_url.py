@@ -35,6 +35,7 @@ def test_a_cluster_has_nodes_and_one_database() -> None:
         "redis://h",
         "redis+sentinel://h",
         "redis+cluster://h/1",
+        "redis+cluster://h?db=1",
         "redis+cluster://h:99999",
         "x+y://h",
     ],

@@ -252,15 +252,21 @@ def test_every_kind_of_store_url_is_accepted(url):
     "url",
     ["", "localhost:6379", "http://h", "redis://", "redis://:hunter2@", "redis://h:hunter2",
      "redis://h:70000", "redis://h/hunter2", "unix://", "unix://rel", "memory://hunter2",
-     "redis://h: 1", "redis://[::1", "redis+sentinel://hunter2", "redis+sentinel:///hunter2",
+     "redis://h: 1", "redis://[::1", "redis+sentinel:///hunter2",
      "redis+sentinel://h/p/hunter2", "redis+sentinel://h,/hunter2", "redis+sentinel://h:0/hunter2",
-     "redis+cluster://hunter2/1", "redis+cluster://", "redis+cluster://a,b:hunter2",
+     "redis+cluster://hunter2/x", "redis+cluster://", "redis+cluster://a,b:hunter2",
      "redis+cluster://[::1:hunter2", "redis+unix:///hunter2"],
 )  # fmt: skip
 def test_a_wrong_store_url_is_refused_without_being_shown(url):
     said = refused({"redis": url})
     assert said.startswith("--redis: expected redis://HOST:PORT, rediss://")
     assert "hunter2" not in said
+
+
+def test_what_sentinels_and_clusters_lack_is_said_in_particular():
+    assert "the name of the primary is missing" in refused({"redis": "redis+sentinel://a,b:1"})
+    for url in ("redis+cluster://a/1", "redis+cluster://a?db=1"):
+        assert "a Redis Cluster has no database but 0" in refused({"redis": url})
 
 
 @pytest.mark.parametrize(
