@@ -11,3 +11,7 @@ class HubError(Exception):
     """
 
     status = 1
+
+
+class RivalError(HubError):
+    """Another hub uses this one's id, and goes on in its place."""

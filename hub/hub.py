@@ -18,7 +18,7 @@ from hub.binding import url_of
 from hub.clock import LoopScheduler
 from hub.connection import Connection
 from hub.engine import EmbeddedEngine
-from hub.errors import HubError
+from hub.errors import HubError, RivalError
 from hub.gateway import Gateway
 from hub.http.app import build_app
 from hub.limits import UNLIMITED, connection_room, raise_open_file_limit
@@ -99,6 +99,7 @@ class Hub:
         self._backend: Backend | None = None
         self._listener: Listener | None = None
         self._url = ""
+        self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
     # --- the beginning and the end -------------------------------------------------------------
 
@@ -137,6 +138,10 @@ class Hub:
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
         log.info("listening", url=url, agents=agents, room_for_connections=room)
         return url
+
+    async def failure(self) -> HubError:
+        """Wait until this hub cannot go on: another one uses its id, and started later."""
+        return await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
         """Hand the agents over and end: nothing acknowledged is lost, nobody is left waiting.
@@ -208,6 +213,7 @@ class Hub:
             version=VERSION,
             started=self._started,
             log_length=settings.log_length,
+            rival_found=self._rival_found,
         )
         supervisor = Supervisor(
             hub_id=self.hub_id,
@@ -270,6 +276,18 @@ class Hub:
     def _actor_failed(self, name: str, message: object, error: BaseException) -> None:
         # Of the message only its type is told: its content may hold session tokens.
         log.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
+
+    def _rival_found(self, url: str, goes_on: bool) -> None:
+        """Of two hubs with one id, the later one goes on, and both say what is wrong."""
+        if self._failure.done():
+            return
+        where = f", at {url}," if url else ""
+        sentence = (
+            f"another hub{where} uses this hub's id {self.hub_id}: give each its own --hub-id"
+        )
+        log.error(sentence)
+        if goes_on:
+            self._failure.set_result(RivalError(sentence))
 
     async def _look_after(self) -> None:
         """Measure the event loop's lag, and keep collections of garbage from adding to it."""

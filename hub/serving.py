@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hub import logs
+from hub.errors import HubError
 
 STOP_TIMEOUT = 9.5
 """Seconds after which a hub's stop that does not come to its end is cut short."""
@@ -22,6 +23,10 @@ class Service(Protocol):
         """Start, and return the URL. Raises HubError; nothing is left running then."""
         ...
 
+    async def failure(self) -> HubError:
+        """Wait until it cannot go on any more; says why."""
+        ...
+
     async def stop(self) -> None:
         """End in good order."""
         ...
@@ -33,8 +38,8 @@ async def serve(
     """Serve until SIGTERM or SIGINT; returns the exit status of the process.
 
     `announce` is given the one line with the URL once the service listens. Raises HubError when it
-    cannot start. A second signal ends the process at once. A stop that takes longer than `patience`
-    seconds is cut short.
+    cannot start or cannot go on. A second signal ends the process at once. A stop that takes
+    longer than `patience` seconds is cut short.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -54,11 +59,18 @@ async def serve(
         await asyncio.wait([starting])
         return 0
     announce(f"Homeport is listening on {starting.result()}")
-    await stopped
+    failing = asyncio.create_task(service.failure())
+    await asyncio.wait([failing, stopped], return_when=asyncio.FIRST_COMPLETED)
+    failed = failing.result() if failing.done() else None
+    failing.cancel()
+    stopped.cancel()
     try:
         async with asyncio.timeout(patience):
             await service.stop()
     except TimeoutError:
         log.error("stopping took too long; ending now")
-        return 1
+        if failed is None:
+            return 1
+    if failed is not None:
+        raise failed
     return 0

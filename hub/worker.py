@@ -4,8 +4,10 @@
 
 One line on standard input gives its orders: the settings, the parent's process id and its search
 path for modules. It says one line on standard output: `{"failure": null}` once it listens, or else
-why it cannot. HUB_ID is for whoever lists processes. The file is run by its path (`-P`: and not
-its directory), so that the parent's modules are found, wherever it was started.
+why it cannot. When another hub turns out to use its id, it says `{"failure": WHY, "final": true}`
+and ends; it is not to be started again. HUB_ID is for whoever lists processes. The file is run by
+its path (`-P`: and not its directory), so that the parent's modules are found, wherever it was
+started.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ def main() -> int:
         _die_with(orders["parent"])
         return _run(orders["settings"])
     except Exception as error:
-        _say(_in_words(error))
+        _say(_in_words(error), final=_is_final(error))
         return 1
 
 
@@ -65,8 +67,14 @@ def _in_words(error: Exception) -> str:
     return f"internal error: {type(error).__name__}: {error}"
 
 
-def _say(failure: str | None) -> None:
-    sys.stdout.write(json.dumps({"failure": failure}) + "\n")
+def _is_final(error: Exception) -> bool:
+    from hub.errors import RivalError  # noqa: PLC0415
+
+    return isinstance(error, RivalError)
+
+
+def _say(failure: str | None, *, final: bool = False) -> None:
+    sys.stdout.write(json.dumps({"failure": failure, "final": final}) + "\n")
     sys.stdout.flush()
 
 

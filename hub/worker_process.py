@@ -27,9 +27,11 @@ class WorkerError(HubError):
 
 
 class _Word(msgspec.Struct):
-    """What a worker says: nothing failed, and it listens; or why it does not."""
+    """What a worker says: nothing failed, and it listens; or why it does not, and whether it will
+    never do, so that it is not worth starting again."""
 
     failure: str | None
+    final: bool = False
 
 
 class WorkerProcess:
@@ -82,6 +84,13 @@ class WorkerProcess:
         """Wait for its end; the exit status (128 + N for signal N)."""
         status = await self._process.wait()
         return status if status >= 0 else 128 - status
+
+    async def last_words(self) -> str | None:
+        """Why it ended and must not be started again; None when it may be. Call it once ended."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        word = msgspec.json.decode(line, type=_Word) if line.endswith(b"\n") else None
+        return word.failure if word is not None and word.final else None
 
     async def stop(self) -> None:
         """Have it stop gracefully, and wait until it has."""

@@ -18,7 +18,7 @@ from msgspec import structs
 from hub import logs
 from hub.binding import release, reserve, url_of
 from hub.engine import EmbeddedEngine
-from hub.errors import HubError
+from hub.errors import HubError, RivalError
 from hub.serving import STOP_TIMEOUT, serve
 from hub.settings import Settings, describe, worker_id
 from hub.version import VERSION
@@ -47,8 +47,12 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
             "several workers need Linux, where the kernel spreads connections among processes; "
             "leave out --workers, or run several hubs on ports of their own"
         )
+
+    async def main() -> int:
+        return await serve(Workers(settings), announce, patience=PATIENCE)
+
     logs.configure(settings.log_format, settings.log_level)
-    return asyncio.run(serve(Workers(settings), announce, patience=PATIENCE))
+    return asyncio.run(main())
 
 
 class _Place:
@@ -69,7 +73,10 @@ class _Place:
 
 
 class Workers:
-    """The workers, what they share, and the order in which all of it starts and stops."""
+    """The workers, what they share, and the order in which all of it starts and stops.
+
+    Needs a running loop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -77,6 +84,7 @@ class Workers:
         self._engine: EmbeddedEngine | None = None
         self._places: list[_Place] = []
         self._keeping: list[asyncio.Task[None]] = []
+        self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> str:
         """Take the port, start the engine and all workers; returns the URL when all listen.
@@ -113,6 +121,10 @@ class Workers:
         log.info("all workers listen", url=url, workers=settings.workers)
         return url
 
+    async def failure(self) -> HubError:
+        """Wait until a worker has ended that must not be started again; says why."""
+        return await asyncio.shield(self._failure)
+
     async def stop(self) -> None:
         """Have every worker stop gracefully, and then the engine."""
         log.info("stopping", workers=len(self._places))
@@ -131,7 +143,7 @@ class Workers:
         release(self._held)
 
     async def _keep(self, place: _Place) -> None:
-        """Start the worker again whenever it ends."""
+        """Start the worker again whenever it ends; not one whose id is another hub's."""
         loop = asyncio.get_running_loop()
         hub_id = place.settings.hub_id
         failures = 0
@@ -139,6 +151,12 @@ class Workers:
             since = loop.time()
             assert place.process is not None
             status = await place.process.ended()
+            why = await place.process.last_words()
+            if why is not None:
+                log.error("worker ended for good", worker=hub_id, reason=why)
+                if not self._failure.done():
+                    self._failure.set_result(RivalError(why))
+                return
             if loop.time() - since > STEADY:
                 failures = 0
             if status == 0:  # somebody sent it SIGTERM

@@ -41,6 +41,12 @@ T = TypeVar("T")
 LOG_LENGTH = 50_000
 """Entries of the log that are kept; Redis trims in blocks and keeps up to some hundred more."""
 
+TAKEN = "another hub that started later uses this hub's id"
+
+RivalFound = Callable[[str, bool], None]
+"""Told the URL of another living hub with this one's id, and whether that one goes on: it is the
+later one, and this store opens no more while it lives."""
+
 HUB_LEASE = 10.0
 """Seconds that a silent hub remains the writer of its generation."""
 
@@ -61,7 +67,8 @@ class RedisStore:
     wait for others' changes. `backend` says how to connect and remains the caller's. Needs a
     running loop; every reply comes on it, exactly once, also when the store is closed meanwhile.
     `url`, `version` and `started` describe the hub to others in its lease, which lapses
-    `hub_lease` seconds after the last commit or `renew_lease`.
+    `hub_lease` seconds after the last commit or `renew_lease`. `rival_found` is called when another
+    hub has taken its place there.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class RedisStore:
         log_length: int = LOG_LENGTH,
         command_timeout: float = DEFAULT_TIMEOUT,
         hub_lease: float = HUB_LEASE,
+        rival_found: RivalFound = lambda _url, _goes_on: None,
     ) -> None:
         self._backend = backend
         self._keys = keys
@@ -93,6 +101,8 @@ class RedisStore:
         if backend.hash_tags:
             self._names = backend.lane(keys.namespaces, command_timeout)
         self._lanes = [self._writes, self._reads, self._follow, self._names]
+        self._rival_found = rival_found
+        self._has_opened = False
         self._generation = b""
         self._opened_on: int | None = None
         """The connection that the generation was begun on; None while the store is not open."""
@@ -113,7 +123,8 @@ class RedisStore:
     ) -> None:
         """Begin a writer generation; see `actors.ports.Store.open`.
 
-        `Opened.fresh` is true as well when another hub began a new log since `position`.
+        `Opened.fresh` is true as well when another hub began a new log since `position`. Away also
+        when the place of this hub is another's; see `RivalFound`.
         """
         self._begin(partial(self._open, position, new_log), reply)
 
@@ -266,13 +277,21 @@ class RedisStore:
             b"1" if new_log else b"0",
             secrets.token_hex(8).encode(),
             self._secret or secrets.token_hex(32).encode(),
+            b"1" if self._has_opened else b"0",
         ]
         await self._names.ask(b"SADD", keys.namespaces, keys.namespace.encode())
-        name, reached, fresh, secret = await self._writes.run(
+        answer = await self._writes.run(
             OPEN,
             [self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs],
             arguments,
         )
+        if answer[0] == b"taken":
+            self._rival_found(answer[1].decode(errors="replace"), True)
+            raise StoreUnavailableError(TAKEN)
+        name, reached, fresh, secret, other_url, other_started = answer
+        if self._has_opened and other_started:
+            self._rival_found(other_url.decode(errors="replace"), False)
+        self._has_opened = True
         self._log_name, self._secret = name.decode(), secret
         self._opened_on = self._writes.connection_number
         return Opened(self._log_name, int(reached), fresh == b"1", secret)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Away
+from actors.ports import Applied, Away, Fenced
 from tests.store.asking import Asked, change
 from tests.store.conftest import MakeStore
 
@@ -263,6 +263,63 @@ async def test_an_opening_is_counted_among_the_hubs(make_store: MakeStore, clien
     await make_store("east").open()
     await make_store("west").open()
     assert await client.smembers("agents:hubs") == {b"east", b"west"}
+
+
+# --- two hubs with one id ------------------------------------------------------------------------
+
+
+class Rivals:
+    """A hub that notes which others it hears of that use its id."""
+
+    def __init__(self, make_store: MakeStore, url: str, started: str) -> None:
+        self.heard: list[tuple[str, bool]] = []
+        self.store = make_store(
+            url=url, started=started, rival_found=lambda *said: self.heard.append(said)
+        )
+
+
+async def test_of_two_hubs_with_one_id_the_later_one_goes_on_and_both_hear_of_it(
+    make_store: MakeStore, client: Redis
+) -> None:
+    older = Rivals(make_store, "http://a", "2026-11-23T10:00:00.000000Z")
+    newer = Rivals(make_store, "http://b", "2026-11-23T10:00:01.000000Z")
+    await older.store.open()
+    await newer.store.open()
+    lease = await client.hgetall("hub:hub-1")
+    assert await older.store.try_commit(change("register")) == Fenced()
+    answer = await older.store.try_open()
+    assert answer == Away("another hub that started later uses this hub's id")
+    assert older.heard == [("http://b", True)]
+    assert newer.heard == []
+    assert await older.store.try_commit(change("register")) == Fenced()
+    await older.store.store.close()
+    assert await client.hgetall("hub:hub-1") == lease
+    assert await newer.store.commit(change("register")) == [Applied(1, 1)]
+
+
+async def test_a_later_hub_takes_its_place_back_from_an_older_one(make_store: MakeStore) -> None:
+    newer = Rivals(make_store, "http://b", "2026-11-23T10:00:01.000000Z")
+    older = Rivals(make_store, "http://a", "2026-11-23T10:00:00.000000Z")
+    await newer.store.open()
+    await older.store.open()
+    await newer.store.open()
+    assert newer.heard == [("http://a", False)]
+    assert isinstance(await older.store.try_open(), Away)
+    assert older.heard == [("http://b", True)]
+    assert await newer.store.commit(change("register")) == [Applied(1, 1)]
+
+
+async def test_a_hub_that_opens_first_or_again_or_after_the_other_has_lapsed_fights_nobody(
+    make_store: MakeStore, client: Redis
+) -> None:
+    killed = Rivals(make_store, "http://a", "2026-11-23T10:00:01.000000Z")
+    restarted = Rivals(make_store, "http://a", "2026-11-23T10:00:00.000000Z")
+    await killed.store.open()
+    await killed.store.open()
+    await restarted.store.open()  # as a clock that was put back would have it
+    await client.delete("hub:hub-1")
+    await killed.store.open()
+    assert killed.heard == restarted.heard == []
 
 
 # --- keys that hold something else ---------------------------------------------------------------

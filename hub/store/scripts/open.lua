@@ -4,8 +4,13 @@
 -- ARGV: 1 the hub, 2 generation, 3 lease in ms, 4 url, 5 version, 6 started, 7 agents, 8 sessions,
 --       9 the log that the hub knows ("": none), 10 the revision and 11 the key ("": not known) of
 --       the last entry of it that the hub has folded,
---       12 "1" to begin a new log in any case, 13 a name for a new log, 14 a secret if there is none
--- Returns {log, revision, "1" when the log is new to the hub, secret}
+--       12 "1" to begin a new log in any case, 13 a name for a new log, 14 a secret if there is none,
+--       15 "1" when the hub has opened before
+-- Returns {log, revision, "1" when the log is new to the hub, secret, url and started of the lease
+-- that was replaced, when it was another process's and had not lapsed, else twice ""};
+-- or {"taken", url} and changes nothing, when the hub has opened before, and a process that started
+-- later has its place. Of two with one id, so, the later one goes on. Who opens for the first time
+-- gets the place in any case: the other may have been killed a moment ago.
 
 local lease, name_key, log, secret_key, active, hubs =
     KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -28,6 +33,17 @@ if stored and name == known_log then
     diverged = entry and is_another(entry, known_key)
 end
 
+local other_url, other_started = '', ''
+if redis.call('TYPE', lease).ok == 'hash' then
+    local said = redis.call('HMGET', lease, 'url', 'started')
+    if said[2] and said[2] ~= ARGV[6] then
+        other_url, other_started = said[1] or '', said[2]
+    end
+end
+if ARGV[15] == '1' and other_started > ARGV[6] then
+    return {'taken', other_url}
+end
+
 -- The first write is one that a full, read-only or failing server refuses, before anything has
 -- changed; once a script has written, Redis lets the rest of it pass.
 if misfit(lease, 'hash') then
@@ -45,7 +61,7 @@ end
 
 if ARGV[12] ~= '1' and name and stored and stored >= known_revision and not diverged then
     local fresh = known_log ~= '' and known_log ~= name
-    return {name, digits(stored), fresh and '1' or '0', secret}
+    return {name, digits(stored), fresh and '1' or '0', secret, other_url, other_started}
 end
 
 -- A new log. Its stream is empty and yet exists, so that a missing stream always means lost data,
@@ -57,4 +73,4 @@ redis.call('UNLINK', log)
 redis.call('XADD', log, digits(floor) .. '-1', 'kind', '')
 redis.call('XDEL', log, digits(floor) .. '-1')
 redis.call('SET', name_key, name)
-return {name, digits(floor), '1', secret}
+return {name, digits(floor), '1', secret, other_url, other_started}
