@@ -33,7 +33,7 @@ from hub.store.lane import ReconnectedError
 from hub.store.renewals import read_renewals
 from hub.store.replies import Replies, note
 from hub.store.roster import renew_lease
-from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, OPEN
+from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 from protocol.bounds import NAMESPACE
 
 T = TypeVar("T")
@@ -52,6 +52,9 @@ HUB_LEASE = 10.0
 
 CHANGE_WAIT = 1.0
 """Seconds that Redis may wait for a change of the log before it answers that there is none."""
+
+FORGOTTEN_AFTER = 3600.0
+"""Seconds that a namespace's keys are kept after the last hub let go of it."""
 
 _IDLE = 30.0
 """Seconds after which a connection that nobody used is closed."""
@@ -204,9 +207,24 @@ class RedisStore:
         await self._asking(ask)
 
     async def forget(self) -> None:
-        """Take the namespace off the list that a starting hub opens; its next `open` adds it."""
+        """Let go of the namespace, of which nothing may be asked any more but `close`.
+
+        It is off the list that a starting hub opens, whose next `open` adds it. When this was the
+        last hub in it and it has no agents, all its keys run out after FORGOTTEN_AFTER, unless
+        it is opened again before: whoever makes up names leaves nothing for ever.
+        """
+        keys = self._keys
         try:
-            await self._names.ask(b"SREM", self._keys.namespaces, self._keys.namespace.encode())
+            await self._names.ask(b"SREM", keys.namespaces, keys.namespace.encode())
+            if self._generation:
+                await self._writes.run(
+                    FORGET,
+                    [
+                        *(self._hub_key, keys.hubs, keys.active),
+                        *(keys.log, keys.log_name, keys.secret, keys.loss),
+                    ],
+                    [self._generation, self._hub_id.encode(), milliseconds(FORGOTTEN_AFTER)],
+                )
         except Exception as error:
             note(error)
 

@@ -44,6 +44,27 @@ async def test_a_namespace_that_nobody_uses_is_let_go_of(
     assert await store.namespaces() == ["default", "empty", "used"]
 
 
+async def test_what_a_namespace_left_in_redis_runs_out_unless_it_is_used_again(
+    running: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "IDLE", 0.1)
+    await running.namespace("made-up")
+    await until_namespaces(running, {"default"})
+    lane = running._namespaces.open("default").store._names
+
+    async def lasting() -> set[bytes]:
+        keys = await lane.ask(b"KEYS", b"{made-up}:*")
+        return {key for key in keys if await lane.ask(b"PTTL", key) < 0}
+
+    async with asyncio.timeout(10):
+        while await lasting():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    assert await lane.ask(b"EXISTS", b"{made-up}:agents:log") == 1
+    monkeypatch.setattr(namespaces, "IDLE", 60)
+    await running.namespace("made-up")
+    assert {b"{made-up}:agents:log", b"{made-up}:agents:secret"} <= await lasting()
+
+
 async def test_there_is_a_limit_of_namespaces(
     running: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,8 +99,8 @@ async def test_a_namespace_that_is_used_here_stays_on_the_list(
     registered = asyncio.Event()
     used.register(AgentSpec(name="a", type="cost"), None, lambda _: registered.set())
     await registered.wait()
-    await running._namespaces.open("used").store.forget()  # as another hub would
     store = running._namespaces.open("default").store
+    await store._names.ask(b"SREM", store._keys.namespaces, b"used")  # as another hub would
     async with asyncio.timeout(10):
         while "used" not in await store.namespaces():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)

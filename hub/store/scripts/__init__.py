@@ -24,6 +24,7 @@ def _read(name: str) -> bytes:
 
 OPEN = Script("open")
 CLOSE = Script("close")
+FORGET = Script("forget")
 COMMIT = Script("commit")
 ROSTER = Script("roster")
 READ_LOG = Script("read_log")

@@ -11,4 +11,5 @@ local known = tonumber(redis.call('HGET', KEYS[1], 'acknowledged') or '0') or 0
 if tonumber(ARGV[1]) > known then
     redis.call('HSET', KEYS[1], 'acknowledged', ARGV[1])
 end
+redis.call('PERSIST', KEYS[1]) -- see `forget`
 return 1

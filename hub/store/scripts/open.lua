@@ -53,6 +53,10 @@ redis.call('HSET', lease, 'generation', ARGV[2], 'url', ARGV[4], 'version', ARGV
     'started', ARGV[6], 'agents', ARGV[7], 'sessions', ARGV[8], 'revision', ARGV[10])
 redis.call('PEXPIRE', lease, ARGV[3])
 redis.call('SADD', hubs, ARGV[1])
+-- These would run out when all hubs had let go of the namespace; see `forget`.
+for _, key in ipairs({name_key, log, secret_key}) do
+    redis.call('PERSIST', key)
+end
 
 if not secret or #secret < SHORTEST_SECRET then
     secret = ARGV[14]

@@ -1,0 +1,24 @@
+-- Ends the hub's lease for good, and has the namespace's keys run out when no other hub is left.
+--
+-- KEYS: 1 the hub's lease, 2 the hubs, 3 the active set, 4… what no agent needs: the log, its name,
+--       the secret, and what is known of losses
+-- ARGV: 1 generation, 2 the hub, 3 time to live in ms
+-- Returns 1 when the keys will run out, else 0.
+--
+-- One step, so that of two hubs that let go at once the last one sees that it is. Whoever opens the
+-- namespace again in time has the keys stay.
+
+local lease, hubs, active, FIXED = KEYS[1], KEYS[2], KEYS[3], 3
+
+if redis.call('HGET', lease, 'generation') ~= ARGV[1] then
+    return 0
+end
+redis.call('SREM', hubs, ARGV[2])
+redis.call('DEL', lease)
+if redis.call('EXISTS', hubs, active) > 0 then
+    return 0
+end
+for i = FIXED + 1, #KEYS do
+    redis.call('PEXPIRE', KEYS[i], ARGV[3])
+end
+return 1
