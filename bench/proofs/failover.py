@@ -19,9 +19,6 @@ from bench.report import Report, listed
 from bench.waiting import until
 from bench.watcher import Watcher
 
-LEASE = 10.0
-"""Seconds of a hub's lease; when it has lapsed, the others take its agents for lost."""
-
 
 class Options(Struct, frozen=True, kw_only=True):
     """The command line."""

@@ -55,8 +55,6 @@ class Cluster:
                 warnings += await check_server(lane, in_cluster=True)
             except (RedisError, OSError):
                 pass  # whoever needs the keys there is told
-            finally:
-                await lane.drop()
         return list(dict.fromkeys(warnings))
 
     async def aclose(self) -> None:

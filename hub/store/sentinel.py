@@ -75,11 +75,7 @@ class SentinelPrimary:
 
     async def check(self) -> list[str]:
         """See `Backend.check`."""
-        lane = self.lane(b"")
-        try:
-            return await check_server(lane)
-        finally:
-            await lane.drop()
+        return await check_server(self.lane(b""))
 
     async def aclose(self) -> None:
         """Ask the Sentinels no more."""

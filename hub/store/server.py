@@ -17,7 +17,8 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 async def check_server(lane: Lane, *, in_cluster: bool = False) -> list[str]:
     """What is unwise about the server's settings, one sentence each; empty when all is well.
 
-    `in_cluster` when it is used as a node of a Redis Cluster. Raises StoreError when it cannot be
+    `lane` serves for nothing else and is dropped. `in_cluster` when the server is used as a node of
+    a Redis Cluster. Raises StoreError when it cannot be
     used at all, and what the lane raises.
     """
     try:
@@ -31,6 +32,8 @@ async def check_server(lane: Lane, *, in_cluster: bool = False) -> list[str]:
         if "unknown command" in str(error).lower():  # the server in memory
             return []
         raise
+    finally:
+        await lane.drop()
     # Valkey says here which Redis it is compatible with.
     version = _VERSION.match(info.get("redis_version", ""))
     if version is not None and (int(version[1]), int(version[2])) < OLDEST:

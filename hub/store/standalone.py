@@ -28,11 +28,7 @@ class Standalone:
 
     async def check(self) -> list[str]:
         """See `Backend.check`."""
-        lane = self.lane(b"")
-        try:
-            return await check_server(lane)
-        finally:
-            await lane.drop()
+        return await check_server(self.lane(b""))
 
     async def aclose(self) -> None:
         """Close the client's own connections."""

@@ -154,6 +154,9 @@ class Telling(Lane):
             raise self._info
         return self._info.replace("\n", "\r\n").encode()
 
+    async def drop(self) -> None:
+        """There is no connection."""
+
 
 @pytest.fixture
 async def real(server: RealServer) -> AsyncIterator[Standalone]:
