@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -49,6 +50,46 @@ class Check(Struct, frozen=True):
     detail: str = ""
 
 
+class Goal(Struct, frozen=True):
+    """A figure that must reach something; `values` has one for each round.
+
+    Where `baseline` says against what, the values are ratios, ours to the baseline's of the same
+    round, and `own` and `against` hold both in `unit`. Else the values are in `unit`. The median
+    counts. `must` and `aim` are lower bounds where `higher` is better, else upper bounds.
+    """
+
+    what: str
+    values: list[float]
+    unit: Unit
+    must: float | None = None
+    aim: float | None = None
+    higher: bool = True
+    baseline: str = ""
+    own: list[float] = []
+    against: list[float] = []
+
+    @property
+    def median(self) -> float:
+        """The middle value, which is what counts."""
+        return statistics.median(self.values)
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is what it must be."""
+        if self.must is None:
+            return True
+        return self.median >= self.must if self.higher else self.median <= self.must
+
+
+class Curve(Struct, frozen=True):
+    """Figures along an axis, for charts: a growth curve, or latencies by percentile."""
+
+    what: str
+    x: str
+    y: str
+    points: list[tuple[float, float]]
+
+
 class Report(Struct, kw_only=True):
     """The result of one run."""
 
@@ -57,11 +98,57 @@ class Report(Struct, kw_only=True):
     options: dict[str, Any]
     figures: list[Figure] = []
     checks: list[Check] = []
+    goals: list[Goal] = []
+    curves: list[Curve] = []
 
     @property
     def holds(self) -> bool:
-        """Whether everything that must hold did."""
-        return all(check.holds for check in self.checks)
+        """Whether everything that must hold did, and everything was reached."""
+        return all(check.holds for check in self.checks) and all(
+            goal.reached for goal in self.goals
+        )
+
+    def compare(
+        self,
+        what: str,
+        own: Sequence[float],
+        against: Sequence[float],
+        *,
+        unit: Unit,
+        baseline: str,
+        must: float | None = None,
+        aim: float | None = None,
+        higher: bool = True,
+    ) -> None:
+        """Note what was measured in each round, and what the baseline reached in the same round."""
+        ratios = [each / other for each, other in zip(own, against, strict=True)]
+        self.goals.append(
+            Goal(what, ratios, unit, must, aim, higher, baseline, list(own), list(against))
+        )
+
+    def goal(
+        self,
+        what: str,
+        values: Sequence[float],
+        *,
+        unit: Unit,
+        must: float | None = None,
+        aim: float | None = None,
+        higher: bool = True,
+    ) -> None:
+        """Note a figure that must reach something, once for each round."""
+        self.goals.append(Goal(what, list(values), unit, must, aim, higher))
+
+    def latencies(self, what: str, seconds: Sequence[float]) -> None:
+        """Note how durations lie, for a chart: milliseconds by percentile."""
+        ordered = sorted(each * 1000 for each in seconds)
+        shares = [*range(1, 100), 99.5, 99.9, 100]
+        points = [(share, percentile(ordered, share / 100)) for share in shares] if ordered else []
+        self.curves.append(Curve(what, "percentile", "ms", points))
+
+    def growth(self, what: str, x: str, y: str, points: Sequence[tuple[float, float]]) -> None:
+        """Note a figure along an axis, for a chart."""
+        self.curves.append(Curve(what, x, y, list(points)))
 
     def figure(self, what: str, value: float | int | str, unit: Unit = "") -> None:
         """Note a figure, in `unit`."""

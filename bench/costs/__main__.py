@@ -27,7 +27,7 @@ from bench.costs.script import measure_script
 from bench.errors import BenchError
 from bench.options import parse
 from bench.processes import StoreServer, temporary_directory
-from bench.proofs.proof import say
+from bench.scenario import say
 from bench.report import Report
 
 

@@ -17,7 +17,7 @@ from bench.costs.server import StoreAccount
 from bench.driver import Driver, Push
 from bench.machine import usage
 from bench.processes import HubProcess
-from bench.proofs.proof import say
+from bench.scenario import say
 from bench.report import Report, listed
 from protocol.answers import Registered, Snapshot, Updated, Watching
 from protocol.record import AgentSpec

@@ -26,10 +26,10 @@ from bench.proofs import (
     rolling,
     silence,
 )
-from bench.proofs.proof import Proof
+from bench.scenario import Scenario
 from bench.report import Report
 
-PROOFS: dict[str, Proof] = {
+PROOFS: dict[str, Scenario] = {
     proof.name: proof
     for proof in (
         restart.PROOF,
@@ -76,13 +76,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if report.holds else 1
 
 
-async def _run(proof: Proof, options: Struct) -> Report:
+async def _run(proof: Scenario, options: Struct) -> Report:
     task = asyncio.current_task()
     assert task is not None
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
-        return await proof.prove(options)
+        return await proof.run(options)
     except ExceptionGroup as errors:  # of tasks that ran side by side
         ours, others = errors.split(BenchError)
         if ours is None or others is not None:

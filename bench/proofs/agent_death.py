@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from bench.clients import ClientsSpec, Sessions
 from bench.driver import Driver, RefusedError
 from bench.processes import HubProcess, temporary_directory
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.report import Report, listed
 from bench.watcher import Watcher
 from bench.workers import Worker
@@ -153,7 +153,7 @@ def _judge(report: Report, options: Options, watcher: Watcher, deaths: list[_Dea
     report.check("none could be picked once it was lost", not picked, listed(picked))
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "agent-death",
     "kill -9 of an agent: a watcher hears at once that it is lost, and in time unreachable",
     Options,

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from bench.driver import Driver
 from bench.processes import HubProcess, StoreServer, temporary_directory
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.report import Report, listed, percentile
 from bench.waiting import until
 from bench.watcher import Watcher
@@ -218,7 +218,7 @@ def judge_changes(report: Report, found: Found, watchers: list[Watcher], seconds
     )
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "cluster-lag",
     "three hubs: a change at one is seen at the others within 250 ms, at its own at once",
     Options,

@@ -14,7 +14,7 @@ from bench.clients import Held
 from bench.processes import temporary_directory
 from bench.proofs.follower import Follower
 from bench.proofs.pair import Pair, Settled, judge_directory, judge_sessions
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.report import Report, listed
 from bench.waiting import until
 from bench.watcher import Watcher
@@ -121,7 +121,7 @@ def _judge_watchers(report: Report, staying: Watcher, moved: Watcher, agents: se
         )
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "failover",
     "kill -9 of one of two hubs: its agents go on at the other, and none is ever unreachable",
     Options,

@@ -14,7 +14,7 @@ from bench.driver import Driver
 from bench.errors import BenchError
 from bench.machine import Usage, children, connections_per_process, usage
 from bench.processes import HubProcess, temporary_directory
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.report import Report, listed
 from bench.watcher import Watcher
 from protocol.answers import Agents
@@ -218,7 +218,7 @@ def _judge_answers(report: Report, beats: Beats, caller: _Caller) -> None:
     )
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "fleet",
     "many agents on one hub, all heartbeating, while find goes on answering",
     Options,

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.machine import connections_per_process
 from bench.processes import HubProcess, StoreServer
 from bench.proofs.follower import Follower
-from bench.proofs.proof import say
+from bench.scenario import say
 from bench.report import Report, listed
 from bench.workers import Worker
 

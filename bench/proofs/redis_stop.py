@@ -17,7 +17,7 @@ from bench.driver import Driver
 from bench.http import HttpCaller
 from bench.processes import HubProcess, StoreServer, temporary_directory
 from bench.proofs.changers import Changers, HttpRegistrar
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.report import Report, listed
 from bench.waiting import until
 from bench.watcher import Watcher
@@ -301,7 +301,7 @@ def _judge_outage(report: Report, outage: _Outage, http: HttpRegistrar) -> None:
     report.check("/ready said so", seen == (200, 503, 200), f"{seen}")
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "redis-stop",
     "Redis stopped under a fleet: nobody is lost, nothing is falsely acknowledged",
     Options,

@@ -14,7 +14,7 @@ from bench.clients import ClientsSpec, Held, Sessions
 from bench.driver import Driver, GoneError, Heard
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.follower import Follower
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.report import Report, listed
 from bench.waiting import until
 from bench.watcher import Watcher
@@ -196,7 +196,7 @@ def _judge_watchers(report: Report, watcher: Watcher, follower: Follower, agents
     follower.judge(report, "to a watch of the client package, which came back by itself")
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "restart",
     "kill -9 of the hub under connected agents: after its restart nothing acknowledged is missing",
     Options,

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.follower import Follower
 from bench.proofs.pair import NAMES, Pair, Settled, judge_directory, judge_sessions
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.report import Report
 from bench.waiting import until
 from bench.watcher import Watcher
@@ -92,7 +92,7 @@ def _has(follower: Follower, revision: int) -> bool:
     return follower.revision >= revision
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "rolling",
     "both hubs restarted in turn under their agents: none is ever unreachable",
     Options,

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from redis.asyncio import Redis
 
 from bench.processes import HubProcess, StoreServer, temporary_directory
-from bench.proofs.proof import Proof, say
+from bench.scenario import Scenario, say
 from bench.proofs.silent_agents import Ready, Signs, SilentSpec
 from bench.report import Report, listed
 from bench.waiting import until
@@ -210,7 +210,7 @@ def _tell(report: Report, options: Options, verdicts: Verdicts) -> None:
     )
 
 
-PROOF = Proof(
+PROOF = Scenario(
     "silence",
     "agents that fall silent are unreachable once, on time and never early, and leave nothing",
     Options,

@@ -1,4 +1,4 @@
-"""What a proof is."""
+"""What a scenario is: something that can be run, and ends in a report."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from msgspec import Struct, to_builtins
 from bench.report import Report
 
 
-class Proof(Struct, frozen=True):
-    """A proof: `prove` starts all it needs, finds out, and leaves nothing behind.
+class Scenario(Struct, frozen=True):
+    """`run` starts all it needs, finds out, and leaves nothing behind.
 
-    `options` is a Struct as `bench.options.parse` takes it.
+    `options` is a Struct as `bench.options.parse` takes it. Those that can be run against a hub
+    that is there already have a field `url`, those that repeat themselves a field `rounds`.
     """
 
     name: str
     title: str
     options: type[Struct]
-    prove: Callable[[Any], Awaitable[Report]]
+    run: Callable[[Any], Awaitable[Report]]
 
     def report(self, options: Struct) -> Report:
         """An empty report of a run with these options."""
