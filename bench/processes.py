@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from bench.cores import Cores, pin, pin_hub
 from bench.errors import BenchError
 from hub.engine.binary import find_server
 
@@ -91,11 +92,14 @@ class HubProcess:
 
     `settings` are options of `homeport serve`, without the dashes and with `_` for `-`. The
     store is the embedded engine with its data in `directory`, unless `redis` is among the
-    settings. The log is `directory/hub.log`.
+    settings. The log is `directory/hub.log`. With `cores` it and its store are pinned to those.
     """
 
-    def __init__(self, directory: str | Path, **settings: object) -> None:
+    def __init__(
+        self, directory: str | Path, *, cores: Cores | None = None, **settings: object
+    ) -> None:
         self._directory = Path(directory)
+        self._cores = cores
         self._settings = {"port": 0, "hub_id": "bench", **settings}
         if "redis" not in settings:
             self._settings["data_dir"] = self._directory / "data"
@@ -143,6 +147,8 @@ class HubProcess:
             command += [f"--{name.replace('_', '-')}", str(value)]
         with self.log.open("ab") as log:
             self._process = await spawn(command, stdout=asyncio.subprocess.PIPE, stderr=log)
+        if self._cores is not None:
+            pin(self._process.pid, self._cores.server)
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(START_TIMEOUT):
@@ -154,6 +160,8 @@ class HubProcess:
             raise BenchError(f"the hub did not start: {self.last_words()}")
         self.url = words[-1]
         self._settings["port"] = self.url.rpartition(":")[2]
+        if self._cores is not None:
+            pin_hub(self.pid, self._cores)
 
     async def kill(self) -> float:
         """`kill -9`; returns when, as `time.monotonic()`. The process is gone when this returns."""

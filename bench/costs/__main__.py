@@ -27,8 +27,8 @@ from bench.costs.script import measure_script
 from bench.errors import BenchError
 from bench.options import parse
 from bench.processes import StoreServer, temporary_directory
-from bench.scenario import say
 from bench.report import Report
+from bench.scenario import say
 
 
 class Options(Struct, frozen=True, kw_only=True):

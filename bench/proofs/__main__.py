@@ -26,8 +26,8 @@ from bench.proofs import (
     rolling,
     silence,
 )
-from bench.scenario import Scenario
 from bench.report import Report
+from bench.scenario import Scenario
 
 PROOFS: dict[str, Scenario] = {
     proof.name: proof

@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 from bench.clients import ClientsSpec, Sessions
 from bench.driver import Driver, RefusedError
 from bench.processes import HubProcess, temporary_directory
-from bench.scenario import Scenario, say
 from bench.report import Report, listed
+from bench.scenario import Scenario, say
 from bench.watcher import Watcher
 from bench.workers import Worker
 from protocol.answers import Agent

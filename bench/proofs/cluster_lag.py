@@ -15,8 +15,8 @@ from msgspec import Meta, Struct
 
 from bench.driver import Driver
 from bench.processes import HubProcess, StoreServer, temporary_directory
-from bench.scenario import Scenario, say
 from bench.report import Report, listed, percentile
+from bench.scenario import Scenario, say
 from bench.waiting import until
 from bench.watcher import Watcher
 from protocol.answers import Agent, Agents, HeartbeatAck, Registered, Updated

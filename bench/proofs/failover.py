@@ -14,8 +14,8 @@ from bench.clients import Held
 from bench.processes import temporary_directory
 from bench.proofs.follower import Follower
 from bench.proofs.pair import Pair, Settled, judge_directory, judge_sessions
-from bench.scenario import Scenario, say
 from bench.report import Report, listed
+from bench.scenario import Scenario, say
 from bench.waiting import until
 from bench.watcher import Watcher
 

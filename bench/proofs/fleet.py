@@ -14,8 +14,8 @@ from bench.driver import Driver
 from bench.errors import BenchError
 from bench.machine import Usage, children, connections_per_process, usage
 from bench.processes import HubProcess, temporary_directory
-from bench.scenario import Scenario, say
 from bench.report import Report, listed
+from bench.scenario import Scenario, say
 from bench.watcher import Watcher
 from protocol.answers import Agents
 from protocol.filters import Filter

@@ -15,8 +15,8 @@ from bench.errors import BenchError
 from bench.machine import connections_per_process
 from bench.processes import HubProcess, StoreServer
 from bench.proofs.follower import Follower
-from bench.scenario import say
 from bench.report import Report, listed
+from bench.scenario import say
 from bench.workers import Worker
 
 NAMES = ("hub-a", "hub-b")

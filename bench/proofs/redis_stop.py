@@ -17,8 +17,8 @@ from bench.driver import Driver
 from bench.http import HttpCaller
 from bench.processes import HubProcess, StoreServer, temporary_directory
 from bench.proofs.changers import Changers, HttpRegistrar
-from bench.scenario import Scenario, say
 from bench.report import Report, listed
+from bench.scenario import Scenario, say
 from bench.waiting import until
 from bench.watcher import Watcher
 from protocol.answers import Agents

@@ -14,8 +14,8 @@ from bench.clients import ClientsSpec, Held, Sessions
 from bench.driver import Driver, GoneError, Heard
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.follower import Follower
-from bench.scenario import Scenario, say
 from bench.report import Report, listed
+from bench.scenario import Scenario, say
 from bench.waiting import until
 from bench.watcher import Watcher
 from bench.workers import Worker

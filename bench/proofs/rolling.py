@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 from bench.processes import HubProcess, temporary_directory
 from bench.proofs.follower import Follower
 from bench.proofs.pair import NAMES, Pair, Settled, judge_directory, judge_sessions
-from bench.scenario import Scenario, say
 from bench.report import Report
+from bench.scenario import Scenario, say
 from bench.waiting import until
 from bench.watcher import Watcher
 

@@ -11,9 +11,9 @@ from msgspec import Meta, Struct
 from redis.asyncio import Redis
 
 from bench.processes import HubProcess, StoreServer, temporary_directory
-from bench.scenario import Scenario, say
 from bench.proofs.silent_agents import Ready, Signs, SilentSpec
 from bench.report import Report, listed
+from bench.scenario import Scenario, say
 from bench.waiting import until
 from bench.watcher import Seen, Watcher
 from bench.workers import Worker
