@@ -1,4 +1,4 @@
-"""Which processor core runs what: the hub has one to itself, so that it is the hub that is timed."""
+"""Which core runs what: the hub has one to itself, so that it is the hub that is timed."""
 
 from __future__ import annotations
 
