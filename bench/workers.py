@@ -66,6 +66,11 @@ class Worker:
         self.kill()
         await end(self._process, 5.0)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def tell(self, word: str) -> None:
         """Tell it to go on."""
         await self._write(word.encode())

@@ -1,0 +1,1 @@
+"""Bare servers to measure ours against: the same libraries, and nothing of what a hub does."""

@@ -1,0 +1,50 @@
+"""A bare server as a process: started on the core that the hub has, measured, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from types import TracebackType
+from typing import Self
+
+from bench.cores import Cores, pin
+from bench.errors import BenchError
+from bench.processes import START_TIMEOUT, STOP_TIMEOUT, end, spawn
+
+
+class BaselineProcess:
+    """One of `bench.baselines`, by name; an async context."""
+
+    def __init__(self, name: str, *, cores: Cores) -> None:
+        self._name = name
+        self._cores = cores
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def __aenter__(self) -> Self:
+        command = [sys.executable, "-m", "bench.baselines", self._name]
+        self._process = await spawn(command, stdout=PIPE)
+        try:
+            pin(self.pid, self._cores.server)
+            assert self._process.stdout is not None
+            async with asyncio.timeout(START_TIMEOUT):
+                self.url = (await self._process.stdout.readline()).decode().strip()
+            if "://" not in self.url:
+                raise BenchError(f"the baseline {self._name} did not start")
+        except BaseException:
+            await end(self._process, 0.0)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await end(self._process, STOP_TIMEOUT)

@@ -1,0 +1,51 @@
+"""Echo by the sans-I/O `ServerProtocol` in a bare `asyncio.Protocol`: no task, no queue, uvloop.
+
+All that one read brought is answered in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from bench.baselines.listening import BACKLOG
+
+_log = logging.getLogger("bench.serverprotocol")
+_log.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection
+
+
+async def serve(announce: Callable[[str], None]) -> None:
+    """Echo until cancelled; `announce` is given the URL."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=BACKLOG)
+    announce(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws")
+    await loop.create_future()
+
+
+class Echo(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = ("_transport", "_ws")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The upgrade request follows."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._ws = ServerProtocol(logger=_log)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the peer."""
+        ws = self._ws
+        ws.receive_data(data)
+        for event in ws.events_received():
+            if isinstance(event, Frame):
+                if event.opcode is Opcode.TEXT:
+                    ws.send_text(event.data)
+            else:
+                ws.send_response(ws.accept(cast(Request, event)))
+        self._transport.write(b"".join(ws.data_to_send()))

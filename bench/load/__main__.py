@@ -1,0 +1,132 @@
+"""A worker that loads a websocket server: `python -m bench.load`.
+
+Words of the run: `connect` opens all connections, and registers an agent on each if the spec says
+so; `drive` asks for as long as the spec says, and tells what came of it; `leave` unregisters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from bench.errors import BenchError
+from bench.load.agents import bench_spec
+from bench.load.connection import Connection, Script, Target, Timed
+from bench.load.load import Connected, Driven, LoadSpec
+from bench.machine import source_address
+from bench.workers import Run, work
+from protocol.answers import Registered, Unregistered
+from protocol.codec import decode_message, encode
+from protocol.requests import Register, Unregister
+
+CONNECTING = 64
+"""Connections that are opened at the same time."""
+
+TIMED_ONE_IN = 8
+"""Timing costs, and so only one connection in so many is timed, and at least one."""
+
+DRAIN_TIMEOUT = 30.0
+
+
+async def _main(spec: LoadSpec, run: Run) -> None:
+    script = Script(spec.talk)
+    connections = [
+        (Timed if number % TIMED_ONE_IN == 0 else Connection)(script)
+        for number in range(spec.count)
+    ]
+    await run.word("connect")
+    run.tell(await _connect(spec, connections))
+    while True:
+        if await run.word("drive", "leave") == "drive":
+            run.tell(await _drive(spec, connections))
+        else:
+            await _all(connections, _unregister)
+            run.tell(Connected(0.0))
+
+
+async def _connect(spec: LoadSpec, connections: list[Connection]) -> Connected:
+    target = Target(spec.url)
+    numbers = {connection: spec.first + place for place, connection in enumerate(connections)}
+
+    async def connect(connection: Connection) -> None:
+        number = numbers[connection]
+        await connection.open(target, source_address(number))
+        if spec.register:
+            request = Register(id=0, agent=bench_spec(number))
+            answer = decode_message(await connection.ask(encode(request)))
+            if not isinstance(answer, Registered):
+                raise BenchError(f"the hub refused to register: {answer}")
+
+    began = time.perf_counter()
+    await _all(connections, connect)
+    return Connected(time.perf_counter() - began)
+
+
+async def _drive(spec: LoadSpec, connections: list[Connection]) -> Driven:
+    timed = [each for each in connections if isinstance(each, Timed)]
+    for connection in connections:
+        connection.start(spec.outstanding)
+    await asyncio.sleep(spec.warm_up)
+    for each in timed:
+        each.latencies.clear()
+    answered, cpu = sum(each.answered for each in connections), time.process_time()
+    began = time.perf_counter()
+    await asyncio.sleep(spec.seconds)
+    seconds = time.perf_counter() - began
+    answered = sum(each.answered for each in connections) - answered
+    cpu = time.process_time() - cpu
+    latencies = [latency for each in timed for latency in each.latencies]
+    for connection in connections:
+        connection.running = False
+    await _drain(connections)
+    return Driven(answered, seconds, cpu, latencies, _troubles(connections))
+
+
+async def _drain(connections: list[Connection]) -> None:
+    """Wait for the answers that are still on their way."""
+    end = time.perf_counter() + DRAIN_TIMEOUT
+    while any(each.asked > each.answered and not each.ended for each in connections):
+        if time.perf_counter() > end:
+            return  # told as a trouble
+        await asyncio.sleep(0.005)
+
+
+def _troubles(connections: Iterable[Connection]) -> list[str]:
+    """All that was not as it must be, in words."""
+    troubles = []
+    for number, each in enumerate(connections):
+        if each.ended:
+            troubles.append(f"connection {number}: {each.ended}")
+        elif each.asked > each.answered:
+            troubles.append(f"connection {number}: {each.asked - each.answered} without an answer")
+        if each.wrong:
+            example = each.example[:200].decode(errors="replace")
+            troubles.append(f"connection {number}: {each.wrong} wrong answers, such as {example}")
+    return troubles
+
+
+async def _unregister(connection: Connection) -> None:
+    answer = decode_message(await connection.ask(encode(Unregister(id=0))))
+    if not isinstance(answer, Unregistered):
+        raise BenchError(f"the hub refused to unregister: {answer}")
+
+
+async def _all(connections: list[Connection], act: Callable[[Connection], Awaitable[None]]) -> None:
+    """Do it for all connections, so many at a time."""
+    waiting = iter(connections)
+
+    async def take() -> None:
+        for connection in waiting:
+            await act(connection)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CONNECTING):
+                group.create_task(take())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+if __name__ == "__main__":
+    work(LoadSpec, _main)

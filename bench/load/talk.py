@@ -1,0 +1,72 @@
+"""What a load asks and which answers are right, prepared so that asking costs next to nothing."""
+
+from __future__ import annotations
+
+from struct import pack
+
+from msgspec import Struct
+
+from protocol.codec import encode
+from protocol.requests import Heartbeat
+
+MASK = b"\x37\xfa\x21\x3d"
+"""One key for all frames: they can be built beforehand, and cost the server what others cost it."""
+
+FIRST_ID = 100
+"""Requests have numbers of three digits, and so all of a kind are of the same length."""
+
+
+class Talk(Struct, frozen=True):
+    """Requests that are sent in turn, again and again, and what the answers to them begin with.
+
+    All requests have the same length. The answer to `requests[n]` must begin with `answers[n]`,
+    and `holds` must be in it, best near its end.
+    """
+
+    requests: list[str]
+    answers: list[str]
+    holds: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of a request."""
+        return len(self.requests[0])
+
+
+def heartbeats(outstanding: int) -> Talk:
+    """Heartbeats, each acknowledged in its turn and durable."""
+    ids = range(FIRST_ID, FIRST_ID + max(4, outstanding))
+    return Talk(
+        [encode(Heartbeat(id=number)).decode() for number in ids],
+        [f'{{"op":"heartbeat_ack","id":{number},' for number in ids],
+        '"durable":true',
+    )
+
+
+def echo(size: int, outstanding: int) -> Talk:
+    """Messages of `size` bytes, each different from the next, which come back as they are."""
+    messages = [f"{number:<{size}}" for number in range(FIRST_ID, FIRST_ID + max(4, outstanding))]
+    return Talk(messages, messages)
+
+
+def masked_text(payload: bytes) -> bytes:
+    """One whole text frame as a client sends it (RFC 6455 section 5.2)."""
+    return _masked(0x81, payload)
+
+
+def masked_pong(payload: bytes) -> bytes:
+    """The answer to a ping."""
+    return _masked(0x8A, payload)
+
+
+def _masked(head: int, payload: bytes) -> bytes:
+    length = len(payload)
+    if length < 126:
+        start = pack("!BB", head, 0x80 | length)
+    elif length < 65536:
+        start = pack("!BBH", head, 0x80 | 126, length)
+    else:
+        start = pack("!BBQ", head, 0x80 | 127, length)
+    key = (MASK * (length // 4 + 1))[:length]
+    masked = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
+    return start + MASK + masked.to_bytes(length, "big")
