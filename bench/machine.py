@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,13 @@ def source_address(number: int) -> str | None:
     if sys.platform != "linux" or number < PORTS_OF_ONE_ADDRESS:
         return None
     return f"127.0.0.{2 + number // PORTS_OF_ONE_ADDRESS}"
+
+
+def processor() -> str:
+    """What kind of processor this machine has, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,48 +1,96 @@
-"""A command line made from a Struct: each field an option, with its type, bounds and help."""
+"""Command lines of scenarios: each field of a Struct is an option with type, bounds and help."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
-O = TypeVar("O", bound=Struct)  # noqa: E741 - the usual letter for options here
+from bench.scenario import Scenario
 
 
-def parse(
-    kind: type[O], arguments: Sequence[str], *, program: str, description: str
-) -> tuple[O, bool]:
-    """The options that `arguments` give, and whether the result is wanted as JSON.
+class Wanted(Struct, frozen=True):
+    """What the command line asks for: the options of each scenario by its name, and how to tell.
 
-    `kind` has only fields with defaults, of the types int, float and str, annotated with Meta.
-    Ends the process with status 2 and one sentence for wrong usage, as argparse does.
+    `plot` is the directory for charts, or none.
     """
-    parser = argparse.ArgumentParser(prog=program, description=description)
-    hints = get_type_hints(kind, include_extras=True)
-    for field in msgspec.structs.fields(kind):
-        type_, words = _described(hints[field.name])
+
+    options: dict[str, Struct]
+    json: bool
+    plot: str
+
+
+class _Option(Struct):
+    """An option, of all scenarios that have it."""
+
+    kind: type
+    words: str
+    defaults: dict[str, Any]
+
+
+def parse(scenarios: Sequence[Scenario], arguments: Sequence[str], *, program: str) -> Wanted:
+    """The options that `arguments` give to these scenarios: each takes those that it has.
+
+    Options are Structs that have only fields with defaults, of the types int, float and str,
+    annotated with Meta. Ends the process with status 2 and one sentence for wrong usage, as
+    argparse does; that is also an option that none of the scenarios has.
+    """
+    (first, *others) = scenarios
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="several scenarios, one after the other" if others else first.title,
+        allow_abbrev=False,
+    )
+    for name, option in _options(scenarios).items():
         parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            dest=field.name,
-            type=type_,
-            default=field.default,
-            metavar=type_.__name__.upper(),
-            help=f"{words} (default: {field.default})",
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            type=option.kind,
+            default=argparse.SUPPRESS,
+            metavar=option.kind.__name__.upper(),
+            help=_help(option, alone=not others),
         )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--plot", default="", metavar="DIR", help="draw charts into this directory")
     given: dict[str, Any] = vars(parser.parse_args(arguments))
-    as_json = given.pop("json")
-    try:
-        return msgspec.convert(given, kind), as_json
-    except msgspec.ValidationError as error:
-        parser.error(str(error))
+    as_json, plot = given.pop("json"), given.pop("plot")
+    options = {}
+    for scenario in scenarios:
+        has = scenario.options.__struct_fields__
+        own = {name: value for name, value in given.items() if name in has}
+        try:
+            options[scenario.name] = msgspec.convert(own, scenario.options)
+        except msgspec.ValidationError as error:
+            parser.error(f"{scenario.name}: {error}")
+    return Wanted(options, as_json, plot)
+
+
+def _options(scenarios: Sequence[Scenario]) -> Mapping[str, _Option]:
+    found: dict[str, _Option] = {}
+    for scenario in scenarios:
+        hints = get_type_hints(scenario.options, include_extras=True)
+        for field in msgspec.structs.fields(scenario.options):
+            kind, words = _described(hints[field.name])
+            option = found.setdefault(field.name, _Option(kind, words, {}))
+            if kind is float:  # what is a whole number of one may be a fraction of another
+                option.kind = float
+            option.defaults[scenario.name] = field.default
+    return found
+
+
+def _help(option: _Option, *, alone: bool) -> str:
+    words = option.words.replace("%", "%%")
+    if alone:
+        (default,) = option.defaults.values()
+        return words if default == "" else f"{words} (default: {default})"
+    return f"{words} (of: {', '.join(option.defaults)})"
 
 
 def _described(hint: Any) -> tuple[type, str]:
     assert get_origin(hint) is Annotated
-    type_, *extras = get_args(hint)
+    kind, *extras = get_args(hint)
     words = [extra.description for extra in extras if isinstance(extra, Meta)]
-    return type_, " ".join(word for word in words if word)
+    return kind, " ".join(word for word in words if word)

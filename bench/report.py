@@ -7,22 +7,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 Unit = Literal["", "s", "ms", "µs", "/s", "B", "KB", "MB", "%"]
-
-_DIGITS: dict[Unit, int] = {
-    "": 2,
-    "s": 2,
-    "ms": 2,
-    "µs": 1,
-    "/s": 0,
-    "B": 0,
-    "KB": 1,
-    "MB": 1,
-    "%": 1,
-}
 
 
 class Spread(Struct, frozen=True):
@@ -170,23 +157,6 @@ class Report(Struct, kw_only=True):
         detail = "" if holds and detail in ("none", "0") else detail
         self.checks.append(Check(what, holds, detail))
 
-    def as_text(self) -> str:
-        """For people: plain lines, aligned."""
-        options = ", ".join(f"{name} {value}" for name, value in self.options.items())
-        width = max((len(figure.what) for figure in self.figures), default=0)
-        lines = [f"{self.name}: {self.title}", f"  ({options})", ""]
-        lines += [f"  {each.what:<{width}}  {_shown(each)}" for each in self.figures]
-        lines += [""] if self.figures else []
-        for check in self.checks:
-            detail = f": {check.detail}" if check.detail else ""
-            lines.append(f"  {'holds' if check.holds else 'FAILS'}  {check.what}{detail}")
-        lines += ["", "everything holds" if self.holds else "NOT everything holds"]
-        return "\n".join(lines)
-
-    def as_json(self) -> str:
-        """For programs: one JSON document."""
-        return msgspec.json.encode({"holds": self.holds, **msgspec.to_builtins(self)}).decode()
-
 
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The value that `share` of the sorted values do not exceed (nearest rank)."""
@@ -199,19 +169,3 @@ def listed(things: Sequence[object], limit: int = 5) -> str:
         return "none"
     shown = ", ".join(str(thing) for thing in things[:limit])
     return shown if len(things) <= limit else f"{shown}, … ({len(things)} in all)"
-
-
-def _shown(figure: Figure) -> str:
-    value, unit = figure.value, figure.unit
-    behind = unit if unit in ("", "%", "/s") else f" {unit}"
-    match value:
-        case str():
-            return value
-        case int():
-            return f"{value:,}{behind}"
-        case float():
-            return f"{value:,.{_DIGITS[unit]}f}{behind}"
-        case Spread():
-            named = {"median": value.median, "p99": value.p99, "max": value.max}
-            shown = [f"{name} {each:,.{_DIGITS[unit]}f}{behind}" for name, each in named.items()]
-            return f"{', '.join(shown)} (of {value.count:,})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,8 +25,3 @@ class Scenario(Struct, frozen=True):
     def report(self, options: Struct) -> Report:
         """An empty report of a run with these options."""
         return Report(name=self.name, title=self.title, options=to_builtins(options))
-
-
-def say(words: str) -> None:
-    """Tell who waits what is going on; results go to stdout, this does not."""
-    print(f"… {words}", file=sys.stderr, flush=True)

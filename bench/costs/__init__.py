@@ -1,1 +1,1 @@
-"""What things cost: `python -m bench.costs`. The figures that docs/scale.md reckons with."""
+"""What things cost. The figures that docs/scale.md reckons with."""

@@ -17,8 +17,8 @@ from bench.costs.server import StoreAccount
 from bench.driver import Driver, Push
 from bench.machine import usage
 from bench.processes import HubProcess
+from bench.progress import say
 from bench.report import Report, listed
-from bench.scenario import say
 from protocol.answers import Registered, Snapshot, Updated, Watching
 from protocol.record import AgentSpec
 from protocol.requests import Register, Update, Watch

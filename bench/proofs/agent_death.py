@@ -12,8 +12,9 @@ from msgspec import Meta, Struct
 from bench.clients import ClientsSpec, Sessions
 from bench.driver import Driver, RefusedError
 from bench.processes import HubProcess, temporary_directory
+from bench.progress import say
 from bench.report import Report, listed
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.watcher import Watcher
 from bench.workers import Worker
 from protocol.answers import Agent
@@ -51,7 +52,7 @@ class _Death(Struct):
 
 async def prove(options: Options) -> Report:
     """Kill agent processes one by one, and note when a watcher hears of each."""
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
         hub = await stack.enter_async_context(
@@ -153,7 +154,7 @@ def _judge(report: Report, options: Options, watcher: Watcher, deaths: list[_Dea
     report.check("none could be picked once it was lost", not picked, listed(picked))
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "agent-death",
     "kill -9 of an agent: a watcher hears at once that it is lost, and in time unreachable",
     Options,

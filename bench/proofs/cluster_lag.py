@@ -15,8 +15,9 @@ from msgspec import Meta, Struct
 
 from bench.driver import Driver
 from bench.processes import HubProcess, StoreServer, temporary_directory
+from bench.progress import say
 from bench.report import Report, listed, percentile
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Watcher
 from protocol.answers import Agent, Agents, HeartbeatAck, Registered, Updated
@@ -108,7 +109,7 @@ class _Agent:
 
 async def prove(options: Options) -> Report:
     """Change things at all hubs, watch at all hubs, and compare."""
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     found = Found()
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
@@ -218,7 +219,7 @@ def judge_changes(report: Report, found: Found, watchers: list[Watcher], seconds
     )
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "cluster-lag",
     "three hubs: a change at one is seen at the others within 250 ms, at its own at once",
     Options,

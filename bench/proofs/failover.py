@@ -12,10 +12,11 @@ from msgspec import Meta, Struct
 
 from bench.clients import Held
 from bench.processes import temporary_directory
+from bench.progress import say
 from bench.proofs.follower import Follower
 from bench.proofs.pair import Pair, Settled, judge_directory, judge_sessions
 from bench.report import Report, listed
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Watcher
 
@@ -48,7 +49,7 @@ class _Killed(Struct):
 
 async def prove(options: Options) -> Report:
     """Kill one hub; watch at the other, and with a watch that moves there."""
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
         pair = await Pair.start(stack, directory, options.agents)
@@ -121,7 +122,7 @@ def _judge_watchers(report: Report, staying: Watcher, moved: Watcher, agents: se
         )
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "failover",
     "kill -9 of one of two hubs: its agents go on at the other, and none is ever unreachable",
     Options,

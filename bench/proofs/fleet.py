@@ -14,8 +14,9 @@ from bench.driver import Driver
 from bench.errors import BenchError
 from bench.machine import Usage, children, connections_per_process, usage
 from bench.processes import HubProcess, temporary_directory
+from bench.progress import say
 from bench.report import Report, listed
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.watcher import Watcher
 from protocol.answers import Agents
 from protocol.filters import Filter
@@ -99,7 +100,7 @@ async def prove(options: Options) -> Report:
             f"the hub may hold about {room:,} connections here, not {options.agents:,}: raise the "
             "limit of open files (ulimit -n)"
         )
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     interval = options.interval
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
@@ -218,7 +219,7 @@ def _judge_answers(report: Report, beats: Beats, caller: _Caller) -> None:
     )
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "fleet",
     "many agents on one hub, all heartbeating, while find goes on answering",
     Options,

@@ -14,9 +14,9 @@ from bench.clients import ClientsSpec, Held, Sessions
 from bench.errors import BenchError
 from bench.machine import connections_per_process
 from bench.processes import HubProcess, StoreServer
+from bench.progress import say
 from bench.proofs.follower import Follower
 from bench.report import Report, listed
-from bench.scenario import say
 from bench.workers import Worker
 
 NAMES = ("hub-a", "hub-b")

@@ -16,9 +16,10 @@ from bench.agents import Beats, Fleet
 from bench.driver import Driver
 from bench.http import HttpCaller
 from bench.processes import HubProcess, StoreServer, temporary_directory
+from bench.progress import say
 from bench.proofs.changers import Changers, HttpRegistrar
 from bench.report import Report, listed
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Watcher
 from protocol.answers import Agents
@@ -73,7 +74,7 @@ class _Outage(Struct):
 
 async def prove(options: Options) -> Report:
     """Stop the store under agents, callers and a watcher; let it go on; compare with what is."""
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     timeout = options.lease_ttl * 3 / 4
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
@@ -301,7 +302,7 @@ def _judge_outage(report: Report, outage: _Outage, http: HttpRegistrar) -> None:
     report.check("/ready said so", seen == (200, 503, 200), f"{seen}")
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "redis-stop",
     "Redis stopped under a fleet: nobody is lost, nothing is falsely acknowledged",
     Options,

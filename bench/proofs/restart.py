@@ -13,9 +13,10 @@ from agent_client import AgentRecord, HubClient
 from bench.clients import ClientsSpec, Held, Sessions
 from bench.driver import Driver, GoneError, Heard
 from bench.processes import HubProcess, temporary_directory
+from bench.progress import say
 from bench.proofs.follower import Follower
 from bench.report import Report, listed
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Watcher
 from bench.workers import Worker
@@ -52,7 +53,7 @@ class _Storm(Struct):
 
 async def prove(options: Options) -> Report:
     """Kill the hub under connected agents and in a storm of registrations; start it again."""
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
         hub = await stack.enter_async_context(HubProcess(directory))
@@ -196,7 +197,7 @@ def _judge_watchers(report: Report, watcher: Watcher, follower: Follower, agents
     follower.judge(report, "to a watch of the client package, which came back by itself")
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "restart",
     "kill -9 of the hub under connected agents: after its restart nothing acknowledged is missing",
     Options,

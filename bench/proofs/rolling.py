@@ -10,10 +10,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bench.processes import HubProcess, temporary_directory
+from bench.progress import say
 from bench.proofs.follower import Follower
 from bench.proofs.pair import NAMES, Pair, Settled, judge_directory, judge_sessions
 from bench.report import Report
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Watcher
 
@@ -39,7 +40,7 @@ class _Restart(Struct):
 
 async def prove(options: Options) -> Report:
     """SIGTERM, a start again when its agents are elsewhere, and then the other hub."""
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     restarts = []
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
@@ -92,7 +93,7 @@ def _has(follower: Follower, revision: int) -> bool:
     return follower.revision >= revision
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "rolling",
     "both hubs restarted in turn under their agents: none is ever unreachable",
     Options,

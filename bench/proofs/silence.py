@@ -11,9 +11,10 @@ from msgspec import Meta, Struct
 from redis.asyncio import Redis
 
 from bench.processes import HubProcess, StoreServer, temporary_directory
+from bench.progress import say
 from bench.proofs.silent_agents import Ready, Signs, SilentSpec
 from bench.report import Report, listed
-from bench.scenario import Scenario, say
+from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Seen, Watcher
 from bench.workers import Worker
@@ -54,7 +55,7 @@ class Verdicts(Struct):
 
 async def prove(options: Options) -> Report:
     """Let agents live and fall silent; compare what a watcher hears with when they last spoke."""
-    report = PROOF.report(options)
+    report = SCENARIO.report(options)
     interval, timeout, lease, resume = (each / options.scale for each in (30.0, 45.0, 60.0, 5.0))
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
@@ -210,7 +211,7 @@ def _tell(report: Report, options: Options, verdicts: Verdicts) -> None:
     )
 
 
-PROOF = Scenario(
+SCENARIO = Scenario(
     "silence",
     "agents that fall silent are unreachable once, on time and never early, and leave nothing",
     Options,

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from protocol.record import AgentRecord, Health
+from tests.bench.test_interruption import descendants, processes
 from tests.history.checks import violations
 from tests.history.recorded import Fault, Found, History, Living
-from tests.proofs.test_interruption import descendants, processes
 
 from .cluster import TERMS
 from .notes import Answered, Ended, Heard, Note, Opened, Pen, Said, Snapped, Watching, read_notes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from bench.clients import Held
@@ -159,9 +158,6 @@ def test_a_report_holds_only_when_everything_does() -> None:
     report.check("two", False, "because")
 
     assert not report.holds
-    assert "FAILS  two: because" in report.as_text()
-    assert "NOT everything holds" in report.as_text()
-    assert msgspec.json.decode(report.as_json())["holds"] is False
     assert report.checks == [Check("one", True), Check("two", False, "because")]
 
 

@@ -54,7 +54,7 @@ async def test_an_interrupted_proof_ends_all_that_it_started(
     temporary = Path("/tmp") / f"hpi-{os.getpid()}-{number}"
     temporary.mkdir()
     proof = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.proofs", "silence", "--agents", "4", "--spread", "60"),
+        *(sys.executable, "-m", "bench", "silence", "--agents", "4", "--spread", "60"),
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=PIPE,

@@ -11,7 +11,6 @@ import json
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,7 +40,7 @@ TIMED = (
 async def run(*arguments: str) -> tuple[int, str, str]:
     """Run the command line of the proofs; returns its status, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.proofs", *arguments), cwd=ROOT, stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-m", "bench", *arguments), cwd=ROOT, stdout=PIPE, stderr=PIPE
     )
     out, err = await process.communicate()
     assert process.returncode is not None
@@ -53,7 +52,7 @@ async def test_a_proof_holds_in_its_small_form(name: str) -> None:
     status, out, err = await run(name, *SMALL[name], "--json")
 
     assert out, err
-    report: dict[str, Any] = json.loads(out)
+    (report,) = json.loads(out)["reports"]
     broken = [each for each in report["checks"] if not each["holds"]]
     assert [each for each in broken if each["what"] not in TIMED] == []
     assert status == (1 if broken else 0)
@@ -69,11 +68,11 @@ async def test_a_bare_call_lists_every_proof() -> None:
     assert all(f"\n  {name}  " in out for name in SMALL)
 
 
-async def test_an_unknown_proof_is_wrong_usage() -> None:
+async def test_an_unknown_scenario_is_wrong_usage() -> None:
     status, out, err = await run("perpetual-motion")
 
     assert (status, out) == (2, "")
-    assert "there is no proof 'perpetual-motion'" in err
+    assert "there is no scenario 'perpetual-motion'" in err
     assert "silence" in err
 
 

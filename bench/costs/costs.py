@@ -1,20 +1,12 @@
-"""`python -m bench.costs`: what agents, heartbeats and changes cost Redis and hubs, measured here.
-
-Exit status: 0, or 1 when something went wrong and the figures mean nothing, 2 for wrong usage.
-"""
+"""What agents, heartbeats and changes cost Redis and hubs, measured on this machine."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import platform
-import sys
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct, to_builtins
+from msgspec import Meta, Struct
 
 from bench.costs.hubs import (
     Load,
@@ -24,11 +16,10 @@ from bench.costs.hubs import (
     measure_namespaces,
 )
 from bench.costs.script import measure_script
-from bench.errors import BenchError
-from bench.options import parse
 from bench.processes import StoreServer, temporary_directory
+from bench.progress import say
 from bench.report import Report
-from bench.scenario import say
+from bench.scenario import Scenario
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -48,12 +39,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 async def measure(options: Options) -> Report:
     """Start what is needed, measure, and leave nothing behind."""
-    report = Report(
-        name="costs",
-        title="what agents, heartbeats and changes cost Redis and hubs",
-        options=to_builtins(options),
-    )
-    report.figure("machine", f"{_processor()}, {os.cpu_count()} cores, Python {_python()}")
+    report = SCENARIO.report(options)
     load = Load(options.agents, options.interval, options.seconds)
     failures = 0
     async with AsyncExitStack() as stack:
@@ -72,38 +58,6 @@ async def measure(options: Options) -> Report:
     return report
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _python() -> str:
-    return platform.python_version()
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit status."""
-    options, as_json = parse(
-        Options,
-        arguments,
-        program="python -m bench.costs",
-        description="Measures what things cost.",
-    )
-    try:
-        report = asyncio.run(measure(options))
-    except KeyboardInterrupt:
-        print("interrupted; everything that was started has been ended", file=sys.stderr)
-        return 1
-    except BenchError as error:
-        print("\n".join([f"costs: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
-        return 1
-    print(report.as_json() if as_json else report.as_text())
-    return 0 if report.holds else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+SCENARIO = Scenario(
+    "costs", "what agents, heartbeats and changes cost Redis and hubs", Options, measure
+)

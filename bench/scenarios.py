@@ -1,0 +1,66 @@
+"""All scenarios there are, by group. A new one is imported here and put in its group's list."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bench.costs import costs
+from bench.proofs import (
+    agent_death,
+    cluster_lag,
+    failover,
+    fleet,
+    redis_stop,
+    restart,
+    rolling,
+    silence,
+)
+from bench.scenario import Scenario
+
+
+class Group(Struct, frozen=True):
+    """Scenarios that are alike, which can be run by one name."""
+
+    name: str
+    title: str
+    scenarios: tuple[Scenario, ...]
+
+
+GROUPS = (
+    Group(
+        "speed",
+        "how fast the hub is, against a baseline measured in the same rounds",
+        (),
+    ),
+    Group(
+        "faults",
+        "what must hold, whatever dies or stops",
+        (
+            restart.SCENARIO,
+            fleet.SCENARIO,
+            silence.SCENARIO,
+            agent_death.SCENARIO,
+            redis_stop.SCENARIO,
+            failover.SCENARIO,
+            rolling.SCENARIO,
+            cluster_lag.SCENARIO,
+        ),
+    ),
+    Group(
+        "costs",
+        "what things cost, to plan with",
+        (costs.SCENARIO,),
+    ),
+)
+
+SCENARIOS = {each.name: each for group in GROUPS for each in group.scenarios}
+
+
+def named(name: str) -> tuple[Scenario, ...]:
+    """The scenarios that a name on the command line means: one, a group, or `all`; else none."""
+    if name == "all":
+        return tuple(SCENARIOS.values())
+    for group in GROUPS:
+        if group.name == name:
+            return group.scenarios
+    return (SCENARIOS[name],) if name in SCENARIOS else ()
