@@ -16,6 +16,7 @@ from bench.proofs import (
     silence,
 )
 from bench.scenario import Scenario
+from bench.speed import heartbeats
 
 
 class Group(Struct, frozen=True):
@@ -30,7 +31,7 @@ GROUPS = (
     Group(
         "speed",
         "how fast the hub is, against a baseline measured in the same rounds",
-        (),
+        (heartbeats.SCENARIO,),
     ),
     Group(
         "faults",
