@@ -6,69 +6,34 @@ to its end, 2 for wrong usage.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
 
-from bench.options import parse
-from bench.result import here
-from bench.running import run
-from bench.scenario import Scenario
-from bench.scenarios import GROUPS, SCENARIOS, named
-from bench.table import show
-
-PROGRAM = "python -m bench"
+_OURS = ("agent_client", "bench", "hub", "protocol")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main() -> int:
     """Run the command line; returns the exit status."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
+    try:
+        from bench.command import run  # noqa: PLC0415  (the light client comes without rich)
+
+        status = run(sys.argv[1:])
+        sys.stdout.flush()
+        return status
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", *_OURS):
+            raise
+        print(
+            f"the bench needs the package {package}, which is not installed; "
+            "get it with: pip install 'homeport[bench]'",
+            file=sys.stderr,
+        )
+        return 1
+    except BrokenPipeError:  # whoever read has read enough, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    names = list(arguments)
-    for at, word in enumerate(arguments):
-        if word.startswith("-"):
-            names = names[:at]
-            break
-    chosen: dict[str, Scenario] = {}
-    for name in names:
-        meant = named(name)
-        if not meant:
-            return _wrong(f"there is no scenario {name!r}; there are: {', '.join(SCENARIOS)}")
-        chosen.update({each.name: each for each in meant})
-    if not chosen:
-        return _wrong("the names of scenarios come before options")
-    scenarios = list(chosen.values())
-    wanted = parse(scenarios, arguments[len(names) :], program=" ".join([PROGRAM, *names]))
-    result = here()
-    run(result, scenarios, wanted.options)
-    if result.interrupted:
-        print("interrupted; everything that was started has been ended", file=sys.stderr)
-    if result.reports or result.failures:
-        if wanted.json:
-            print(result.as_json().decode())
-        else:
-            show(result)
-    return 0 if result.holds else 1
-
-
-def _wrong(sentence: str) -> int:
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
-    return 2
-
-
-def _overview() -> str:
-    width = max(len(each.name) for group in GROUPS for each in group.scenarios)
-    lines = [f"usage: {PROGRAM} NAME… [OPTIONS] [--json] [--plot DIR]"]
-    for group in GROUPS:
-        lines += ["", f"{group.name}: {group.title}"]
-        lines += [f"  {each.name:<{width}}  {each.title}" for each in group.scenarios]
-    lines += [
-        "",
-        "Several names run one after the other; so do the name of a group, and `all`.",
-        f"{PROGRAM} NAME --help tells the options of one.",
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

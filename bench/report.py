@@ -55,17 +55,24 @@ class Goal(Struct, frozen=True):
     own: list[float] = []
     against: list[float] = []
 
+    def __post_init__(self) -> None:
+        measured = (self.values, self.own, self.against) if self.baseline else (self.values,)
+        if not self.values or {len(each) for each in measured} != {len(self.values)}:
+            raise ValueError("a goal has a value for each round, and so has its baseline")
+
     @property
     def median(self) -> float:
         """The middle value, which is what counts."""
         return statistics.median(self.values)
 
+    def reaches(self, bound: float) -> bool:
+        """Whether it is at the right side of this bound."""
+        return self.median >= bound if self.higher else self.median <= bound
+
     @property
     def reached(self) -> bool:
         """Whether it is what it must be."""
-        if self.must is None:
-            return True
-        return self.median >= self.must if self.higher else self.median <= self.must
+        return self.must is None or self.reaches(self.must)
 
 
 class Curve(Struct, frozen=True):

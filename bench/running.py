@@ -18,7 +18,7 @@ from bench.result import Failure, Result
 from bench.scenario import Scenario
 
 
-def run(result: Result, scenarios: Sequence[Scenario], options: dict[str, Struct]) -> None:
+def run_all(result: Result, scenarios: Sequence[Scenario], options: dict[str, Struct]) -> None:
     """Run all, each on a loop of its own, and put what comes of them into `result`.
 
     Ends early, with all that was started ended, when it is interrupted.

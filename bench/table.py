@@ -2,141 +2,82 @@
 
 from __future__ import annotations
 
-import statistics
-import sys
 from collections.abc import Sequence
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.output import cell, grid, heading, line, output, quantity, with_unit
 from bench.report import Figure, Goal, Report, Spread, Unit
 from bench.result import Result
-
-WIDTH = 100
-"""Columns of what is no terminal."""
-
-DASH = "\N{EN DASH}"
-
-_DIGITS: dict[Unit, int] = {
-    "": 2,
-    "s": 2,
-    "ms": 2,
-    "µs": 1,
-    "/s": 0,
-    "B": 0,
-    "KB": 1,
-    "MB": 1,
-    "%": 1,
-}
 
 
 def show(result: Result) -> None:
     """Print everything on stdout."""
     console = output()
-    console.print(Text(_machine(result), style="dim"))
+    line(console, _machine(result), "dim")
     if any(report.goals for report in result.reports):
         console.print(_goals(result.reports))
     for report in result.reports:
         console.print(_details(report), soft_wrap=True)
     for failure in result.failures:
-        console.print(Text(f"\n{failure.name} could not be run: {failure.why}", style="red"))
-    console.print(_verdict(result))
-
-
-def output() -> Console:
-    """Where results go: stdout, with colours and its own width only if it is a terminal."""
-    if hasattr(sys.stdout, "reconfigure"):  # not what a test may have put there
-        sys.stdout.reconfigure(errors="backslashreplace")
-    width = None if sys.stdout.isatty() else WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
-
-
-def quantity(value: float, unit: Unit) -> str:
-    """A number with its unit, rounded to what can be told apart."""
-    behind = unit if unit in ("", "%", "/s") else f" {unit}"
-    return f"{value:,.{_DIGITS[unit]}f}{behind}"
-
-
-def spread(values: Sequence[float], unit: Unit) -> str:
-    """From the least to the most."""
-    digits = _DIGITS[unit]
-    return f"{min(values):,.{digits}f}{DASH}{max(values):,.{digits}f}"
+        line(console, f"{failure.name} could not be run: {failure.why}\n", "red")
+    console.print(_verdict(result), soft_wrap=True)
 
 
 def verdict(goal: Goal) -> Text:
     """Whether a goal was reached, and by how much not."""
-    if goal.must is None and goal.aim is None:
-        return Text("")
     if goal.must is not None and not goal.reached:
-        return Text(f"short by {_short(goal, goal.must):.0f} %", style="bold red")
-    if goal.aim is None:
-        return Text("reached", style="green")
-    if (goal.median >= goal.aim) if goal.higher else (goal.median <= goal.aim):
+        off = abs(goal.median - goal.must) / goal.must * 100 if goal.must else 100.0
+        return Text(f"{'short' if goal.higher else 'over'} by {off:.0f} %", style="bold red")
+    if goal.aim is not None and goal.reaches(goal.aim):
         return Text("aim reached", style="bold green")
-    return Text("reached", style="green")
+    return Text("" if goal.must is None else "reached", style="green")
 
 
-def _short(goal: Goal, bound: float) -> float:
-    return abs(goal.median - bound) / bound * 100 if bound else 100.0
+def bound(goal: Goal, value: float) -> str:
+    """What is to be reached, such as `≥ 1.3`."""
+    return f"{'≥' if goal.higher else '≤'} {with_unit(f'{value:,g}', _unit(goal))}"
+
+
+def _unit(goal: Goal) -> Unit:
+    return "" if goal.baseline else goal.unit
 
 
 def _goals(reports: Sequence[Report]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=False)
-    table.add_column("goal", overflow="fold", ratio=1)
-    table.add_column("ours", justify="right")
-    table.add_column("baseline", justify="right", overflow="fold")
-    table.add_column("ratio", justify="right", no_wrap=True)
-    table.add_column("must", justify="right", no_wrap=True)
-    table.add_column("aim", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table = grid("goal\nvs its baseline", ("ours", "baseline", "ratio", "must\naim"), "verdict")
     for report in reports:
+        if report.goals:
+            heading(table, report.name)
         for goal in report.goals:
-            table.add_row(*_row(report, goal))
+            table.add_row(*_row(goal))
     return table
 
 
-def _row(report: Report, goal: Goal) -> tuple[Text, ...]:
-    what = Text.assemble((report.name, "cyan"), "\n", goal.what)
-    sign = "≥" if goal.higher else "≤"
+def _row(goal: Goal) -> tuple[Text, ...]:
+    what = Text(goal.what)
     if goal.baseline:
-        unit: Unit = ""
-        ours, ratio = _cell(goal.own, goal.unit), _cell(goal.values, "")
-        baseline = _cell(goal.against, goal.unit).append(f"\n{goal.baseline}", style="dim")
+        what.append(f"\nvs {goal.baseline}", style="dim")
+        cells = [cell(goal.own, goal.unit), cell(goal.against, goal.unit), cell(goal.values, "")]
     else:
-        unit = goal.unit
-        ours, ratio, baseline = _cell(goal.values, goal.unit), Text(""), Text("")
-    bounds = [
-        Text("" if bound is None else f"{sign} {quantity(bound, unit)}")
-        for bound in (goal.must, goal.aim)
-    ]
-    return what, ours, baseline, ratio, *bounds, verdict(goal)
-
-
-def _cell(values: Sequence[float], unit: Unit) -> Text:
-    median = quantity(statistics.median(values), unit)
-    return Text.assemble((median, "bold"), "\n", (spread(values, unit), "dim"))
+        cells = [cell(goal.values, goal.unit), Text(""), Text("")]
+    bounds = [bound(goal, each) for each in (goal.must, goal.aim) if each is not None]
+    return what, *cells, Text("\n".join(bounds)), verdict(goal)
 
 
 def _details(report: Report) -> Text:
-    options = ", ".join(f"{name} {value}" for name, value in report.options.items())
+    options = [f"{name} {value}" for name, value in report.options.items() if value != ""]
+    text = Text.assemble((report.name, "bold cyan"), f": {report.title}\n")
+    text.append(f"  ({', '.join(options)})\n" if options else "", style="dim")
+    text.append("\n" if report.figures else "")
     width = max((len(figure.what) for figure in report.figures), default=0)
-    text = Text.assemble("\n", (report.name, "bold cyan"), f": {report.title}\n")
-    if options:
-        text.append(f"  ({options})\n", style="dim")
-    if report.figures:
-        text.append("\n")
     for each in report.figures:
         text.append(f"  {each.what:<{width}}  {_shown(each)}\n")
-    if report.checks:
-        text.append("\n")
+    text.append("\n" if report.checks else "")
     for check in report.checks:
-        detail = f": {check.detail}" if check.detail else ""
-        text.append(
-            "  holds  " if check.holds else "  FAILS  ", "green" if check.holds else "bold red"
-        )
-        text.append(f"{check.what}{detail}\n")
+        word, style = ("holds", "green") if check.holds else ("FAILS", "bold red")
+        text.append(f"  {word}  ", style)
+        text.append(f"{check.what}: {check.detail}\n" if check.detail else f"{check.what}\n")
     return text
 
 
@@ -146,7 +87,7 @@ def _shown(figure: Figure) -> str:
         case str():
             return value
         case int():
-            return f"{value:,}{unit if unit in ('', '%', '/s') else f' {unit}'}"
+            return with_unit(f"{value:,}", unit)
         case float():
             return quantity(value, unit)
         case Spread():
@@ -166,4 +107,12 @@ def _machine(result: Result) -> str:
 def _verdict(result: Result) -> Text:
     if result.holds:
         return Text("everything holds", style="bold green")
-    return Text("NOT everything holds", style="bold red")
+    goals = [goal for report in result.reports for goal in report.goals if not goal.reached]
+    checks = [each for report in result.reports for each in report.checks if not each.holds]
+    counts = {
+        "not reached": len(goals),
+        "not held": len(checks),
+        "could not be run": len(result.failures),
+    }
+    words = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return Text(f"NOT everything holds: {words or 'interrupted'}", style="bold red")

@@ -14,6 +14,7 @@ from click.shell_completion import shell_complete
 
 from agent_client import HomeportError
 from hub.cli.ask import agent, agents, pick
+from hub.cli.bench import bench
 from hub.cli.child import CommandError
 from hub.cli.cluster import acknowledge_loss, hubs
 from hub.cli.options import examples
@@ -55,7 +56,7 @@ def cli(context: click.Context) -> None:
         context.exit(WRONG_USAGE)
 
 
-for _command in (serve, agents, agent, pick, watch, register, hubs, acknowledge_loss):
+for _command in (serve, agents, agent, pick, watch, register, hubs, acknowledge_loss, bench):
     cli.add_command(_command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -20,6 +21,7 @@ COMMANDS = [
     "acknowledge-loss",
     "agent",
     "agents",
+    "bench",
     "hubs",
     "pick",
     "register",
@@ -172,3 +174,19 @@ def test_the_shell_can_ask_for_completions(homeport: Homeport) -> None:
     )
     assert done.returncode == 0
     assert sorted(done.stdout.split()) == ["plain,agent", "plain,agents"]
+
+
+def test_the_bench_is_another_program_that_gets_all_arguments(homeport: Homeport) -> None:
+    done = homeport.run("bench", "heartbeats", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: python -m bench heartbeats ")
+
+    assert homeport.run("bench", "perpetual-motion").returncode == 2
+
+
+def test_where_there_is_no_bench_one_sentence_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run(["bench"]) == 1
+    assert capsys.readouterr().err.startswith("homeport: the package bench is not installed")

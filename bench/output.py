@@ -1,0 +1,85 @@
+"""How results look on stdout: fitted and coloured for a terminal, plain in a pipe."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.report import Unit
+
+WIDTH = 100
+"""Columns of what is no terminal."""
+
+DASH = "\N{EN DASH}"
+
+_DIGITS: dict[Unit, int] = {
+    "": 2,
+    "s": 2,
+    "ms": 2,
+    "µs": 1,
+    "/s": 0,
+    "B": 0,
+    "KB": 1,
+    "MB": 1,
+    "%": 1,
+}
+
+
+def output() -> Console:
+    """Where results go: stdout, with colours and its own width only if it is a terminal."""
+    if hasattr(sys.stdout, "reconfigure"):  # not what a test may have put there
+        sys.stdout.reconfigure(errors="backslashreplace")
+    width = None if sys.stdout.isatty() else WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def line(console: Console, words: str, style: str = "") -> None:
+    """Print a line that is not cut or wrapped."""
+    console.print(Text(words, style=style), soft_wrap=True)
+
+
+def grid(first: str, numbers: Sequence[str], last: str) -> Table:
+    """A table of one column of words, some of numbers, and one of verdicts."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, ratio=1)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(last, no_wrap=True)
+    return table
+
+
+def heading(table: Table, words: str) -> None:
+    """Begin a part of a table."""
+    table.add_section()
+    table.add_row(Text(words, style="bold cyan"))
+
+
+def cell(values: Sequence[float], unit: Unit) -> Text:
+    """The median, and beneath it from the least to the most, where there are several."""
+    text = Text(quantity(statistics.median(values), unit), style="bold")
+    if len(values) == 1:
+        return text
+    digits = _digits(max(values), unit)
+    ends = f"{min(values):,.{digits}f}{DASH}{max(values):,.{digits}f}"
+    return text.append(f"\n{ends}", style="not bold dim")
+
+
+def quantity(value: float, unit: Unit) -> str:
+    """A number with its unit, rounded to what can be told apart."""
+    return with_unit(f"{value:,.{_digits(value, unit)}f}", unit)
+
+
+def with_unit(number: str, unit: Unit) -> str:
+    """A number that has been written already, with its unit."""
+    return f"{number}{unit}" if unit in ("", "%", "/s") else f"{number} {unit}"
+
+
+def _digits(value: float, unit: Unit) -> int:
+    enough = 100 if unit == "" else 1000
+    return _DIGITS[unit] if abs(value) < enough else 0

@@ -1,0 +1,36 @@
+"""`homeport bench`: the load tests of the package `bench`, run as the program that they are."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+import click
+
+from hub.cli.options import examples
+
+
+@click.command(
+    short_help="Run load tests, and see how fast a hub is.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=examples(
+        "homeport bench                                    what can be run?",
+        "homeport bench heartbeats --json > before.json    how fast is a hub here?",
+        "homeport bench heartbeats --url http://hub:8080   and how fast is that one?",
+        "homeport bench compare before.json after.json     what has changed?",
+    ),
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Run scenarios of the bench; without arguments, list them."""
+    # The hub does not import the bench, which stands on it: the bench is another program.
+    spec = importlib.util.find_spec("bench")
+    if spec is None or spec.origin is None:  # or a directory of that name, which is no package
+        raise click.ClickException(
+            "the package bench is not installed; it comes with Homeport's own installation"
+        )
+    command = [sys.executable, "-m", "bench", *arguments]
+    sys.stdout.flush()
+    # Whatever is called bench in the current directory is not meant; programs of it neither.
+    os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})  # noqa: S606
