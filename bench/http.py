@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.errors import BenchError
+from protocol.codec import encode
 
 
 class Response(Struct, frozen=True):
@@ -29,10 +31,14 @@ class Response(Struct, frozen=True):
 
 
 class HttpCaller:
-    """One connection to a hub; connects when first asked, and again after the hub hung up."""
+    """One connection to a hub; connects when first asked, and again after the hub hung up.
 
-    def __init__(self, url: str) -> None:
+    `headers` go with every request.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         parts = urlsplit(url)
+        self._headers = "".join(f"{key}: {value}\r\n" for key, value in (headers or {}).items())
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 80
         self._turn = asyncio.Lock()
@@ -58,11 +64,15 @@ class HttpCaller:
     async def call(
         self, method: str, path: str, body: Any = None, seconds: float = 30.0
     ) -> Response:
-        """Make one request; `body` is sent as JSON. Raises BenchError when no answer comes."""
-        payload = b"" if body is None else msgspec.json.encode(body)
+        """Make one request; raises BenchError when no answer comes.
+
+        `body` is sent as JSON, bytes as they are.
+        """
+        payload = body if isinstance(body, bytes) else b"" if body is None else encode(body)
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-            f"Content-Length: {len(payload)}\r\nContent-Type: application/json\r\n\r\n"
+            f"Content-Length: {len(payload)}\r\nContent-Type: application/json\r\n"
+            f"{self._headers}\r\n"
         )
         async with self._turn:
             try:

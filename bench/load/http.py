@@ -1,0 +1,227 @@
+"""A worker that loads servers with HTTP requests: `python -m bench.load.http`.
+
+Every connection is kept alive and has one request outstanding. The words of the run are the names
+of aims; each is measured for the seconds that its spec gives, and answered with what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from bench.errors import BenchError
+from bench.workers import Run, work
+
+WARM_UP = 0.2
+"""Seconds of load before each measurement."""
+
+BUFFER = 64 * 1024
+"""Bytes of an answer that a connection can take at first; it doubles as need be."""
+
+PATIENCE = 30.0
+"""Seconds in which the last answers must come."""
+
+_END_OF_HEAD = b"\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+class Aim(Struct, frozen=True, kw_only=True):
+    """What is asked of one server: `requests` in turn, each to be answered with `status`.
+
+    With `undo`, agents that were registered are taken back afterwards: a request in which `{id}`
+    stands for the id of each.
+    """
+
+    name: str
+    host: str
+    port: int
+    requests: list[bytes]
+    status: int
+    undo: bytes = b""
+
+
+class LoadSpec(Struct, frozen=True, kw_only=True):
+    """`connections` are opened anew for each measurement."""
+
+    aims: list[Aim]
+    connections: int
+    seconds: float
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What one measurement saw.
+
+    `latencies` are seconds; `bodies` the last answer of each connection; `wrong` the heads of
+    answers with another status, of those that came before and after the measurement too. `core`
+    is the share of a core that this worker used.
+    """
+
+    answers: int
+    seconds: float
+    core: float
+    latencies: list[float]
+    bodies: list[bytes]
+    wrong: list[str]
+
+    @property
+    def rate(self) -> float:
+        """Answers per second."""
+        return self.answers / self.seconds
+
+
+class _Tally:
+    """What all connections of a measurement share."""
+
+    def __init__(self, requests: Iterator[bytes], status: int, *, keep: bool) -> None:
+        self.requests = requests
+        self.status = b" %d " % status
+        self.lengths: dict[bytes, int | None] = {}
+        self.latencies: list[float] = []
+        self.bodies: list[bytes] = []
+        self.keep = keep
+        self.wrong: list[str] = []
+
+
+class _Caller(asyncio.BufferedProtocol):
+    """One connection: sends the next request as soon as the answer to the last is complete."""
+
+    def __init__(self, tally: _Tally) -> None:
+        self._tally = tally
+        self._buffer = bytearray(BUFFER)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+        self._body_at = 0
+        self._ends_at: int | None = 0  # None: its last chunk tells
+        self._sent = 0.0
+        self._transport: asyncio.Transport | None = None
+        self.ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        """The body of the last answer, once there are no more requests."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._next()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        if self._filled == len(self._buffer):
+            self._buffer = self._buffer + bytearray(len(self._buffer))
+            self._view = memoryview(self._buffer)
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        if not self._body_at and not self._read_head():
+            return
+        if self._ends_at is None:
+            tail = self._filled - len(_LAST_CHUNK)
+            if self._buffer[tail : self._filled] != _LAST_CHUNK:
+                return
+        elif self._filled < self._ends_at:
+            return
+        tally, now = self._tally, time.monotonic()
+        tally.latencies.append(now - self._sent)
+        if tally.keep:
+            tally.bodies.append(self._body())
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(BenchError(f"the server hung up: {exc or 'no reason given'}"))
+
+    def _body(self) -> bytes:
+        return bytes(self._view[self._body_at : self._filled])
+
+    def _next(self) -> None:
+        request = next(self._tally.requests, None)
+        assert self._transport is not None
+        if request is None:
+            self.ended.set_result(self._body())
+            self._transport.abort()
+            return
+        self._filled = self._body_at = 0
+        self._sent = time.monotonic()
+        self._transport.write(request)
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(_END_OF_HEAD, 0, self._filled)
+        if end < 0:
+            return False
+        self._body_at = end + len(_END_OF_HEAD)
+        head = bytes(self._view[:end])
+        tally = self._tally
+        if head not in tally.lengths:  # they differ by the time of day only
+            tally.lengths[head] = _length(head)
+        if tally.status not in head[:13]:
+            tally.wrong.append(head[:60].decode(errors="replace"))
+        length = tally.lengths[head]
+        self._ends_at = None if length is None else self._body_at + length
+        return True
+
+
+def _length(head: bytes) -> int | None:
+    """Bytes of the body; None where it comes in chunks."""
+    for line in head.lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return int(value)
+    return None
+
+
+async def _measure(aim: Aim, connections: int, seconds: float) -> Seen:
+    under_way = True
+    requests = itertools.takewhile(lambda _: under_way, itertools.cycle(aim.requests))
+    tally = _Tally(requests, aim.status, keep=bool(aim.undo))
+    callers = [await _connect(aim, tally) for _ in range(connections)]
+    await asyncio.sleep(WARM_UP)
+    first, began, cpu = len(tally.latencies), time.monotonic(), time.process_time()
+    await asyncio.sleep(seconds)
+    last, ended, used = len(tally.latencies), time.monotonic(), time.process_time() - cpu
+    under_way = False
+    bodies = await _ended(aim, callers)
+    if aim.undo:
+        ids = [msgspec.json.decode(body)["agent_id"].encode() for body in tally.bodies]
+        undone = _Tally((aim.undo.replace(b"{id}", each) for each in ids), 200, keep=False)
+        await _ended(aim, [await _connect(aim, undone) for _ in range(connections)])
+        tally.wrong += undone.wrong
+    return Seen(
+        answers=last - first,
+        seconds=ended - began,
+        core=used / (ended - began),
+        latencies=tally.latencies[first:last],
+        bodies=bodies,
+        wrong=tally.wrong,
+    )
+
+
+async def _connect(aim: Aim, tally: _Tally) -> _Caller:
+    try:
+        _, caller = await asyncio.get_running_loop().create_connection(
+            lambda: _Caller(tally), aim.host, aim.port
+        )
+    except OSError as error:
+        raise BenchError(f"{aim.name}: cannot connect: {error}") from None
+    return caller
+
+
+async def _ended(aim: Aim, callers: list[_Caller]) -> list[bytes]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.gather(*(caller.ended for caller in callers))
+    except TimeoutError:
+        raise BenchError(f"{aim.name}: no answer for {PATIENCE:g} s") from None
+
+
+async def _main(spec: LoadSpec, run: Run) -> None:
+    aims = {aim.name: aim for aim in spec.aims}
+    while True:
+        aim = aims[await run.word(*aims)]
+        run.tell(await _measure(aim, spec.connections, spec.seconds))
+
+
+if __name__ == "__main__":
+    work(LoadSpec, _main)

@@ -1,0 +1,111 @@
+"""A fleet that is registered over HTTP, at a hub or any other server of the legacy routes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from urllib.parse import urlsplit
+
+from bench.errors import BenchError
+from bench.http import HttpCaller, Response
+from bench.load.http import Aim
+from bench.speed.http_calls import Call, registration, request
+
+LANES = 16
+"""Connections over which a fleet registers and unregisters."""
+
+
+class Fleet:
+    """Agents at one server. `namespace` is theirs alone, where the server is a hub with others."""
+
+    def __init__(self, url: str, namespace: str = "") -> None:
+        parts = urlsplit(url)
+        self._url = url
+        self._host = parts.hostname or "127.0.0.1"
+        self._port = parts.port or 80
+        self._headers = {"Homeport-Namespace": namespace} if namespace else {}
+        self.ids: list[str] = []
+        self.changed: dict[str, int] = {}
+        """By the id of each agent that changed: what its metadata say since, as `change`."""
+
+    def at(self, url: str) -> Fleet:
+        """The same agents, as if they were at another server."""
+        fleet = Fleet(url)
+        fleet.ids, fleet._headers = self.ids, self._headers
+        return fleet
+
+    def aim(self, name: str, call: Call) -> Aim:
+        """What the load sends for this call."""
+        authority = f"{self._host}:{self._port}"
+        head = "".join(f"{key}: {value}\r\n" for key, value in self._headers.items())
+        undo = b""
+        if call.status == 201:
+            undo = request("POST", "/agents/{id}/unregister", authority, head)
+        return Aim(
+            name=name,
+            host=self._host,
+            port=self._port,
+            requests=call.requests(authority, head, self.ids),
+            status=call.status,
+            undo=undo,
+        )
+
+    async def register(self, count: int) -> None:
+        """Register so many agents."""
+        answers = await self._ask_all(
+            [("/agents/register", registration(number)) for number in range(count)]
+        )
+        self.ids = sorted(answer.json()["agent_id"] for answer in answers)
+
+    async def renew(self) -> None:
+        """Have each agent heartbeat once, lest it expires while others are asked about."""
+        await self._ask_all([(f"/agents/{each}/heartbeat", b"{}") for each in self.ids])
+
+    async def leave(self) -> None:
+        """Unregister them all."""
+        await self._ask_all([(f"/agents/{each}/unregister", b"") for each in self.ids])
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Response:
+        """One request on a connection of its own; raises BenchError when it does not succeed."""
+        async with HttpCaller(self._url, self._headers) as caller:
+            return await self._ask(caller, method, path, body)
+
+    async def change(self, rate: float) -> None:
+        """Change agents in turn, so many a second, until cancelled."""
+        async with HttpCaller(self._url, self._headers) as caller:
+            began, done = time.monotonic(), 0
+            while True:
+                agent_id = self.ids[done % len(self.ids)]
+                done += 1
+                # Anything may be durable once it is sent, and must be once it is answered.
+                await self._ask(
+                    caller,
+                    "POST",
+                    f"/agents/{agent_id}/heartbeat",
+                    b'{"metadata":{"change":%d}}' % done,
+                )
+                self.changed[agent_id] = done
+                await asyncio.sleep(began + done / rate - time.monotonic())
+
+    async def _ask_all(self, requests: list[tuple[str, bytes]]) -> list[Response]:
+        waiting = iter(requests)
+        answers: list[Response] = []
+
+        async def take() -> None:
+            async with HttpCaller(self._url, self._headers) as caller:
+                for path, body in waiting:
+                    answers.append(await self._ask(caller, "POST", path, body))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(LANES):
+                    group.create_task(take())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return answers
+
+    async def _ask(self, caller: HttpCaller, method: str, path: str, body: bytes) -> Response:
+        answer = await caller.call(method, path, body)
+        if answer.status not in (200, 201):
+            raise BenchError(f"{self._url}: {method} {path} was answered {answer.status}")
+        return answer

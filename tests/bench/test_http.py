@@ -1,0 +1,45 @@
+"""The HTTP scenario in a small form: every answer is right, whatever this machine's speed is."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.errors import BenchError
+from bench.processes import HubProcess, temporary_directory
+from bench.speed.http import SCENARIO, Options
+from bench.speed.http_calls import CALLS
+from bench.speed.http_fleet import Fleet
+
+SMALL = {"agents": 12, "connections": 3, "seconds": 0.05, "rounds": 1}
+
+
+async def test_every_call_is_measured_and_answered_rightly() -> None:
+    report = await SCENARIO.run(Options(**SMALL))
+
+    assert [each.what for each in report.checks if not each.holds] == []
+    assert [each.what for each in report.goals] == [call.title for call in CALLS.values()]
+    assert all(each.median > 0 for each in report.goals)
+    assert all(curve.points for curve in report.curves)
+
+
+async def test_a_hub_that_is_there_is_left_as_it_was_and_can_be_a_peer_as_well() -> None:
+    with temporary_directory() as directory:
+        async with HubProcess(directory) as hub:
+            report = await SCENARIO.run(
+                Options(**SMALL, only="heartbeat,register", url=hub.url, peer=hub.url)
+            )
+            left = await Fleet(hub.url).ask("GET", "/agents")
+
+    assert report.checks[0].holds
+    assert [(each.what, each.baseline == hub.url) for each in report.goals] == [
+        ("heartbeat", False),
+        ("heartbeat", True),
+        ("register", False),
+        ("register", True),
+    ]
+    assert left.json()["count"] == 0
+
+
+async def test_a_call_that_is_none_is_told() -> None:
+    with pytest.raises(BenchError, match="there is no call teleport"):
+        await SCENARIO.run(Options(only="get,teleport"))
