@@ -59,6 +59,9 @@ RETRIES_PER_SECOND = 500
 LAG_INTERVAL = 0.5
 """Seconds between two measurements of the event loop's lag."""
 
+FROZEN_AT_ONCE = 500
+"""Connections whose objects the collector of garbage may have to walk, besides the frozen ones."""
+
 log = logs.get("hub")
 
 
@@ -255,6 +258,7 @@ class Hub:
     def opened(self, connection: Connection) -> None:
         """A websocket is open."""
         self.connections.add(connection)
+        self._spare_collections()
         self.metrics.websocket_opened()
 
     def closed(self, connection: Connection, code: int) -> None:
@@ -306,7 +310,7 @@ class Hub:
         when so many connections have gone that there may be something to find.
         """
         connections = len(self.connections)
-        if connections > self._frozen * 1.2 + 200:
+        if connections > self._frozen + FROZEN_AT_ONCE:
             gc.freeze()
             self._frozen = connections
         elif connections < self._frozen / 2:
