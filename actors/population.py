@@ -33,7 +33,7 @@ from protocol.bounds import Kind
 from protocol.record import AgentRecord
 from protocol.timestamps import format_timestamp, parse_timestamp
 
-CHARGED_AT_ONCE = 500
+CHARGED_AT_ONCE = 100
 """Agents that are looked at in one turn of the loop when hubs come or go."""
 
 
