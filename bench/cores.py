@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 
@@ -40,6 +41,21 @@ def pin(pid: int, cores: Iterable[int]) -> None:
     wanted = set(cores)
     if wanted:
         os.sched_setaffinity(pid, wanted)
+
+
+@contextmanager
+def pinned(cores: Iterable[int]) -> Iterator[None]:
+    """Have this process, and what it starts meanwhile, run on these cores only; none: on any."""
+    wanted = set(cores)
+    if not wanted:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def pin_hub(pid: int, cores: Cores) -> None:

@@ -17,12 +17,16 @@ from protocol.requests import Watch
 
 
 class Seen(Struct, frozen=True, gc=False):
-    """An event, and when it was heard (`time.monotonic()`)."""
+    """An event, and when it was heard (`time.monotonic()`).
+
+    `coalesced`: older states of the agent were left out, as this watcher had read too slowly.
+    """
 
     at: float
     revision: int
     kind: str
     agent: AgentRecord
+    coalesced: bool
 
     @property
     def unreachable(self) -> bool:
@@ -85,11 +89,15 @@ class Watcher:
         return self._driver.ended
 
     def gaps(self) -> list[int]:
-        """The revisions before which others are missing, for a watch that matches everything."""
+        """The revisions before which others are missing, for a watch that matches everything.
+
+        Those that a coalesced event may stand for are not: it comes later than what it stands for.
+        """
+        coalesced = max((each.revision for each in self.events if each.coalesced), default=0)
         expected, missing = self.began_at, []
         for event in self.events:
             expected += 1
-            if event.revision != expected:
+            if event.revision != expected and event.revision > coalesced:
                 missing.append(event.revision)
             expected = event.revision
         return missing
@@ -117,7 +125,9 @@ class Watcher:
     def _pushed(self, push: Push, at: float) -> None:
         self._revision = push.revision
         if isinstance(push, Event):
-            self.events.append(Seen(at, push.revision, push.kind, push.agent))
+            self.events.append(
+                Seen(at, push.revision, push.kind, push.agent, push.coalesced is True)
+            )
         else:
             self._log = push.log
             self.known.update((agent.id, agent) for agent in push.agents)

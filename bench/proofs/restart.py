@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from agent_client import AgentRecord, HubClient
 from bench.clients import ClientsSpec, Held, Sessions
+from bench.cores import Cores, pinned
 from bench.driver import Driver, GoneError, Heard
+from bench.machine import usage
+from bench.prober import Probed, ProberSpec, Probing
 from bench.processes import HubProcess, temporary_directory
 from bench.progress import say
 from bench.proofs.follower import Follower
-from bench.report import Report, listed
+from bench.proofs.repeated import repeat
+from bench.report import Report, listed, percentile
 from bench.scenario import Scenario
+from bench.scrape import LOOP_LAG, scrape
 from bench.waiting import until
 from bench.watcher import Watcher
 from bench.workers import Worker
@@ -37,10 +43,11 @@ class Options(Struct, frozen=True, kw_only=True):
 
     agents: Annotated[
         int, Meta(ge=1, le=20_000, description="agents of the real client that must come back")
-    ] = 1000
+    ] = 10_000
     newcomers: Annotated[
         int, Meta(ge=0, le=5000, description="agents that are registering when the hub is killed")
     ] = 200
+    rounds: Annotated[int, Meta(ge=1, le=100, description="how often it is done")] = 5
 
 
 class _Storm(Struct):
@@ -51,12 +58,31 @@ class _Storm(Struct):
     cut_off: int = 0
 
 
+class _Return(Struct):
+    """How the hub fared from when it listened until all were back.
+
+    `cpu` is what it used, in seconds; `told_itself` a bound of its loop's lag (the 99th
+    percentile) by its own measure.
+    """
+
+    seconds: float
+    cpu: float
+    connected_after: float
+    probed: Probed
+    told_itself: float
+
+
 async def prove(options: Options) -> Report:
     """Kill the hub under connected agents and in a storm of registrations; start it again."""
-    report = SCENARIO.report(options)
+    return await repeat(SCENARIO.report(options), options.rounds, partial(_prove_once, options))
+
+
+async def _prove_once(options: Options, report: Report) -> None:
+    cores = Cores.plan()
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(temporary_directory())
-        hub = await stack.enter_async_context(HubProcess(directory))
+        hub = await stack.enter_async_context(HubProcess(directory, cores=cores))
+        stack.enter_context(pinned(cores.load))  # and with us the load that is started from here
         judge = await Watcher.open(hub.websocket_url)
         client = await stack.enter_async_context(HubClient(hub.url))
         follower = Follower(client)
@@ -65,10 +91,14 @@ async def prove(options: Options) -> Report:
 
         say(f"connecting {options.agents:,} agents")
         workers, before = await _start_agents(stack, hub.url, options.agents)
+        prober = await stack.enter_async_context(
+            Worker("bench.prober", ProberSpec(url=hub.websocket_url))
+        )
         say("killing the hub in a storm of registrations")
         storm = await _kill_in_storm(stack, hub, options.newcomers)
         await hub.start()
-        listening_at = time.monotonic()
+        listening_at, cpu = time.monotonic(), usage(hub.pid).cpu
+        probing = await prober.request("probe", Probing)
 
         log, revision = judge.stands_at
         second = await Watcher.open(hub.websocket_url, position=(log, revision))
@@ -77,10 +107,13 @@ async def prove(options: Options) -> Report:
             *(worker.request("settle", Sessions, COME_BACK) for worker in workers)
         )
         after = {held.agent_id: held for one in told for held in one.held}
-        await second.until(
-            "every agent resumed",
-            lambda: {e.agent.id for e in second.events if e.kind == "resumed"} >= set(after),
-            10.0,
+        await until("every agent resumed", lambda: _resumed(second) >= set(after), 10.0, every=0.1)
+        way_back = _Return(
+            time.monotonic() - listening_at,
+            usage(hub.pid).cpu - cpu,
+            probing.after,
+            await prober.request("report", Probed),
+            (await scrape(hub.url)).quantile(LOOP_LAG, 0.99),
         )
         await until(
             "every agent resumed, by a watch of the client package",
@@ -99,10 +132,13 @@ async def prove(options: Options) -> Report:
     report.spread("listening until an agent is back", back)
     report.figure("all agents back, since the kill", back[-1] + listening_at - storm.killed_at, "s")
     report.figure("events heard by the watcher that came back", len(second.events))
+    report.goal(
+        "listening until all are back", back[-1:], unit="s", must=15.0, aim=8.0, higher=False
+    )
+    _judge_lag(report, way_back)
     _judge_agents(report, before, after, storm.acknowledged, directory_now)
     _judge_watchers(report, second, follower, set(after))
     report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
-    return report
 
 
 async def _start_agents(
@@ -146,6 +182,19 @@ async def _kill_in_storm(stack: AsyncExitStack, hub: HubProcess, newcomers: int)
         elif isinstance(outcome.answer, Registered):
             storm.acknowledged.append(outcome.answer.agent_id)
     return storm
+
+
+def _judge_lag(report: Report, way_back: _Return) -> None:
+    probed = way_back.probed
+    report.figure("share of one core meanwhile: hub", 100 * way_back.cpu / way_back.seconds, "%")
+    report.figure("listening until the prober is connected", way_back.connected_after * 1000, "ms")
+    report.spread("ping until pong, meanwhile", probed.answered)
+    report.spread("of which the prober itself was late", probed.late)
+    itself = way_back.told_itself * 1000
+    report.figure("loop lag by the hub's own measure, p99 at most", itself, "ms")
+    worst = percentile(sorted(probed.answered), 0.99) * 1000
+    report.goal("loop lag, as pings see it, p99", [worst], unit="ms", must=100.0, higher=False)
+    report.latencies("ping until pong while all come back", probed.answered)
 
 
 def _judge_agents(
@@ -192,9 +241,13 @@ def _judge_watchers(report: Report, watcher: Watcher, follower: Follower, agents
     report.check("no revision was missing to it", not gaps, listed(gaps))
     blamed = [e.agent.name for e in watcher.events if e.agent.status == "unreachable"]
     report.check("none was ever unreachable to it", not blamed, listed(blamed))
-    told = {event.agent.id for event in watcher.events if event.kind == "resumed"}
+    told = _resumed(watcher)
     report.check("it was told of every agent's return", told >= agents, f"{len(told & agents)}")
     follower.judge(report, "to a watch of the client package, which came back by itself")
+
+
+def _resumed(watcher: Watcher) -> set[str]:
+    return {event.agent.id for event in watcher.events if event.kind == "resumed"}
 
 
 SCENARIO = Scenario(

@@ -30,7 +30,7 @@ def seen(at: float, kind: str = "status_changed", **changes: Any) -> Seen:
         status=changes.pop("status", "unreachable"),
         health=health,
     )
-    return Seen(at, changes.pop("revision", 1), kind, record)
+    return Seen(at, changes.pop("revision", 1), kind, record, changes.pop("coalesced", False))
 
 
 def judged(signs: list[float], *events: Seen) -> Verdicts:
@@ -120,12 +120,25 @@ def test_a_follower_that_saw_anyone_unreachable_or_a_gap_tells() -> None:
     for change in ({"blamed": [seen(0.0).agent]}, {"gaps": [4]}, {"resyncs": 1}):
         follower = Follower.__new__(Follower)
         follower.items, follower.resyncs, follower.gaps, follower.blamed = 1, 0, [], []
+        follower.coalesced = 3
         for name, value in change.items():
             setattr(follower, name, value)
         report = Report(name="n", title="t", options={})
         follower.judge(report, "to a watch")
 
         assert not report.holds
+
+
+def test_what_a_coalesced_event_may_stand_for_is_no_gap() -> None:
+    watcher = Watcher()
+    watcher.events = [
+        seen(1.0, revision=3),
+        seen(1.1, revision=5, coalesced=True),
+        seen(1.2, revision=7),
+        seen(1.3, revision=8),
+    ]
+
+    assert watcher.gaps() == [7]
 
 
 def lags(told_at: float | None, **found: Any) -> list[str]:
