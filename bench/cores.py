@@ -35,6 +35,18 @@ class Cores(Struct, frozen=True):
         store, *load = rest
         return cls(frozenset({server}), frozenset({store}), frozenset(load or {store}))
 
+    @classmethod
+    def plan_several(cls, servers: int) -> Cores:
+        """For a server of several processes: it has its cores with the store, and the load others.
+
+        With too few cores for that, all share all.
+        """
+        one = cls.plan()
+        usable = sorted(one.server | one.store | one.load)
+        own = frozenset(usable[: servers + 1])
+        rest = frozenset(usable[servers + 1 :])
+        return cls(own, own, rest) if rest else cls(*[frozenset(usable)] * 3)
+
 
 def pin(pid: int, cores: Iterable[int]) -> None:
     """Have the process, and what it starts from now on, run on these cores only; none: on any."""

@@ -56,6 +56,14 @@ def children(pid: int) -> list[int]:
     return direct + [grandchild for child in direct for grandchild in children(child)]
 
 
+def is_store(pid: int) -> bool:
+    """Whether this process is a store server, of those that a hub starts."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith(("valkey", "redis"))
+    except OSError:
+        return False
+
+
 def connections_per_process() -> int:
     """How many connections one process may hold here, once it has raised its own limit."""
     return max(1, raise_open_file_limit() - SPARE_FILES)

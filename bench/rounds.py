@@ -14,11 +14,18 @@ async def alternate(
 
     `told` is called after each measurement, for a progress bar.
     """
-    ours: list[float] = []
-    theirs: list[float] = []
-    for number in range(rounds):
-        pair = [(own, ours), (baseline, theirs)]
-        for measure, figures in pair if number % 2 == 0 else reversed(pair):
-            figures.append(await measure())
-            told()
+    ours, theirs = await in_turn(rounds, own, baseline, told=told)
     return ours, theirs
+
+
+async def in_turn(
+    rounds: int, *measures: Measure, told: Callable[[], None] = lambda: None
+) -> list[list[float]]:
+    """Measure all in each round, each time beginning with another one: the figures of each."""
+    figures: list[list[float]] = [[] for _ in measures]
+    for number in range(rounds):
+        for place in range(len(measures)):
+            which = (number + place) % len(measures)
+            figures[which].append(await measures[which]())
+            told()
+    return figures

@@ -16,7 +16,7 @@ from bench.proofs import (
     silence,
 )
 from bench.scenario import Scenario
-from bench.speed import heartbeats, http
+from bench.speed import find, growth, heartbeats, http, hubs
 
 
 class Group(Struct, frozen=True):
@@ -31,7 +31,7 @@ GROUPS = (
     Group(
         "speed",
         "how fast the hub is, against a baseline measured in the same rounds",
-        (heartbeats.SCENARIO, http.SCENARIO),
+        (heartbeats.SCENARIO, growth.SCENARIO, find.SCENARIO, http.SCENARIO, hubs.SCENARIO),
     ),
     Group(
         "faults",

@@ -1,4 +1,7 @@
-"""`python -m bench.baselines NAME`: one bare server, which prints its URL once it listens."""
+"""`python -m bench.baselines NAME [BYTES]`: one bare server, which prints its URL once it listens.
+
+It answers each message with so many bytes, or is an echo.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from bench.baselines import serverprotocol, websockets_asyncio
 from hub.limits import raise_open_file_limit
 
-SERVERS: dict[str, Callable[[Callable[[str], None]], Coroutine[None, None, None]]] = {
+Announce = Callable[[str], None]
+SERVERS: dict[str, Callable[[Announce, int], Coroutine[None, None, None]]] = {
     "websockets": websockets_asyncio.serve,
     "serverprotocol": serverprotocol.serve,
 }
@@ -17,11 +21,13 @@ SERVERS: dict[str, Callable[[Callable[[str], None]], Coroutine[None, None, None]
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until terminated; returns the exit status."""
-    if len(arguments) != 1 or arguments[0] not in SERVERS:
-        print(f"usage: python -m bench.baselines {{{','.join(SERVERS)}}}", file=sys.stderr)
+    name, size = (*arguments, "", "0")[:2]
+    if name not in SERVERS or not size.isdecimal():
+        usage = f"usage: python -m bench.baselines {{{','.join(SERVERS)}}} [BYTES]"
+        print(usage, file=sys.stderr)
         return 2
     raise_open_file_limit()
-    serve = SERVERS[arguments[0]](lambda url: print(url, flush=True))
+    serve = SERVERS[name](lambda url: print(url, flush=True), int(size))
     if sys.platform == "win32":
         asyncio.run(serve)
         return 0

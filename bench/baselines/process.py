@@ -14,10 +14,14 @@ from bench.processes import START_TIMEOUT, STOP_TIMEOUT, end, spawn
 
 
 class BaselineProcess:
-    """One of `bench.baselines`, by name; an async context."""
+    """One of `bench.baselines`, by name; an async context.
 
-    def __init__(self, name: str, *, cores: Cores) -> None:
+    It answers with `size` bytes, or is an echo where that is 0.
+    """
+
+    def __init__(self, name: str, *, cores: Cores, size: int = 0) -> None:
         self._name = name
+        self._size = size
         self._cores = cores
         self.url = ""
 
@@ -27,7 +31,7 @@ class BaselineProcess:
         return self._process.pid
 
     async def __aenter__(self) -> Self:
-        command = [sys.executable, "-m", "bench.baselines", self._name]
+        command = [sys.executable, "-m", "bench.baselines", self._name, str(self._size)]
         self._process = await spawn(command, stdout=PIPE)
         try:
             pin(self.pid, self._cores.server)

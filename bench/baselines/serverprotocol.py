@@ -1,4 +1,4 @@
-"""Echo by the sans-I/O `ServerProtocol` in a bare `asyncio.Protocol`: no task, no queue, uvloop.
+"""The sans-I/O `ServerProtocol` in a bare `asyncio.Protocol`: no task, no queue, uvloop.
 
 All that one read brought is answered in one write.
 """
@@ -14,24 +14,30 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from bench.baselines.listening import BACKLOG
+from hub.listener import BACKLOG
 
 _log = logging.getLogger("bench.serverprotocol")
 _log.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection
 
 
-async def serve(announce: Callable[[str], None]) -> None:
-    """Echo until cancelled; `announce` is given the URL."""
+async def serve(announce: Callable[[str], None], size: int) -> None:
+    """Answer each message with so many bytes, or with itself where 0, until cancelled."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=BACKLOG)
+    constant = b"x" * size
+    server = await loop.create_server(
+        lambda: BareConnection(constant), "127.0.0.1", 0, backlog=BACKLOG
+    )
     announce(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws")
     await loop.create_future()
 
 
-class Echo(asyncio.Protocol):
-    """One connection."""
+class BareConnection(asyncio.Protocol):
+    """One connection; an echo unless there is a constant answer."""
 
-    __slots__ = ("_transport", "_ws")
+    __slots__ = ("_constant", "_transport", "_ws")
+
+    def __init__(self, constant: bytes) -> None:
+        self._constant = constant
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade request follows."""
@@ -45,7 +51,7 @@ class Echo(asyncio.Protocol):
         for event in ws.events_received():
             if isinstance(event, Frame):
                 if event.opcode is Opcode.TEXT:
-                    ws.send_text(event.data)
+                    ws.send_text(self._constant or event.data)
             else:
                 ws.send_response(ws.accept(cast(Request, event)))
         self._transport.write(b"".join(ws.data_to_send()))

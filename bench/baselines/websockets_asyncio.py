@@ -1,4 +1,4 @@
-"""Echo by `websockets.asyncio.server`, as lean as its options allow: no compression, no pings.
+"""`websockets.asyncio.server`, as lean as its options allow: no compression, no pings.
 
 On uvloop, whose sockets are cheaper than those of asyncio's own loop.
 """
@@ -12,21 +12,23 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 from websockets.exceptions import ConnectionClosed
 
-from bench.baselines.listening import BACKLOG
+from hub.listener import BACKLOG
 
 
-async def serve(announce: Callable[[str], None]) -> None:
-    """Echo until cancelled; `announce` is given the URL."""
+async def serve(announce: Callable[[str], None], size: int) -> None:
+    """Answer each message with so many bytes, or with itself where 0, until cancelled."""
+    constant = b"x" * size
+
+    async def handle(connection: ServerConnection) -> None:
+        try:
+            while True:  # bytes as they come: text would be decoded only to be encoded again
+                message = await connection.recv(decode=False)
+                await connection.send(constant or message, text=True)
+        except ConnectionClosed:
+            pass
+
     server = await serve_websockets(
-        _echo, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=BACKLOG
+        handle, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=BACKLOG
     )
     announce(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws")
     await asyncio.get_running_loop().create_future()
-
-
-async def _echo(connection: ServerConnection) -> None:
-    try:
-        while True:  # bytes as they come: text would be decoded only to be encoded again
-            await connection.send(await connection.recv(decode=False), text=True)
-    except ConnectionClosed:
-        pass

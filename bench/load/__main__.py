@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
 from bench.errors import BenchError
@@ -65,8 +66,7 @@ async def _connect(spec: LoadSpec, connections: list[Connection]) -> Connected:
 
 async def _drive(spec: LoadSpec, connections: list[Connection]) -> Driven:
     timed = [each for each in connections if isinstance(each, Timed)]
-    for connection in connections:
-        connection.start(spec.outstanding)
+    _start(spec, connections)
     await asyncio.sleep(spec.warm_up)
     for each in timed:
         each.latencies.clear()
@@ -81,6 +81,20 @@ async def _drive(spec: LoadSpec, connections: list[Connection]) -> Driven:
         connection.running = False
     await _drain(connections)
     return Driven(answered, seconds, cpu, latencies, _troubles(connections))
+
+
+def _start(spec: LoadSpec, connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.running = True
+    if not spec.in_flight:
+        for connection in connections:
+            connection.send(spec.outstanding)
+        return
+    line = connections[0].line or deque(connections)
+    for connection in connections:
+        connection.line = line
+    for _ in range(min(spec.in_flight, len(line))):
+        line.popleft().send(1)
 
 
 async def _drain(connections: list[Connection]) -> None:

@@ -1,28 +1,50 @@
-"""The agents of all speed scenarios: each the same size, so that figures compare."""
+"""The agents of all speed scenarios: records of one size, so that figures compare."""
 
 from __future__ import annotations
 
+from protocol.filters import Filter
 from protocol.record import AgentSpec
 
-CAPABILITIES = 5
+GROUP = 10
+"""Agents that one filter of `group_filter` finds."""
+
 METADATA_BYTES = 200
+TYPES = ("performance", "application")
 
 
 def bench_spec(number: int) -> AgentSpec:
     """What the agent of this number says of itself: 5 capabilities, 200 bytes of metadata.
 
-    One agent in ten has each of the capabilities `tenth-0` to `tenth-9`; the other four are common
-    to all. The metadata is 200 bytes of JSON whatever the number.
+    Four capabilities are common to all, and the fifth is that of a group of twenty, of which ten
+    are of either type. All records have the same length, for numbers below a million.
     """
     metadata = {"region": f"region-{number % 10}", "serial": f"{number:012}", "note": ""}
-    # {"region":"region-0","serial":"000000000000","note":""} is 55 bytes
+    # That is 55 bytes: {"region":"region-0","serial":"000000000000","note":""}
     metadata["note"] = "x" * (METADATA_BYTES - 55)
     return AgentSpec(
-        name=f"bench-{number}",
-        type="performance",
+        name=_name(number),
+        type=TYPES[number % 2],
         host="10.0.0.1",
         port=8000,
-        capabilities=["monitoring", "analysis", "reporting", "tracing", f"tenth-{number % 10}"],
+        capabilities=["monitoring", "analysis", "reporting", "tracing", _group(number)],
         version="1.0.0",
         metadata=metadata,
     )
+
+
+def group_filter(group: int) -> Filter:
+    """By type and capability: ten agents, those of `group_names`."""
+    return Filter(type=TYPES[0], capabilities=[_group(2 * GROUP * group)])
+
+
+def group_names(group: int) -> list[str]:
+    """The names of the agents that the filter of this group finds, sorted."""
+    return [_name(number) for number in range(2 * GROUP * group, 2 * GROUP * (group + 1), 2)]
+
+
+def _name(number: int) -> str:
+    return f"bench-{number:06}"
+
+
+def _group(number: int) -> str:
+    return f"group-{number // (2 * GROUP):05}"

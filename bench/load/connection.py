@@ -57,6 +57,8 @@ class Connection(asyncio.Protocol):
 
     `asked` and `answered` count; `wrong` of the answers were not what they must be, the first of
     which is `example`. `ended` says why the connection is gone. `running` False asks no more.
+    With a `line` of connections that have nothing outstanding, an answer is followed by a request
+    of the connection that has waited longest, and this one waits.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class Connection(asyncio.Protocol):
         "asked",
         "ended",
         "example",
+        "line",
         "running",
         "transport",
         "wrong",
@@ -89,6 +92,7 @@ class Connection(asyncio.Protocol):
         self.wrong = 0
         self.example = b""
         self.ended = ""
+        self.line: deque[Connection] | None = None
         self.running = False
 
     # --- before and after the load ---------------------------------------------------------------
@@ -117,11 +121,6 @@ class Connection(asyncio.Protocol):
 
     # --- the load --------------------------------------------------------------------------------
 
-    def start(self, outstanding: int) -> None:
-        """Begin to ask, so many at a time, until `running` is set to False."""
-        self.running = True
-        self.send(outstanding)
-
     def send(self, count: int) -> None:
         """Send the next requests, in one write."""
         script, first = self._script, self._sent
@@ -132,8 +131,13 @@ class Connection(asyncio.Protocol):
 
     def refill(self, count: int) -> None:
         """So many answers have come at once."""
+        if self.line is None:
+            if self.running:
+                self.send(count)
+            return
+        self.line.append(self)
         if self.running:
-            self.send(count)
+            self.line.popleft().send(count)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bench.cores import Cores, pin
 from bench.load.talk import Talk
@@ -16,8 +16,9 @@ from bench.workers import Worker
 class LoadSpec(Struct, frozen=True, kw_only=True):
     """What one process does: `count` connections to `url`, each with so many requests outstanding.
 
-    With `register` each is an agent, the first of them of the number `first`. Of each drive the
-    first `warm_up` seconds do not count, and then `seconds` do.
+    With `in_flight` not each has requests outstanding, but all together so many, one each, which
+    they send in turn. With `register` each is an agent, the first of the number `first`. Of each
+    drive the first `warm_up` seconds do not count, and then `seconds` do.
     """
 
     url: str
@@ -25,7 +26,8 @@ class LoadSpec(Struct, frozen=True, kw_only=True):
     count: int
     first: int = 0
     register: bool = False
-    outstanding: int
+    outstanding: int = 1
+    in_flight: int = 0
     warm_up: float
     seconds: float
 
@@ -79,25 +81,20 @@ class Load:
 
         More processes than wanted if the limit of open files demands it.
         """
-        processes = min(max(processes, -(-spec.count // connections_per_process())), spec.count)
-        share, rest = divmod(spec.count, processes)
+        processes = max(processes, -(-spec.count // connections_per_process()))
+        processes = min(processes, spec.count, spec.in_flight or spec.count)
         workers, first = [], spec.first
         for number in range(processes):
-            count = share + (number < rest)
-            part = LoadSpec(
-                url=spec.url,
-                talk=spec.talk,
-                count=count,
+            part = structs.replace(
+                spec,
                 first=first,
-                register=spec.register,
-                outstanding=spec.outstanding,
-                warm_up=spec.warm_up,
-                seconds=spec.seconds,
+                count=_share(spec.count, processes, number),
+                in_flight=_share(spec.in_flight, processes, number),
             )
+            first += part.count
             worker = await stack.enter_async_context(Worker("bench.load", part))
             pin(worker.pid, cores.load)
             workers.append(worker)
-            first += count
         load = cls(workers, spec)
         await asyncio.gather(
             *(worker.request("connect", Connected, 600.0) for worker in load._workers)
@@ -119,3 +116,7 @@ class Load:
     async def leave(self) -> None:
         """Unregister all agents: their hub goes on without us."""
         await asyncio.gather(*(worker.request("leave", Connected) for worker in self._workers))
+
+
+def _share(all_of_them: int, parts: int, number: int) -> int:
+    return all_of_them // parts + (number < all_of_them % parts)

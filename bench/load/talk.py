@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
 from struct import pack
 
 from msgspec import Struct
 
 from protocol.codec import encode
-from protocol.requests import Heartbeat
+from protocol.filters import Filter
+from protocol.requests import Find, Heartbeat
 
 MASK = b"\x37\xfa\x21\x3d"
 """One key for all frames: they can be built beforehand, and cost the server what others cost it."""
@@ -41,6 +44,22 @@ def heartbeats(outstanding: int) -> Talk:
         [f'{{"op":"heartbeat_ack","id":{number},' for number in ids],
         '"durable":true',
     )
+
+
+def finds(filters: Sequence[Filter], count: int) -> Talk:
+    """Questions for these filters in turn, each of which finds so many agents."""
+    asked = list(zip(range(FIRST_ID, FIRST_ID + max(4, len(filters))), cycle(filters)))
+    return Talk(
+        [encode(Find(id=number, filter=filter)).decode() for number, filter in asked],
+        [f'{{"op":"agents","id":{number},' for number, _ in asked],
+        f'"count":{count},',
+    )
+
+
+def constant(size: int, answer: str) -> Talk:
+    """Messages of `size` bytes, which are all answered with the same words."""
+    messages = [f"{number:<{size}}" for number in range(FIRST_ID, FIRST_ID + 4)]
+    return Talk(messages, [answer] * len(messages))
 
 
 def echo(size: int, outstanding: int) -> Talk:

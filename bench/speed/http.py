@@ -28,7 +28,7 @@ from bench.scenario import Scenario
 from bench.speed.http_calls import CALLS, Call
 from bench.speed.http_checks import faults
 from bench.speed.http_fleet import Fleet
-from bench.speed.measuring import PATIENT
+from bench.speed.scene import PATIENT
 from bench.workers import Worker
 
 HUB, CONSTANT, PEER = "hub", "constant", "peer"

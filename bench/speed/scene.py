@@ -1,0 +1,107 @@
+"""What the speed scenarios of websockets are played with: hubs, bare servers, and loads on them."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Annotated, Self
+
+from msgspec import Meta, Struct
+
+from bench.baselines.process import BaselineProcess
+from bench.cores import Cores
+from bench.load.load import Load, LoadSpec
+from bench.load.talk import Talk
+from bench.processes import HubProcess, temporary_directory
+from bench.speed.driven import Driven, Server
+
+PATIENT = {"heartbeat_interval": 600, "heartbeat_timeout": 900, "lease_ttl": 1200}
+"""Settings of hubs whose agents say nothing while something else is measured."""
+
+
+class Driving(Struct, frozen=True, kw_only=True):
+    """Options of all of them."""
+
+    rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
+    seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="how long each measurement goes on")
+    ] = 3.0
+    warm_up: Annotated[
+        float, Meta(ge=0, le=60, description="seconds before each measurement that do not count")
+    ] = 0.5
+    processes: Annotated[int, Meta(ge=1, le=64, description="processes that drive")] = 1
+
+
+class Scene:
+    """All that one run starts, on the cores that are for it; an async context that ends it all."""
+
+    def __init__(self, options: Driving, cores: Cores | None = None) -> None:
+        self._options = options
+        self._cores = cores or Cores.plan()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(exc_type, exc, traceback)
+
+    async def hub(self, url: str = "", **settings: object) -> Server:
+        """The hub of this URL, in a namespace of our own; without one, a hub that is started."""
+        if url:
+            namespace = f"bench-{secrets.token_hex(4)}"
+            websockets = f"ws{url.removeprefix('http').rstrip('/')}/ws"
+            return Server(f"{websockets}?namespace={namespace}", None)
+        directory = self._stack.enter_context(temporary_directory())
+        process = HubProcess(directory, cores=self._cores, **{**PATIENT, **settings})
+        await self._stack.enter_async_context(process)
+        return Server(process.websocket_url, process.pid)
+
+    async def bare(self, name: str, size: int = 0) -> Server:
+        """A bare server of `bench.baselines`, which answers with `size` bytes; 0: an echo."""
+        process = BaselineProcess(name, cores=self._cores, size=size)
+        await self._stack.enter_async_context(process)
+        return Server(process.url, process.pid)
+
+    async def connect(
+        self,
+        server: Server,
+        talk: Talk,
+        count: int,
+        *,
+        register: bool = False,
+        outstanding: int = 1,
+        in_flight: int = 0,
+    ) -> Driven:
+        """Connect so many, agents where they `register`; see `LoadSpec` for the rest.
+
+        Agents of a hub that goes on without us unregister at the end.
+        """
+        spec = LoadSpec(
+            url=server.url,
+            talk=talk,
+            count=count,
+            register=register,
+            outstanding=outstanding,
+            in_flight=in_flight,
+            warm_up=self._options.warm_up,
+            seconds=self._options.seconds,
+        )
+        load = await Load.connect(
+            self._stack, spec, processes=self._options.processes, cores=self._cores
+        )
+        if register and server.pid is None:
+            self._stack.push_async_callback(load.leave)
+        return Driven(load, server)
+
+
+def sizes(text: str) -> list[int]:
+    """Sizes of fleets, as an option gives them: whole numbers with commas between them."""
+    return [int(size) for size in text.split(",")]
