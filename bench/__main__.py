@@ -16,23 +16,31 @@ def main() -> int:
     """Run the command line; returns the exit status."""
     try:
         from bench.command import run  # noqa: PLC0415  (the light client comes without rich)
-
-        status = run(sys.argv[1:])
-        sys.stdout.flush()
-        return status
+        from bench.errors import BenchError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", *_OURS):
             raise
-        print(
+        return _failed(
             f"the bench needs the package {package}, which is not installed; "
-            "get it with: pip install 'homeport[bench]'",
-            file=sys.stderr,
+            "get it with: pip install 'homeport[bench]'"
         )
-        return 1
+    try:
+        status = run(sys.argv[1:])
+        sys.stdout.flush()
+        return status
+    except BenchError as error:
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        return _failed("interrupted")
     except BrokenPipeError:  # whoever read has read enough, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _failed(sentence: str) -> int:
+    print(f"python -m bench: {sentence}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from bench import plots
 from bench.compare import main as compare
 from bench.options import parse
 from bench.result import here
@@ -17,7 +18,7 @@ PROGRAM = "python -m bench"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; returns the exit status, or raises a BenchError."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         return 0
@@ -38,15 +39,16 @@ def run(arguments: Sequence[str]) -> int:
         return _wrong("the names of scenarios come before options")
     scenarios = list(chosen.values())
     wanted = parse(scenarios, arguments[len(names) :], program=" ".join([PROGRAM, *names]))
+    if wanted.plot:
+        plots.prepare(wanted.plot)
     result = here()
     run_all(result, scenarios, wanted.options)
     if result.interrupted:
         print("interrupted; everything that was started has been ended", file=sys.stderr)
     if result.reports or result.failures:
-        if wanted.json:
-            print(result.as_json().decode())
-        else:
-            show(result)
+        print(result.as_json().decode()) if wanted.json else show(result)
+    for path in plots.draw(result, wanted.plot) if wanted.plot else ():
+        print(f"drawn: {path}", file=sys.stderr)
     return 0 if result.holds else 1
 
 

@@ -37,10 +37,11 @@ def verdict(goal: Goal) -> Text:
 
 def bound(goal: Goal, value: float) -> str:
     """What is to be reached, such as `≥ 1.3`."""
-    return f"{'≥' if goal.higher else '≤'} {with_unit(f'{value:,g}', _unit(goal))}"
+    return f"{'≥' if goal.higher else '≤'} {with_unit(f'{value:,g}', unit_of(goal))}"
 
 
-def _unit(goal: Goal) -> Unit:
+def unit_of(goal: Goal) -> Unit:
+    """The unit of what is judged: a ratio has none."""
     return "" if goal.baseline else goal.unit
 
 
