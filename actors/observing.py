@@ -50,6 +50,8 @@ class Stats(Struct, frozen=True, kw_only=True):
     """What there is now, and how much there has been since the hub started."""
 
     agents: dict[str, int]
+    actors: int
+    deadlines: int
     sessions: int
     watches: int
     revision: int

@@ -209,6 +209,8 @@ class Supervisor:
         """Figures for metrics."""
         return Stats(
             agents=self.directory.status_counts(),
+            actors=len(self.population.agents),
+            deadlines=len(self.population.deadlines),
             sessions=len(self._sessions),
             watches=self.feed.watches,
             revision=self.revision,

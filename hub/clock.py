@@ -30,12 +30,14 @@ class LoopTimer:
     def __init__(self, scheduler: LoopScheduler, when: float, callback: Callable[[], None]) -> None:
         self._scheduler = scheduler
         self._when = when
-        self._callback = callback
+        self._callback: Callable[[], None] | None = callback
+        scheduler.timers += 1
         self._handle = scheduler.loop.call_later(max(0.0, when - scheduler.now()), self._fire)
 
     def cancel(self) -> None:
         """The callback will not be called; a second cancel changes nothing."""
         self._handle.cancel()
+        self._over()
 
     def _fire(self) -> None:
         # Loops keep time in milliseconds (uvloop) or on another clock than ours, so a handle may
@@ -43,8 +45,14 @@ class LoopTimer:
         rest = self._when - self._scheduler.now()
         if rest > 0:
             self._handle = self._scheduler.loop.call_later(max(rest, SHORTEST_WAIT), self._fire)
-        else:
-            self._callback()
+        elif (callback := self._over()) is not None:
+            callback()
+
+    def _over(self) -> Callable[[], None] | None:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            self._scheduler.timers -= 1
+        return callback
 
 
 class LoopScheduler:
@@ -55,6 +63,8 @@ class LoopScheduler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.timers = 0
+        """How many have neither fired nor been cancelled."""
 
     def now(self) -> float:
         """Monotonic seconds from an arbitrary start, suspends included where the system can."""

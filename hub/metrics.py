@@ -46,6 +46,8 @@ _OUTCOMES = frozenset(ERROR_CODES) | {"ok"}
 _CLOSE_CODES = frozenset(int(code) for code in CloseCode) | {1005, 1006}
 
 _GAUGES = {
+    "actors": ("homeport_actors", "Actors: agents that this hub judges, or is asked about."),
+    "deadlines": ("homeport_deadlines", "Deadlines of agents that are kept in order."),
     "sessions": ("homeport_sessions", "Open websocket sessions."),
     "watches": ("homeport_watches", "Open watches."),
     "revision": ("homeport_revision", "Revision of the directory."),
@@ -97,6 +99,7 @@ class Metrics:
     def __init__(self, hub_id: str, version: str) -> None:
         self._identity = {"hub": hub_id, "version": version}
         self._namespaces: dict[str, Callable[[], Stats]] = {}
+        self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._http: Counter[tuple[str, str, str]] = Counter()
         self._http_seconds: dict[str, Histogram] = {}
         self._websocket: Counter[tuple[str, str]] = Counter()
@@ -119,6 +122,10 @@ class Metrics:
     def remove_namespace(self, name: str) -> None:
         """Report a namespace no more."""
         self._namespaces.pop(name, None)
+
+    def add_gauge(self, name: str, words: str, read: Callable[[], float]) -> None:
+        """Report what `read` returns at each scrape."""
+        self._gauges[name] = (words, read)
 
     def http_answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP request was answered. `route` is the path's template, never the path."""
@@ -248,6 +255,8 @@ class Metrics:
         )
         self._loop_lag.add_to(lag, [])
         yield lag
+        for name, (words, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, words, value=read())
 
 
 class _HubCollector(Collector):

@@ -46,6 +46,20 @@ async def test_a_cancelled_timer_does_not_fire():
     assert fired == []
 
 
+async def test_the_timers_that_wait_are_counted():
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+    done = asyncio.Event()
+    timer = scheduler.call_at(scheduler.now() + 60, lambda: None)
+    fired = scheduler.call_at(scheduler.now() + 0.01, done.set)
+    assert scheduler.timers == 2
+    await asyncio.wait_for(done.wait(), 5)
+    fired.cancel()
+    assert scheduler.timers == 1
+    timer.cancel()
+    timer.cancel()
+    assert scheduler.timers == 0
+
+
 async def test_call_soon_comes_in_order_and_not_at_once():
     scheduler = LoopScheduler(asyncio.get_running_loop())
     calls: list[int] = []

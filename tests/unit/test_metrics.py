@@ -11,6 +11,8 @@ from hub.metrics import Metrics
 def stats(**changes: object) -> Stats:
     fields: dict[str, object] = {
         "agents": {"healthy": 3},
+        "actors": 13,
+        "deadlines": 14,
         "sessions": 2,
         "watches": 1,
         "revision": 99,
@@ -47,6 +49,8 @@ def test_the_brains_figures_are_read_when_the_scrape_comes() -> None:
     assert value(metrics, "homeport_agents", namespace="default", status="healthy") == 3
     assert value(metrics, "homeport_agents", namespace="default", status="unreachable") == 0
     expected = {
+        "homeport_actors": 13,
+        "homeport_deadlines": 14,
         "homeport_sessions": 2,
         "homeport_watches": 1,
         "homeport_revision": 99,
@@ -62,6 +66,15 @@ def test_the_brains_figures_are_read_when_the_scrape_comes() -> None:
         assert value(metrics, name, namespace="default") == figure
     now[0] = stats(sessions=3)
     assert value(metrics, "homeport_sessions", namespace="default") == 3
+
+
+def test_a_gauge_that_was_added_is_read_when_the_scrape_comes() -> None:
+    metrics = Metrics("hub-1", "1.0")
+    now = [3]
+    metrics.add_gauge("homeport_things", "Things.", lambda: now[0])
+    assert value(metrics, "homeport_things") == 3
+    now[0] = 4
+    assert value(metrics, "homeport_things") == 4
 
 
 def test_each_namespace_has_its_own_figures_until_it_is_removed() -> None:
