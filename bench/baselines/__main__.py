@@ -8,14 +8,25 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from typing import NamedTuple
 
 from bench.baselines import serverprotocol, websockets_asyncio
 from hub.limits import raise_open_file_limit
 
 Announce = Callable[[str], None]
-SERVERS: dict[str, Callable[[Announce, int], Coroutine[None, None, None]]] = {
-    "websockets": websockets_asyncio.serve,
-    "serverprotocol": serverprotocol.serve,
+
+
+class Bare(NamedTuple):
+    """How it serves, and whether on uvloop rather than on asyncio's own loop."""
+
+    serve: Callable[[Announce, int], Coroutine[None, None, None]]
+    uvloop: bool
+
+
+SERVERS = {
+    "websockets": Bare(websockets_asyncio.serve, uvloop=False),
+    "websockets-uvloop": Bare(websockets_asyncio.serve, uvloop=True),
+    "serverprotocol": Bare(serverprotocol.serve, uvloop=True),
 }
 
 
@@ -27,14 +38,15 @@ def main(arguments: Sequence[str]) -> int:
         print(usage, file=sys.stderr)
         return 2
     raise_open_file_limit()
-    serve = SERVERS[name](lambda url: print(url, flush=True), int(size))
-    if sys.platform == "win32":
-        asyncio.run(serve)
+    server = SERVERS[name]
+    serving = server.serve(lambda url: print(url, flush=True), int(size))
+    if not server.uvloop or sys.platform == "win32":
+        asyncio.run(serving)
         return 0
     import uvloop  # noqa: PLC0415 - not on Windows
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve)
+        runner.run(serving)
     return 0
 
 

@@ -1,7 +1,4 @@
-"""`websockets.asyncio.server`, as lean as its options allow: no compression, no pings.
-
-On uvloop, whose sockets are cheaper than those of asyncio's own loop.
-"""
+"""`websockets.asyncio.server`, as lean as its options allow: no compression, no pings."""
 
 from __future__ import annotations
 
@@ -17,13 +14,12 @@ from hub.listener import BACKLOG
 
 async def serve(announce: Callable[[str], None], size: int) -> None:
     """Answer each message with so many bytes, or with itself where 0, until cancelled."""
-    constant = b"x" * size
+    constant = "x" * size
 
     async def handle(connection: ServerConnection) -> None:
         try:
-            while True:  # bytes as they come: text would be decoded only to be encoded again
-                message = await connection.recv(decode=False)
-                await connection.send(constant or message, text=True)
+            async for message in connection:
+                await connection.send(constant or message)
         except ConnectionClosed:
             pass
 

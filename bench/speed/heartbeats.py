@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from bench.load.talk import echo, heartbeats
 from bench.progress import progress
 from bench.report import Report
-from bench.rounds import alternate
+from bench.rounds import in_turn
 from bench.scenario import Scenario
 from bench.speed.scene import Driving, Scene
 
@@ -26,42 +26,52 @@ class Options(Driving, frozen=True, kw_only=True):
     ] = ""
 
 
-class Part(Struct, frozen=True):
-    """One way to drive, the bare server that it is compared with, and the ratio it must reach."""
+class Baseline(Struct, frozen=True):
+    """A bare server, and the ratio to its rate that heartbeats must reach, if any."""
 
-    outstanding: int
-    baseline: str
+    name: str
     words: str
-    must: float
-    aim: float
+    must: float | None
+    aim: float | None
+
+
+ONE_OUTSTANDING = (
+    Baseline("websockets", "websockets.asyncio echo", 1.3, 1.6),
+    Baseline("websockets-uvloop", "websockets.asyncio echo, uvloop", 1.3, 1.6),
+    Baseline("serverprotocol", "ServerProtocol echo", None, None),
+)
+PIPELINED = (Baseline("serverprotocol", "ServerProtocol echo", 0.45, 0.7),)
 
 
 async def run(options: Options) -> Report:
-    """Measure both parts: the hub and the bare server in turn."""
+    """Measure with one request outstanding, and with several."""
     report = SCENARIO.report(options)
-    for part in (
-        Part(1, "websockets", "websockets.asyncio echo", 1.3, 1.6),
-        Part(options.pipelined, "serverprotocol", "ServerProtocol echo", 0.45, 0.7),
-    ):
-        await _measure(report, options, part)
+    await _measure(report, options, 1, ONE_OUTSTANDING)
+    await _measure(report, options, options.pipelined, PIPELINED)
     return report
 
 
-async def _measure(report: Report, options: Options, part: Part) -> None:
-    what = f"heartbeats, {part.outstanding} outstanding"
-    talk = heartbeats(part.outstanding)
-    same = echo(talk.size, part.outstanding)
-    count, outstanding = options.connections, part.outstanding
+async def _measure(
+    report: Report, options: Options, outstanding: int, baselines: tuple[Baseline, ...]
+) -> None:
+    """Measure the hub and the bare servers in turn."""
+    what = f"heartbeats, {outstanding} outstanding"
+    talk, count = heartbeats(outstanding), options.connections
+    same = echo(talk.size, outstanding)
     async with Scene(options) as scene:
         hub = await scene.hub(options.url)
-        bare = await scene.bare(part.baseline)
-        own = await scene.connect(hub, talk, count, outstanding=outstanding, register=True)
-        baseline = await scene.connect(bare, same, count, outstanding=outstanding)
-        with progress(what, total=2 * options.rounds) as step:
-            rates = await alternate(options.rounds, own.rate, baseline.rate, told=step)
-    report.compare(what, *rates, unit="/s", baseline=part.words, must=part.must, aim=part.aim)
-    own.tell(report, what)
-    baseline.tell(report, f"{part.words}, {outstanding} outstanding")
+        driven = [await scene.connect(hub, talk, count, outstanding=outstanding, register=True)]
+        for baseline in baselines:
+            bare = await scene.bare(baseline.name)
+            driven.append(await scene.connect(bare, same, count, outstanding=outstanding))
+        with progress(what, total=len(driven) * options.rounds) as step:
+            own, *others = await in_turn(options.rounds, *(each.rate for each in driven), told=step)
+    for baseline, rates in zip(baselines, others, strict=True):
+        against = baseline.words
+        must, aim = baseline.must, baseline.aim
+        report.compare(what, own, rates, unit="/s", baseline=against, must=must, aim=aim)
+    for words, each in zip([what, *(each.words for each in baselines)], driven, strict=True):
+        each.tell(report, words)
 
 
 SCENARIO = Scenario(
