@@ -13,10 +13,12 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import cast
 
+from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from hub.exchange import EXCHANGE, Exchange
 from hub.handshake import Headers, error_response
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -68,6 +70,13 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
         elif self._unparsed and self._request_timer is None:
             self._expect_request(REQUEST_TIMEOUT)
+
+    def on_headers_complete(self) -> None:
+        """The application may answer from now on."""
+        super().on_headers_complete()
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and cycle.scope is self.scope:  # else it is an upgrade
+            cast(Scope, self.scope)["extensions"] = {EXCHANGE: Exchange(cycle)}
 
     def on_body(self, body: bytes) -> None:
         """A part of a body; its size is the application's to bound."""

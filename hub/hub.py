@@ -20,7 +20,7 @@ from hub.connection import Connection
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.gateway import Gateway
-from hub.http.app import build_app
+from hub.http.app import App
 from hub.limits import UNLIMITED, connection_room, raise_open_file_limit
 from hub.listener import Listener
 from hub.measured import MeasuredStore
@@ -124,7 +124,7 @@ class Hub:
         log.info("starting", version=VERSION, **describe(settings))
         room = connection_room(raise_open_file_limit())
         listener = Listener(
-            build_app(self),
+            App(self),
             Gateway(self).protocol,
             settings.host,
             settings.port,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import Request
 
 from actors.directory import Page
 from actors.outcomes import Acknowledged, Lease
@@ -13,7 +12,8 @@ from hub.http.bodies import read_body
 from hub.http.bridge import outcome
 from hub.http.port import Directory, HubPort
 from hub.http.query import find, find_query, pick, pick_query
-from hub.http.replies import Json, refusal
+from hub.http.replies import Answer, json, refusal
+from hub.http.request import Request
 from protocol.codec import encode
 from protocol.errors import ProtocolError
 from protocol.http import (
@@ -41,7 +41,7 @@ class AgentRoutes:
     async def _body(self, request: Request, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
         return await read_body(request, self._hub.max_frame_bytes, type_, decoder)
 
-    async def register(self, request: Request) -> Json:
+    async def register(self, request: Request) -> Answer:
         """`POST /agents/register`: 201 once the registration is durable."""
         body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
@@ -53,13 +53,13 @@ class AgentRoutes:
             heartbeat_url=f"/agents/{lease.agent_id}/heartbeat",
             heartbeat_interval_seconds=whole(directory.timing.heartbeat_interval),
         )
-        return Json(encode(answer), 201)
+        return json(encode(answer), status=201)
 
-    async def heartbeat(self, request: Request) -> Json:
+    async def heartbeat(self, request: Request) -> Answer:
         """`POST /agents/{id}/heartbeat`: 200 once it is written to the store."""
         body = await self._body(request, LegacyHeartbeat, _heartbeat)
         directory = await self._directory(request)
-        agent_id = request.path_params["id"]
+        agent_id = request.value
         try:
             heard = await outcome(
                 Acknowledged,
@@ -78,54 +78,50 @@ class AgentRoutes:
             next_interval_seconds=whole(directory.timing.heartbeat_interval),
             timestamp=heard.timestamp,
         )
-        return Json(encode(answer))
+        return json(encode(answer))
 
-    async def unregister(self, request: Request) -> Json:
+    async def unregister(self, request: Request) -> Answer:
         """`POST /agents/{id}/unregister`: 200 once the agent is gone, or was never there."""
         directory = await self._directory(request)
-        agent_id = request.path_params["id"]
+        agent_id = request.value
         gone = await outcome(Acknowledged, lambda reply: directory.unregister(agent_id, reply))
         if not gone.durable:
             raise ProtocolError("unavailable", "Redis is away; the agent is still registered")
-        return Json(_UNREGISTERED)
+        return json(_UNREGISTERED)
 
-    async def get(self, request: Request) -> Json:
+    async def get(self, request: Request) -> Answer:
         """`GET /agents/{id}`: the record."""
         directory = await self._directory(request)
-        agent_id = request.path_params["id"]
+        agent_id = request.value
         try:
-            return Json(await outcome(bytes, lambda reply: directory.look_up(agent_id, reply)))
+            return json(await outcome(bytes, lambda reply: directory.look_up(agent_id, reply)))
         except ProtocolError as error:
             if error.code != "not_found":
                 raise
             return refusal(404, "Agent not found")
 
-    async def list_all(self, request: Request) -> Json:
+    async def list_all(self, request: Request) -> Answer:
         """`GET /agents`: all that match the query, or a page of them."""
-        query = find_query(request.query_params)
+        query = find_query(request.query)
         return _list(find(await self._directory(request), query))
 
-    async def list_type(self, request: Request) -> Json:
+    async def list_type(self, request: Request) -> Answer:
         """`GET /agents/type/{type}`: as `GET /agents`, with the type in the path."""
-        query = find_query(request.query_params, request.path_params["type"])
+        query = find_query(request.query, request.value)
         return _list(find(await self._directory(request), query))
 
-    async def pick(self, request: Request) -> Json:
+    async def pick(self, request: Request) -> Answer:
         """`GET /agents/pick`: one agent to give work to."""
-        query = pick_query(request.query_params)
-        return Json(pick(await self._directory(request), query))
+        query = pick_query(request.query)
+        return json(pick(await self._directory(request), query))
 
     async def _directory(self, request: Request) -> Directory:
-        name = request.headers.get("homeport-namespace")
-        if name is None:
-            name = request.query_params.get("namespace", "default")
-        return await self._hub.namespace(name)
+        return await self._hub.namespace(request.namespace)
 
 
-def _list(page: Page) -> Json:
+def _list(page: Page) -> Answer:
     # Records are spliced in as the bytes they are kept as.
-    parts = [b'{"agents":[', b",".join(page.agents), b'],"count":%d' % len(page.agents)]
+    end = b'],"count":%d' % len(page.agents)
     if page.next_cursor is not None:
-        parts.append(b',"next_cursor":' + encode(page.next_cursor))
-    parts.append(b"}")
-    return Json(b"".join(parts))
+        end += b',"next_cursor":' + encode(page.next_cursor)
+    return json(b'{"agents":[', b",".join(page.agents), end + b"}")

@@ -1,51 +1,82 @@
-"""The HTTP application: every route of the contract on one Starlette app."""
+"""The HTTP application: every route of the contract.
+
+It is ASGI, without a framework's routing: that takes longer than all that a handler does.
+"""
 
 from __future__ import annotations
 
 import structlog
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from hub.http.agents import AgentRoutes
 from hub.http.pages import Pages
 from hub.http.port import HubPort
 from hub.http.replies import refusal
-from hub.http.resource import Handler, NoRoute, Resource, TrailingSlash
+from hub.http.resource import Handler, Resource
 
 _log = structlog.get_logger("hub.http")
 
 
-def build_app(hub: HubPort) -> Starlette:
-    """The application that serves `hub`; websockets are not its business, but the gateway's.
+class App:
+    """The application that serves a hub; websockets are not its business, but the gateway's.
 
     Every request is answered, every failure as `{"error": "…"}`, and nothing is redirected.
     """
-    app = Starlette(
-        routes=[
-            # Starlette asks the routes in turn: the busiest first, fixed names before `{id}`.
-            _route(hub, path, handlers)
-            for path, handlers in _resources(hub).items()
-        ],
-        middleware=[Middleware(TrailingSlash)],
-        exception_handlers={Exception: _internal_error},
-    )
-    app.router.redirect_slashes = False
-    app.router.default = NoRoute(hub.metrics)
-    return app
+
+    def __init__(self, hub: HubPort) -> None:
+        self._metrics = hub.metrics
+        self.resources = [
+            Resource(path, handlers, hub.metrics) for path, handlers in _handlers(hub).items()
+        ]
+        self._fixed = {each.path: each for each in self.resources if "{" not in each.path}
+        self._open: list[tuple[str, str, Resource]] = []
+        """Resources by what their paths have before and behind `{…}`, to be asked in turn."""
+        for each in self.resources:
+            if "{" in each.path:
+                before, _, rest = each.path.partition("{")
+                self._open.append((before, rest.partition("}")[2], each))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            resource, value = self._find(scope["path"])
+            if resource is not None:
+                await resource.serve(scope, receive, send, value)
+                return
+            self._metrics.http_answered("unmatched", scope["method"], 404, 0.0)
+            answer = refusal(404, "no such route; /openapi.json lists them all")
+        except Exception:
+            # Only a fault of this frame comes here; a Resource answers its handlers'.
+            _log.exception("request_failed", method=scope["method"])
+            answer = refusal(500, "internal error")
+        await answer.send(send, None, head_only=scope["method"] == "HEAD")
+
+    def _find(self, path: str) -> tuple[Resource | None, str]:
+        """Who answers for a path, and what it has in the place of `{…}`."""
+        if path.endswith("/") and path != "/":
+            # The legacy service redirected to the path without; who followed sends it still.
+            path = path[:-1]
+        resource = self._fixed.get(path)
+        if resource is not None:
+            return resource, ""
+        for before, behind, resource in self._open:
+            if path.startswith(before) and path.endswith(behind):
+                value = path[len(before) : len(path) - len(behind)]
+                if value and "/" not in value:
+                    return resource, value
+        return None, ""
 
 
-def _resources(hub: HubPort) -> dict[str, dict[str, Handler]]:
+def _handlers(hub: HubPort) -> dict[str, dict[str, Handler]]:
     agents = AgentRoutes(hub)
     pages = Pages(hub)
     return {
-        "/agents/type/{type}": {"GET": agents.list_type},
-        "/agents/{id}/heartbeat": {"POST": agents.heartbeat},
         "/agents": {"GET": agents.list_all},
         "/agents/register": {"POST": agents.register},
         "/agents/pick": {"GET": agents.pick},
+        # Of two that fit, the first is meant.
+        "/agents/type/{type}": {"GET": agents.list_type},
+        "/agents/{id}/heartbeat": {"POST": agents.heartbeat},
         "/agents/{id}": {"GET": agents.get},
         "/agents/{id}/unregister": {"POST": agents.unregister},
         "/health": {"GET": pages.health},
@@ -56,13 +87,3 @@ def _resources(hub: HubPort) -> dict[str, dict[str, Handler]]:
         "/ws": {"GET": pages.websocket},
         "/": {"GET": pages.index},
     }
-
-
-def _route(hub: HubPort, path: str, handlers: dict[str, Handler]) -> Route:
-    return Route(path, Resource(path, handlers, hub.metrics), name=path)
-
-
-async def _internal_error(request: Request, error: Exception) -> Response:
-    # Only a fault of the application's own frame comes here; a Resource answers its handlers'.
-    _log.error("request_failed", method=request.method, exc_info=error)
-    return refusal(500, "internal error")

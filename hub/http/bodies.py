@@ -6,8 +6,8 @@ import asyncio
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
 
+from hub.http.request import Request
 from protocol.codec import decode_json
 from protocol.errors import ProtocolError
 
@@ -21,6 +21,10 @@ class LateBodyError(Exception):
     """The body did not come in time."""
 
 
+class CallerGoneError(Exception):
+    """The caller hung up before the end of its body."""
+
+
 async def read_body(
     request: Request, limit: int, type_: type[T], decoder: msgspec.json.Decoder[T]
 ) -> T:
@@ -28,16 +32,21 @@ async def read_body(
 
     It may have `limit` bytes.
 
-    Raises ProtocolError (`too_large`, `bad_request`), LateBodyError, or ClientDisconnect.
+    Raises ProtocolError (`too_large`, `bad_request`), LateBodyError, or CallerGoneError.
     """
-    data = await _read(request, limit)
+    # Most are small, and came with the head: there is nothing to wait for.
+    data = None if request.exchange is None else request.exchange.whole_body()
+    if data is None:
+        data = await _read(request, limit)
+    if len(data) > limit:
+        raise _too_large(limit)
     if not data:
         raise ProtocolError("bad_request", "no body: send a JSON object")
     return decode_json(data, type_, decoder)
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    announced = request.headers.get("content-length", "")
+    announced = request.header(b"content-length") or ""
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise _too_large(limit)
     body = b""
@@ -46,7 +55,7 @@ async def _read(request: Request, limit: int) -> bytes:
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
+                    raise CallerGoneError
                 chunk: bytes = message.get("body", b"")
                 body += chunk
                 if len(body) > limit:

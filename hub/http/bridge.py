@@ -20,14 +20,21 @@ async def outcome(
     Raises the ProtocolError that the reply may be. When the waiting request is cancelled, the
     reply is dropped: what was asked for happens all the same.
     """
-    future: asyncio.Future[Outcome | bytes] = asyncio.get_running_loop().create_future()
+    replied: list[Outcome | bytes] = []
+    waiting: asyncio.Future[Outcome | bytes] | None = None
 
     def reply(result: Outcome | bytes) -> None:
-        if not future.done():
-            future.set_result(result)
+        if waiting is None:
+            replied.append(result)
+        elif not waiting.done():
+            waiting.set_result(result)
 
     ask(reply)
-    result = await future
+    if replied:
+        result = replied[0]
+    else:
+        waiting = asyncio.get_running_loop().create_future()
+        result = await waiting
     if isinstance(result, ProtocolError):
         raise result
     if not isinstance(result, expected):

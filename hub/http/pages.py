@@ -7,18 +7,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from hub.http.port import HubPort
-from hub.http.replies import Json, refusal, retry_after
+from hub.http.replies import Answer, json, refusal, retry_after
+from hub.http.request import Request
 from protocol.codec import encode
 from protocol.errors import FAILURES
 from protocol.http import HealthAnswer, Index, NotReady, Ready
 from protocol.schemas import asyncapi, openapi
 from protocol.timestamps import format_timestamp
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 _LINKS = {
     "agents": "/agents",
@@ -42,40 +40,42 @@ class Pages:
     def __init__(self, hub: HubPort) -> None:
         self._hub = hub
 
-    async def index(self, request: Request) -> Json:
+    async def index(self, request: Request) -> Answer:
         """`GET /`: what this is, and where to go on."""
         hub = self._hub
-        return Json(
+        return json(
             encode(Index(service="homeport", version=hub.version, hub=hub.hub_id, links=_LINKS))
         )
 
-    async def health(self, request: Request) -> Json:
+    async def health(self, request: Request) -> Answer:
         """`GET /health`: 200 for as long as the process answers at all."""
-        return Json(encode(HealthAnswer(timestamp=format_timestamp(time.time()))))
+        return json(encode(HealthAnswer(timestamp=format_timestamp(time.time()))))
 
-    async def ready(self, request: Request) -> Json:
+    async def ready(self, request: Request) -> Answer:
         """`GET /ready`: 200, or 503 with the reasons."""
         reasons = self._hub.not_ready_reasons()
         if not reasons:
             hub = self._hub
             ready = Ready(hub=hub.hub_id, version=hub.version, warnings=hub.warnings())
-            return Json(encode(ready))
+            return json(encode(ready))
         body = NotReady(error=f"not ready: {'; '.join(reasons)}", reasons=reasons)
-        return Json(encode(body), 503, retry_after(FAILURES["unavailable"].retry_after))
+        return json(
+            encode(body), status=503, headers=retry_after(FAILURES["unavailable"].retry_after)
+        )
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self, request: Request) -> Answer:
         """`GET /metrics`: Prometheus text format."""
-        return Response(self._hub.metrics.text(), headers={"content-type": METRICS_TYPE})
+        return Answer(200, (self._hub.metrics.text(),), (METRICS_TYPE,))
 
-    async def openapi(self, request: Request) -> Json:
+    async def openapi(self, request: Request) -> Answer:
         """`GET /openapi.json`: the HTTP side, described."""
-        return Json(_encoded(openapi))
+        return json(_encoded(openapi))
 
-    async def asyncapi(self, request: Request) -> Json:
+    async def asyncapi(self, request: Request) -> Answer:
         """`GET /asyncapi.json`: the websocket side, described."""
-        return Json(_encoded(asyncapi))
+        return json(_encoded(asyncapi))
 
-    async def websocket(self, request: Request) -> Json:
+    async def websocket(self, request: Request) -> Answer:
         """`GET /ws` that asks for no upgrade: 426."""
         return refusal(
             426,

@@ -1,46 +1,57 @@
-"""Responses: JSON bytes with few headers, and the one form of every failure."""
+"""Answers: bytes with few headers, mostly JSON, and the one form of every failure."""
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
-from starlette.responses import Response
+from starlette.types import Send
 
+from hub.exchange import Exchange
 from protocol.codec import encode
 from protocol.errors import FAILURES, ProtocolError
 from protocol.http import ErrorBody
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-_JSON = (b"content-type", b"application/json")
+JSON: Final = (b"content-type", b"application/json")
 # An answer about a living fleet is stale at once; no proxy may keep it.
-_NO_STORE = (b"cache-control", b"no-store")
+NO_STORE: Final = (b"cache-control", b"no-store")
 
 
-class Json(Response):
-    """JSON that is already encoded."""
+class Answer:
+    """An answer; its body is the parts one after the other, which are sent as they are."""
 
-    media_type = "application/json"
+    __slots__ = ("body", "headers", "status")
 
-    def __init__(self, body: bytes, status_code: int = 200, headers: Headers = ()) -> None:
-        # Without Response.__init__: every header is known here, and this runs for every request.
-        self.status_code = status_code
-        self.background = None
+    def __init__(self, status: int, body: tuple[bytes, ...], headers: Headers) -> None:
+        self.status = status
         self.body = body
-        self.raw_headers = [
-            (b"content-length", b"%d" % len(body)),
-            _JSON,
-            _NO_STORE,
-            *headers,
-        ]
+        self.headers: Headers = ((b"content-length", b"%d" % sum(map(len, body))), *headers)
+
+    async def send(self, send: Send, exchange: Exchange | None, *, head_only: bool) -> None:
+        """Send it, the whole at once where the server can; of an answer to HEAD only the head."""
+        body = () if head_only else self.body
+        if exchange is not None:
+            await exchange.answer(self.status, self.headers, body)
+            return
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": list(self.headers)}
+        )
+        await send({"type": "http.response.body", "body": b"".join(body)})
 
 
-def refusal(status_code: int, message: str, headers: Headers = ()) -> Json:
+def json(*body: bytes, status: int = 200, headers: Headers = ()) -> Answer:
+    """JSON that is already encoded, in one part or several."""
+    return Answer(status, body, (JSON, NO_STORE, *headers))
+
+
+def refusal(status: int, message: str, headers: Headers = ()) -> Answer:
     """A failure in one plain sentence: `{"error": message}`."""
-    return Json(encode(ErrorBody(message)), status_code, headers)
+    return json(encode(ErrorBody(message)), status=status, headers=headers)
 
 
-def failure(error: ProtocolError) -> Json:
+def failure(error: ProtocolError) -> Answer:
     """The HTTP form of a failure of the protocol, with `Retry-After` where waiting helps."""
     known = FAILURES[error.code]
     status = known.http_status

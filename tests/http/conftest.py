@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hub.http.app import build_app
+from hub.http.app import App
 from tests.http.asgi import Answer, call
 from tests.http.fakes import FakeHub
 
@@ -20,7 +20,7 @@ def hub() -> FakeHub:
 @pytest.fixture
 def ask(hub: FakeHub) -> Ask:
     """Sends a request to the hub's application, and gives its answer."""
-    app = build_app(hub)
+    app = App(hub)
 
     async def ask(method: str, target: str, body: Any = b"", **more: Any) -> Answer:
         answer = await call(app, method, target, body, **more)

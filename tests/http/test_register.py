@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from actors.timing import Timing
 from hub.http import bodies
-from hub.http.app import build_app
+from hub.http.app import App
 from protocol.errors import ProtocolError
 from protocol.record import AgentSpec
 from tests.http.asgi import call
@@ -266,7 +266,7 @@ async def test_a_body_announced_as_too_large_is_not_even_read(ask: Ask, length: 
 async def test_a_caller_that_hangs_up_in_its_body_gets_no_answer_and_changes_nothing(
     hub: FakeHub,
 ) -> None:
-    app = build_app(hub)
+    app = App(hub)
     assert await call(app, "POST", "/agents/register", b'{"name"', hang_up=True) is None
     assert hub.default.asked == []
 
@@ -290,7 +290,7 @@ async def test_a_caller_that_never_ends_its_body_is_answered_408(
         "query_string": b"",
         "headers": [],
     }
-    await build_app(hub)(scope, receive, send)
+    await App(hub)(scope, receive, send)
     assert sent[0]["status"] == 408
     assert msgspec.json.decode(sent[1]["body"]) == {"error": "the body did not come in time"}
 
@@ -326,7 +326,7 @@ async def test_a_fault_of_the_hub_answers_500_without_its_words_and_is_logged(
 
 async def test_a_cancelled_request_drops_the_reply_that_comes_later(hub: FakeHub) -> None:
     hub.default.hold = True
-    request = asyncio.create_task(call(build_app(hub), "POST", "/agents/register", body()))
+    request = asyncio.create_task(call(App(hub), "POST", "/agents/register", body()))
     for _ in range(20):
         await asyncio.sleep(0)
     request.cancel()

@@ -1,0 +1,42 @@
+"""A request as the handlers see it: nothing is looked at before a route asks for it."""
+
+from __future__ import annotations
+
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope
+
+from hub.exchange import EXCHANGE, Exchange
+
+
+class Request:
+    """One request; `value` is what its path has in the place of `{…}`."""
+
+    __slots__ = ("_scope", "exchange", "method", "receive", "value")
+
+    def __init__(self, scope: Scope, receive: Receive, value: str) -> None:
+        self._scope = scope
+        self.method: str = scope["method"]
+        self.receive = receive
+        self.value = value
+        extensions = scope.get("extensions")
+        self.exchange: Exchange | None = extensions and extensions.get(EXCHANGE)
+
+    def header(self, name: bytes) -> str | None:
+        """The header of this name, in small letters; the first of several."""
+        for each, value in self._scope["headers"]:
+            if each == name:
+                return str(value, "latin-1")
+        return None
+
+    @property
+    def query(self) -> QueryParams:
+        """The query parameters."""
+        return QueryParams(self._scope["query_string"])
+
+    @property
+    def namespace(self) -> str:
+        """The name of the namespace that is meant."""
+        name = self.header(b"homeport-namespace")
+        if name is None and self._scope["query_string"]:
+            name = self.query.get("namespace")
+        return "default" if name is None else name
