@@ -92,13 +92,8 @@ class Hub:
         )
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
         loop = self._scheduler.loop
-        self.metrics.add_gauge(
-            "homeport_tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks(loop))
-        )
-        self.metrics.add_gauge(
-            "homeport_timers",
-            "Timers of the directory that wait.",
-            lambda: self._scheduler.timers,
+        self.metrics.watch_loop(
+            tasks=lambda: len(asyncio.all_tasks(loop)), timers=lambda: self._scheduler.timers
         )
         self._runtime = Runtime(self._scheduler, self._actor_failed)
         self._random = random.SystemRandom()

@@ -99,7 +99,8 @@ class Metrics:
     def __init__(self, hub_id: str, version: str) -> None:
         self._identity = {"hub": hub_id, "version": version}
         self._namespaces: dict[str, Callable[[], Stats]] = {}
-        self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._tasks: Callable[[], int] = int
+        self._timers: Callable[[], int] = int
         self._http: Counter[tuple[str, str, str]] = Counter()
         self._http_seconds: dict[str, Histogram] = {}
         self._websocket: Counter[tuple[str, str]] = Counter()
@@ -123,9 +124,9 @@ class Metrics:
         """Report a namespace no more."""
         self._namespaces.pop(name, None)
 
-    def add_gauge(self, name: str, words: str, read: Callable[[], float]) -> None:
-        """Report what `read` returns at each scrape."""
-        self._gauges[name] = (words, read)
+    def watch_loop(self, tasks: Callable[[], int], timers: Callable[[], int]) -> None:
+        """Report how many tasks and timers there are; both are called at each scrape."""
+        self._tasks, self._timers = tasks, timers
 
     def http_answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP request was answered. `route` is the path's template, never the path."""
@@ -255,8 +256,10 @@ class Metrics:
         )
         self._loop_lag.add_to(lag, [])
         yield lag
-        for name, (words, read) in self._gauges.items():
-            yield GaugeMetricFamily(name, words, value=read())
+        yield GaugeMetricFamily("homeport_tasks", "Tasks of the event loop.", value=self._tasks())
+        yield GaugeMetricFamily(
+            "homeport_timers", "Timers of the directory that wait.", value=self._timers()
+        )
 
 
 class _HubCollector(Collector):

@@ -68,13 +68,14 @@ def test_the_brains_figures_are_read_when_the_scrape_comes() -> None:
     assert value(metrics, "homeport_sessions", namespace="default") == 3
 
 
-def test_a_gauge_that_was_added_is_read_when_the_scrape_comes() -> None:
+def test_the_loops_figures_are_read_when_the_scrape_comes() -> None:
     metrics = Metrics("hub-1", "1.0")
+    assert value(metrics, "homeport_tasks") == value(metrics, "homeport_timers") == 0
     now = [3]
-    metrics.add_gauge("homeport_things", "Things.", lambda: now[0])
-    assert value(metrics, "homeport_things") == 3
+    metrics.watch_loop(tasks=lambda: now[0], timers=lambda: 2 * now[0])
+    assert (value(metrics, "homeport_tasks"), value(metrics, "homeport_timers")) == (3, 6)
     now[0] = 4
-    assert value(metrics, "homeport_things") == 4
+    assert value(metrics, "homeport_tasks") == 4
 
 
 def test_each_namespace_has_its_own_figures_until_it_is_removed() -> None:
