@@ -64,19 +64,23 @@ async def spawn(
 async def end(process: Process, patience: float) -> None:
     """SIGTERM, and SIGKILL when that does not help; the process is gone when this returns."""
     if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-            process.send_signal(signal.SIGCONT)  # a stopped process could not obey
+        _send(process, signal.SIGTERM)
+        _send(process, signal.SIGCONT)  # a stopped process could not obey
         try:
             async with asyncio.timeout(patience):
                 await process.wait()
         except BaseException as error:
-            with suppress(ProcessLookupError):
-                process.kill()
+            _send(process, signal.SIGKILL)
             await process.wait()
             if not isinstance(error, TimeoutError):
                 raise
     _running.pop(process.pid, None)
+
+
+def _send(process: Process, number: signal.Signals) -> None:
+    """Send a signal; `Process.send_signal` would reap the process before asyncio does, at times."""
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
