@@ -48,7 +48,6 @@ def parse(scenarios: Sequence[Scenario], arguments: Sequence[str], *, program: s
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             dest=name,
-            type=option.kind,
             default=argparse.SUPPRESS,
             metavar=option.kind.__name__.upper(),
             help=_help(option, alone=not others),
@@ -60,11 +59,11 @@ def parse(scenarios: Sequence[Scenario], arguments: Sequence[str], *, program: s
     options = {}
     for scenario in scenarios:
         has = scenario.options.__struct_fields__
-        own = {name: value for name, value in given.items() if name in has}
+        own = {name: text for name, text in given.items() if name in has}
         try:
-            options[scenario.name] = msgspec.convert(own, scenario.options)
+            options[scenario.name] = msgspec.convert(own, scenario.options, strict=False)
         except msgspec.ValidationError as error:
-            parser.error(f"{scenario.name}: {error}")
+            parser.error(f"{scenario.name} does not take {_fault(str(error), own)}")
     return Wanted(options, as_json, plot)
 
 
@@ -75,10 +74,15 @@ def _options(scenarios: Sequence[Scenario]) -> Mapping[str, _Option]:
         for field in msgspec.structs.fields(scenario.options):
             kind, words = _described(hints[field.name])
             option = found.setdefault(field.name, _Option(kind, words, {}))
-            if kind is float:  # what is a whole number of one may be a fraction of another
-                option.kind = float
             option.defaults[scenario.name] = field.default
     return found
+
+
+def _fault(words: str, given: Mapping[str, str]) -> str:
+    expected, _, place = words.partition(" - at ")
+    name = place.strip("`$.")
+    option = f"--{name.replace('_', '-')} {given.get(name, '')}"
+    return f"{option}: {expected.partition(', got')[0].replace('Expected', 'expected')}"
 
 
 def _help(option: _Option, *, alone: bool) -> str:

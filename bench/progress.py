@@ -71,9 +71,13 @@ def bars() -> Iterator[None]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    # Whoever prints to stdout meanwhile means the result, which must not go to stderr.
+    # Whoever prints to stdout meanwhile means the result, which must not go to stderr. Drawing
+    # takes time from what is measured, so it is not done often.
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as shown:
+    shown = Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, refresh_per_second=4
+    )
+    with shown:
         _bars.append(shown)
         try:
             yield

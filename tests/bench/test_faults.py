@@ -80,5 +80,5 @@ async def test_an_option_out_of_bounds_is_wrong_usage_in_one_sentence() -> None:
     status, out, err = await run("fleet", "--agents", "0")
 
     assert (status, out) == (2, "")
-    assert "Expected `int` >= 1" in err
+    assert "expected `int` >= 1" in err
     assert "Traceback" not in err

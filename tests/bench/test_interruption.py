@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a proof leaves nothing behind: no process, no directory."""
+"""Ctrl-C in the middle of a scenario leaves nothing behind: no process, no directory."""
 
 from __future__ import annotations
 
@@ -47,30 +47,37 @@ async def descendants(pid: int) -> dict[int, str]:
         reached.update(more)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_an_interrupted_proof_ends_all_that_it_started(
-    number: signal.Signals, tmp_path: Path
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [
+        (["silence", "--agents", "4", "--spread", "60"], signal.SIGINT),
+        (["silence", "--agents", "4", "--spread", "60"], signal.SIGTERM),
+        (["heartbeats", "--seconds", "30"], signal.SIGINT),
+    ],
+)
+async def test_an_interrupted_scenario_ends_all_that_it_started(
+    arguments: list[str], number: signal.Signals
 ) -> None:
     temporary = Path("/tmp") / f"hpi-{os.getpid()}-{number}"
     temporary.mkdir()
-    proof = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", "silence", "--agents", "4", "--spread", "60"),
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", *arguments),
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=PIPE,
         stderr=PIPE,
     )
     try:
-        # The hub, the store and the agents' process.
+        # The hub, its store, and what drives or is driven beside it.
         until = time.monotonic() + LIMIT
-        while len(started := await descendants(proof.pid)) < 3:
+        while len(started := await descendants(running.pid)) < 3:
             assert time.monotonic() < until, started
             await asyncio.sleep(0.05)
 
-        proof.send_signal(number)
-        out, err = await asyncio.wait_for(proof.communicate(), LIMIT)
+        running.send_signal(number)
+        out, err = await asyncio.wait_for(running.communicate(), LIMIT)
 
-        assert proof.returncode == 1
+        assert running.returncode == 1
         assert out == b""
         assert b"interrupted; everything that was started has been ended" in err
         assert b"Traceback" not in err
@@ -78,9 +85,9 @@ async def test_an_interrupted_proof_ends_all_that_it_started(
         assert {pid: command for pid, command in started.items() if pid in left} == {}
         assert list(temporary.iterdir()) == []
     finally:
-        if proof.returncode is None:
-            proof.kill()
-            await proof.wait()
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
         for leftover in temporary.iterdir():
             print("left behind:", leftover)
         temporary.rmdir()
