@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from bench.load.talk import echo, heartbeats
 from bench.progress import progress, say
@@ -31,20 +31,65 @@ class Options(Driving, frozen=True, kw_only=True):
             "sends its next one when all others have had their turn",
         ),
     ] = 10
+    url: Annotated[
+        str,
+        Meta(
+            description="a hub that is there already, http://HOST:PORT, and whose max-rate is 0; "
+            "none: start some"
+        ),
+    ] = ""
+
+
+class Rates(Struct, frozen=True):
+    """What a fleet reached in each round, and a bare echo with as many connections."""
+
+    count: int
+    own: list[float]
+    bare: list[float]
 
 
 async def run(options: Options) -> Report:
-    """Measure a hub of each size in turn, and a bare echo with as many connections for context."""
+    """Measure hubs of all sizes in turn; or the one that is there, with one fleet after the other.
+
+    A bare echo with as many connections tells what the machine itself loses.
+    """
     report = SCENARIO.report(options)
-    counts, in_flight = sizes(options.fleets), options.in_flight
-    talk = heartbeats(1)
+    counts = sizes(options.fleets)
+    together = [[count] for count in counts] if options.url else [counts]
+    rates = [each for some in together for each in await _measure(report, options, some)]
+    first = rates[0]
+    for each in rates[1:]:
+        report.compare(
+            f"heartbeats of {each.count:,} agents",
+            *(each.own, first.own),
+            unit="/s",
+            baseline=f"of {first.count:,} agents",
+            must=0.75,
+        )
+    for each in rates[1:]:
+        report.compare(
+            f"bare echo of {each.count:,} connections",
+            *(each.bare, first.bare),
+            unit="/s",
+            baseline=f"of {first.count:,} connections",
+        )
+    medians = [(each.count, statistics.median(each.own)) for each in rates]
+    report.growth("heartbeats", "connected agents", "/s", medians)
+    medians = [(each.count, statistics.median(each.bare)) for each in rates]
+    report.growth("bare echo", "connections", "/s", medians)
+    return report
+
+
+async def _measure(report: Report, options: Options, counts: list[int]) -> list[Rates]:
+    """Measure fleets of these sizes in turn, each at a hub of its own."""
+    talk, in_flight = heartbeats(1), options.in_flight
     same = echo(talk.size, 1)
     fleets, echoes = [], []
     async with Scene(options) as scene:
         for count in counts:
+            say(f"connecting {count:,} agents to a hub")
             # Few agents heartbeat as often as many do: thousands of times a second each.
-            hub = await scene.hub(max_rate=0)
-            say(f"connecting {count:,} agents to a hub of their own")
+            hub = await scene.hub(options.url, max_rate=0)
             bare = await scene.bare("serverprotocol")
             fleet = await scene.connect(hub, talk, count, in_flight=in_flight, register=True)
             fleets.append(fleet)
@@ -52,25 +97,11 @@ async def run(options: Options) -> Report:
         drives = [*fleets, *echoes]
         with progress("heartbeats and echoes", total=len(drives) * options.rounds) as step:
             rates = await in_turn(options.rounds, *(each.rate for each in drives), told=step)
+    for count, fleet, bare_echo in zip(counts, fleets, echoes, strict=True):
+        fleet.tell(report, f"heartbeats of {count:,} agents")
+        bare_echo.tell(report, f"bare echo of {count:,} connections")
     own, bare_rates = rates[: len(counts)], rates[len(counts) :]
-    for count, each in zip(counts[1:], own[1:], strict=True):
-        report.compare(
-            f"heartbeats of {count:,} agents",
-            *(each, own[0]),
-            unit="/s",
-            baseline=f"of {counts[0]:,} agents",
-            must=0.75,
-        )
-    for what, measured, drives in (
-        ("heartbeats of {:,} agents", own, fleets),
-        ("echoes of {:,} connections", bare_rates, echoes),
-    ):
-        medians = [statistics.median(each) for each in measured]
-        report.growth(what.split()[0], "connections", "/s", list(zip(counts, medians, strict=True)))
-        for count, median, driven in zip(counts, medians, drives, strict=True):
-            report.figure(what.format(count), median, "/s")
-            driven.tell(report, what.format(count))
-    return report
+    return [Rates(*each) for each in zip(counts, own, bare_rates, strict=True)]
 
 
 SCENARIO = Scenario(

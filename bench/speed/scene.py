@@ -26,7 +26,7 @@ class Driving(Struct, frozen=True, kw_only=True):
     rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
     seconds: Annotated[
         float, Meta(gt=0, le=3600, description="how long each measurement goes on")
-    ] = 3.0
+    ] = 2.0
     warm_up: Annotated[
         float, Meta(ge=0, le=60, description="seconds before each measurement that do not count")
     ] = 0.5

@@ -49,9 +49,10 @@ async def test_a_scenario_measures_and_finds_every_answer_right(scenario: Scenar
     ("module", "options"),
     [
         (heartbeats, heartbeats.Options(**QUICK, connections=2, pipelined=2)),
+        (growth, growth.Options(**QUICK, fleets="1,2", in_flight=1)),
         (find, find.Options(**QUICK, fleets="20", connections=2)),
     ],
-    ids=["heartbeats", "find"],
+    ids=["heartbeats", "growth", "find"],
 )
 async def test_a_hub_that_is_there_is_measured_and_left_as_it_was(
     module: ModuleType, options: Struct
