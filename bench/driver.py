@@ -167,6 +167,17 @@ class Driver(asyncio.Protocol):
             raise BenchError(f"the hub answered with {type(heard.answer).__name__}")
         return heard.answer, heard
 
+    def say(self, text: str) -> None:
+        """Send any text, as one message; no answer to it is waited for."""
+        if not self._ended and self._ws.state is State.OPEN:
+            self._ws.send_text(text.encode())
+            self._flush()
+
+    def stop_reading(self) -> None:
+        """Take nothing more of what the hub sends."""
+        assert self._transport is not None
+        self._transport.pause_reading()
+
     def abort(self) -> None:
         """Cut the connection."""
         if self._transport is not None:

@@ -16,6 +16,7 @@ from bench.proofs import (
     silence,
 )
 from bench.scenario import Scenario
+from bench.soak import soak
 from bench.speed import find, growth, heartbeats, http, hubs
 
 
@@ -45,6 +46,7 @@ GROUPS = (
             failover.SCENARIO,
             rolling.SCENARIO,
             cluster_lag.SCENARIO,
+            soak.SCENARIO,
         ),
     ),
     Group(
