@@ -92,8 +92,7 @@ def read(path: str) -> Result:
 
 def compare(before: Result, after: Result) -> Comparison:
     """Match what both have, by scenario and words."""
-    old = {(report.name, what): each for report in before.reports for what, each in _all(report)}
-    new = {(report.name, what): each for report in after.reports for what, each in _all(report)}
+    old, new = _everything(before), _everything(after)
     return Comparison(
         differs=_differences(before, after),
         changes=[_change(*key, old[key], new[key]) for key in old if key in new],
@@ -111,6 +110,15 @@ class _Series(Struct, frozen=True):
     rounds: bool = True
 
 
+def _everything(result: Result) -> dict[tuple[str, str], _Series]:
+    """By scenario and words. What was measured beside several baselines counts once."""
+    found: dict[tuple[str, str], _Series] = {}
+    for report in result.reports:
+        for what, each in _all(report):
+            found.setdefault((report.name, what), each)
+    return found
+
+
 def _all(report: Report) -> Iterator[tuple[str, _Series]]:
     for goal in report.goals:
         yield from _of_goal(goal)
@@ -126,7 +134,7 @@ def _of_goal(goal: Goal) -> Iterator[tuple[str, _Series]]:
     if not goal.baseline:
         yield goal.what, _Series(goal.values, goal.unit, goal.higher)
         return
-    yield f"{goal.what}, ratio", _Series(goal.values, "", goal.higher)
+    yield f"{goal.what}, ratio to {goal.baseline}", _Series(goal.values, "", goal.higher)
     yield f"{goal.what}, ours", _Series(goal.own, goal.unit, goal.higher)
     yield f"{goal.what}, {goal.baseline}", _Series(goal.against, goal.unit)
 

@@ -36,7 +36,7 @@ def test_a_change_is_real_where_the_rounds_do_not_overlap(
 ) -> None:
     found = verdicts(result(report(FIVE, higher=higher)), result(report(after, higher=higher)))
 
-    assert found["beats, ours"] == found["beats, ratio"] == verdict
+    assert found["beats, ours"] == found["beats, ratio to bare echo"] == verdict
     assert found["beats, bare echo"] in ("noise", "too few rounds")
 
 
@@ -44,7 +44,7 @@ def test_a_change_is_in_percent_of_the_median() -> None:
     changes = compare(result(report(FIVE)), result(report([290.0] * 5))).changes
 
     assert {each.what: each.change for each in changes} == {
-        "beats, ratio": pytest.approx(100),
+        "beats, ratio to bare echo": pytest.approx(100),
         "beats, ours": pytest.approx(100),
         "beats, bare echo": 0,
         "agents": 0,
@@ -149,3 +149,16 @@ def test_a_file_that_is_not_there_is_told(
 ) -> None:
     assert run(["compare", files[0], "nowhere.json"]) == 2
     assert "nowhere.json cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_what_was_measured_beside_two_baselines_is_compared_with_each() -> None:
+    both = report(FIVE)
+    both.compare("beats", FIVE, [50.0] * 5, unit="/s", baseline="another echo")
+
+    assert [each.what for each in compare(result(both), result(both)).changes][:5] == [
+        "beats, ratio to bare echo",
+        "beats, ours",
+        "beats, bare echo",
+        "beats, ratio to another echo",
+        "beats, another echo",
+    ]

@@ -25,7 +25,7 @@ def test_a_run_is_compared_with_itself_and_drawn(tmp_path: Path) -> None:
     assert found["failures"] == []
     (report,) = found["reports"]
     assert [check for check in report["checks"] if not check["holds"]] == []
-    assert [len(goal["values"]) for goal in report["goals"]] == [3, 3]
+    assert {len(goal["values"]) for goal in report["goals"]} == {3}
     charts = sorted(path.name for path in (tmp_path / "charts").iterdir())
     assert charts == ["goals.png", "heartbeats-latency.png"]
     assert "drawn: " in done.stderr
@@ -34,7 +34,7 @@ def test_a_run_is_compared_with_itself_and_drawn(tmp_path: Path) -> None:
     result.write_text(done.stdout)
     done = bench("compare", str(result), str(result))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("noise") == 6
+    assert done.stdout.count("noise") >= 2 * len(report["goals"])
 
 
 def test_whoever_reads_only_the_beginning_is_no_trouble() -> None:
