@@ -64,6 +64,17 @@ def is_store(pid: int) -> bool:
         return False
 
 
+def busy_time() -> float:
+    """Seconds that all cores together have run programs since the system began; 0: not told."""
+    try:
+        first = Path("/proc/stat").read_text().splitlines()[0].split()
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _waiting, irq, softirq = map(int, first[1:8])
+    # Processes are charged for the interrupts that they cause, as those of sockets are.
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def connections_per_process() -> int:
     """How many connections one process may hold here, once it has raised its own limit."""
     return max(1, raise_open_file_limit() - SPARE_FILES)

@@ -101,6 +101,11 @@ class Load:
         )
         return load
 
+    @property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [worker.pid for worker in self._workers]
+
     async def drive(self) -> Outcome:
         """Ask for the seconds of the spec, all processes at the same time."""
         driven = await asyncio.gather(

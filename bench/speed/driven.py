@@ -8,7 +8,7 @@ import statistics
 from msgspec import Struct
 
 from bench.load.load import Load
-from bench.machine import children, is_store, usage
+from bench.machine import busy_time, children, is_store, usage
 from bench.report import Report, listed
 
 
@@ -40,32 +40,39 @@ class Driven:
     def tell(self, report: Report, what: str) -> None:
         """Note all but the rates: shares of cores, latencies, and that every answer was right."""
         for whose, shares in self._shares.items():
-            words = f"{what}: {whose}'s share of a core"
+            words = f"{what}: share of a core, {whose}"
             report.figure(words, 100 * statistics.median(shares), "%")
         report.spread(f"{what}: until answered", self._latencies)
         report.latencies(what, self._latencies)
         report.check(f"{what}: every answer was right", not self._troubles, listed(self._troubles))
 
     async def _watch(self) -> None:
-        """Note what the server and its store use of their cores, in the middle of the drive."""
+        """Note whose the cores are, in the middle of the drive.
+
+        Others, who disturb, are this program, its progress bar, and whatever else runs here.
+        """
         pid = self._server.pid
         if pid is None:
             return
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(self._load.seconds * 0.3)
-        began, before = clock(), _cpu(pid)
+        began, before = clock(), self._used(pid)
         await asyncio.sleep(self._load.seconds * 0.6)
-        seconds, after = clock() - began, _cpu(pid)
+        seconds, after = clock() - began, self._used(pid)
         for whose in after:
             self._note(whose, (after[whose] - before[whose]) / seconds)
 
+    def _used(self, pid: int) -> dict[str, float]:
+        """Seconds of CPU until now: of the server with all its processes, its store, and others."""
+        family = [pid, *children(pid)]
+        stores = [each for each in family if is_store(each)]
+        servers = [each for each in family if each not in stores]
+        cpu = {each: usage(each).cpu for each in [*family, *self._load.pids]}
+        used = {"server": sum(cpu[each] for each in servers)}
+        if stores:
+            used["store"] = sum(cpu[each] for each in stores)
+        return {**used, "others": busy_time() - sum(cpu.values())}
+
     def _note(self, whose: str, share: float) -> None:
-        self._shares.setdefault(whose, []).append(share)
-
-
-def _cpu(pid: int) -> dict[str, float]:
-    """Seconds of CPU that the server has had, all its processes together, and its store if any."""
-    family = [pid, *children(pid)]
-    stores = [each for each in family if is_store(each)]
-    used = {"server": sum(usage(each).cpu for each in family if each not in stores)}
-    return {**used, "store": sum(usage(each).cpu for each in stores)} if stores else used
+        # The clocks of processes are coarse: that of others may seem to have run backwards.
+        self._shares.setdefault(whose, []).append(max(0.0, share))

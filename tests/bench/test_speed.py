@@ -42,7 +42,7 @@ async def test_a_scenario_measures_and_finds_every_answer_right(scenario: Scenar
 
     assert holds(report)
     assert report.goals
-    assert any("load's share" in figure.what for figure in report.figures)
+    assert any("share of a core, load" in figure.what for figure in report.figures)
 
 
 @pytest.mark.parametrize(
