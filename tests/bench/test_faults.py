@@ -24,14 +24,15 @@ SMALL = {
     "failover": ["--agents", "20", "--seconds", "3"],
     "rolling": ["--agents", "20"],
     "cluster-lag": ["--agents", "9", "--rate", "60", "--seconds", "7"],
-    "redis-stop": ["--agents", "20", "--seconds", "4", "--lease-ttl", "6"],
+    "redis-stop": [
+        *("--agents", "20", "--rate", "40", "--seconds", "4", "--lease-ttl", "6", "--rounds", "1")
+    ],
 }
 
 TIMED = (
     "each at most 100 ms after it",
     "each `lost` was heard within 100 ms of the kill",
     "each `unreachable` within 100 ms of its deadline",
-    "everything owed was written within 1 s",
     "another hub's watchers are told within 250 ms (99th percentile)",
     "none was ever told lost or unreachable",  # a machine that stands still makes agents silent
 )
