@@ -75,7 +75,6 @@ class Watcher:
             watcher._revision = max(watcher._revision, position[1])
         else:
             await watcher._begun.wait()
-            watcher.began_at = watcher._revision
         return watcher
 
     @property
@@ -133,6 +132,8 @@ class Watcher:
             self.known.update((agent.id, agent) for agent in push.agents)
             if push.last:
                 self._snapshots += 1
+                if not self._begun.is_set():
+                    self.began_at = push.revision
                 self.restarts = self._snapshots - 1 + int(self.resumed)
                 self._begun.set()
         self._news.set()

@@ -273,11 +273,12 @@ class Hub:
     def not_ready_reasons(self) -> list[str]:
         """What keeps this hub from taking registrations; empty when it is ready."""
         own = [] if self.accepting else ["the hub is stopping"]
-        return list(dict.fromkeys([*own, *self._namespaces.of_all(Supervisor.not_ready_reasons)]))
+        now = self._scheduler.now()
+        return list(dict.fromkeys([*own, *self._namespaces.not_ready_reasons(now)]))
 
     def warnings(self) -> list[str]:
         """What an operator should look at although the hub is ready."""
-        return list(self._namespaces.of_all(lambda each: [each.loss] if each.loss else []))
+        return list(self._namespaces.warnings())
 
     # --- within ----------------------------------------------------------------------------------
 

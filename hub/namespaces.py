@@ -36,12 +36,13 @@ _name = re.compile(NAMESPACE)
 class Namespace:
     """A supervisor and the store it writes to."""
 
-    __slots__ = ("busy_at", "store", "supervisor")
+    __slots__ = ("busy_at", "opened_at", "store", "supervisor")
 
     def __init__(self, supervisor: Supervisor, store: RedisStore, now: float) -> None:
         self.supervisor = supervisor
         self.store = store
         self.busy_at = now
+        self.opened_at = now
 
     async def ready(self) -> None:
         """Wait until it is loaded."""
@@ -102,10 +103,27 @@ class Namespaces:
                 ) from None
         return namespace.supervisor
 
-    def of_all(self, phrases: Callable[[Supervisor], list[str]]) -> Iterator[str]:
-        """What each supervisor says, with the namespace where it is not the default one."""
+    def not_ready_reasons(self, now: float) -> Iterator[str]:
+        """Why some namespace cannot do all its work, in plain phrases.
+
+        One that is being loaded has its time: else whoever names a new one, as anybody may,
+        would make the hub unready for everybody else.
+        """
+
+        def reasons(each: Namespace) -> list[str]:
+            loading = not each.supervisor.ready and now - each.opened_at < LOAD_TIMEOUT
+            return [] if loading else each.supervisor.not_ready_reasons()
+
+        return self._of_all(reasons)
+
+    def warnings(self) -> Iterator[str]:
+        """What an operator should look at although all is ready."""
+        return self._of_all(lambda each: [each.supervisor.loss] if each.supervisor.loss else [])
+
+    def _of_all(self, phrases: Callable[[Namespace], list[str]]) -> Iterator[str]:
+        """What is said of each, with the namespace where it is not the default one."""
         for name, each in self:
-            for phrase in phrases(each.supervisor):
+            for phrase in phrases(each):
                 yield phrase if name == DEFAULT_NAMESPACE else f"namespace {name}: {phrase}"
 
     async def look_after(self, now: float) -> None:

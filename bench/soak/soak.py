@@ -43,7 +43,7 @@ LEAVING = 60.0
 FORGETTING = 120.0
 """Seconds after which nothing may be left: namespaces that nobody uses are kept for 60."""
 
-LOG_LENGTH = 2000
+LOG_LENGTH = 500
 """Changes that the hub keeps, so few that its history is full long before it is judged."""
 
 

@@ -1,0 +1,51 @@
+"""What the namespaces of a hub say together."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from hub.metrics import Metrics
+from hub.namespaces import LOAD_TIMEOUT, Namespace, Namespaces
+
+
+class Supervisor:
+    """Answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.loss: str | None = None
+
+    def not_ready_reasons(self) -> list[str]:
+        return [] if self.ready else ["not loaded"]
+
+    def stats(self) -> None: ...
+
+
+def make(_name: str) -> Namespace:
+    return Namespace(cast(Any, Supervisor()), cast(Any, None), 100.0)
+
+
+def test_a_namespace_that_somebody_just_named_does_not_make_the_hub_unready() -> None:
+    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    cast(Any, namespaces.open("default").supervisor).ready = True
+    namespaces.open("new")
+
+    assert list(namespaces.not_ready_reasons(100.0 + LOAD_TIMEOUT / 2)) == []
+    assert list(namespaces.not_ready_reasons(100.0 + LOAD_TIMEOUT)) == ["namespace new: not loaded"]
+
+
+def test_one_that_was_loaded_and_lost_its_store_does() -> None:
+    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    supervisor = cast(Any, namespaces.open("default").supervisor)
+    supervisor.ready = True
+    supervisor.not_ready_reasons = lambda: ["Redis: gone"]
+
+    assert list(namespaces.not_ready_reasons(100.0)) == ["Redis: gone"]
+
+
+def test_a_loss_is_told_with_its_namespace() -> None:
+    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    cast(Any, namespaces.open("default").supervisor).loss = "many are lost"
+    cast(Any, namespaces.open("blue").supervisor).loss = "all are lost"
+
+    assert list(namespaces.warnings()) == ["many are lost", "namespace blue: all are lost"]
