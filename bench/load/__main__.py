@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from bench.errors import BenchError
 from bench.load.agents import bench_spec
 from bench.load.connection import Connection, Script, Target, Timed
-from bench.load.load import Connected, Driven, LoadSpec
+from bench.load.load import Done, Drive, LoadSpec
 from bench.machine import source_address
 from bench.workers import Run, work
 from protocol.answers import Registered, Unregistered
@@ -26,6 +26,9 @@ CONNECTING = 64
 
 TIMED_ONE_IN = 8
 """Timing costs, and so only one connection in so many is timed, and at least one."""
+
+MAX_LATENCIES = 100_000
+"""Latencies that one drive tells: of more, evenly chosen ones."""
 
 DRAIN_TIMEOUT = 30.0
 
@@ -42,11 +45,10 @@ async def _main(spec: LoadSpec, run: Run) -> None:
         if await run.word("drive", "leave") == "drive":
             run.tell(await _drive(spec, connections))
         else:
-            await _all(connections, _unregister)
-            run.tell(Connected(0.0))
+            run.tell(await _all(connections, _unregister))
 
 
-async def _connect(spec: LoadSpec, connections: list[Connection]) -> Connected:
+async def _connect(spec: LoadSpec, connections: list[Connection]) -> Done:
     target = Target(spec.url)
     numbers = {connection: spec.first + place for place, connection in enumerate(connections)}
 
@@ -59,12 +61,10 @@ async def _connect(spec: LoadSpec, connections: list[Connection]) -> Connected:
             if not isinstance(answer, Registered):
                 raise BenchError(f"the hub refused to register: {answer}")
 
-    began = time.perf_counter()
-    await _all(connections, connect)
-    return Connected(time.perf_counter() - began)
+    return await _all(connections, connect)
 
 
-async def _drive(spec: LoadSpec, connections: list[Connection]) -> Driven:
+async def _drive(spec: LoadSpec, connections: list[Connection]) -> Drive:
     timed = [each for each in connections if isinstance(each, Timed)]
     _start(spec, connections)
     await asyncio.sleep(spec.warm_up)
@@ -77,10 +77,11 @@ async def _drive(spec: LoadSpec, connections: list[Connection]) -> Driven:
     answered = sum(each.answered for each in connections) - answered
     cpu = time.process_time() - cpu
     latencies = [latency for each in timed for latency in each.latencies]
+    latencies = latencies[:: len(latencies) // MAX_LATENCIES + 1]
     for connection in connections:
         connection.running = False
     await _drain(connections)
-    return Driven(answered, seconds, cpu, latencies, _troubles(connections))
+    return Drive(answered, seconds, cpu, latencies, _troubles(connections))
 
 
 def _start(spec: LoadSpec, connections: list[Connection]) -> None:
@@ -126,8 +127,9 @@ async def _unregister(connection: Connection) -> None:
         raise BenchError(f"the hub refused to unregister: {answer}")
 
 
-async def _all(connections: list[Connection], act: Callable[[Connection], Awaitable[None]]) -> None:
+async def _all(connections: list[Connection], act: Callable[[Connection], Awaitable[None]]) -> Done:
     """Do it for all connections, so many at a time."""
+    began = time.perf_counter()
     waiting = iter(connections)
 
     async def take() -> None:
@@ -140,6 +142,7 @@ async def _all(connections: list[Connection], act: Callable[[Connection], Awaita
                 group.create_task(take())
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
+    return Done(time.perf_counter() - began)
 
 
 if __name__ == "__main__":

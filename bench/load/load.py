@@ -32,13 +32,13 @@ class LoadSpec(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Connected(Struct, frozen=True):
-    """All are, and it took so many seconds."""
+class Done(Struct, frozen=True):
+    """All connections have done what they were told, and it took so many seconds."""
 
     seconds: float
 
 
-class Driven(Struct, frozen=True):
+class Drive(Struct, frozen=True):
     """What came of one drive of one process, in the seconds that count.
 
     `latencies` are of a sample of its connections, in seconds. `troubles` are of the whole drive:
@@ -96,9 +96,7 @@ class Load:
             pin(worker.pid, cores.load)
             workers.append(worker)
         load = cls(workers, spec)
-        await asyncio.gather(
-            *(worker.request("connect", Connected, 600.0) for worker in load._workers)
-        )
+        await asyncio.gather(*(worker.request("connect", Done, 600.0) for worker in load._workers))
         return load
 
     @property
@@ -109,7 +107,7 @@ class Load:
     async def drive(self) -> Outcome:
         """Ask for the seconds of the spec, all processes at the same time."""
         driven = await asyncio.gather(
-            *(worker.request("drive", Driven, self.seconds + 60.0) for worker in self._workers)
+            *(worker.request("drive", Drive, self.seconds + 60.0) for worker in self._workers)
         )
         return Outcome(
             sum(each.rate for each in driven),
@@ -120,7 +118,7 @@ class Load:
 
     async def leave(self) -> None:
         """Unregister all agents: their hub goes on without us."""
-        await asyncio.gather(*(worker.request("leave", Connected) for worker in self._workers))
+        await asyncio.gather(*(worker.request("leave", Done) for worker in self._workers))
 
 
 def _share(all_of_them: int, parts: int, number: int) -> int:

@@ -67,11 +67,16 @@ async def _measure(
         with progress(what, total=len(driven) * options.rounds) as step:
             own, *others = await in_turn(options.rounds, *(each.rate for each in driven), told=step)
     for baseline, rates in zip(baselines, others, strict=True):
-        against = baseline.words
-        must, aim = baseline.must, baseline.aim
-        report.compare(what, own, rates, unit="/s", baseline=against, must=must, aim=aim)
-    for words, each in zip([what, *(each.words for each in baselines)], driven, strict=True):
-        each.tell(report, words)
+        report.compare(
+            *(what, own, rates),
+            unit="/s",
+            baseline=baseline.words,
+            must=baseline.must,
+            aim=baseline.aim,
+        )
+    driven[0].tell(report, what)
+    for baseline, each in zip(baselines, driven[1:], strict=True):
+        each.tell(report, f"{baseline.words}, {outstanding} outstanding")
 
 
 SCENARIO = Scenario(
