@@ -1,4 +1,4 @@
-"""The directory: every agent that can be discovered, with its indexes.
+"""The directory: every agent that can be discovered, and which of them match a filter.
 
 It is the fold of the log: `put` and `remove` are called in revision order and nowhere else.
 Between two changes of a record its `last_seen` moves on with every heartbeat (`refresh`).
@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right, insort
-from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections import OrderedDict, deque
+from itertools import islice
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from actors.matching import Predicate, accepted_statuses, compile_unindexed, metadata_value
+from actors.indexes import Indexes
+from actors.matching import Predicate, compile_filter, compile_unindexed
 from protocol.bounds import UUID
+from protocol.codec import encode
 from protocol.errors import ProtocolError
-from protocol.filters import Filter
+from protocol.filters import MATCH_ALL, Filter
 from protocol.record import AgentRecord
-
-Ids = set[str]
 
 _ID = re.compile(UUID)
 
-MAX_METADATA_INDEXES = 16
-"""Metadata paths that are indexed at a time; the least recently asked for gives way."""
+REMEMBERED = 128
+"""Filters whose matches are remembered; the least recently asked one is forgotten."""
+
+FEW_CHANGES = 256
+"""Changes up to which remembered matches are brought up to date rather than found anew."""
+
+LONG = 100
+"""Agents from which on a page is worth keeping until the next change."""
+
+MAX_PAGES = 4
+"""Pages that are kept; each may be as large as all records together."""
 
 
 class Entry(Struct, gc=False):
@@ -34,49 +43,28 @@ class Entry(Struct, gc=False):
     data: bytes
 
 
-class Page(Struct, frozen=True):
+class Page(Struct):
     """Records as JSON, ordered by id; `next_cursor` is None on the last page."""
 
     agents: list[bytes]
     next_cursor: str | None
+    _joined: bytes | None = None
+
+    @property
+    def joined(self) -> bytes:
+        """The records with commas between them, put together once."""
+        if self._joined is None:
+            self._joined = b",".join(self.agents)
+        return self._joined
 
 
-class Index:
-    """Ids by one attribute of their records; an attribute may have several values."""
+class _Matches(Struct):
+    """The ids that matched a filter at a generation, in order, and how many were looked at."""
 
-    __slots__ = ("_ids",)
-
-    def __init__(self) -> None:
-        self._ids: dict[str, Ids] = {}
-
-    def add(self, agent_id: str, keys: Iterable[str]) -> None:
-        """List the agent under each key."""
-        for key in keys:
-            ids = self._ids.get(key)
-            if ids is None:
-                self._ids[key] = {agent_id}
-            else:
-                ids.add(agent_id)
-
-    def discard(self, agent_id: str, keys: Iterable[str]) -> None:
-        """Take the agent away from each key; keys without agents are forgotten."""
-        for key in keys:
-            ids = self._ids.get(key)
-            if ids is not None:
-                ids.discard(agent_id)
-                if not ids:
-                    del self._ids[key]
-
-    def get(self, key: str) -> Ids:
-        """The ids under a key; not to be changed by the caller."""
-        return self._ids.get(key) or _NONE
-
-    def counts(self) -> dict[str, int]:
-        """How many agents each key has."""
-        return {key: len(ids) for key, ids in self._ids.items()}
-
-
-_NONE: Ids = set()
+    predicate: Predicate | None
+    ids: list[str]
+    looked_at: int
+    generation: int
 
 
 class Directory:
@@ -85,13 +73,11 @@ class Directory:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._order: list[str] = []
-        self._types = Index()
-        self._names = Index()
-        self._statuses = Index()
-        self._capabilities = Index()
-        self._metadata: OrderedDict[str, Index] = OrderedDict()
-        self.generation = 0
-        """Counts the changes; what was computed at one generation holds while it stands."""
+        self._indexes = Indexes()
+        self._generation = 0  # counts the changes
+        self._changed: deque[str] = deque(maxlen=FEW_CHANGES)  # the ids of the last ones
+        self._remembered: OrderedDict[bytes, _Matches] = OrderedDict()
+        self._pages: dict[bytes, Page] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -109,7 +95,7 @@ class Directory:
 
     def status_counts(self) -> dict[str, int]:
         """How many agents are in each status."""
-        return self._statuses.counts()
+        return self._indexes.status_counts()
 
     def put(self, record: AgentRecord, data: bytes) -> None:
         """Add an agent or replace its record."""
@@ -118,20 +104,21 @@ class Directory:
         if entry is None:
             self._entries[agent_id] = Entry(record, data)
             insort(self._order, agent_id)
-            self._index(record)
+            self._indexes.add(record)
         else:
             old = entry.record
             entry.record = record
             entry.data = data
-            self._reindex(old, record)
-        self.generation += 1
+            self._indexes.replace(old, record)
+        self._note_change(agent_id)
 
     def refresh(self, record: AgentRecord, data: bytes) -> None:
-        """Replace a record that differs in `last_seen` only; no index is touched."""
+        """Replace a record that differs in `last_seen` only; it matches what it matched."""
         entry = self._entries.get(record.id)
         if entry is not None:
             entry.record = record
             entry.data = data
+            self._pages.clear()
 
     def remove(self, agent_id: str) -> None:
         """Forget an agent; nothing happens when it is not known."""
@@ -139,14 +126,8 @@ class Directory:
         if entry is None:
             return
         del self._order[bisect_left(self._order, agent_id)]
-        record = entry.record
-        self._types.discard(agent_id, (record.type,))
-        self._names.discard(agent_id, (record.name,))
-        self._statuses.discard(agent_id, (record.status,))
-        self._capabilities.discard(agent_id, record.capabilities)
-        for path, index in self._metadata.items():
-            index.discard(agent_id, _text_at(record, path))
-        self.generation += 1
+        self._indexes.discard(entry.record)
+        self._note_change(agent_id)
 
     def find(self, filter: Filter, limit: int | None, cursor: str | None) -> Page:
         """The agents that match, ordered by id, after `cursor`, at most `limit` of them.
@@ -157,91 +138,86 @@ class Directory:
             raise ProtocolError(
                 "bad_request", "cursor: send the next_cursor of the page before", field="cursor"
             )
-        ids = self.matching(filter)
+        name = encode(filter)
+        ids = self._matching(name, filter)
+        if len(ids) >= LONG and cursor is None and (limit is None or limit >= len(ids)):
+            return self._whole(name, ids)
         start = 0 if cursor is None else bisect_right(ids, cursor)
         stop = len(ids) if limit is None else start + limit
-        entries = self._entries
-        agents = [entries[agent_id].data for agent_id in ids[start:stop]]
-        return Page(agents, ids[stop - 1] if stop < len(ids) else None)
+        return Page(self._data(ids[start:stop]), ids[stop - 1] if stop < len(ids) else None)
 
     def matching(self, filter: Filter) -> list[str]:
-        """Ids of all agents that match, in order; not to be changed by the caller."""
-        indexed = self._indexed(filter)
-        rest = compile_unindexed(filter)
-        if indexed is None and rest is None:
+        """Ids of all agents that match, in order; good until the next change of the directory.
+
+        Not to be changed by the caller. Raises ProtocolError as `find`.
+        """
+        return self._matching(encode(filter), filter)
+
+    def _note_change(self, agent_id: str) -> None:
+        self._generation += 1
+        self._changed.append(agent_id)
+        self._pages.clear()
+
+    def _data(self, ids: list[str]) -> list[bytes]:
+        entries = self._entries
+        return [entries[agent_id].data for agent_id in ids]
+
+    def _whole(self, name: bytes, ids: list[str]) -> Page:
+        page = self._pages.get(name)
+        if page is None:
+            if len(self._pages) == MAX_PAGES:
+                self._pages.clear()
+            page = self._pages[name] = Page(self._data(ids), None)
+        return page
+
+    def _matching(self, name: bytes, filter: Filter) -> list[str]:
+        """As `matching`; `name` is what the filter is remembered by."""
+        if name == _ALL:
             return self._order
-        if indexed is None:
-            return [agent_id for agent_id in self._order if self._holds(rest, agent_id)]
-        return sorted(agent_id for agent_id in indexed if self._holds(rest, agent_id))
+        known = self._remembered.get(name)
+        if known is None:
+            known = _Matches(compile_filter(filter), *self._found(filter), self._generation)
+            self._remembered[name] = known
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        else:
+            self._remembered.move_to_end(name)
+            if known.generation != self._generation:
+                self._bring_up_to_date(known, filter)
+        return known.ids
 
-    def _holds(self, predicate: Predicate | None, agent_id: str) -> bool:
-        return predicate is None or predicate(self._entries[agent_id].record)
+    def _found(self, filter: Filter) -> tuple[list[str], int]:
+        """The ids that match, found by the indexes alone, and how many ids that took to look at."""
+        entries, order = self._entries, self._order
+        narrowed = self._indexes.narrow(filter, (entry.record for entry in entries.values()))
+        rest = compile_unindexed(filter)
+        looked_at = len(order) if narrowed is None else len(narrowed)
+        if narrowed is None:
+            found = [*order]
+        elif looked_at * 8 < len(order):
+            found = sorted(narrowed)
+        else:  # to sort most of all takes longer than to look at all
+            found = [agent_id for agent_id in order if agent_id in narrowed]
+        if rest is not None:
+            found = [agent_id for agent_id in found if rest(entries[agent_id].record)]
+        return found, looked_at
 
-    def _indexed(self, filter: Filter) -> Collection[str] | None:
-        """What the standing indexes say; None when the filter asks none of them."""
-        sets: list[Ids] = []
-        if filter.type is not UNSET:
-            sets.append(self._types.get(filter.type))
-        if filter.name is not UNSET:
-            sets.append(self._names.get(filter.name))
-        statuses = accepted_statuses(filter)
-        if statuses is not None:
-            sets.append(set().union(*(self._statuses.get(each) for each in statuses)))
-        if filter.capabilities is not UNSET:
-            sets.extend(self._capabilities.get(each) for each in filter.capabilities)
-        if filter.metadata is not UNSET:
-            sets.extend(
-                self._metadata_index(path).get(value)
-                for path, value in filter.metadata.items()
-                if isinstance(value, str)
-            )
-        if not sets:
-            return None
-        sets.sort(key=len)
-        return sets[0].intersection(*sets[1:]) if len(sets) > 1 else sets[0]
-
-    def _index(self, record: AgentRecord) -> None:
-        agent_id = record.id
-        self._types.add(agent_id, (record.type,))
-        self._names.add(agent_id, (record.name,))
-        self._statuses.add(agent_id, (record.status,))
-        self._capabilities.add(agent_id, record.capabilities)
-        for path, index in self._metadata.items():
-            index.add(agent_id, _text_at(record, path))
-
-    def _metadata_index(self, path: str) -> Index:
-        """The index of a metadata path, made when it is first asked for."""
-        index = self._metadata.get(path)
-        if index is None:
-            index = Index()
-            for agent_id, entry in self._entries.items():
-                index.add(agent_id, _text_at(entry.record, path))
-            self._metadata[path] = index
-            if len(self._metadata) > MAX_METADATA_INDEXES:
-                self._metadata.popitem(last=False)
-        self._metadata.move_to_end(path)
-        return index
-
-    def _reindex(self, old: AgentRecord, new: AgentRecord) -> None:
-        agent_id = new.id
-        for index, before, after in (
-            (self._types, old.type, new.type),
-            (self._names, old.name, new.name),
-            (self._statuses, old.status, new.status),
-        ):
-            if before != after:
-                index.discard(agent_id, (before,))
-                index.add(agent_id, (after,))
-        if old.capabilities != new.capabilities:
-            self._capabilities.discard(agent_id, old.capabilities)
-            self._capabilities.add(agent_id, new.capabilities)
-        if old.metadata != new.metadata:
-            for path, index in self._metadata.items():
-                index.discard(agent_id, _text_at(old, path))
-                index.add(agent_id, _text_at(new, path))
+    def _bring_up_to_date(self, known: _Matches, filter: Filter) -> None:
+        missed = self._generation - known.generation
+        known.generation = self._generation
+        if missed > len(self._changed) or missed * 4 > known.looked_at:
+            known.ids, known.looked_at = self._found(filter)
+            return
+        ids, predicate = known.ids, known.predicate
+        for agent_id in islice(self._changed, len(self._changed) - missed, None):
+            entry = self._entries.get(agent_id)
+            matches = entry is not None and (predicate is None or predicate(entry.record))
+            at = bisect_left(ids, agent_id)
+            listed = at < len(ids) and ids[at] == agent_id
+            if matches and not listed:
+                ids.insert(at, agent_id)
+            elif listed and not matches:
+                del ids[at]
 
 
-def _text_at(record: AgentRecord, path: str) -> tuple[str, ...]:
-    # Only text is indexed: 1, 1.0 and true are different in JSON and equal as Python keys.
-    value = metadata_value(record, path)
-    return (value,) if isinstance(value, str) else ()
+_ALL = encode(MATCH_ALL)

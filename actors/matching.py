@@ -31,11 +31,10 @@ def compile_unindexed(filter: Filter) -> Predicate | None:
     return _all(_other_checks(filter))
 
 
-def accepted_statuses(filter: Filter) -> list[str] | None:
-    """The statuses the filter names; None when it names none."""
-    if filter.status is UNSET:
-        return None
-    return list(filter.status) if isinstance(filter.status, list) else [filter.status]
+def only_status(filter: Filter) -> str | None:
+    """The status that the filter demands; None when it names none, or several."""
+    statuses = [filter.status] if isinstance(filter.status, str) else filter.status
+    return statuses[0] if statuses is not UNSET and len(statuses) == 1 else None
 
 
 def metadata_value(record: AgentRecord, path: str) -> Any:
@@ -74,9 +73,9 @@ def _indexed_checks(filter: Filter) -> list[Predicate]:
     if filter.name is not UNSET:
         name = filter.name
         checks.append(lambda record: record.name == name)
-    statuses = accepted_statuses(filter)
-    if statuses is not None:
-        checks.append(lambda record: record.status in statuses)
+    status = only_status(filter)
+    if status is not None:
+        checks.append(lambda record: record.status == status)
     if filter.capabilities is not UNSET:
         wanted = filter.capabilities
         checks.append(lambda record: all(each in record.capabilities for each in wanted))
@@ -88,6 +87,9 @@ def _other_checks(filter: Filter) -> list[Predicate]:
     if filter.any_capability is not UNSET:
         some = filter.any_capability
         checks.append(lambda record: any(each in record.capabilities for each in some))
+    if filter.status is not UNSET and only_status(filter) is None:
+        statuses = filter.status
+        checks.append(lambda record: record.status in statuses)
     if filter.host is not UNSET:
         host = filter.host
         checks.append(lambda record: record.host == host)

@@ -8,7 +8,7 @@ from collections.abc import Container
 from hashlib import blake2b
 from itertools import chain, islice
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from actors.directory import Directory, Entry
 from actors.ports import RandomSource
@@ -21,19 +21,14 @@ MAX_ROTATIONS = 1024
 """Filters whose place in the round is remembered; the least recently used one is forgotten."""
 
 
-class _Rotation(Struct):
-    last: str
-    generation: int
-    ids: list[str]
-
-
 class Picker:
     """The strategies, and where each filter's round robin stands."""
 
     def __init__(self, directory: Directory, random: RandomSource) -> None:
         self._directory = directory
         self._random = random
-        self._rotations: OrderedDict[bytes, _Rotation] = OrderedDict()
+        self._rotations: OrderedDict[bytes, str] = OrderedDict()
+        """By filter, the id of the agent that had the last turn."""
 
     def pick(
         self, filter: Filter, strategy: Strategy, key: str | None, excluded: Container[str]
@@ -45,13 +40,13 @@ class Picker:
         """
         if strategy == "sticky" and key is None:
             raise ProtocolError("bad_request", "key: the strategy sticky needs a key", field="key")
-        rotation = self._candidates(filter)
+        if filter.status is UNSET:
+            filter = _healthy(filter)
+        ids = self._directory.matching(filter)
         if strategy == "round_robin":
-            return self._next(rotation, excluded)
+            return self._next(encode(filter), ids, excluded)
         entries = [
-            entry
-            for agent_id in rotation.ids
-            if (entry := self._eligible(agent_id, excluded)) is not None
+            entry for agent_id in ids if (entry := self._eligible(agent_id, excluded)) is not None
         ]
         if not entries:
             raise _no_match()
@@ -62,13 +57,15 @@ class Picker:
             entries = [entry for entry in entries if _load(entry) == lowest]
         return entries[int(self._random.random() * len(entries))]
 
-    def _next(self, rotation: _Rotation, excluded: Container[str]) -> Entry:
-        ids = rotation.ids
-        start = bisect_right(ids, rotation.last)
+    def _next(self, name: bytes, ids: list[str], excluded: Container[str]) -> Entry:
+        start = bisect_right(ids, self._rotations.get(name, ""))
         for agent_id in chain(islice(ids, start, None), islice(ids, start)):
             entry = self._eligible(agent_id, excluded)
             if entry is not None:
-                rotation.last = agent_id
+                self._rotations[name] = agent_id
+                self._rotations.move_to_end(name)
+                if len(self._rotations) > MAX_ROTATIONS:
+                    self._rotations.popitem(last=False)
                 return entry
         raise _no_match()
 
@@ -77,22 +74,6 @@ class Picker:
         if entry is None or agent_id in excluded or entry.record.health.connection == "lost":
             return None
         return entry
-
-    def _candidates(self, filter: Filter) -> _Rotation:
-        if filter.status is UNSET:
-            filter = _healthy(filter)
-        name = encode(filter)
-        rotation = self._rotations.get(name)
-        if rotation is None:
-            rotation = _Rotation("", -1, [])
-            self._rotations[name] = rotation
-            if len(self._rotations) > MAX_ROTATIONS:
-                self._rotations.popitem(last=False)
-        self._rotations.move_to_end(name)
-        if rotation.generation != self._directory.generation:
-            rotation.ids = list(self._directory.matching(filter))
-            rotation.generation = self._directory.generation
-        return rotation
 
 
 def _healthy(filter: Filter) -> Filter:

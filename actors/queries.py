@@ -21,7 +21,7 @@ def find(supervisor: Supervisor, request: Find) -> bytes:
     more = b"" if page.next_cursor is None else b',"next_cursor":' + encode(page.next_cursor)
     return b'{"op":"agents","id":%s,"agents":[%s],"count":%d,"log":%s,"revision":%d%s}' % (
         encode(request.id),
-        b",".join(page.agents),
+        page.joined,
         len(page.agents),
         encode(supervisor.log),
         supervisor.revision,

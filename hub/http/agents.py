@@ -124,4 +124,4 @@ def _list(page: Page) -> Answer:
     end = b'],"count":%d' % len(page.agents)
     if page.next_cursor is not None:
         end += b',"next_cursor":' + encode(page.next_cursor)
-    return json(b'{"agents":[', b",".join(page.agents), end + b"}")
+    return json(b'{"agents":[', page.joined, end + b"}")

@@ -110,6 +110,8 @@ def _numbered(number: int, page: Page) -> Page:
 def _read(
     params: QueryParams, known: dict[str, Any], others: tuple[str, ...]
 ) -> tuple[list[Filter], dict[str, str]]:
+    if not params:
+        return [_filter(known, {})], {}
     wanted: dict[str, Any] = dict(known)
     metadata: dict[str, str] = {}
     rest: dict[str, str] = {}

@@ -7,6 +7,8 @@ from starlette.types import Receive, Scope
 
 from hub.exchange import EXCHANGE, Exchange
 
+_NO_QUERY = QueryParams()
+
 
 class Request:
     """One request; `value` is what its path has in the place of `{…}`."""
@@ -31,12 +33,11 @@ class Request:
     @property
     def query(self) -> QueryParams:
         """The query parameters."""
-        return QueryParams(self._scope["query_string"])
+        text = self._scope["query_string"]
+        return QueryParams(text) if text else _NO_QUERY
 
     @property
     def namespace(self) -> str:
         """The name of the namespace that is meant."""
         name = self.header(b"homeport-namespace")
-        if name is None and self._scope["query_string"]:
-            name = self.query.get("namespace")
-        return "default" if name is None else name
+        return self.query.get("namespace", "default") if name is None else name

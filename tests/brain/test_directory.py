@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec import UNSET, structs
 
-from actors.directory import MAX_METADATA_INDEXES, Directory
+from actors.directory import FEW_CHANGES, LONG, MAX_PAGES, REMEMBERED, Directory
+from actors.indexes import MAX_METADATA_INDEXES
 from protocol.codec import decode_record, encode
 from protocol.errors import ProtocolError
 from protocol.filters import MATCH_ALL, Filter
@@ -136,24 +137,12 @@ def test_whoever_is_removed_is_found_by_nothing() -> None:
 
 def test_refresh_replaces_bytes_and_brings_nobody_back() -> None:
     directory = directory_of(record(1))
-    generation = directory.generation
     later = structs.replace(record(1), last_seen="2026-01-02T00:00:00.000000Z")
     directory.refresh(later, b"later")
     assert directory.find(MATCH_ALL, None, None).agents == [b"later"]
-    assert directory.generation == generation, "nothing that was computed has become wrong"
     directory.remove(agent_id(1))
     directory.refresh(later, b"later")
     assert len(directory) == 0
-
-
-def test_every_put_and_remove_is_a_new_generation() -> None:
-    directory = directory_of(record(1))
-    seen = {directory.generation}
-    directory.put(record(1), b"{}")
-    seen.add(directory.generation)
-    directory.remove(agent_id(1))
-    seen.add(directory.generation)
-    assert len(seen) == 3
 
 
 def test_only_so_many_metadata_paths_are_indexed_and_all_are_answered() -> None:
@@ -163,7 +152,7 @@ def test_only_so_many_metadata_paths_are_indexed_and_all_are_answered() -> None:
     )
     for number in range(count):
         assert names(directory, metadata={f"k{number}": "v"}) == [f"a{number}"]
-        assert len(directory._metadata) <= MAX_METADATA_INDEXES
+        assert len(directory._indexes._metadata) <= MAX_METADATA_INDEXES
     directory.put(record(500, metadata={"k0": "v"}), encode(record(500, metadata={"k0": "v"})))
     assert names(directory, metadata={"k0": "v"}) == ["a0", "a500"]
 
@@ -198,11 +187,96 @@ def test_nothing_is_left_of_keys_without_agents() -> None:
         directory.put(one, encode(one))
         names(directory, metadata={"k": "v"})
         directory.remove(one.id)
+    indexes = directory._indexes
     for index in (
-        directory._types,
-        directory._names,
-        directory._statuses,
-        directory._capabilities,
-        *directory._metadata.values(),
+        indexes._types,
+        indexes._names,
+        indexes._statuses,
+        indexes._capabilities,
+        *indexes._metadata.values(),
     ):
         assert index.counts() == {}
+
+
+def test_a_long_list_is_put_together_once_and_anew_after_any_change() -> None:
+    directory = directory_of(*(record(number) for number in range(LONG)))
+
+    def listed() -> bytes:
+        page = directory.find(MATCH_ALL, None, None)
+        assert page.joined == b",".join(page.agents)
+        return page.joined
+
+    first = listed()
+    assert listed() is first
+
+    later = structs.replace(record(7), last_seen="2026-01-02T00:00:00.000000Z")
+    directory.refresh(later, encode(later))
+    assert encode(later) in listed()
+
+    changed = structs.replace(later, version="9")
+    directory.put(changed, encode(changed))
+    assert encode(changed) in listed()
+
+    directory.put(record(LONG), encode(record(LONG)))
+    assert listed().endswith(encode(record(LONG)))
+
+    directory.remove(agent_id(7))
+    assert agent_id(7).encode() not in listed()
+
+
+def test_only_so_many_long_lists_are_kept() -> None:
+    names_ = [f"x{number}" for number in range(2 * MAX_PAGES)]
+    directory = directory_of(*(record(number, capabilities=names_) for number in range(LONG)))
+    for name in names_:
+        assert len(names(directory, capabilities=[name])) == LONG
+        assert len(directory._pages) <= MAX_PAGES
+
+
+@pytest.mark.parametrize("changes", [1, 10, FEW_CHANGES - 1, FEW_CHANGES, FEW_CHANGES + 1, 2000])
+def test_what_matched_before_is_brought_up_to_date_after_few_changes_and_many(
+    changes: int,
+) -> None:
+    directory = directory_of(*(record(number, type="cost") for number in range(2000)))
+    assert len(names(directory, type="cost", status="healthy")) == 2000
+    for number in range(0, 3 * changes, 3):
+        now = number % 1800
+        one = record(now, type="cost", status="degraded" if number % 2 else "healthy")
+        if number % 5 == 0:
+            directory.remove(one.id)
+        else:
+            directory.put(one, encode(one))
+        if number % 7 == 0:
+            newcomer = record(5000 + number, type="cost")
+            directory.put(newcomer, encode(newcomer))
+
+    found = directory.matching(Filter(type="cost", status="healthy"))
+    assert found == [
+        each
+        for each in directory.ids()
+        if (entry := directory.get(each)) is not None and entry.record.status == "healthy"
+    ]
+
+
+def test_only_so_many_filters_are_remembered() -> None:
+    directory = directory_of(record(1))
+    for number in range(2 * REMEMBERED):
+        assert names(directory, name=f"nobody-{number}") == []
+        assert len(directory._remembered) <= REMEMBERED
+    assert names(directory, name="a1") == ["a1"]
+
+
+def test_what_it_takes_to_find_some_does_not_grow_with_the_fleet() -> None:
+    looked_at = []
+    for size in (100, 1000, 5000):
+        directory = directory_of(
+            *(
+                record(
+                    number, capabilities=["all", *(["rare"] if number % (size // 10) == 0 else [])]
+                )
+                for number in range(size)
+            )
+        )
+        filter = Filter(type="cost", capabilities=["all", "rare"], status="healthy")
+        assert len(directory.matching(filter)) == 10
+        looked_at.append(directory._remembered[encode(filter)].looked_at)
+    assert looked_at == [10, 10, 10]

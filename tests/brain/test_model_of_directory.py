@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from msgspec import UNSET
 from packaging.specifiers import SpecifierSet
 
+from actors import directory as directory_module
 from actors.directory import Directory
 from actors.picking import Picker
 from protocol.bounds import STATUSES
@@ -118,6 +119,11 @@ class DirectoryMachine(RuleBasedStateMachine):
         self.model: dict[str, AgentRecord] = {}
         self.doubtful: set[str] = set()
         self.rounds: dict[bytes, str] = {}
+        self._long = directory_module.LONG
+        directory_module.LONG = 2  # few agents are to take the way of many
+
+    def teardown(self) -> None:
+        directory_module.LONG = self._long
 
     @rule(target=filters, filter=FILTERS)
     def think_of_a_filter(self, filter: Filter) -> Filter:
@@ -154,6 +160,7 @@ class DirectoryMachine(RuleBasedStateMachine):
         page = self.directory.find(filter, None, None)
         assert page.next_cursor is None
         assert page.agents == [encode(each) for each in self.matching(filter)]
+        assert page.joined == b",".join(page.agents)
 
     @rule(filter=filters, limit=st.integers(1, 5))
     def find_by_pages(self, filter: Filter, limit: int) -> None:

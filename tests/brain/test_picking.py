@@ -90,10 +90,12 @@ def test_every_filter_has_its_own_round_and_equal_ones_share_it() -> None:
 
 
 def test_only_so_many_rounds_are_remembered() -> None:
-    house = fleet(3)
-    house.pick()
-    for number in range(MAX_ROTATIONS + 50):
-        assert house.nobody(filter=Filter(name=f"nobody{number}"))
+    count = MAX_ROTATIONS + 50
+    busy = {f"k{number}": "v" for number in range(count)}
+    house = House(*(record(number, metadata=busy) for number in range(2)))
+    assert house.pick() == "a0"
+    for number in range(count):
+        assert house.pick(filter=Filter(metadata={f"k{number}": "v"})) == "a0"
         assert len(house.picker._rotations) <= MAX_ROTATIONS
     assert house.pick() == "a0", "the oldest was forgotten and begins again"
 
