@@ -85,7 +85,11 @@ class Curve(Struct, frozen=True):
 
 
 class Report(Struct, kw_only=True):
-    """The result of one run."""
+    """The result of one run.
+
+    What was measured of a hub that was there already, at a `url`, is noted without what it must
+    reach: that depends on where it runs and how far away that is.
+    """
 
     name: str
     title: str
@@ -116,6 +120,7 @@ class Report(Struct, kw_only=True):
     ) -> None:
         """Note what was measured in each round, and what the baseline reached in the same round."""
         ratios = [each / other for each, other in zip(own, against, strict=True)]
+        must, aim = (None, None) if self.options.get("url") else (must, aim)
         self.goals.append(
             Goal(what, ratios, unit, must, aim, higher, baseline, list(own), list(against))
         )
@@ -131,6 +136,7 @@ class Report(Struct, kw_only=True):
         higher: bool = True,
     ) -> None:
         """Note a figure that must reach something, once for each round."""
+        must, aim = (None, None) if self.options.get("url") else (must, aim)
         self.goals.append(Goal(what, list(values), unit, must, aim, higher))
 
     def latencies(self, what: str, seconds: Sequence[float]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report import Goal
+from bench.report import Goal, Report
 from bench.result import Failure
 from bench.table import show, verdict
 
@@ -79,3 +79,12 @@ def test_a_goal_has_values_of_its_baseline_for_each_round() -> None:
         Goal("beats", [1.0, 2.0], "/s", baseline="bare echo", own=[1.0, 2.0], against=[1.0])
     with pytest.raises(ValueError, match="a value for each round"):
         Goal("beats", [], "/s")
+
+
+def test_a_hub_that_is_there_already_is_measured_and_not_judged() -> None:
+    far = Report(name="sample", title="a sample", options={"url": "http://hub:8080"})
+    far.compare("beats", [1.0], [2.0], unit="/s", baseline="bare echo", must=1.3, aim=1.6)
+    far.goal("memory", [99.0], unit="KB", must=12, higher=False)
+
+    assert [(goal.must, goal.aim) for goal in far.goals] == [(None, None), (None, None)]
+    assert far.holds

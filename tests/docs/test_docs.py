@@ -14,6 +14,8 @@ import msgspec
 import pytest
 
 import agent_client
+from bench.scenario import Scenario
+from bench.scenarios import named
 from hub.cli.main import cli
 from hub.metrics import Metrics
 from hub.settings import FIELDS, load_settings
@@ -96,6 +98,34 @@ def homeport_calls(lines: Iterable[str]) -> list[list[str]]:
     return calls
 
 
+def bench_calls(lines: Iterable[str]) -> list[list[str]]:
+    """The arguments of every `python -m bench` and `homeport bench` in the lines."""
+    calls = [call[1:] for call in homeport_calls(lines) if call[:1] == ["bench"]]
+    for line in lines:
+        found = re.search(r"python -m bench(?: (.*?))?(?: [>|&].*|  +.*)?$", line)
+        if found:
+            calls.append(shlex.split(found[1] or "", comments=True))
+    return calls
+
+
+def bench_options(scenarios: Iterable[Scenario]) -> set[str]:
+    fields = {field for each in scenarios for field in each.options.__struct_fields__}
+    return {f"--{field.replace('_', '-')}" for field in fields} | {"--json", "--plot", "--help"}
+
+
+def check_bench_call(arguments: list[str], where: str) -> None:
+    end = next((at for at, word in enumerate(arguments) if word.startswith("--")), len(arguments))
+    names = [name for name in arguments[:end] if re.fullmatch(r"[a-z-]+", name)]
+    if "compare" in names:
+        return
+    for name in names:
+        assert named(name), f"{where}: there is no scenario {name}"
+    options = bench_options(each for name in names for each in named(name))
+    for word in arguments[end:]:
+        if word.startswith("--"):
+            assert word in options, f"{where}: no option {word}"
+
+
 def options_of(command: click.Command) -> set[str]:
     names = {name for each in command.params for name in each.opts if name.startswith("--")}
     return names | {"--help"}
@@ -106,6 +136,9 @@ def check_call(arguments: list[str], where: str) -> None:
         return
     command = cli.commands.get(arguments[0])
     assert command is not None, f"{where}: there is no `homeport {arguments[0]}`"
+    if arguments[0] == "bench":
+        check_bench_call(arguments[1:], where)
+        return
     for word in arguments[1:]:
         if word.startswith("--"):
             assert word.partition("=")[0] in options_of(command), f"{where}: no option {word}"
@@ -118,8 +151,28 @@ def test_every_homeport_command_in_a_block_exists(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_scenario_of_the_bench_that_is_named_exists(page: Path) -> None:
+    for call in bench_calls(inline_code(page)):
+        check_bench_call(call, page.name)
+    for block in blocks(page):
+        if block.info in ("sh", "console"):
+            for call in bench_calls(commands(block)):
+                check_bench_call(call, block.where)
+
+
+def test_the_scenarios_are_found_at_all() -> None:
+    lines = ["python -m bench heartbeats http --rounds 9   # two", "python -m bench all > a.json"]
+    assert bench_calls(lines) == [["heartbeats", "http", "--rounds", "9"], ["all"]]
+    with pytest.raises(AssertionError, match="there is no scenario perpetual-motion"):
+        check_bench_call(["perpetual-motion"], "here")
+    with pytest.raises(AssertionError, match="no option --colour"):
+        check_bench_call(["heartbeats", "--colour"], "here")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_homeport_command_and_option_in_the_text_exists(page: Path) -> None:
     known = {name for command in cli.commands.values() for name in options_of(command)}
+    known |= bench_options(named("all"))
     for code in inline_code(page):
         if code.startswith("homeport "):
             for arguments in homeport_calls([code]):
