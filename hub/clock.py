@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 SHORTEST_WAIT = 0.001
 """Seconds; below this uvloop rounds a delay to nothing, and a timer would spin."""
 
 
-def _read_boottime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 read_clock: Callable[[], float] = (
-    _read_boottime if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
 )
 """Monotonic seconds. CLOCK_BOOTTIME goes on while the machine is suspended, which is how a hub
 notices that it slept; the loop's own clock stands still then. Elsewhere than on Linux there is
@@ -59,20 +58,21 @@ class LoopScheduler:
     """Time and timers on `loop`; use it on the loop's own thread only.
 
     Timers of the loop stand still during a suspend: after it they fire late by `now`, never early.
+    The clocks are attributes and not methods, since a heartbeat reads them several times.
     """
+
+    now: Callable[[], float]
+    """Monotonic seconds from an arbitrary start, suspends included where the system can."""
+
+    wall: Callable[[], float]
+    """Unix time in seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.timers = 0
         """How many have neither fired nor been cancelled."""
-
-    def now(self) -> float:
-        """Monotonic seconds from an arbitrary start, suspends included where the system can."""
-        return read_clock()
-
-    def wall(self) -> float:
-        """Unix time in seconds."""
-        return time.time()
+        self.now = read_clock
+        self.wall = time.time
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call back in the loop's next turn."""

@@ -6,8 +6,10 @@ A connection may skip phases but never goes back. The session hears `closed` whe
 enters ENDED or LOST, whichever comes first.
 
 Input goes through `ServerProtocol`, and so does every control frame of ours, so that its state is
-right. Text messages are framed here, which is all that is left to do when there is no compression
-and no mask. Both kinds share one queue, the `Outbox`, which keeps them in order.
+right; only whole text messages between its frames are taken without it, which changes nothing in
+its state and saves half of what a heartbeat costs to read. Text messages are framed here, which is
+all that is left to do when there is no compression and no mask. Both kinds share one queue, the
+`Outbox`, which keeps them in order.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from websockets.server import ServerProtocol
 
 from hub import logs
 from hub.closing import ClosingTimer
-from hub.frames import HIGH_WATER, PONG_HEAD, Outbox, fit_reason, text_frame
+from hub.frames import HIGH_WATER, PONG_HEAD, Outbox, fit_reason, text_frame, whole_messages
 from hub.handshake import Refused, error_response, open_websocket, select_subprotocol
 from protocol.errors import CloseCode
 
@@ -65,6 +67,7 @@ class Connection(asyncio.Protocol):
     """A websocket, from the upgrade request to the end; implements `actors.ports.Link`."""
 
     __slots__ = (
+        "_between_frames",
         "_closing",
         "_flushing",
         "_fragments",
@@ -101,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._namespace = ""
         self._session: WebsocketSession | None = None
         self._fragments: bytearray | None = None
+        self._between_frames = False
         self._flushing = False
         self._reading_paused = False
         self._pings_sent = 0
@@ -268,8 +272,25 @@ class Connection(asyncio.Protocol):
     # --- input -------------------------------------------------------------------------------
 
     def _feed(self, data: bytes) -> None:
-        if self._phase >= Phase.ENDED:
+        if self._phase is Phase.OPEN and self._between_frames:
+            messages, taken = whole_messages(data, self._port.max_frame_bytes)
+            if messages:
+                self._take_messages(messages)
+                if taken == len(data):
+                    return
+                data = data[taken:]
+        if self._phase < Phase.ENDED:
+            self._feed_library(data)
+
+    def _take_messages(self, messages: list[bytes]) -> None:
+        if not self._within_rate(len(messages)):
+            self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
             return
+        for message in messages:
+            if self._phase is Phase.OPEN and self._session is not None:
+                self._session.received(message)
+
+    def _feed_library(self, data: bytes) -> None:
         self._ws.receive_data(data)
         events = self._ws.events_received()
         if not self._within_rate(len(events)):
@@ -280,6 +301,11 @@ class Connection(asyncio.Protocol):
                 self._take(cast(Frame, frame), self._session)
         # Last, so that a close frame of the library's comes behind the answers of the session.
         self._collect()
+        self._between_frames = (
+            self._fragments is None
+            and self._ws.state is State.OPEN
+            and not self._ws.reader.buffer
+        )
 
     def _within_rate(self, frames: int) -> bool:
         now = self._loop.time()

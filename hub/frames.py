@@ -5,6 +5,11 @@ from __future__ import annotations
 import asyncio
 from struct import Struct
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no compiler was there when it was installed
+    from websockets.utils import apply_mask
+
 HIGH_WATER = 64 * 1024
 """Bytes the transport may hold; what is beyond waits in our queue, where it can be discarded."""
 
@@ -14,7 +19,8 @@ MAX_CLOSE_REASON = 123
 PONG_HEAD = 0x8A
 """First byte of a pong frame: FIN and opcode 10."""
 
-_TEXT_HEAD = 0x81  # FIN and opcode 1; a server's frames are never masked
+_TEXT_HEAD = 0x81  # FIN and opcode 1
+_MASKED = 0x80  # set in the second byte by clients, never by servers
 _SHORT = tuple(bytes((_TEXT_HEAD, length)) for length in range(126))
 _pack_medium = Struct("!BBH").pack
 _pack_long = Struct("!BBQ").pack
@@ -41,6 +47,31 @@ def text_frame(payload: bytes) -> bytes:
         frame = _pack_long(_TEXT_HEAD, 127, length) + payload
     _latest = (payload, frame)
     return frame
+
+
+def whole_messages(data: bytes, max_size: int) -> tuple[list[bytes], int]:
+    """The text messages that `data` begins with, and how many bytes of it they are.
+
+    Taken are frames that need no judgement: whole, final, masked, of up to 65,535 bytes and not
+    above `max_size`. Whatever else comes first, if only by its length's form, ends the list and
+    is the library's to judge (RFC 6455 section 5.2).
+    """
+    messages: list[bytes] = []
+    at, end = 0, len(data)
+    while end - at >= 6 and data[at] == _TEXT_HEAD:
+        length, body = data[at + 1] - _MASKED, at + 6
+        if length == 126 and end - at >= 8:
+            length, body = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
+            if length < 126:
+                break
+        elif not 0 <= length < 126:
+            break
+        stop = body + length
+        if stop > end or length > max_size:
+            break
+        messages.append(apply_mask(data[body:stop], data[body - 4 : body]))
+        at = stop
+    return messages, at
 
 
 def fit_reason(reason: str) -> str:
