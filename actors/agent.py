@@ -58,7 +58,7 @@ from actors.tokens import check_token, issue_token
 from actors.turns import Turns
 from protocol.bounds import Kind
 from protocol.errors import CloseCode, ProtocolError
-from protocol.record import AgentRecord
+from protocol.record import NO_CHANGES, AgentRecord
 
 
 class AgentActor(Standing):
@@ -74,11 +74,13 @@ class AgentActor(Standing):
 
     def receive(self, message: Message) -> None:
         """Handle one message; called by the runtime only."""
-        match message:
-            case Beat() | Modify() | Register() | Resume() | Unregister():
+        match message:  # the frequent ones first: patterns are tried in order
+            case Beat():
                 self._asked(message)
             case Settled():
                 self._settled(message)
+            case Modify() | Register() | Resume() | Unregister():
+                self._asked(message)
             case Alive():
                 self._alive(message)
             case Overtaken():
@@ -246,14 +248,23 @@ class AgentActor(Standing):
         self._change("resume", "resumed", record, ask, self._home.hub_id)
 
     def _beat(self, ask: Beat) -> None:
-        record = self._keeper.current
+        keeper, changes = self._keeper, ask.changes
+        if (
+            changes is NO_CHANGES
+            and ask.session is self._session
+            and keeper.only_seen(self._life, over_http=ask.session is None)
+            and not self._home.store_is_away
+        ):
+            self._turns.under_way = self._turns.superseded_by(ask)
+            keeper.renew(self._life, ask.at)
+            return
+        record = keeper.current
         if record is None:
             ask.reply(gone())
             return
         if ask.session is not None and ask.session is not self._session:
             ask.reply(self._not_held())
             return
-        changes = ask.changes
         try:
             record = amend(record, changes)
         except ProtocolError as error:
@@ -261,13 +272,13 @@ class AgentActor(Standing):
             return
         self._hear(ask)
         if self._home.store_is_away:
-            self._keeper.owe(changes)
+            keeper.owe(changes)
             self._spare()
             ask.reply(self._acknowledged(durable=False))
             return
-        record = self._keeper.seen(record, self._life)
+        record = keeper.seen(record, self._life)
         self._turns.under_way = self._turns.superseded_by(ask)
-        self._keeper.write(record, self._life, self._turns.born)
+        keeper.write(record, self._life, ask.at)
 
     def _modify(self, ask: Modify) -> None:
         record = self._keeper.current
@@ -336,6 +347,9 @@ class AgentActor(Standing):
             return
         before = keeper.committed
         keeper.applied(proposal)
+        if change.operation == "renew" and self._turns.under_way:
+            self._answer_heard(record)
+            return
         if not keeper.owes:  # else it has reported something newer
             self._life.reported = record.health.reported
         if change.kind:
@@ -348,8 +362,12 @@ class AgentActor(Standing):
             case [] if proposal.withdrawn and before is not None:
                 keeper.take_back(before, self._life)
             case _:
-                acknowledged = self._acknowledged(durable=True)
-                self._turns.answer(lambda _: acknowledged)
+                self._answer_heard(record)
+
+    def _answer_heard(self, record: AgentRecord) -> None:
+        """What was asked is durable in this record, which says when it was heard."""
+        acknowledged = Acknowledged(record.revision, True, record.last_seen)
+        self._turns.answer(lambda _: acknowledged)
 
     def _held(self, ask: Register | Resume, record: AgentRecord) -> None:
         now = self._home.now()

@@ -108,12 +108,22 @@ class RecordKeeper:
 
     def told(self, record: AgentRecord, life: Life) -> AgentRecord:
         """The record with what the agent's life makes of its status and health."""
-        now = self._home.timestamp()
-        return judged(record, self.committed, life.verdict(), life.reported, now)
+        return judged(record, self.committed, life.verdict(), life.reported, self._home.timestamp)
 
     def seen(self, record: AgentRecord, life: Life) -> AgentRecord:
         """The record of an agent that has just given a sign of life."""
         return structs.replace(self.told(record, life), last_seen=self._home.timestamp())
+
+    def only_seen(self, life: Life, *, over_http: bool) -> bool:
+        """Whether a sign of life moves nothing but `last_seen`, and nothing else is owed."""
+        record = self.committed
+        return record is not None and not self.owes and life.agrees(record, over_http=over_http)
+
+    def renew(self, life: Life, born: float) -> None:
+        """Commit that the agent gave a sign of life; `only_seen` holds."""
+        assert self.committed is not None
+        record = structs.replace(self.committed, last_seen=self._home.timestamp())
+        self.commit("renew", None, record, life, born=born)
 
     def write(self, record: AgentRecord, life: Life, born: float | None = None) -> None:
         """Commit a record made from the current one, with the event that tells of it, if any."""
@@ -226,13 +236,13 @@ class RecordKeeper:
         born: float,
         seen: str,
     ) -> None:
-        home, committed, now = self._home, self.committed, self._home.now()
+        home, committed = self._home, self.committed
         ttl = home.timing.lease_ttl
         if life.state in (State.LOST, State.UNREACHABLE):
             # While it is listed, it is stored.
             until = life.deadline(home.timing)
             if until < INFINITE:
-                ttl = max(ttl, until - now)
+                ttl = max(ttl, until - home.now())
             if life.state is State.UNREACHABLE and home.holds_removal:
                 ttl += home.timing.lease_ttl
         change = Change(

@@ -102,6 +102,21 @@ class Life:
             self.over_http = self.state is State.POLLING
         self.overdue = False
 
+    def agrees(self, record: AgentRecord, *, over_http: bool) -> bool:
+        """Whether the record tells of this life as it is, and a sign of life leaves it so."""
+        health, reported = record.health, self.reported
+        if over_http:
+            steady = self.state is State.POLLING and health.connection == "http"
+        else:
+            steady = self.state is State.CONNECTED and health.connection == "websocket"
+        return (
+            steady
+            and not self.overdue
+            and record.status == reported
+            and health.reported == reported
+            and health.reason == ("ok" if reported == "healthy" else "self_reported")
+        )
+
     def lost(self, at: float, timing: Timing) -> None:
         """Its websocket went away; it may resume for a while.
 

@@ -54,6 +54,7 @@ class Population:
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
+        self.now = scheduler.now
         self.deadlines = Deadlines(scheduler)
         self.agents: dict[str, AgentRef] = {}
         self.doubtful: set[str] = set()
@@ -179,10 +180,6 @@ class Population:
     def store_is_away(self) -> bool:
         """Whether nothing may be written now."""
         return self._replica.store_is_away
-
-    def now(self) -> float:
-        """The scheduler's now."""
-        return self._scheduler.now()
 
     def timestamp(self) -> str:
         """The wall clock's now, as records hold it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import UNSET, structs
 
 from actors.lifecycle import Verdict
@@ -64,12 +66,17 @@ def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -
 
 
 def judged(
-    record: AgentRecord, committed: AgentRecord | None, verdict: Verdict, reported: str, now: str
+    record: AgentRecord,
+    committed: AgentRecord | None,
+    verdict: Verdict,
+    reported: str,
+    timestamp: Callable[[], str],
 ) -> AgentRecord:
     """The record with its status and health; `since` moves only when the status changes."""
-    since = now
     if committed is not None and committed.status == verdict.status:
         since = committed.health.since
+    else:
+        since = timestamp()
     health = Health(verdict.connection, reported, verdict.reason, since)  # type: ignore[arg-type]
     if record.status == verdict.status and record.health == health:
         return record

@@ -6,6 +6,7 @@ from actors.committer import Proposal
 from actors.messages import (
     Absolve,
     Alive,
+    Ask,
     Beat,
     DeadlineReached,
     Drain,
@@ -58,7 +59,9 @@ class AgentRef:
 
     def beat(self, session: Holder | None, changes: AgentChanges, reply: Reply, at: float) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        self._ask(Beat(session, changes, reply, at))
+        beat = Beat(session, changes, reply, at)
+        if not self._ref.deliver(beat):
+            self._refuse(beat)
 
     def modify(self, session: Holder, changes: AgentChanges, reply: Reply, at: float) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
@@ -80,7 +83,11 @@ class AgentRef:
 
     def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
         """A change that the actor proposed has ended."""
-        self._tell(Settled(proposal, result))
+        news = Settled(proposal, result)
+        if proposal.change.operation == "renew":
+            self._ref.deliver(news)
+        else:
+            self._tell(news)
 
     def deadline_reached(self) -> None:
         """The actor's deadline has passed."""
@@ -131,6 +138,9 @@ class AgentRef:
         """Messages in its mailbox."""
         return self._ref.waiting
 
-    def _ask(self, ask: Register | Resume | Beat | Modify | Unregister) -> None:
+    def _ask(self, ask: Ask) -> None:
         if not self._tell(ask):
-            ask.reply(ProtocolError("not_found", "the agent has just been removed"))
+            self._refuse(ask)
+
+    def _refuse(self, ask: Ask) -> None:
+        ask.reply(ProtocolError("not_found", "the agent has just been removed"))

@@ -82,6 +82,23 @@ class Ref(Generic[M]):
             self._runtime._ready_now(self)
         return True
 
+    def deliver(self, message: M) -> bool:
+        """As `tell`, but handled before this returns if the actor is idle and no other is at work.
+
+        For what comes from outside the actors one at a time, and would only wait in the mailbox.
+        """
+        runtime = self._runtime
+        if self._queued or runtime._working or not self.alive:
+            return self.tell(message)
+        runtime._working = True
+        try:
+            self._actor.receive(message)
+        except Exception as error:  # as in `Runtime._turn`
+            runtime._failed(self, message, error)  # type: ignore[arg-type]
+        finally:
+            runtime._working = False
+        return True
+
     @property
     def waiting(self) -> int:
         """Messages in the mailbox."""
@@ -103,6 +120,7 @@ class Runtime:
         self._report = report
         self._ready: deque[Ref[object]] = deque()
         self._scheduled = False
+        self._working = False
 
     def spawn(self, actor: Actor[M], name: str) -> Ref[M]:
         """Give the actor a mailbox and return its reference."""
@@ -122,13 +140,17 @@ class Runtime:
     def _run(self) -> None:
         ready = self._ready
         until = self._scheduler.now() + BUDGET
+        self._working = True
         while ready:
             ref = ready.popleft()
             self._turn(ref)
             if ready and self._scheduler.now() >= until:
-                self._scheduler.call_soon(self._run)
-                return
-        self._scheduled = False
+                break
+        self._working = False
+        if ready:
+            self._scheduler.call_soon(self._run)
+        else:
+            self._scheduled = False
 
     def _turn(self, ref: Ref[object]) -> None:
         mailbox = ref._mailbox

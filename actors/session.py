@@ -61,6 +61,8 @@ MAX_WATCHES = 64
 """Watches that one connection may hold."""
 
 _Item = Request | ProtocolError
+_FOR_ITS_AGENT = (Heartbeat, Update, Unregister)
+"""Requests that the connection's agent is asked; its actor answers them in order."""
 
 
 class Session:
@@ -95,19 +97,17 @@ class Session:
             self._early.append(data)
             self._regulate()
             return
-        item: _Item
         try:
-            item = decode_request(data)
-            self._malformed = 0
-            self._heard(item)
+            request = decode_request(data)
         except ProtocolError as error:
+            self._take(error)
             self._malformed += 1
-            item = error
-        self._queue.append(item)
-        self._advance()
-        self._regulate()
-        if self._malformed >= MAX_MALFORMED:
-            self.end(CloseCode.PROTOCOL_ERROR, f"{MAX_MALFORMED} malformed messages in a row")
+            if self._malformed >= MAX_MALFORMED:
+                self.end(CloseCode.PROTOCOL_ERROR, f"{MAX_MALFORMED} malformed messages in a row")
+            return
+        self._malformed = 0
+        self._heard(request)
+        self._take(request)
 
     def received_binary(self) -> None:
         """A binary message: not of this protocol."""
@@ -158,10 +158,18 @@ class Session:
             self.received(data)
         self._regulate()
 
+    def _take(self, item: _Item) -> None:
+        if self._queue or self._must_wait(item):
+            self._queue.append(item)
+        else:
+            self._perform(item)
+        if self._unanswered + len(self._queue) >= MAX_PIPELINE:
+            self._regulate()
+
     def _must_wait(self, item: _Item) -> bool:
         if not self._unanswered:
             return False
-        return self._joining or not isinstance(item, Heartbeat | Update | Unregister)
+        return self._joining or not isinstance(item, _FOR_ITS_AGENT)
 
     def _regulate(self) -> None:
         """Stop reading a peer that asks faster than it is answered."""
@@ -195,7 +203,7 @@ class Session:
         if (
             self._agent is not None
             and not self._joining
-            and not isinstance(request, Heartbeat | Update | Unregister)
+            and not isinstance(request, _FOR_ITS_AGENT)
         ):
             self._agent.alive(self, spoke=True)
 

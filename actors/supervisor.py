@@ -51,6 +51,7 @@ class Supervisor:
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
+        self.now = scheduler.now
         self.observer = observer
         self.replica = Replica(
             hub_id=hub_id,
@@ -354,10 +355,6 @@ class Supervisor:
         return self._draining
 
     # --- within ----------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        """The scheduler's now."""
-        return self._scheduler.now()
 
     def timestamp(self) -> str:
         """The wall clock's now, as records hold it."""

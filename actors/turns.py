@@ -63,11 +63,6 @@ class Turns:
             ask = self.under_way.pop(0)
             ask.reply(outcome(ask))
 
-    @property
-    def born(self) -> float | None:
-        """When the oldest ask came that the change under way answers; None without any."""
-        return min((ask.at for ask in self.under_way), default=None)
-
     def expire(self, late: float, too_late: Callable[[Ask], Outcome], *, away: bool) -> bool:
         """Answer the asks that came at `late` or before.
 

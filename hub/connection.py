@@ -302,9 +302,7 @@ class Connection(asyncio.Protocol):
         # Last, so that a close frame of the library's comes behind the answers of the session.
         self._collect()
         self._between_frames = (
-            self._fragments is None
-            and self._ws.state is State.OPEN
-            and not self._ws.reader.buffer
+            self._fragments is None and self._ws.state is State.OPEN and not self._ws.reader.buffer
         )
 
     def _within_rate(self, frames: int) -> bool:

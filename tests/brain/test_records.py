@@ -152,12 +152,12 @@ def test_merged_metadata_is_bounded_too() -> None:
 def test_since_moves_only_with_the_status() -> None:
     old = record(1)
     degraded = judged(
-        old, old, Verdict("websocket", "degraded", "self_reported"), "degraded", LATER
+        old, old, Verdict("websocket", "degraded", "self_reported"), "degraded", lambda: LATER
     )
     assert (degraded.status, degraded.health.since) == ("degraded", LATER)
-    lost = judged(old, old, Verdict("lost", "healthy", "ok"), "healthy", LATER)
+    lost = judged(old, old, Verdict("lost", "healthy", "ok"), "healthy", lambda: LATER)
     assert (lost.health.connection, lost.health.since) == ("lost", NOW)
-    assert judged(old, old, HEALTHY, "healthy", LATER) is old
+    assert judged(old, old, HEALTHY, "healthy", lambda: LATER) is old
 
 
 @pytest.mark.parametrize(
