@@ -103,7 +103,8 @@ class AgentActor(Standing):
                 self._sweep()
             case StoreReturned() | Absolve():
                 self._absolve()
-        self._rest()
+        if self._keeper.proposal is None:
+            self._rest()
 
     def restarted(self, message: Message) -> None:
         """Back to the last committed record; what was asked is answered `internal`."""
@@ -136,7 +137,7 @@ class AgentActor(Standing):
         life, turns, keeper = self._life, self._turns, self._keeper
         if ask.session is self._session or ask.session is None:
             life.sign_at = life.beat_at = ask.at
-        if keeper.proposal is None and not turns and not self._looking:
+        if keeper.proposal is None and not self._looking and not turns:
             self._begin(ask)
         elif (
             self._home.store_is_away
@@ -155,23 +156,20 @@ class AgentActor(Standing):
 
     def _rest(self) -> None:
         """Nothing is left to do now: write what is owed, or end."""
-        keeper = self._keeper
-        if keeper.proposal is not None or self._turns or self._looking:
+        keeper, home = self._keeper, self._home
+        if keeper.proposal is not None or self._looking or self._turns:
             return
-        idle = not self._me.waiting  # else somebody may be registering the same identity anew
-        if keeper.committed is None:
-            if idle:
-                self._home.gone(self._id)
-        elif self._session is None and not self._home.in_charge(keeper.committed):
-            if idle:
+        record = keeper.committed
+        if record is None or (self._session is None and not home.in_charge(record)):
+            if not self._me.waiting:  # else somebody may be registering the same identity anew
                 self.deadline = INFINITE
-                self._home.gone(self._id)
-        else:
-            if self._session is None and not self._judged:  # the charge came during an ask
-                self._take_charge(keeper.committed, self._home.timing.resume_window)
-                keeper.stale()
-            if keeper.owes and not self._home.store_is_away:
-                keeper.put_back(self._life)
+                home.gone(self._id)
+            return
+        if self._session is None and not self._judged:  # the charge came during an ask
+            self._take_charge(record, home.timing.resume_window)
+            keeper.stale()
+        if keeper.owes and not home.store_is_away:
+            keeper.put_back(self._life)
 
     def _change(
         self,

@@ -121,9 +121,23 @@ class RecordKeeper:
 
     def renew(self, life: Life, born: float) -> None:
         """Commit that the agent gave a sign of life; `only_seen` holds."""
-        assert self.committed is not None
-        record = structs.replace(self.committed, last_seen=self._home.timestamp())
-        self.commit("renew", None, record, life, born=born)
+        home, record = self._home, self.committed
+        assert record is not None
+        record = structs.replace(record, last_seen=home.timestamp())
+        self._send(
+            Change(
+                operation="renew",
+                kind="",
+                agent_id=self._agent_id,
+                epoch=record.epoch,
+                head=head_of(record),
+                hub="" if life.over_http else record.hub or home.hub_id,
+                ttl=home.timing.lease_ttl,
+                revision=record.revision,
+            ),
+            record,
+            born,
+        )
 
     def write(self, record: AgentRecord, life: Life, born: float | None = None) -> None:
         """Commit a record made from the current one, with the event that tells of it, if any."""
@@ -256,9 +270,12 @@ class RecordKeeper:
             revision=self.revision,
             seen=seen,
         )
+        self._send(change, record, born)
+
+    def _send(self, change: Change, record: AgentRecord, born: float) -> None:
         self._stale = False
         self.proposal = Proposal(change, record, self._me, born)
-        home.propose(self.proposal)
+        self._home.propose(self.proposal)
 
     def _kind(self, record: AgentRecord) -> Kind | None:
         committed = self.committed

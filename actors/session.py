@@ -193,7 +193,8 @@ class Session:
 
     def _answered(self) -> None:
         self._unanswered -= 1
-        self._advance()
+        if self._queue:
+            self._advance()
         if self._paused:
             self._regulate()
 
