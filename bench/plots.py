@@ -107,7 +107,7 @@ def _goal(axes: Axes, report: Report, goal: Goal) -> None:
         for each, words, colour in ((goal.must, "must", MUST), (goal.aim, "aim", AIM))
         if each is not None
     ]
-    against = f", in proportion to {goal.baseline}" if goal.baseline else ""
+    against = f", vs {goal.baseline}" if goal.baseline else ""
     axes.set_title(f"{report.name}: {goal.what}{against}", fontsize=10)
     axes.barh(0, goal.median, height=0.5, color=OURS if goal.reached else MUST, alpha=0.35)
     axes.plot(goal.values, [0.0] * len(goal.values), "|", color=OURS, markersize=12)

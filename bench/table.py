@@ -32,7 +32,10 @@ def verdict(goal: Goal) -> Text:
         return Text(f"{'short' if goal.higher else 'over'} by {off:.0f} %", style="bold red")
     if goal.aim is not None and goal.reaches(goal.aim):
         return Text("aim reached", style="bold green")
-    return Text("" if goal.must is None else "reached", style="green")
+    if goal.must is None:
+        words = "below aim" if goal.higher else "above aim"
+        return Text("" if goal.aim is None else words, style="yellow")
+    return Text("reached", style="green")
 
 
 def bound(goal: Goal, value: float) -> str:

@@ -252,7 +252,7 @@ def _resumed(watcher: Watcher) -> set[str]:
 
 SCENARIO = Scenario(
     "restart",
-    "kill -9 of the hub under connected agents: after its restart nothing acknowledged is missing",
+    "kill -9 of the hub under its agents: nothing acknowledged is missing after its restart",
     Options,
     prove,
 )

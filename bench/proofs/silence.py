@@ -213,7 +213,7 @@ def _tell(report: Report, options: Options, verdicts: Verdicts) -> None:
 
 SCENARIO = Scenario(
     "silence",
-    "agents that fall silent are unreachable once, on time and never early, and leave nothing",
+    "agents that fall silent: each is unreachable once, never early, and leaves nothing",
     Options,
     prove,
 )

@@ -117,7 +117,7 @@ def _tell(report: Report, counts: list[int], own: list[list[float]], against: li
 
 SCENARIO = Scenario(
     "find",
-    "find by type and capability among few and many agents, against a bare answer of its size",
+    "find by type and capability among few and many agents, against a bare answer",
     Options,
     run,
 )

@@ -81,7 +81,7 @@ async def _measure(
 
 SCENARIO = Scenario(
     "heartbeats",
-    "heartbeats, committed to the store and acknowledged, against a bare echo of the same size",
+    "heartbeats, stored and acknowledged, against a bare echo of the same size",
     Options,
     run,
 )

@@ -80,6 +80,7 @@ def test_a_bare_call_lists_every_scenario_by_group_in_one_line(
 ) -> None:
     assert run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
     for group in GROUPS:
         assert f"{group.name}: {group.title}" in lines
         for each in group.scenarios:

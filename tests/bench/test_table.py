@@ -53,6 +53,13 @@ def test_the_verdict_is_about_the_median(values: list[float], higher: bool, word
     assert str(verdict(Goal("beats", values, "", must=1.3, aim=aim, higher=higher))) == words
 
 
+def test_an_aim_alone_is_missed_without_a_failure() -> None:
+    goal = Goal("beats", [1.0], "", aim=1.6)
+    assert goal.reached
+    assert str(verdict(goal)) == "below aim"
+    assert str(verdict(Goal("took", [1.0], "s", aim=0.8, higher=False))) == "above aim"
+
+
 def test_a_figure_that_must_be_nothing_has_no_verdict() -> None:
     goal = Goal("beats", [1.0], "/s")
     assert goal.reached
