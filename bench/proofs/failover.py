@@ -124,7 +124,7 @@ def _judge_watchers(report: Report, staying: Watcher, moved: Watcher, agents: se
 
 SCENARIO = Scenario(
     "failover",
-    "kill -9 of one of two hubs: its agents go on at the other, and none is ever unreachable",
+    "kill -9 of one of two hubs: its agents go on at the other, none is ever unreachable",
     Options,
     prove,
 )

@@ -252,7 +252,7 @@ def _resumed(watcher: Watcher) -> set[str]:
 
 SCENARIO = Scenario(
     "restart",
-    "kill -9 of the hub under its agents: nothing acknowledged is missing after its restart",
+    "kill -9 of the hub: nothing that it acknowledged is missing after its restart",
     Options,
     prove,
 )
