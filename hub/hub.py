@@ -60,7 +60,7 @@ LAG_INTERVAL = 0.5
 """Seconds between two measurements of the event loop's lag."""
 
 FROZEN_AT_ONCE = 500
-"""Connections whose objects the collector of garbage may have to walk, besides the frozen ones."""
+"""Connections and agents that the collector of garbage may have to walk, but for frozen ones."""
 
 log = logs.get("hub")
 
@@ -101,6 +101,7 @@ class Hub:
         self._incarnation = secrets.token_hex(4)
         self._namespaces = Namespaces(self._make_namespace, self.metrics)
         self._caretaker: asyncio.Task[None] | None = None
+        self._agents = 0  # as of a moment ago
         self._frozen = 0
         self._engine: EmbeddedEngine | None = None
         self._backend: Backend | None = None
@@ -304,6 +305,9 @@ class Hub:
             before = self._scheduler.now()
             await asyncio.sleep(LAG_INTERVAL)
             self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
+            self._agents = sum(
+                len(each.supervisor.population.agents) for _, each in self._namespaces
+            )
             self._spare_collections()
             await self._namespaces.look_after(self._scheduler.now())
 
@@ -311,16 +315,16 @@ class Hub:
         """Keep what lives long out of the collector's way.
 
         A full collection walks every object there is, which takes half a second with 10,000
-        connections and finds next to nothing. Frozen objects are left out; so they are thawed
-        when so many connections have gone that there may be something to find.
+        connections, or with as many agents over HTTP, and finds next to nothing. Frozen objects
+        are left out; so they are thawed when so many have gone that there may be something to find.
         """
-        connections = len(self.connections)
-        if connections > self._frozen + FROZEN_AT_ONCE:
+        held = len(self.connections) + self._agents
+        if held > self._frozen + FROZEN_AT_ONCE:
             gc.freeze()
-            self._frozen = connections
-        elif connections < self._frozen / 2:
+            self._frozen = held
+        elif held < self._frozen / 2:
             gc.unfreeze()
-            self._frozen = connections
+            self._frozen = held
 
 
 async def _answering(ask: Callable[[], Awaitable[list[str]]], reasons: list[str]) -> list[str]:

@@ -20,8 +20,8 @@ class Request:
         self.method: str = scope["method"]
         self.receive = receive
         self.value = value
-        extensions = scope.get("extensions")
-        self.exchange: Exchange | None = extensions and extensions.get(EXCHANGE)
+        # Taken away, since it holds the scope: a ring of the two is left to the garbage collector.
+        self.exchange: Exchange | None = scope.pop("extensions", {}).get(EXCHANGE)
 
     def header(self, name: bytes) -> str | None:
         """The header of this name, in small letters; the first of several."""
