@@ -17,7 +17,7 @@ from bench.proofs import (
 )
 from bench.scenario import Scenario
 from bench.soak import soak
-from bench.speed import find, growth, heartbeats, http, hubs
+from bench.speed import death, fanout, find, growth, heartbeats, http, hubs, memory, storm
 
 
 class Group(Struct, frozen=True):
@@ -32,7 +32,17 @@ GROUPS = (
     Group(
         "speed",
         "how fast the hub is, against a baseline measured in the same rounds",
-        (heartbeats.SCENARIO, growth.SCENARIO, find.SCENARIO, http.SCENARIO, hubs.SCENARIO),
+        (
+            heartbeats.SCENARIO,
+            storm.SCENARIO,
+            memory.SCENARIO,
+            find.SCENARIO,
+            http.SCENARIO,
+            fanout.SCENARIO,
+            death.SCENARIO,
+            growth.SCENARIO,
+            hubs.SCENARIO,
+        ),
     ),
     Group(
         "faults",

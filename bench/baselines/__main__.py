@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
-from bench.baselines import serverprotocol, websockets_asyncio
+from bench.baselines import serverprotocol, uvicorn_upgrades, websockets_asyncio
 from hub.limits import raise_open_file_limit
 
 Announce = Callable[[str], None]
@@ -27,6 +27,7 @@ SERVERS = {
     "websockets": Bare(websockets_asyncio.serve, uvloop=False),
     "websockets-uvloop": Bare(websockets_asyncio.serve, uvloop=True),
     "serverprotocol": Bare(serverprotocol.serve, uvloop=True),
+    "uvicorn-upgrades": Bare(uvicorn_upgrades.serve, uvloop=True),
 }
 
 

@@ -18,7 +18,7 @@ from bench.load.talk import Talk, masked_pong, masked_text
 
 # The example of RFC 6455 section 1.3: any key does, and this one's answer is known.
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 _TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89
 TIMEOUT = 60.0
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
                 reply = await self._converse(target.upgrade)
         except (OSError, TimeoutError) as error:
             raise BenchError(f"cannot connect to {target.host}:{target.port}: {error}") from None
-        if not reply.startswith(b"HTTP/1.1 101 ") or _ACCEPT not in reply:
+        if not reply.startswith(b"HTTP/1.1 101 ") or ACCEPT not in reply:
             raise BenchError(f"no websocket: {reply[:200].decode(errors='replace')}")
 
     async def ask(self, payload: bytes) -> bytes:

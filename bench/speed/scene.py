@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -15,6 +15,8 @@ from bench.load.load import Load, LoadSpec
 from bench.load.talk import Talk
 from bench.processes import HubProcess, temporary_directory
 from bench.speed.driven import Driven, Server
+
+T = TypeVar("T")
 
 PATIENT = {"heartbeat_interval": 600, "heartbeat_timeout": 900, "lease_ttl": 1200}
 """Settings of hubs whose agents say nothing while something else is measured."""
@@ -36,8 +38,8 @@ class Driving(Struct, frozen=True, kw_only=True):
 class Scene:
     """All that one run starts, on the cores that are for it; an async context that ends it all."""
 
-    def __init__(self, options: Driving, cores: Cores | None = None) -> None:
-        self._options = options
+    def __init__(self, options: Driving | None = None, cores: Cores | None = None) -> None:
+        self._options = options or Driving()
         self._cores = cores or Cores.plan()
         self._stack = AsyncExitStack()
 
@@ -69,6 +71,10 @@ class Scene:
         process = BaselineProcess(name, cores=self._cores, size=size)
         await self._stack.enter_async_context(process)
         return Server(process.url, process.pid)
+
+    async def enter(self, context: AbstractAsyncContextManager[T]) -> T:
+        """Start something else that the run needs, and that ends with it."""
+        return await self._stack.enter_async_context(context)
 
     async def connect(
         self,

@@ -1,0 +1,90 @@
+"""What an idle registered agent costs a hub in memory, against a bare connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from bench.cores import Cores
+from bench.errors import BenchError
+from bench.load.crowd import Crowd, CrowdSpec, Group, Kind
+from bench.machine import usage
+from bench.progress import progress
+from bench.report import Report
+from bench.rounds import alternate
+from bench.scenario import Scenario
+from bench.speed.scene import Scene
+
+SETTLED = 2.0
+"""Seconds after which what a storm leaves behind has been tidied away."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command line."""
+
+    rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
+    agents: Annotated[int, Meta(ge=1, le=100_000, description="idle agents")] = 10_000
+    first: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="agents that come before, and do not count: with the first ones a server "
+            "loads and makes what it has once",
+        ),
+    ] = 100
+
+
+async def run(options: Options) -> Report:
+    """Measure new hubs, each with its fleet, and new bare servers, in turn."""
+    report = SCENARIO.report(options)
+    with progress("memory", total=2 * options.rounds) as step:
+        own, against = await alternate(
+            options.rounds,
+            lambda: _growth(options, "agent"),
+            lambda: _growth(options, "silent"),
+            told=step,
+        )
+    report.goal(
+        f"memory of a hub for each of {options.agents:,} idle agents",
+        own,
+        unit="KB",
+        must=12.0,
+        aim=9.0,
+        higher=False,
+    )
+    report.compare(
+        "memory for each idle agent",
+        *(own, against),
+        unit="KB",
+        baseline="connection of uvicorn and ServerProtocol alone",
+        must=2.2,
+        aim=1.7,
+        higher=False,
+    )
+    report.check("every agent was registered", True)
+    return report
+
+
+async def _growth(options: Options, kind: Kind) -> float:
+    """Kilobytes (1024 bytes) by which a new server grows for each of its idle connections."""
+    async with Scene() as scene:
+        server = await (scene.hub() if kind == "agent" else scene.bare("uvicorn-upgrades"))
+        assert server.pid is not None
+        before = 0
+        for count in (options.first, options.agents):
+            before = usage(server.pid).memory
+            spec = CrowdSpec(url=server.url, groups=[Group(kind, count)])
+            crowd = await scene.enter(Crowd(spec, Cores.plan()))
+            opened = await crowd.open()
+            if opened.troubles:
+                raise BenchError(f"not all were registered: {opened.troubles}")
+            await asyncio.sleep(SETTLED)
+        return (usage(server.pid).memory - before) / options.agents / 1024
+
+
+SCENARIO = Scenario(
+    "memory", "memory for each idle registered agent, against a bare connection", Options, run
+)
