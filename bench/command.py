@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bench import plots
 from bench.compare import main as compare
 from bench.options import parse
+from bench.output import show_json
 from bench.result import here
 from bench.running import run_all
 from bench.scenario import Scenario
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     if result.interrupted:
         print("interrupted; everything that was started has been ended", file=sys.stderr)
     if result.reports or result.failures:
-        print(result.as_json().decode()) if wanted.json else show(result)
+        show_json(result.as_json()) if wanted.json else show(result)
     for path in plots.draw(result, wanted.plot) if wanted.plot else ():
         print(f"drawn: {path}", file=sys.stderr)
     return 0 if result.holds else 1

@@ -18,7 +18,7 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
-from bench.output import cell, grid, heading, line, output
+from bench.output import cell, grid, heading, line, output, put, show_json
 from bench.report import Goal, Report, Spread, Unit
 from bench.result import Result
 
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         return 2
     comparison = compare(before, after)
     if given.json:
-        print(msgspec.json.encode(comparison).decode())
+        show_json(msgspec.json.encode(comparison))
     else:
         show(before, after, comparison)
     return 0
@@ -179,7 +179,7 @@ def show(before: Result, after: Result, comparison: Comparison) -> None:
         for words in comparison.differs:
             line(console, f"  {words}", "yellow")
     if comparison.changes:
-        console.print(_table(comparison.changes))
+        put(console, _table(comparison.changes))
     else:
         line(console, "\nThey have nothing in common.")
     for name, missing in (("A", comparison.only_before), ("B", comparison.only_after)):

@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +40,12 @@ def output() -> Console:
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
+def show_json(document: bytes) -> None:
+    """Print a JSON document: indented for a person at a terminal, else in one line."""
+    shown = msgspec.json.format(document, indent=2 if sys.stdout.isatty() else -1)
+    print(shown.decode())
+
+
 def line(console: Console, words: str, style: str = "") -> None:
     """Print a line that is not cut or wrapped."""
     console.print(Text(words, style=style), soft_wrap=True)
@@ -46,12 +53,20 @@ def line(console: Console, words: str, style: str = "") -> None:
 
 def grid(first: str, numbers: Sequence[str], last: str) -> Table:
     """A table of one column of words, some of numbers, and one of verdicts."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(first, ratio=1)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(first, ratio=1, overflow="fold")
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(last, no_wrap=True)
     return table
+
+
+def put(console: Console, table: Table) -> None:
+    """Print a table between empty lines, without the blanks with which rich fills its lines."""
+    with console.capture() as capture:
+        console.print(table)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    print("", *lines, "", sep="\n")
 
 
 def heading(table: Table, words: str) -> None:
@@ -60,14 +75,14 @@ def heading(table: Table, words: str) -> None:
     table.add_row(Text(words, style="bold cyan"))
 
 
-def cell(values: Sequence[float], unit: Unit) -> Text:
-    """The median, and beneath it from the least to the most, where there are several."""
+def cell(values: Sequence[float], unit: Unit, *, ends: bool = True) -> Text:
+    """The median, and beneath it both ends, the least and the most, where there are several."""
     text = Text(quantity(statistics.median(values), unit), style="bold")
-    if len(values) == 1:
+    if len(values) == 1 or not ends:
         return text
     digits = _digits(max(values), unit)
-    ends = f"{min(values):,.{digits}f}{DASH}{max(values):,.{digits}f}"
-    return text.append(f"\n{ends}", style="not bold dim")
+    both = f"{min(values):,.{digits}f}{DASH}{max(values):,.{digits}f}"
+    return text.append(f"\n{both}", style="not bold dim")
 
 
 def quantity(value: float, unit: Unit) -> str:

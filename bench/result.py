@@ -34,10 +34,10 @@ class Failure(Struct, frozen=True):
 class Result(Struct, kw_only=True):
     """What a call of the bench found.
 
-    `date` is the RFC 3339 time of its end, `commit` that of the checkout, with `-dirty` behind it
-    where files were changed, and none outside of a checkout. `cores` are those that the process
-    may use. `versions` are those of the libraries and of the store's server, none where there is
-    none.
+    `date` is the RFC 3339 time of its beginning, `commit` that of the checkout, with `-dirty`
+    behind it where files were changed, and none outside of a checkout. `cores` are those that the
+    process may use. `versions` are those of the libraries and of the store's server, none where
+    there is none.
     """
 
     date: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from bench.output import cell, grid, heading, line, output, quantity, with_unit
+from bench.output import WIDTH, cell, grid, heading, line, output, put, quantity, with_unit
 from bench.report import Figure, Goal, Report, Spread, Unit
 from bench.result import Result
 
@@ -17,7 +17,7 @@ def show(result: Result) -> None:
     console = output()
     line(console, _machine(result), "dim")
     if any(report.goals for report in result.reports):
-        console.print(_goals(result.reports))
+        put(console, _goals(result.reports, wide=console.width >= WIDTH))
     for report in result.reports:
         console.print(_details(report), soft_wrap=True)
     for failure in result.failures:
@@ -48,21 +48,23 @@ def unit_of(goal: Goal) -> Unit:
     return "" if goal.baseline else goal.unit
 
 
-def _goals(reports: Sequence[Report]) -> Table:
+def _goals(reports: Sequence[Report], *, wide: bool) -> Table:
+    """The table; where it is not wide, only the spread of what is judged finds room."""
     table = grid("goal\nvs its baseline", ("ours", "baseline", "ratio", "must\naim"), "verdict")
     for report in reports:
         if report.goals:
             heading(table, report.name)
         for goal in report.goals:
-            table.add_row(*_row(goal))
+            table.add_row(*_row(goal, wide=wide))
     return table
 
 
-def _row(goal: Goal) -> tuple[Text, ...]:
+def _row(goal: Goal, *, wide: bool) -> tuple[Text, ...]:
     what = Text(goal.what)
     if goal.baseline:
         what.append(f"\nvs {goal.baseline}", style="dim")
-        cells = [cell(goal.own, goal.unit), cell(goal.against, goal.unit), cell(goal.values, "")]
+        ours = [cell(each, goal.unit, ends=wide) for each in (goal.own, goal.against)]
+        cells = [*ours, cell(goal.values, "")]
     else:
         cells = [cell(goal.values, goal.unit), Text(""), Text("")]
     bounds = [bound(goal, each) for each in (goal.must, goal.aim) if each is not None]
