@@ -153,6 +153,7 @@ class AgentActor(Standing):
     def _proceed(self) -> None:
         while self._turns and self._keeper.proposal is None and not self._looking:
             self._begin(self._turns.next())
+            self._turns.done()
 
     def _rest(self) -> None:
         """Nothing is left to do now: write what is owed, or end."""

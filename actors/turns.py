@@ -40,6 +40,14 @@ class Turns:
         self._in_hand = self._waiting.popleft()
         return self._in_hand
 
+    def done(self) -> None:
+        """The message whose turn it was has been handled.
+
+        Kept, it would keep its session alive, and the session this: a circle that no collector
+        of garbage sees, since messages are none of its business (`gc=False`).
+        """
+        self._in_hand = None
+
     def superseded_by(self, beat: Beat) -> list[Ask]:
         """The heartbeat and those right behind it that say nothing new: one renewal serves all."""
         asks: list[Ask] = [beat]
@@ -96,6 +104,7 @@ class Turns:
             if isinstance(each, Ask)
         ]
         self._waiting = deque(each for each in self._waiting if not isinstance(each, Ask))
+        self._in_hand = None
         for ask in {id(ask): ask for ask in asks}.values():
             ask.reply(error)
 
