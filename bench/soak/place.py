@@ -39,9 +39,9 @@ class Times(Struct, frozen=True):
     """The hub's settings, in seconds: short enough for every end of a life to be seen."""
 
     interval: float = 1.0
-    timeout: float = 2.0
-    lease: float = 3.0
-    window: float = 0.6
+    timeout: float = 3.0
+    lease: float = 4.0
+    window: float = 1.0
 
 
 class Place:

@@ -5,28 +5,18 @@ Most of the time is waiting: namespaces that nobody uses are let go of after a m
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
-from asyncio.subprocess import PIPE
-from pathlib import Path
 
 import pytest
 
 from bench.soak.leftovers import GAUGES
 
-ROOT = Path(__file__).parents[2]
+from .conftest import Soak
 
 
 @pytest.mark.timeout(240)
-async def test_nothing_is_left_over_of_those_who_came_and_went() -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", "soak", "--seconds", "20", "--lives", "25", "--json"),
-        cwd=ROOT,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    out, err = await process.communicate()
+def test_nothing_is_left_over_of_those_who_came_and_went(soak: Soak) -> None:
+    status, out, err = soak.wait(200.0)
 
     assert out, err
     (report,) = json.loads(out)["reports"]
@@ -35,4 +25,4 @@ async def test_nothing_is_left_over_of_those_who_came_and_went() -> None:
         check["what"] for check in report["checks"]
     }
     assert report["goals"] == []  # too short for memory to be judged
-    assert process.returncode == 0
+    assert status == 0
