@@ -7,8 +7,6 @@ everything behind a registration waits for its outcome.
 
 from __future__ import annotations
 
-from collections import deque
-
 from msgspec import UNSET
 
 from actors import queries
@@ -75,7 +73,7 @@ class Session:
         self._joining = False
         self._unanswered = 0
         self._advancing = False
-        self._queue: deque[_Item] = deque()
+        self._queue: list[_Item] = []  # mostly empty, and an empty deque takes 0.7 KB
         self._early: list[bytes] | None = None if supervisor.ready else []
         self._paused = False
         self._malformed = 0
@@ -188,7 +186,7 @@ class Session:
         self._advancing = True
         queue = self._queue
         while queue and not self._ended and not self._must_wait(queue[0]):
-            self._perform(queue.popleft())
+            self._perform(queue.pop(0))
         self._advancing = False
 
     def _answered(self) -> None:

@@ -27,7 +27,7 @@ from websockets.server import ServerProtocol
 from hub import logs
 from hub.closing import ClosingTimer
 from hub.frames import HIGH_WATER, PONG_HEAD, Outbox, fit_reason, text_frame, whole_messages
-from hub.handshake import Refused, error_response, open_websocket, select_subprotocol
+from hub.handshake import Refused, error_response, open_websocket
 from protocol.errors import CloseCode
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._ws = ServerProtocol(
             extensions=None,
-            select_subprotocol=select_subprotocol,
+            state=State.OPEN,  # as it will be: the handshake is answered without it
             max_size=port.max_frame_bytes,
             logger=_library_log,
         )
@@ -250,12 +250,11 @@ class Connection(asyncio.Protocol):
 
     def _open(self, request: bytes) -> None:
         try:
-            self._namespace, self._session = open_websocket(self._ws, request, self._port, self)
+            self._namespace, self._session, response = open_websocket(request, self._port, self)
         except Refused as refused:
             self._refuse(refused)
             return
-        for chunk in self._ws.data_to_send():
-            self._outbox.push(chunk)
+        self._outbox.push(response)
         self._outbox.flush_all()
         self._phase = Phase.OPEN
         self._port.opened(self)

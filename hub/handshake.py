@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from websockets.datastructures import Headers
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
@@ -27,13 +28,15 @@ DEFAULT_NAMESPACE = "default"
 
 _namespace = re.compile(NAMESPACE)
 
-Headers = Iterable[tuple[bytes, bytes]]
+MAX_HEADERS = 128
+
+HeaderLines = Iterable[tuple[bytes, bytes]]
 
 
 class Refused(Exception):  # noqa: N818 - an outcome, not a fault
     """The upgrade is refused with an HTTP status and one plain sentence."""
 
-    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
+    def __init__(self, status: int, message: str, headers: HeaderLines = ()) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -41,24 +44,21 @@ class Refused(Exception):  # noqa: N818 - an outcome, not a fault
 
 
 def open_websocket(
-    ws: ServerProtocol, request: bytes, port: GatewayPort, link: Link
-) -> tuple[str, WebsocketSession]:
-    """Answer an upgrade request: its namespace and the session, after which `ws` has a response.
+    request: bytes, port: GatewayPort, link: Link
+) -> tuple[str, WebsocketSession, bytes]:
+    """Answer an upgrade request: its namespace, the session, and the response in bytes.
 
     Raises Refused when the request is none of ours; the caller then writes `error_response`.
     """
-    ws.receive_data(request)
-    events = ws.events_received()
-    if not events or not isinstance(events[0], Request):
-        raise Refused(400, f"not a websocket handshake: {ws.handshake_exc}")
-    namespace = read_namespace(events[0])
+    asked = read_request(request)
+    namespace = read_namespace(asked)
     if not port.accepting:
         raise Refused(503, "the hub is going away; try again", [(b"retry-after", b"1")])
-    response = ws.accept(events[0])
+    response = _handshakes.accept(asked)
     if response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
         raise Refused(
             response.status_code,
-            f"not a websocket handshake: {ws.handshake_exc}",
+            f"not a websocket handshake: {_handshakes.handshake_exc}",
             [(b"sec-websocket-version", b"13")],
         )
     try:
@@ -68,11 +68,10 @@ def open_websocket(
         after = failure.retry_after
         headers = [] if after is None else [(b"retry-after", b"%d" % max(1, round(after)))]
         raise Refused(failure.http_status, error.message, headers) from None
-    ws.send_response(response)
-    return namespace, session
+    return namespace, session, response.serialize()
 
 
-def error_response(status: int, message: str, headers: Headers = ()) -> bytes:
+def error_response(status: int, message: str, headers: HeaderLines = ()) -> bytes:
     """A whole HTTP/1.1 response with the body `{"error": message}`, after which we close."""
     body = json.dumps({"error": message}).encode()
     lines = [b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())]
@@ -83,6 +82,16 @@ def error_response(status: int, message: str, headers: Headers = ()) -> bytes:
     )
     lines.append(body)
     return b"".join(lines)
+
+
+def read_request(data: bytes) -> Request:
+    """The upgrade request, which uvicorn has parsed, found valid, and written down again."""
+    head, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    if len(lines) > MAX_HEADERS:
+        raise Refused(400, f"not a websocket handshake: more than {MAX_HEADERS} headers")
+    method, path, version = head.split(" ")
+    headers = Headers(line.partition(": ")[::2] for line in lines)
+    return Request(path, headers, method, version)
 
 
 def read_namespace(request: Request) -> str:
@@ -113,8 +122,15 @@ def read_namespace(request: Request) -> str:
     return name
 
 
-def select_subprotocol(
+def _select_subprotocol(
     _protocol: ServerProtocol, offered: Sequence[Subprotocol]
 ) -> Subprotocol | None:
     """Ours when it is offered; a client that offers none, or only others, is served as well."""
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+
+_handshakes = ServerProtocol(select_subprotocol=_select_subprotocol)
+"""Answers all requests: one of a connection's own would hold the request for as long as it lives.
+
+What it keeps of one request, nobody asks for when the next one comes.
+"""

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from hub.exchange import EXCHANGE, Exchange
-from hub.handshake import Headers, error_response
+from hub.handshake import HeaderLines, error_response
 
 MAX_HEAD_BYTES = 64 * 1024
 """What a request may hold beside its body: the head, chunk sizes, trailers."""
@@ -94,12 +94,14 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(400, "a websocket upgrade must wait until earlier answers are read")
         else:
             super().handle_websocket_upgrade()
+            # It leads back to us, and collections leave out what came with thousands of others.
+            self.parser = None  # type: ignore[assignment]
 
     def send_400_response(self, msg: str) -> None:
         """Called when a request cannot be parsed."""
         self._refuse(400, "not a valid HTTP request")
 
-    def _refuse(self, status: int, message: str, headers: Headers = ()) -> None:
+    def _refuse(self, status: int, message: str, headers: HeaderLines = ()) -> None:
         self._request_arrived()
         self._refused = True
         if self.transport.is_closing():
