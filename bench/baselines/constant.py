@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -38,7 +37,6 @@ class Serving(Struct, frozen=True):
     """The server listens."""
 
     url: str
-    pid: int
 
 
 def build_app(answers: Answers) -> Starlette:
@@ -90,7 +88,7 @@ async def _main(answers: Answers, run: Run) -> None:
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.01)
-    run.tell(Serving(f"http://127.0.0.1:{listening.getsockname()[1]}", os.getpid()))
+    run.tell(Serving(f"http://127.0.0.1:{listening.getsockname()[1]}"))
     try:
         await run.word()  # none comes: it serves until the run is gone
     finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from typing import Protocol
 
 from msgspec import Struct
 
-from bench.load.load import Load
+from bench.load.load import Outcome
 from bench.machine import busy_time, children, is_store, usage
 from bench.report import Report, listed
 
@@ -19,10 +20,26 @@ class Server(Struct, frozen=True):
     pid: int | None
 
 
+class Driver(Protocol):
+    """A load; `bench.load.load.Load` is one."""
+
+    seconds: float
+    """How long a drive takes."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        ...
+
+    async def drive(self) -> Outcome:
+        """Drive the server once."""
+        ...
+
+
 class Driven:
     """A server and the load that drives it, again and again."""
 
-    def __init__(self, load: Load, server: Server) -> None:
+    def __init__(self, load: Driver, server: Server) -> None:
         self._load = load
         self._server = server
         self._latencies: list[float] = []

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import statistics
-import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -18,13 +17,14 @@ from msgspec import Meta, Struct
 from bench.baselines.constant import Answers, Serving
 from bench.cores import Cores, pin
 from bench.errors import BenchError
-from bench.load.http import LoadSpec, Seen
-from bench.machine import children, usage
+from bench.load.http import WARM_UP, LoadSpec, Seen
+from bench.load.load import Outcome
 from bench.processes import HubProcess, temporary_directory
 from bench.progress import progress, say
 from bench.report import Report, listed
-from bench.rounds import alternate
+from bench.rounds import in_turn
 from bench.scenario import Scenario
+from bench.speed.driven import Driven, Server
 from bench.speed.http_calls import CALLS, Call
 from bench.speed.http_checks import faults
 from bench.speed.http_fleet import Fleet
@@ -38,12 +38,12 @@ class Options(Struct, frozen=True, kw_only=True):
     """The command line."""
 
     agents: Annotated[int, Meta(ge=1, le=20_000, description="agents in the list")] = 1000
-    connections: Annotated[int, Meta(ge=1, le=10_000, description="connections of the load")] = 32
+    connections: Annotated[int, Meta(ge=1, le=10_000, description="connections of the load")] = 100
     changes: Annotated[
         int, Meta(ge=1, le=2000, description="changes a second while the list changes")
     ] = 100
     seconds: Annotated[float, Meta(gt=0, le=600, description="seconds of each measurement")] = 1.5
-    rounds: Annotated[int, Meta(ge=1, le=100, description="rounds")] = 5
+    rounds: Annotated[int, Meta(ge=1, le=100, description="rounds; the medians count")] = 5
     only: Annotated[
         str, Meta(description=f"which calls: some of {','.join(CALLS)}, with commas between")
     ] = ",".join(CALLS)
@@ -51,88 +51,85 @@ class Options(Struct, frozen=True, kw_only=True):
     peer: Annotated[str, Meta(description="another server of these routes, shown beside")] = ""
 
 
-class _Used(Struct):
-    """What shares of a core were used while the hub was measured, one for each round."""
-
-    load: list[float] = []
-    hub: list[float] = []
-    store: list[float] = []
-
-
-class _Bench:
-    """One load, and the servers that it goes to in turn. `pid` is the hub's, if it is known."""
+class _Calling:
+    """The load of one call on one server; with `changes`, so many agents a second change."""
 
     def __init__(
-        self, options: Options, fleets: dict[str, Fleet], load: Worker, pid: int | None
+        self, worker: Worker, name: str, fleet: Fleet, seconds: float, changes: int
+    ) -> None:
+        self._worker = worker
+        self._name = name
+        self._fleet = fleet
+        self._changes = changes
+        self.seconds = WARM_UP + seconds
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [self._worker.pid]
+
+    async def drive(self) -> Outcome:
+        """Call for a while; every answer is looked at, and the last ones closely."""
+        async with AsyncExitStack() as stack:
+            if self._changes:
+                changing = asyncio.create_task(self._fleet.change(self._changes))
+                stack.push_async_callback(_cancel, changing)
+            seen = await self._worker.request(self._name, Seen, self.seconds + 120.0)
+        return Outcome(seen.rate, seen.core, seen.latencies, await self._troubles(seen))
+
+    async def _troubles(self, seen: Seen) -> list[str]:
+        return seen.wrong
+
+
+class _CallingHub(_Calling):
+    """As above, where the answers are known."""
+
+    async def _troubles(self, seen: Seen) -> list[str]:
+        return seen.wrong + await faults(self._name.rpartition(" ")[2], self._fleet, seen)
+
+
+class _Stage:
+    """The servers, by their names: who has agents where, and which process it is, if it is ours."""
+
+    def __init__(
+        self, options: Options, fleets: dict[str, Fleet], pids: dict[str, int], worker: Worker
     ) -> None:
         self._options = options
         self._fleets = fleets
-        self._load = load
-        self._pid = pid
-        self.faults: list[str] = []
+        self._pids = pids
+        self._worker = worker
 
-    async def call(self, report: Report, name: str, call: Call) -> None:
-        """Measure one call in all rounds, and note what was found."""
-        used, latencies, beside = _Used(), list[float](), list[float]()
+    async def compare(self, report: Report, name: str, call: Call) -> None:
+        """Measure one call at all servers in all rounds, and note what was found."""
+        options = self._options
+        driven = {server: self._driven(server, name, call) for server in self._fleets}
 
-        async def hub() -> float:
-            return await self._hub(name, call, used, latencies)
+        async def rate(server: str) -> float:
+            if server != CONSTANT:
+                await self._fleets[server].renew()
+            return await driven[server].rate()
 
-        async def constant() -> float:
-            if PEER in self._fleets:
-                await self._fleets[PEER].renew()
-                beside.append((await self._drive(PEER, name)).rate)
-            return (await self._drive(CONSTANT, name)).rate
+        with progress(call.title, total=options.rounds * len(driven)) as step:
+            measures = [partial(rate, server) for server in driven]
+            rates = dict(
+                zip(driven, await in_turn(options.rounds, *measures, told=step), strict=True)
+            )
+        own = rates.pop(HUB)
+        driven.pop(HUB).tell(report, call.title)
+        words = {CONSTANT: "Starlette, constant answers", PEER: options.peer}
+        for server, against in rates.items():
+            must, aim = (call.must, call.aim) if server == CONSTANT else (None, None)
+            report.compare(
+                call.title, own, against, unit="/s", baseline=words[server], must=must, aim=aim
+            )
+            driven[server].tell(report, f"{call.title}, {words[server]}")
 
-        rounds = self._options.rounds
-        with progress(call.title, total=rounds * 2) as step:
-            own, against = await alternate(rounds, hub, constant, told=step)
-        report.compare(
-            call.title,
-            own,
-            against,
-            unit="/s",
-            baseline="Starlette, constant answers",
-            must=call.must,
-            aim=call.aim,
-        )
-        if beside:
-            report.compare(call.title, own, beside, unit="/s", baseline=self._options.peer)
-        report.latencies(call.title, latencies)
-        for whose, shares in {"load": used.load, "hub": used.hub, "store": used.store}.items():
-            if shares:
-                share = 100 * statistics.median(shares)
-                report.figure(f"{call.title}: share of its core, {whose}", share, "%")
-
-    async def _hub(self, name: str, call: Call, used: _Used, latencies: list[float]) -> float:
-        fleet, changes = self._fleets[HUB], self._options.changes
-        await fleet.renew()
-        async with AsyncExitStack() as stack:
-            if call.changing:
-                stack.push_async_callback(_cancel, asyncio.create_task(fleet.change(changes)))
-            before = self._cpu()
-            began = time.monotonic()
-            seen = await self._drive(HUB, name)
-            took = time.monotonic() - began
-            if self._pid is not None:
-                hub, store = self._cpu()
-                used.hub.append((hub - before[0]) / took)
-                used.store.append((store - before[1]) / took)
-        used.load.append(seen.core)
-        latencies += seen.latencies
-        self.faults += await faults(name, fleet, seen)
-        return seen.rate
-
-    async def _drive(self, server: str, name: str) -> Seen:
-        seen = await self._load.request(f"{server} {name}", Seen, self._options.seconds + 120.0)
-        self.faults += [f"{server}: {name}: {head}" for head in seen.wrong]
-        return seen
-
-    def _cpu(self) -> tuple[float, float]:
-        """Seconds of CPU that the hub and its store have had."""
-        if self._pid is None:
-            return 0.0, 0.0
-        return usage(self._pid).cpu, sum(usage(child).cpu for child in children(self._pid))
+    def _driven(self, server: str, name: str, call: Call) -> Driven:
+        fleet = self._fleets[server]
+        kind = _CallingHub if server == HUB else _Calling
+        changes = self._options.changes if call.changing and server != CONSTANT else 0
+        calling = kind(self._worker, f"{server} {name}", fleet, self._options.seconds, changes)
+        return Driven(calling, Server(fleet.url, self._pids.get(server)))
 
 
 async def run(options: Options) -> Report:
@@ -144,50 +141,40 @@ async def run(options: Options) -> Report:
     calls = {name: call for name, call in CALLS.items() if name in options.only.split(",")}
     cores = Cores.plan()
     async with AsyncExitStack() as stack:
-        fleets, pid = await _servers(options, cores, stack)
+        hub, pids = await _hub(options, cores, stack)
+        fleets = {HUB: hub, PEER: Fleet(options.peer)} if options.peer else {HUB: hub}
         say(f"{options.agents} agents register")
         for fleet in fleets.values():
             await fleet.register(options.agents)
             stack.push_async_callback(fleet.leave)
-        hub = fleets[HUB]
         constant = await stack.enter_async_context(
             Worker("bench.baselines.constant", await _answers(hub))
         )
-        serving = await constant.hear(Serving)
-        pin(serving.pid, cores.server)
-        fleets[CONSTANT] = hub.at(serving.url)
-        load = await stack.enter_async_context(
-            Worker(
-                "bench.load.http",
-                LoadSpec(
-                    aims=[
-                        fleet.aim(f"{server} {name}", call)
-                        for server, fleet in fleets.items()
-                        for name, call in calls.items()
-                    ],
-                    connections=options.connections,
-                    seconds=options.seconds,
-                ),
-            )
-        )
+        pin(constant.pid, cores.server)
+        fleets[CONSTANT] = hub.at((await constant.hear(Serving)).url)
+        pids[CONSTANT] = constant.pid
+        aims = [
+            fleet.aim(f"{server} {name}", call)
+            for server, fleet in fleets.items()
+            for name, call in calls.items()
+        ]
+        spec = LoadSpec(aims=aims, connections=options.connections, seconds=options.seconds)
+        load = await stack.enter_async_context(Worker("bench.load.http", spec))
         pin(load.pid, cores.load)
-        bench = _Bench(options, fleets, load, pid)
+        stage = _Stage(options, fleets, pids, load)
         for name, call in calls.items():
-            await bench.call(report, name, call)
-        report.check("every answer was right", not bench.faults, listed(bench.faults))
+            await stage.compare(report, name, call)
     return report
 
 
-async def _servers(
+async def _hub(
     options: Options, cores: Cores, stack: AsyncExitStack
-) -> tuple[dict[str, Fleet], int | None]:
-    peers = {PEER: Fleet(options.peer)} if options.peer else {}
+) -> tuple[Fleet, dict[str, int]]:
     if options.url:
-        namespace = f"bench-{secrets.token_hex(4)}"
-        return {HUB: Fleet(options.url, namespace), **peers}, None
+        return Fleet(options.url, f"bench-{secrets.token_hex(4)}"), {}
     directory = stack.enter_context(temporary_directory())
     hub = await stack.enter_async_context(HubProcess(directory, cores=cores, **PATIENT))
-    return {HUB: Fleet(hub.url), **peers}, hub.pid
+    return Fleet(hub.url), {HUB: hub.pid}
 
 
 async def _answers(hub: Fleet) -> Answers:

@@ -20,7 +20,7 @@ class Fleet:
 
     def __init__(self, url: str, namespace: str = "") -> None:
         parts = urlsplit(url)
-        self._url = url
+        self.url = url
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 80
         self._headers = {"Homeport-Namespace": namespace} if namespace else {}
@@ -67,12 +67,12 @@ class Fleet:
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Response:
         """One request on a connection of its own; raises BenchError when it does not succeed."""
-        async with HttpCaller(self._url, self._headers) as caller:
+        async with HttpCaller(self.url, self._headers) as caller:
             return await self._ask(caller, method, path, body)
 
     async def change(self, rate: float) -> None:
         """Change agents in turn, so many a second, until cancelled."""
-        async with HttpCaller(self._url, self._headers) as caller:
+        async with HttpCaller(self.url, self._headers) as caller:
             began, done = time.monotonic(), 0
             while True:
                 agent_id = self.ids[done % len(self.ids)]
@@ -92,7 +92,7 @@ class Fleet:
         answers: list[Response] = []
 
         async def take() -> None:
-            async with HttpCaller(self._url, self._headers) as caller:
+            async with HttpCaller(self.url, self._headers) as caller:
                 for path, body in waiting:
                     answers.append(await self._ask(caller, "POST", path, body))
 
@@ -107,5 +107,5 @@ class Fleet:
     async def _ask(self, caller: HttpCaller, method: str, path: str, body: bytes) -> Response:
         answer = await caller.call(method, path, body)
         if answer.status not in (200, 201):
-            raise BenchError(f"{self._url}: {method} {path} was answered {answer.status}")
+            raise BenchError(f"{self.url}: {method} {path} was answered {answer.status}")
         return answer
