@@ -1,7 +1,10 @@
 """Group commit: gathers the changes that wait into one batch at a time, and survives the store.
 
-One batch is under way at a time, and everything proposed meanwhile makes up the next: under load
-the batches fill themselves, and an idle hub waits for nothing.
+One batch is under way at a time, and what is proposed meanwhile makes up the next: under load the
+batches fill themselves, and an idle hub waits for nothing. The next one is sent before the outcome
+of the last one is told, and takes only half of what waits: so there is always one for the store to
+write while the hub is busy with another. Else all agents would fall into step, and the hub would
+idle while the store writes for all of them at once.
 
 When the store does not answer, the outcome of the batch is unknown. It is not sent again before
 the committer knows: it opens a new writer generation (after which a late arrival of the old batch
@@ -40,6 +43,10 @@ from protocol.record import AgentRecord
 
 MAX_BATCH = 512
 MAX_BATCH_BYTES = 1024 * 1024
+
+FEW = 16
+"""Changes that are not worth two batches."""
+
 RETRY_DELAYS = (0.05, 0.1, 0.25)
 """Seconds between attempts to open the store again; the last one repeats."""
 
@@ -88,6 +95,14 @@ Barrier = Callable[[bool], None]
 the store could not be asked."""
 
 
+class _Batch(Struct):
+    """A batch that was answered, and who waits for the fold to hold it."""
+
+    proposals: list[Proposal]
+    results: list[Applied | Refusal]
+    barriers: list[Barrier]
+
+
 class Fold(Protocol):
     """Who keeps the directory: hears everything in the log's order."""
 
@@ -124,6 +139,7 @@ class Committer:
         self._under_way: list[Proposal] = []
         self._barriers: list[Barrier] = []
         self._barriers_under_way: list[Barrier] = []
+        self._untold: _Batch | None = None
         self._busy = False
         self._behind = False
         self._following = False
@@ -146,7 +162,8 @@ class Committer:
     @property
     def outstanding(self) -> int:
         """Changes whose outcome is not known yet."""
-        return len(self._queue) + len(self._under_way) + len(self._unknown)
+        untold = len(self._untold.proposals) if self._untold is not None else 0
+        return len(self._queue) + len(self._under_way) + len(self._unknown) + untold
 
     @property
     def position(self) -> Position:
@@ -159,12 +176,14 @@ class Committer:
 
     def renew_log(self) -> None:
         """Begin a new log now; the fold hears of it as of any opening."""
+        self._tell()
         self.open = False
         self._wants_new_log = True
         self._attempt()
 
     def close(self) -> None:
         """Send nothing more; what waits is settled as away."""
+        self._tell()
         self._closed = True
         self.open = False
         self._give_up()
@@ -232,7 +251,8 @@ class Committer:
 
     def _gather(self) -> list[Proposal]:
         queue, batch, size = self._queue, self._under_way, 0
-        while queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+        limit = min(MAX_BATCH, max(FEW, (len(queue) + 1) // 2))
+        while queue and len(batch) < limit and size < MAX_BATCH_BYTES:
             proposal = queue.popleft()
             if proposal.withdrawn:
                 proposal.proposer.settled(proposal, Away("withdrawn"))
@@ -242,6 +262,7 @@ class Committer:
         return batch
 
     def _committed(self, answer: Committed | Fenced | Away) -> None:
+        self._tell()
         if not isinstance(answer, Committed):
             self._busy = False
             batch, self._under_way = self._under_way, []
@@ -279,16 +300,29 @@ class Committer:
 
     def _apply(self, answer: Committed) -> None:
         self._busy = False
-        batch, self._under_way = self._under_way, []
-        for proposal, result in zip(batch, answer.results, strict=True):
+        self._untold = _Batch(self._under_way, answer.results, self._barriers_under_way)
+        self._under_way, self._barriers_under_way = [], []
+        if self._queue:
+            self._advance()
+        if self._busy:
+            # In the first turn from now the next batch is written, and in the second it is sent.
+            self._scheduler.call_soon(lambda: self._scheduler.call_soon(self._tell))
+        else:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell the outcome of the batch that was answered last, unless that has been done."""
+        batch, self._untold = self._untold, None
+        if batch is None:
+            return
+        for proposal, result in zip(batch.proposals, batch.results, strict=True):
             if isinstance(result, Applied):
                 if proposal.change.kind:
                     self.revision = result.revision
                     self._key = proposal.change.key
                 self._fold.applied(proposal, result)
             proposal.proposer.settled(proposal, result)
-        barriers, self._barriers_under_way = self._barriers_under_way, []
-        for barrier in barriers:
+        for barrier in batch.barriers:
             barrier(True)
         self._go_on()
 
