@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 
 from msgspec import UNSET, structs
 
@@ -30,12 +31,12 @@ def new_record(
     return AgentRecord(
         id=agent_id,
         name=spec.name,
-        type=spec.type,
-        host="" if spec.host is UNSET else spec.host,
+        type=intern(spec.type),  # as all words that fleets have in common: kept once
+        host="" if spec.host is UNSET else intern(spec.host),
         port=spec.port,
-        capabilities=unique(spec.capabilities),
+        capabilities=[intern(each) for each in unique(spec.capabilities)],
         status=verdict.status,
-        version=spec.version,
+        version=intern(spec.version),
         registered_at=now,
         last_seen=now,
         metadata=merge_metadata(UNSET, spec.metadata, field),

@@ -257,6 +257,7 @@ class Connection(asyncio.Protocol):
         self._outbox.push(response)
         self._outbox.flush_all()
         self._phase = Phase.OPEN
+        self._between_frames = True
         self._port.opened(self)
         self._debug("websocket open")
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import http
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.datastructures import Headers
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
+from websockets.utils import accept_key
 
 from protocol.bounds import NAMESPACE
 from protocol.errors import FAILURES, ProtocolError
@@ -22,11 +19,14 @@ if TYPE_CHECKING:
     from hub.gateway import GatewayPort, WebsocketSession
 
 PATH = "/ws"
-SUBPROTOCOL = Subprotocol("homeport.v1")
+SUBPROTOCOL = "homeport.v1"
 NAMESPACE_HEADER = "Homeport-Namespace"
 DEFAULT_NAMESPACE = "default"
 
 _namespace = re.compile(NAMESPACE)
+_key = re.compile("[A-Za-z0-9+/]{22}==")
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+_CHOSEN = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n".encode()
 
 MAX_HEADERS = 128
 
@@ -54,13 +54,7 @@ def open_websocket(
     namespace = read_namespace(asked)
     if not port.accepting:
         raise Refused(503, "the hub is going away; try again", [(b"retry-after", b"1")])
-    response = _handshakes.accept(asked)
-    if response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
-        raise Refused(
-            response.status_code,
-            f"not a websocket handshake: {_handshakes.handshake_exc}",
-            [(b"sec-websocket-version", b"13")],
-        )
+    response = accept(asked)
     try:
         session = port.session(namespace, link)
     except ProtocolError as error:
@@ -68,7 +62,7 @@ def open_websocket(
         after = failure.retry_after
         headers = [] if after is None else [(b"retry-after", b"%d" % max(1, round(after)))]
         raise Refused(failure.http_status, error.message, headers) from None
-    return namespace, session, response.serialize()
+    return namespace, session, response
 
 
 def error_response(status: int, message: str, headers: HeaderLines = ()) -> bytes:
@@ -84,14 +78,58 @@ def error_response(status: int, message: str, headers: HeaderLines = ()) -> byte
     return b"".join(lines)
 
 
+class Request(NamedTuple):
+    """An upgrade request; `headers` by their names in lower case, each with all its values."""
+
+    method: str
+    target: str
+    headers: dict[str, list[str]]
+
+    def only(self, name: str) -> str:
+        """The value of a header that may be there once; "" when it is not, or more than once."""
+        values = self.headers.get(name, ())
+        return values[0] if len(values) == 1 else ""
+
+
 def read_request(data: bytes) -> Request:
-    """The upgrade request, which uvicorn has parsed, found valid, and written down again."""
+    """The request, which uvicorn has parsed, found to be an upgrade, and written down again."""
     head, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     if len(lines) > MAX_HEADERS:
-        raise Refused(400, f"not a websocket handshake: more than {MAX_HEADERS} headers")
-    method, path, version = head.split(" ")
-    headers = Headers(line.partition(": ")[::2] for line in lines)
-    return Request(path, headers, method, version)
+        raise _no_handshake(f"more than {MAX_HEADERS} headers")
+    method, target, _ = head.split(" ")
+    headers: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        headers.setdefault(name.lower(), []).append(value.strip())
+    return Request(method, target, headers)
+
+
+def accept(request: Request) -> bytes:
+    """The response that opens the websocket (RFC 6455 section 4.2).
+
+    `ServerProtocol` can do this too; but it is slower, and one that did keeps the request for as
+    long as the connection lives. Raises Refused.
+    """
+    if request.method != "GET":
+        raise _no_handshake("its method is not GET", 405)
+    if request.only("sec-websocket-version") != "13":
+        raise _no_handshake("Sec-WebSocket-Version must be 13")
+    key = request.only("sec-websocket-key")
+    if not _key.fullmatch(key):
+        raise _no_handshake("Sec-WebSocket-Key must be 16 bytes in base64")
+    offered = ",".join(request.headers.get("sec-websocket-protocol", ())).split(",")
+    # A client that offers none, or only others, is served as well.
+    chosen = SUBPROTOCOL in [each.strip() for each in offered]
+    return b"%sSec-WebSocket-Accept: %s\r\n%s\r\n" % (
+        _SWITCHING,
+        accept_key(key).encode(),
+        _CHOSEN if chosen else b"",
+    )
+
+
+def _no_handshake(why: str, status: int = 400) -> Refused:
+    headers = [(b"sec-websocket-version", b"13")]
+    return Refused(status, f"not a websocket handshake: {why}", headers)
 
 
 def read_namespace(request: Request) -> str:
@@ -100,7 +138,7 @@ def read_namespace(request: Request) -> str:
     Raises Refused: 404 for any path but `/ws`, 400 for a bad or ambiguous name.
     """
     try:
-        url = urlsplit(request.path)
+        url = urlsplit(request.target)
     except ValueError:
         raise Refused(400, "the request's URL cannot be read") from None
     if url.path != PATH:
@@ -109,7 +147,9 @@ def read_namespace(request: Request) -> str:
         query = parse_qs(url.query, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise Refused(400, "the query string has too many fields") from None
-    names = request.headers.get_all(NAMESPACE_HEADER) or query.get("namespace", [DEFAULT_NAMESPACE])
+    names = request.headers.get(NAMESPACE_HEADER.lower()) or query.get(
+        "namespace", [DEFAULT_NAMESPACE]
+    )
     if len(names) > 1:
         raise Refused(400, "the request names more than one namespace")
     name = names[0]
@@ -120,17 +160,3 @@ def read_namespace(request: Request) -> str:
             "beginning with a letter or digit, 63 characters at most",
         )
     return name
-
-
-def _select_subprotocol(
-    _protocol: ServerProtocol, offered: Sequence[Subprotocol]
-) -> Subprotocol | None:
-    """Ours when it is offered; a client that offers none, or only others, is served as well."""
-    return SUBPROTOCOL if SUBPROTOCOL in offered else None
-
-
-_handshakes = ServerProtocol(select_subprotocol=_select_subprotocol)
-"""Answers all requests: one of a connection's own would hold the request for as long as it lives.
-
-What it keeps of one request, nobody asks for when the next one comes.
-"""
