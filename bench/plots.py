@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 WIDTH = 9.0
 """Inches; 150 points each."""
+
+LONGEST = 125
+"""Characters of a goal that find room above its chart."""
 
 OURS, MUST, AIM, QUIET = "#2563a8", "#c0392b", "#2e8b57", "#667080"
 LINES = (OURS, "#e08a1e", AIM, "#8e5ea2", "#c0392b", "#17889b", "#7a6a53", QUIET)
@@ -107,8 +111,9 @@ def _goal(axes: Axes, report: Report, goal: Goal) -> None:
         for each, words, colour in ((goal.must, "must", MUST), (goal.aim, "aim", AIM))
         if each is not None
     ]
-    against = f", vs {goal.baseline}" if goal.baseline else ""
-    axes.set_title(f"{report.name}: {goal.what}{against}", fontsize=10)
+    what = goal.what if goal.what.startswith(report.name) else f"{report.name}: {goal.what}"
+    title = f"{what}, vs {goal.baseline}" if goal.baseline else what
+    axes.set_title(shorten(title, LONGEST, placeholder=" …"), fontsize=9)
     axes.barh(0, goal.median, height=0.5, color=OURS if goal.reached else MUST, alpha=0.35)
     axes.plot(goal.values, [0.0] * len(goal.values), "|", color=OURS, markersize=12)
     span = 1.25 * max([*goal.values, *(value for value, _, _ in bounds)]) or 1.0

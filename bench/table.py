@@ -29,7 +29,8 @@ def verdict(goal: Goal) -> Text:
     """Whether a goal was reached, and by how much not."""
     if goal.must is not None and not goal.reached:
         off = abs(goal.median - goal.must) / goal.must * 100 if goal.must else 100.0
-        return Text(f"{'short' if goal.higher else 'over'} by {off:.0f} %", style="bold red")
+        words = f"{off:.0f}" if off >= 1 else f"{off:.1g}"
+        return Text(f"{'short' if goal.higher else 'over'} by {words} %", style="bold red")
     if goal.aim is not None and goal.reaches(goal.aim):
         return Text("aim reached", style="bold green")
     if goal.must is None:

@@ -41,6 +41,7 @@ def test_a_pipe_gets_no_colours_and_a_table_of_a_hundred_columns(
     ("values", "higher", "words"),
     [
         ([1.0, 2.0, 0.5], True, "short by 23 %"),
+        ([1.295], True, "short by 0.4 %"),
         ([1.3], True, "reached"),
         ([1.6], True, "aim reached"),
         ([1.5], False, "over by 15 %"),
