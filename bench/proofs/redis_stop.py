@@ -38,7 +38,7 @@ BEFORE, AFTER = 2.0, 4.0
 Longer than the 2 s that a change may wait, so that every answer is known at the end.
 """
 
-LOG_LENGTH = 50
+LOG_LENGTH = 10
 """Changes that the hub keeps: its history must be full before memory is compared."""
 
 LOOK_EVERY = 0.1
