@@ -26,6 +26,7 @@ from websockets.server import ServerProtocol
 
 from hub import logs
 from hub.closing import ClosingTimer
+from hub.flushing import Flusher
 from hub.frames import HIGH_WATER, PONG_HEAD, Outbox, fit_reason, text_frame, whole_messages
 from hub.handshake import Refused, error_response, open_websocket
 from protocol.errors import CloseCode
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_between_frames",
         "_closing",
+        "_flusher",
         "_flushing",
         "_fragments",
         "_frames_seen",
@@ -90,8 +92,9 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
     _outbox: Outbox
 
-    def __init__(self, port: GatewayPort, server_state: ServerState) -> None:
+    def __init__(self, port: GatewayPort, server_state: ServerState, flusher: Flusher) -> None:
         self._port = port
+        self._flusher = flusher
         self._server_state = server_state
         self._loop = asyncio.get_running_loop()
         self._ws = ServerProtocol(
@@ -129,11 +132,13 @@ class Connection(asyncio.Protocol):
         """Queue one text message; messages of one loop turn leave in one write."""
         if self._phase is not Phase.OPEN:
             return
-        if self._outbox.queued > MAX_QUEUED and self._outbox.paused:
+        outbox = self._outbox
+        if outbox.paused and outbox.queued > MAX_QUEUED:
             self.close(CloseCode.READS_TOO_SLOWLY, "reads too slowly", discard=True)
             return
-        self._outbox.push(text_frame(payload))
-        self._flush_soon()
+        outbox.push(text_frame(payload))
+        if not self._flushing:
+            self._flush_soon()
 
     def ping(self) -> None:
         """Send a ping; its pong comes back as `session.pong`."""
@@ -356,16 +361,16 @@ class Connection(asyncio.Protocol):
     def _flush_soon(self) -> None:
         if not self._flushing and not self._outbox.paused:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._flusher.add(self)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what has been queued in this turn of the loop."""
         self._flushing = False
-        if self._phase is Phase.LOST:
-            return
+        outbox = self._outbox
         try:
-            self._outbox.flush()
+            outbox.flush()
             # When the transport took it all without a pause, no resume_writing follows.
-            if not self._outbox.paused and self._phase is Phase.OPEN and self._session is not None:
+            if self._phase is Phase.OPEN and self._session is not None and not outbox.paused:
                 self._session.drained()
         except Exception as error:
             self._crashed(error)

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from actors.ports import Link
 from hub.connection import Connection
+from hub.flushing import Flusher
 
 
 class WebsocketSession(Protocol):
@@ -98,9 +99,10 @@ class Gateway:
 
     def __init__(self, port: GatewayPort) -> None:
         self._port = port
+        self._flusher = Flusher()
 
     def protocol(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> Connection:
         """Called by uvicorn when a request asks for a websocket."""
-        return Connection(self._port, server_state)
+        return Connection(self._port, server_state, self._flusher)

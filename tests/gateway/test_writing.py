@@ -9,6 +9,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from hub.connection import Connection
+from hub.flushing import Flusher
 from hub.frames import HIGH_WATER, MAX_CLOSE_REASON, fit_reason, text_frame
 from protocol.errors import CloseCode
 
@@ -24,7 +25,7 @@ class Opened:
         self.hub = hub or FakeHub()
         self.state = ServerState()
         self.transport = NotingTransport()
-        self.connection = Connection(self.hub, self.state)
+        self.connection = Connection(self.hub, self.state, Flusher())
         self.transport.protocol = self.connection
         self.connection.connection_made(self.transport)
         self.connection.data_received(upgrade())
