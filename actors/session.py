@@ -7,6 +7,8 @@ everything behind a registration waits for its outcome.
 
 from __future__ import annotations
 
+from typing import get_args
+
 from msgspec import UNSET
 
 from actors import queries
@@ -61,6 +63,7 @@ MAX_WATCHES = 64
 _Item = Request | ProtocolError
 _FOR_ITS_AGENT = (Heartbeat, Update, Unregister)
 """Requests that the connection's agent is asked; its actor answers them in order."""
+_OP_OF = {kind: str(kind.__struct_config__.tag) for kind in get_args(Request)}
 
 
 class Session:
@@ -157,7 +160,7 @@ class Session:
         self._regulate()
 
     def _take(self, item: _Item) -> None:
-        if self._queue or self._must_wait(item):
+        if self._queue or (self._unanswered and self._must_wait(item)):
             self._queue.append(item)
         else:
             self._perform(item)
@@ -165,8 +168,7 @@ class Session:
             self._regulate()
 
     def _must_wait(self, item: _Item) -> bool:
-        if not self._unanswered:
-            return False
+        """Whether it may only be performed once all before it have been answered."""
         return self._joining or not isinstance(item, _FOR_ITS_AGENT)
 
     def _regulate(self) -> None:
@@ -185,7 +187,9 @@ class Session:
             return
         self._advancing = True
         queue = self._queue
-        while queue and not self._ended and not self._must_wait(queue[0]):
+        while queue and not self._ended:
+            if self._unanswered and self._must_wait(queue[0]):
+                break
             self._perform(queue.pop(0))
         self._advancing = False
 
@@ -219,12 +223,12 @@ class Session:
             self._agent.socket_lost(self, self._supervisor.now())
 
     def _answer(self, request: Request, payload: bytes) -> None:
-        self._supervisor.observer.answered(_op_of(request), "ok")
+        self._supervisor.observer.answered(_OP_OF[type(request)], "ok")
         if not self._ended:
             self._link.send(payload)
 
     def _refuse(self, error: ProtocolError, request: Request | None) -> None:
-        op = "unknown" if request is None else _op_of(request)
+        op = "unknown" if request is None else _OP_OF[type(request)]
         self._supervisor.observer.answered(op, error.code)
         if not self._ended:
             request_id = error.request_id if request is None else request.id
@@ -500,7 +504,3 @@ class Session:
             )
         self._supervisor.feed.forget(watch)
         self._answer(request, encode(Unwatched(id=request.id)))
-
-
-def _op_of(request: Request) -> str:
-    return str(request.__struct_config__.tag)

@@ -59,15 +59,15 @@ def whole_messages(data: bytes, max_size: int) -> tuple[list[bytes], int]:
     messages: list[bytes] = []
     at, end = 0, len(data)
     while end - at >= 6 and data[at] == _TEXT_HEAD:
-        length, body = data[at + 1] - _MASKED, at + 6
+        length, body = data[at + 1] & 0x7F, at + 6
         if length == 126 and end - at >= 8:
             length, body = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
             if length < 126:
                 break
-        elif not 0 <= length < 126:
+        elif length >= 126:
             break
         stop = body + length
-        if stop > end or length > max_size:
+        if stop > end or length > max_size or data[at + 1] < _MASKED:
             break
         messages.append(apply_mask(data[body:stop], data[body - 4 : body]))
         at = stop

@@ -149,8 +149,10 @@ class Metrics:
 
     def websocket_answered(self, op: str, outcome: str) -> None:
         """One websocket request was answered; `outcome` is `ok` or an error code."""
-        known_op = op if op in OPS else "unknown"
-        self._websocket[known_op, outcome if outcome in _OUTCOMES else "internal"] += 1
+        if (op, outcome) not in self._websocket:  # else both are known
+            op = op if op in OPS else "unknown"
+            outcome = outcome if outcome in _OUTCOMES else "internal"
+        self._websocket[op, outcome] += 1
 
     def commit_finished(self, result: CommitResult, changes: int, seconds: float) -> None:
         """A batch of `changes` went to the store, which took `seconds` to end so."""
