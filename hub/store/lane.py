@@ -14,9 +14,6 @@ from hub.store.scripts import Script
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-_SPARE = 1.0
-"""Seconds that the library has more than the lane, so that it is always the lane that gives up."""
-
 _HEADERS = [b"\r\n$%d\r\n" % size for size in range(2048)]
 """What goes before an argument of each usual size; making it anew takes three times as long."""
 
@@ -120,12 +117,12 @@ class Lane:
                     connection = self._connection
                     if connection is None:
                         connection = self._connection = await self._connect()
+                        # The lane keeps time; the library would start a task for each command.
+                        connection.socket_timeout = None
                     self._used = asyncio.get_running_loop().time()
                     with resets_as_gone():
                         await connection.send_packed_command(command)
-                    if patience is None:
-                        return await connection.read_response()
-                    return await connection.read_response(timeout=patience + _SPARE)
+                    return await connection.read_response()
             except NoScriptError:
                 raise
             except BaseException:
