@@ -321,6 +321,8 @@ class Committer:
                     self.revision = result.revision
                     self._key = proposal.change.key
                 self._fold.applied(proposal, result)
+        # Only now: who is told may look at what the whole batch has made of the directory.
+        for proposal, result in zip(batch.proposals, batch.results, strict=True):
             proposal.proposer.settled(proposal, result)
         for barrier in batch.barriers:
             barrier(True)
