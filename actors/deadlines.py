@@ -2,17 +2,21 @@
 
 A deadline that moves away (a heartbeat came) touches nothing: when its old entry comes up, the
 owner is asked anew. Only one that moves nearer pushes an entry. So a heartbeat costs O(1), and
-a fleet of n agents costs one entry each.
+a fleet of n agents costs one entry each. Entries of owners that have ended stay until they come up
+or the heap has doubled.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from actors.ports import Scheduler, Timer
 
 INFINITE = float("inf")
+
+FEW = 1000
+"""Entries that are not worth tidying up for."""
 
 
 class Owner(Protocol):
@@ -36,6 +40,7 @@ class Deadlines:
         self._scheduler = scheduler
         self._heap: list[tuple[float, int, Owner]] = []
         self._sequence = 0
+        self._tidy_at = FEW  # entries
         self._timer: Timer | None = None
         self._armed_for = INFINITE
 
@@ -55,9 +60,26 @@ class Deadlines:
         return len(self._heap)
 
     def _push(self, owner: Owner) -> None:
+        if len(self._heap) >= self._tidy_at:
+            self._tidy()
         self._sequence += 1
         owner.scheduled = owner.deadline
         heappush(self._heap, (owner.deadline, self._sequence, owner))
+
+    def _tidy(self) -> None:
+        """Drop what will call nobody: it keeps alive who has ended, maybe for minutes."""
+        kept = []
+        for entry in self._heap:
+            when, _, owner = entry
+            if when != owner.scheduled:
+                continue
+            if owner.deadline < INFINITE:
+                kept.append(entry)
+            else:
+                owner.scheduled = INFINITE
+        heapify(kept)
+        self._heap[:] = kept
+        self._tidy_at = 2 * len(kept) + FEW
 
     def _arm(self) -> None:
         first = self._heap[0][0] if self._heap else INFINITE

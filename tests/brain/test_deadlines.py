@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from actors.deadlines import INFINITE, Deadlines
+from actors.deadlines import FEW, INFINITE, Deadlines
 from tests.brain.world import VirtualScheduler
 
 
@@ -174,4 +174,28 @@ def test_after_clear_nobody_is_called() -> None:
     deadlines.clear()
     scheduler.advance(100)
     assert owner.called == []
+    assert len(deadlines) == 0
+
+
+def test_who_has_ended_is_let_go_of_while_others_come_and_go() -> None:
+    scheduler = VirtualScheduler()
+    deadlines = Deadlines(scheduler)
+    living = [Somebody(scheduler) for _ in range(200)]
+    for number, owner in enumerate(living):
+        deadlines.set(owner, scheduler.now() + 1000 + number)
+    for number in range(20 * FEW):
+        one = Somebody(scheduler)
+        deadlines.set(one, scheduler.now() + 5000)
+        if number % 3 == 0:
+            deadlines.set(one, scheduler.now() + 4000)  # a nearer entry beside the first
+        one.deadline = INFINITE
+        assert len(deadlines) <= 2 * len(living) + FEW + 2
+    assert one.called == []
+
+    deadlines.set(one, scheduler.now() + 10)  # it comes back
+    scheduler.advance(10)
+    assert one.called == [1010.0]
+    scheduler.advance(6000)
+    assert all(owner.called == [2000.0 + number] for number, owner in enumerate(living))
+    assert len(one.called) == 1
     assert len(deadlines) == 0
