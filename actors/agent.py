@@ -140,11 +140,11 @@ class AgentActor(Standing):
         if keeper.proposal is None and not self._looking and not turns:
             self._begin(ask)
         elif (
-            self._home.store_is_away
+            not turns.under_way
+            and not turns
             and isinstance(ask, Beat)
             and keeper.committed is not None
-            and not turns.under_way
-            and not turns
+            and self._home.store_is_away
         ):
             self._begin(ask)  # nobody's answer is due before, and the store is not needed for this
         else:

@@ -107,8 +107,15 @@ class Session:
                 self.end(CloseCode.PROTOCOL_ERROR, f"{MAX_MALFORMED} malformed messages in a row")
             return
         self._malformed = 0
-        self._heard(request)
-        self._take(request)
+        if type(request) is Heartbeat and self._agent and not (self._joining or self._queue):
+            # Nearly always, and nothing that goes before has to be looked at.
+            self._keepalive.heard()
+            self._heartbeat(request, self._agent)
+            if self._unanswered >= MAX_PIPELINE:
+                self._regulate()
+        else:
+            self._heard(request)
+            self._take(request)
 
     def received_binary(self) -> None:
         """A binary message: not of this protocol."""
@@ -243,7 +250,7 @@ class Session:
         try:
             match item:
                 case Heartbeat():
-                    self._heartbeat(item)
+                    self._heartbeat(item, self._registered_agent())
                 case Find():
                     self._answer(item, queries.find(self._supervisor, item))
                 case Get():
@@ -290,8 +297,7 @@ class Session:
             )
         return self._agent
 
-    def _heartbeat(self, request: Heartbeat) -> None:
-        agent = self._registered_agent()
+    def _heartbeat(self, request: Heartbeat, agent: AgentRef) -> None:
         changes = NO_CHANGES
         if not (request.status is request.metadata is request.load is UNSET):
             changes = AgentChanges(

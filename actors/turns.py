@@ -29,7 +29,7 @@ class Turns:
 
     def wait(self, message: Message) -> None:
         """Put a message behind all others; an ask too many is refused."""
-        if isinstance(message, Ask) and len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING and isinstance(message, Ask):
             message.reply(ProtocolError("rate_limited", "too many requests wait for this agent"))
         else:
             self._waiting.append(message)
@@ -50,9 +50,15 @@ class Turns:
     def superseded_by(self, beat: Beat) -> list[Ask]:
         """The heartbeat and those right behind it that say nothing new: one renewal serves all."""
         asks: list[Ask] = [beat]
-        waiting = self._waiting
-        while waiting and _says_nothing_new(waiting[0], beat):
-            asks.append(waiting.pop(0))  # type: ignore[arg-type]
+        for message in self._waiting:
+            if (
+                not isinstance(message, Beat)
+                or message.session is not beat.session
+                or message.changes is not NO_CHANGES
+            ):
+                break
+            asks.append(message)
+        del self._waiting[: len(asks) - 1]
         return asks
 
     def take(self) -> list[Ask]:
@@ -106,11 +112,3 @@ class Turns:
         self._in_hand = None
         for ask in {id(ask): ask for ask in asks}.values():
             ask.reply(error)
-
-
-def _says_nothing_new(message: Message, beat: Beat) -> bool:
-    return (
-        isinstance(message, Beat)
-        and message.session is beat.session
-        and message.changes is NO_CHANGES
-    )

@@ -35,13 +35,13 @@ def text_frame(payload: bytes) -> bytes:
     One payload sent to many connections in turn is framed once, and all their queues share it.
     """
     global _latest  # noqa: PLW0603 - a memo of one entry; hubs have one thread
+    length = len(payload)
+    if length < 126:  # an acknowledgement; no news is so short
+        return _SHORT[length] + payload
     known, frame = _latest
     if known is payload:
         return frame
-    length = len(payload)
-    if length < 126:
-        frame = _SHORT[length] + payload
-    elif length < 65536:
+    if length < 65536:
         frame = _pack_medium(_TEXT_HEAD, 126, length) + payload
     else:
         frame = _pack_long(_TEXT_HEAD, 127, length) + payload
@@ -58,19 +58,22 @@ def whole_messages(data: bytes, max_size: int) -> tuple[list[bytes], int]:
     """
     messages: list[bytes] = []
     at, end = 0, len(data)
-    while end - at >= 6 and data[at] == _TEXT_HEAD:
-        length, body = data[at + 1] & 0x7F, at + 6
-        if length == 126 and end - at >= 8:
-            length, body = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
+    body = 6
+    while body <= end and data[at] == _TEXT_HEAD:
+        length = data[at + 1] - _MASKED
+        if length >= 126:
+            body += 2
+            if length == 127 or body > end:
+                break
+            length = int.from_bytes(data[at + 2 : at + 4], "big")
             if length < 126:
                 break
-        elif length >= 126:
-            break
         stop = body + length
-        if stop > end or length > max_size or data[at + 1] < _MASKED:
+        if stop > end or not 0 <= length <= max_size:
             break
         messages.append(apply_mask(data[body:stop], data[body - 4 : body]))
         at = stop
+        body = at + 6
     return messages, at
 
 
