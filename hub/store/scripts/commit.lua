@@ -41,6 +41,11 @@ if redis.call('GET', name_key) ~= ARGV[2] or not before then
     return 'fenced'
 end
 
+-- Our own end of a record.
+local function tail_of(epoch, hub, revision)
+    return ',"epoch":' .. epoch .. ',"hub":"' .. hub .. '","revision":' .. revision .. '}'
+end
+
 -- The `last_seen` of a record of ours, or of a head. The first place that looks like one is always
 -- the real one: what agents choose freely and comes before it are strings, in which every quote
 -- is escaped, and their metadata comes after it.
@@ -148,9 +153,6 @@ local function decide(operation, key, epoch, revision, seen, tombstone)
         return epoch
     end
     local known = tonumber(revision)
-    if operation == 'renew' and stored == own and reached == known then
-        return epoch -- nearly always
-    end
     if stored > 0 then -- a legacy record counts as any
         local refusal = refusal_of(operation, key, own, known, seen, stored, reached, last_seen)
         if refusal then
@@ -193,13 +195,21 @@ while at < last do
         tombstone = KEYS[key_at + 1]
         key_at = key_at + 1
     end
-    local epoch, refusal = decide(operation, key, own, known, seen, tombstone)
+    local epoch, refusal, tail
+    if operation == 'renew' then
+        tail = tail_of(own, hub, known)
+        if redis.pcall('GETRANGE', key, -#tail, -1) == tail then
+            epoch = own -- nearly always, and nothing has to be read out of it
+        end
+    end
+    if not epoch then
+        epoch, refusal = decide(operation, key, own, known, seen, tombstone)
+    end
     if not epoch then
         answer[#answer + 1] = refusal .. ' 0'
     else
         local written = kind ~= '' and digits(revision + 1) or known
-        local record = head .. ',"epoch":' .. epoch
-            .. ',"hub":"' .. hub .. '","revision":' .. written .. '}'
+        local record = head .. (tail or tail_of(epoch, hub, written))
         members[agent_id] = operation ~= 'remove'
         if operation == 'remove' then
             redis.call('DEL', key)
