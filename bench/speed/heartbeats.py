@@ -31,15 +31,17 @@ class Baseline(Struct, frozen=True):
 
     name: str
     words: str
-    must: float | None
-    aim: float | None
+    must: float | None = None
+    aim: float | None = None
 
 
 ONE_OUTSTANDING = (
     Baseline("websockets", "websockets.asyncio echo", 1.3, 1.6),
-    Baseline("websockets-uvloop", "websockets.asyncio echo, uvloop", 1.3, 1.6),
-    Baseline("serverprotocol", "ServerProtocol echo", None, None),
+    Baseline("websockets-uvloop", "websockets.asyncio echo on uvloop"),
+    Baseline("serverprotocol", "ServerProtocol echo"),
 )
+"""What is judged runs as its documentation has it, by `asyncio.run`; the others are context."""
+
 PIPELINED = (Baseline("serverprotocol", "ServerProtocol echo", 0.45, 0.7),)
 
 

@@ -10,6 +10,7 @@ import pytest
 import requests
 from msgspec import Struct
 
+from bench.baselines.__main__ import SERVERS
 from bench.baselines.__main__ import main as serve_baseline
 from bench.processes import HubProcess, temporary_directory
 from bench.report import Report
@@ -43,6 +44,13 @@ async def test_a_scenario_measures_and_finds_every_answer_right(scenario: Scenar
     assert holds(report)
     assert report.goals
     assert any("share of a core, load" in figure.what for figure in report.figures)
+
+
+def test_heartbeats_are_judged_against_asyncios_own_loop_and_the_rest_is_context() -> None:
+    judged = {each.name: (each.must, each.aim) for each in heartbeats.ONE_OUTSTANDING}
+    assert judged.pop("websockets") == (1.3, 1.6)
+    assert set(judged.values()) == {(None, None)}
+    assert not SERVERS["websockets"].uvloop
 
 
 @pytest.mark.parametrize(
