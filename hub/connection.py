@@ -367,10 +367,12 @@ class Connection(asyncio.Protocol):
         """Write what has been queued in this turn of the loop."""
         self._flushing = False
         outbox = self._outbox
+        much = outbox.queued > HIGH_WATER
         try:
             outbox.flush()
-            # When the transport took it all without a pause, no resume_writing follows.
-            if self._phase is Phase.OPEN and self._session is not None and not outbox.paused:
+            # When the transport took it all without a pause, no resume_writing follows. Of little
+            # nobody held back.
+            if much and not outbox.paused and self._phase is Phase.OPEN and self._session:
                 self._session.drained()
         except Exception as error:
             self._crashed(error)

@@ -140,10 +140,7 @@ class Outbox:
         if self._pong is not None and not self.paused:
             self.push(self._pong)
             self._pong = None
-        while self._frames and not self.paused:
-            if self.queued <= HIGH_WATER:
-                self.flush_all()
-                return
+        while self.queued > HIGH_WATER and not self.paused:
             size = count = 0
             while size < HIGH_WATER and count < len(self._frames):
                 size += len(self._frames[count])
@@ -151,14 +148,18 @@ class Outbox:
             frames = self._frames[:count]
             del self._frames[:count]
             self.queued -= size
-            self._write(frames, size)
+            self._write(b"".join(frames))
+        if not self.paused:
+            self.flush_all()
 
     def flush_all(self) -> None:
         """Hand over everything, paused or not: nothing will follow that could wait its turn."""
-        frames, self._frames = self._frames, []
-        size, self.queued = self.queued, 0
+        frames = self._frames
         if frames:
-            self._write(frames, size)
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            frames.clear()
+            self.queued = 0
+            self._write(data)
 
     def discard(self) -> None:
         """Drop every frame that is still here."""
@@ -172,7 +173,7 @@ class Outbox:
         self._transport = None
         self.discard()
 
-    def _write(self, frames: list[bytes], size: int) -> None:
+    def _write(self, data: bytes) -> None:
         if self._transport is not None:
-            self._written += size
-            self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._written += len(data)
+            self._transport.write(data)

@@ -43,7 +43,7 @@ class WebsocketSession(Protocol):
         """What was queued has been handed on, and the transport has room again.
 
         `link.unsent` is then at most about 64 KiB (`hub.frames.HIGH_WATER`). Called after every
-        hand-over, so a session that holds back while more than that is unsent is always called.
+        hand-over of more than that, so a session that holds back meanwhile is always called.
         """
         ...
 
