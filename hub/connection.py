@@ -296,8 +296,13 @@ class Connection(asyncio.Protocol):
                 self._session.received(message)
 
     def _feed_library(self, data: bytes) -> None:
-        self._ws.receive_data(data)
+        self._ws.receive_data(data[:-1])
         events = self._ws.events_received()
+        # The last byte alone: only if it completes a frame is the library between two. That it
+        # has nothing left to parse does not tell: it may have the head of one, and await the rest.
+        self._ws.receive_data(data[-1:])
+        completed = self._ws.events_received()
+        events += completed
         if not self._within_rate(len(events)):
             self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
             return
@@ -307,7 +312,7 @@ class Connection(asyncio.Protocol):
         # Last, so that a close frame of the library's comes behind the answers of the session.
         self._collect()
         self._between_frames = (
-            self._fragments is None and self._ws.state is State.OPEN and not self._ws.reader.buffer
+            bool(completed) and self._fragments is None and self._ws.state is State.OPEN
         )
 
     def _within_rate(self, frames: int) -> bool:
