@@ -260,3 +260,74 @@ def test_an_actor_may_stop_a_neighbour_that_is_ready() -> None:
     stage.loop.run()
     assert stage.messages("b") == []
     assert neighbour.tell("late") is False
+
+
+def test_what_is_delivered_to_an_idle_actor_is_handled_at_once() -> None:
+    stage = Stage()
+    ref, _ = stage.spawn("a")
+    assert ref.deliver(1)
+    assert stage.messages("a") == [1]
+    assert not stage.loop.callbacks
+    assert stage.runtime.backlog == 0
+
+
+def test_what_is_delivered_comes_behind_what_waits_in_the_mailbox() -> None:
+    stage = Stage()
+    ref, _ = stage.spawn("a")
+    other, _ = stage.spawn("b")
+    ref.tell(1)
+    ref.deliver(2)
+    other.deliver("at once")
+    ref.tell(3)
+    assert stage.pages == [("b", "at once")]
+    stage.loop.run()
+    assert stage.messages("a") == [1, 2, 3]
+
+
+def test_what_is_delivered_by_an_actor_at_work_waits_until_it_has_done() -> None:
+    stage = Stage()
+    ref, _ = stage.spawn("a")
+    other, _ = stage.spawn("b")
+    seen: list[int] = []
+
+    def work() -> None:
+        assert ref.deliver("to itself")
+        assert other.deliver("to another")
+        seen.append(len(stage.pages))
+
+    ref.deliver(work)
+    ref.tell(work)
+    assert seen == [1], "nobody was entered meanwhile"
+    stage.loop.run()
+    assert stage.messages("a") == [work, "to itself", work, "to itself"]
+    assert stage.messages("b") == ["to another"] * 2
+    assert seen == [1, 3]
+
+
+def test_what_is_delivered_and_raises_is_reported_and_may_isolate() -> None:
+    stage = Stage()
+    ref, actor = stage.spawn("a")
+    other, _ = stage.spawn("b")
+    assert ref.deliver(fail)
+    assert stage.reports == [("a", fail, "broken")]
+    assert actor.restarts == [fail]
+    assert other.deliver("as ever")
+    assert stage.messages("b") == ["as ever"], "nobody is taken for being at work still"
+    for _ in range(MAX_RESTARTS):
+        ref.deliver(fail)
+    assert actor.given_up == 1
+    assert ref.deliver("anything") is False
+
+
+def test_an_actor_that_ends_itself_handles_nothing_more_that_is_delivered() -> None:
+    stage = Stage()
+    ref, _ = stage.spawn("a")
+
+    def end() -> None:
+        ref.deliver("lost")
+        assert ref.stop() == ["lost"]
+
+    ref.deliver(end)
+    stage.loop.run()
+    assert stage.messages("a") == [end]
+    assert ref.deliver("more") is False
