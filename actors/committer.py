@@ -244,7 +244,7 @@ class Committer:
             self._busy = True
             changes = [each.change for each in batch]
             self._store.commit(changes, self._committed, announce=self._following)
-        elif self._behind:
+        elif self._behind and self._untold is None:  # else it would be read once more
             self._behind = False
             self._busy = True
             self._store.read_log(self.position, None, self._heard)

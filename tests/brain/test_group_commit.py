@@ -19,6 +19,7 @@ class WaitingStore:
     def __init__(self) -> None:
         self.commits: list[tuple[list[Change], Reply]] = []
         self.opened_from: list[int] = []
+        self.read_from: list[int] = []
 
     def open(self, position: Any, reply: Callable[[Opened | Away], None], **_: Any) -> None:
         self.opened_from.append(position.revision)
@@ -27,6 +28,9 @@ class WaitingStore:
 
     def commit(self, changes: list[Change], reply: Reply, **_: Any) -> None:
         self.commits.append((changes, reply))
+
+    def read_log(self, position: Any, *_: Any) -> None:
+        self.read_from.append(position.revision)
 
     def answer(self, first_revision: int = 1) -> None:
         """The oldest commit was applied, as the revisions from this one on."""
@@ -177,3 +181,33 @@ def test_a_store_that_goes_away_does_not_take_back_what_it_answered() -> None:
     reply(Away("gone"))
     assert scene.listener.told == [1]
     assert scene.committer.outstanding == 1
+
+
+def test_the_log_is_read_on_from_behind_what_was_answered() -> None:
+    scene = Scene()
+    scene.committer.grown(2)
+    scene.propose(1)
+    scene.turn()
+    withdrawn = Proposal(_change("a"), record(), scene.listener, 0.0, withdrawn=True)
+    scene.committer.propose(withdrawn)
+    scene.store.answer()
+    scene.turn()
+    assert scene.listener.told == [-1, 1]
+    assert scene.store.read_from == [1]
+
+
+def test_a_barrier_is_kept_until_all_before_it_was_told() -> None:
+    scene = Scene()
+    told: list[tuple[bool, list[int]]] = []
+    scene.propose(1)
+    scene.turn()
+    scene.propose(1)
+    scene.store.answer(1)
+    scene.committer.catch_up(lambda kept: told.append((kept, [*scene.listener.told])))
+    scene.store.answer(2)
+    scene.turn()
+    assert scene.listener.told == [1, 2]
+    assert told == [], "the store has not been asked since"
+    assert scene.sizes == [0]
+    scene.store.answer(3)
+    assert told == [(True, [1, 2])]
