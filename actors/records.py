@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from sys import intern
+from functools import lru_cache
 
 from msgspec import UNSET, structs
 
@@ -20,6 +20,11 @@ from protocol.record import (
     unique,
 )
 
+WORDS = 4096
+"""Words that fleets have in common and that are therefore kept once; of more, the newest."""
+
+_shared = lru_cache(WORDS)(str)  # and not `sys.intern`, which Python 3.12 never lets go of
+
 
 def new_record(
     agent_id: str, spec: AgentSpec, verdict: Verdict, now: str, field: str = "agent.metadata"
@@ -31,12 +36,12 @@ def new_record(
     return AgentRecord(
         id=agent_id,
         name=spec.name,
-        type=intern(spec.type),  # as all words that fleets have in common: kept once
-        host="" if spec.host is UNSET else intern(spec.host),
+        type=_shared(spec.type),
+        host="" if spec.host is UNSET else _shared(spec.host),
         port=spec.port,
-        capabilities=[intern(each) for each in unique(spec.capabilities)],
+        capabilities=[_shared(each) for each in unique(spec.capabilities)],
         status=verdict.status,
-        version=intern(spec.version),
+        version=_shared(spec.version),
         registered_at=now,
         last_seen=now,
         metadata=merge_metadata(UNSET, spec.metadata, field),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
 from actors.lifecycle import Verdict
-from actors.records import amend, complete, head_of, judged, kind_of, new_record
+from actors.records import WORDS, amend, complete, head_of, judged, kind_of, new_record
 from protocol.codec import decode_record, encode
 from protocol.errors import ProtocolError
 from protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
@@ -187,3 +188,18 @@ def test_the_kind_of_event_that_tells_of_a_difference(
 def test_1_that_becomes_true_is_a_change(before: object, after: object) -> None:
     old = record(1, metadata={"k": before})
     assert kind_of(old, structs.replace(old, metadata={"k": after})) == "updated"
+
+
+def test_words_that_agents_have_in_common_are_kept_once_and_not_for_ever() -> None:
+    def made(host: str) -> AgentRecord:
+        data = b'{"name":"a","type":"cost","host":"%s","capabilities":["find"]}' % host.encode()
+        spec = msgspec.json.decode(data, type=AgentSpec)
+        return new_record(agent_id(1), spec, HEALTHY, NOW)
+
+    one, other = made("host-1"), made("host-1")
+    assert one.type is other.type
+    assert one.host is other.host
+    assert one.capabilities[0] is other.capabilities[0]
+    for number in range(WORDS):
+        made(f"passer-by-{number}")
+    assert made("host-1").host is not one.host
