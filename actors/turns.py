@@ -102,10 +102,9 @@ class Turns:
     def fail(self, messages: Sequence[Message]) -> None:
         """Answer every ask `internal`, those among `messages` too, in the order of their coming."""
         error = ProtocolError("internal", "the hub failed on this request; it has been logged")
-        popped = [each for each in messages if each is self._in_hand]
         asks = [
             each
-            for each in (*self.take(), *popped, *self._waiting, *messages)
+            for each in (*self.take(), self._in_hand, *self._waiting, *messages)
             if isinstance(each, Ask)
         ]
         self._waiting = [each for each in self._waiting if not isinstance(each, Ask)]

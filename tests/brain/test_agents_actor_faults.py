@@ -126,6 +126,32 @@ def test_everyone_who_waits_is_answered_in_order_when_it_fails(breaks: Any) -> N
     assert world.supervisor.replica.committer.outstanding == 0
 
 
+def test_one_that_fails_when_its_turn_comes_is_answered_though_the_news_was_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    link, _ = world.agent()
+    link.sent.clear()
+    original = AgentActor._beat
+
+    def failing(self: AgentActor, ask: Beat) -> None:
+        if poisonous(ask):
+            raise BugError
+        original(self, ask)
+
+    monkeypatch.setattr(AgentActor, "_beat", failing)
+    with failures_expected(world) as failures:
+        link.say(op="update", id=1, version="2")
+        link.say(op="heartbeat", id=2, load=666)
+        link.say(op="heartbeat", id=3)
+        world.settle()
+    ((_, message, _),) = failures
+    assert isinstance(message, Settled)
+    assert [each["id"] for each in link.sent] == [1, 2, 3]
+    assert link.sent[1]["code"] == "internal"
+    assert link.ask(op="heartbeat")["durable"] is True
+
+
 @pytest.mark.parametrize("afterwards", [False, True])
 def test_what_was_durable_before_the_failure_stays(breaks: Any, afterwards: bool) -> None:
     world = World()
