@@ -346,14 +346,15 @@ class AgentActor(Standing):
             return
         before = keeper.committed
         keeper.applied(proposal)
-        if change.operation == "renew" and self._turns.under_way:
+        under_way = self._turns.under_way
+        if change.operation == "renew" and under_way and isinstance(under_way[0], Beat):
             self._answer_heard(record)
             return
         if not keeper.owes:  # else it has reported something newer
             self._life.reported = record.health.reported
         if change.kind:
             self._home.doubt(self._id, doubtful=record.health.connection == "lost")
-        match self._turns.under_way:
+        match under_way:
             case [Register() | Resume() as ask]:
                 self._held(ask, record)
             case [] if change.operation in ("register", "resume"):

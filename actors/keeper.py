@@ -124,6 +124,7 @@ class RecordKeeper:
         home, record = self._home, self.committed
         assert record is not None
         record = structs.replace(record, last_seen=home.timestamp())
+        self._carried = None
         self._send(
             Change(
                 operation="renew",
