@@ -75,6 +75,7 @@ class Session:
         self._agent: AgentRef | None = None
         self._joining = False
         self._unanswered = 0
+        self._others_wait = False  # until what is under way has been answered
         self._advancing = False
         self._queue: list[_Item] = []  # mostly empty, and an empty deque takes 0.7 KB
         self._early: list[bytes] | None = None if supervisor.ready else []
@@ -107,7 +108,7 @@ class Session:
                 self.end(CloseCode.PROTOCOL_ERROR, f"{MAX_MALFORMED} malformed messages in a row")
             return
         self._malformed = 0
-        if type(request) is Heartbeat and self._agent and not (self._joining or self._queue):
+        if type(request) is Heartbeat and self._agent and not (self._others_wait or self._queue):
             # Nearly always, and nothing that goes before has to be looked at.
             self._keepalive.heard()
             self._heartbeat(request, self._agent)
@@ -176,7 +177,7 @@ class Session:
 
     def _must_wait(self, item: _Item) -> bool:
         """Whether it may only be performed once all before it have been answered."""
-        return self._joining or not isinstance(item, _FOR_ITS_AGENT)
+        return self._others_wait or not isinstance(item, _FOR_ITS_AGENT)
 
     def _regulate(self) -> None:
         """Stop reading a peer that asks faster than it is answered."""
@@ -200,8 +201,14 @@ class Session:
             self._perform(queue.pop(0))
         self._advancing = False
 
+    def _begin_alone(self) -> None:
+        """A request is under way that no actor keeps in order with those behind it."""
+        self._unanswered += 1
+        self._others_wait = True
+
     def _answered(self) -> None:
         self._unanswered -= 1
+        self._others_wait = False
         if self._queue:
             self._advance()
         if self._paused:
@@ -279,7 +286,7 @@ class Session:
             self._refuse(error, item)
 
     def _get(self, request: Get) -> None:
-        self._unanswered += 1
+        self._begin_alone()
 
         def reply(found: bytes | ProtocolError) -> None:
             if isinstance(found, ProtocolError):
@@ -407,7 +414,7 @@ class Session:
 
     def _join(self) -> None:
         self._joining = True
-        self._unanswered += 1
+        self._begin_alone()
 
     def _joined(self, request: Register | Resume, outcome: Outcome) -> None:
         self._joining = False
@@ -439,7 +446,7 @@ class Session:
 
     def _acknowledge_loss(self, request: AcknowledgeLoss) -> None:
         agents = self._supervisor.stats().agents_lost_at_once
-        self._unanswered += 1
+        self._begin_alone()
 
         def reply(outcome: Outcome) -> None:
             if isinstance(outcome, Acknowledged):
@@ -472,7 +479,7 @@ class Session:
             self._follow(request, number, watch)
             return
         # It comes from a hub that has folded more: catch up, rather than lead it back in time.
-        self._unanswered += 1
+        self._begin_alone()
 
         def caught_up(_complete: bool) -> None:
             if not self._ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 
 from actors.timing import Timing
@@ -85,3 +86,24 @@ def test_where_nothing_was_lost_an_acknowledgement_changes_nothing() -> None:
     answer = link.ask(op="acknowledge_loss")
     assert (answer["agents"], answer["revision"]) == (0, registered["revision"])
     assert link.ask(op="ping")["op"] == "pong"
+
+
+@pytest.mark.parametrize("slow", ["get", "watch"])
+def test_what_the_store_is_asked_for_is_answered_before_what_comes_behind_it(slow: str) -> None:
+    first, second = two_hubs()
+    _, registered = first.agent()
+    link, answer = second.agent("a2")
+    link.sent.clear()
+    read, held = second.port.read, []
+    second.port.read = lambda *asked: held.append(asked)  # type: ignore[method-assign]
+    if slow == "get":
+        link.say(op="get", id=1, agent_id=registered["agent_id"])
+    else:
+        link.say(op="watch", id=1, filter={}, since=answer["revision"] + 1, log=answer["log"])
+    link.say(op="heartbeat", id=2)
+    link.say(op="update", id=3, version="2")
+    second.settle()
+    for asked in held:
+        read(*asked)
+    second.settle()
+    assert [each["id"] for each in link.sent if "id" in each] == [1, 2, 3]
