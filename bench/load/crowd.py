@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
 from bench.cores import Cores, pin
 from bench.errors import BenchError
@@ -94,9 +95,14 @@ class Crowd:
         await self._worker.__aexit__(None, None, None)
 
     async def open(self) -> Opened:
-        """Open all groups, one after the other; returns what the last one was like."""
+        """Open all groups, one after the other; returns what the last one was like.
+
+        Its troubles are those of all.
+        """
         opened = [await self._worker.request("open", Opened, 600.0) for _ in range(self._groups)]
-        return opened[-1]
+        return structs.replace(
+            opened[-1], troubles=[each for one in opened for each in one.troubles]
+        )
 
     async def say(self) -> Heard:
         """Have the speaker say its next message; all hear one."""
@@ -187,7 +193,10 @@ def _first_message(kind: Kind, number: int) -> bytes:
 
 def _unregistered(answers: list[bytes], count: int) -> list[str]:
     """What is not as it must be: each is answered `registered`, under an id of its own."""
-    messages = [decode_message(answer) for answer in answers]
+    try:
+        messages = [decode_message(answer) for answer in answers]
+    except msgspec.DecodeError as error:
+        return [f"what came is no answer of a hub: {error}"]
     ids = {message.agent_id for message in messages if isinstance(message, Registered)}
     others = [message for message in messages if not isinstance(message, Registered)]
     if not others and len(ids) == count:

@@ -46,7 +46,7 @@ async def run(options: Options) -> Report:
         hub = await scene.hub(resume_window=600, lease_ttl=1800)
         groups = [Group("agent", mortals, "mortal"), Group("watcher", count, "hearer")]
         agents = await scene.enter(Crowd(CrowdSpec(url=hub.url, groups=groups), Cores.plan()))
-        await agents.open()
+        troubles = (await agents.open()).troubles
         bare = await scene.bare("uvicorn-upgrades")
         groups = [Group("silent", mortals, "mortal"), Group("told of ends", 1, "hearer")]
         others = await scene.enter(Crowd(CrowdSpec(url=bare.url, groups=groups), Cores.plan()))
@@ -83,6 +83,7 @@ async def run(options: Options) -> Report:
     for what, seconds in (("until all watchers hear", told), ("until a bare server sees", known)):
         report.spread(what, seconds)
         report.latencies(what, seconds)
+    report.check("every agent was registered", not troubles, listed(troubles))
     _judge(report, texts)
     return report
 

@@ -14,7 +14,7 @@ from bench.progress import progress, say
 from bench.report import Report, listed
 from bench.rounds import alternate
 from bench.scenario import Scenario
-from bench.speed.scene import Scene
+from bench.speed.scene import HubUrl, Scene
 from protocol.answers import Event
 from protocol.codec import decode_message, encode
 from protocol.requests import Update
@@ -31,9 +31,7 @@ class Options(Struct, frozen=True, kw_only=True):
     pause: Annotated[
         float, Meta(ge=0, le=10, description="seconds between a change and the next")
     ] = 0.05
-    url: Annotated[
-        str, Meta(description="a hub that is there already, http://HOST:PORT; none: start one")
-    ] = ""
+    url: HubUrl = ""
 
 
 class _Tellings:
@@ -78,7 +76,7 @@ async def run(options: Options) -> Report:
         watchers = await scene.enter(
             Crowd(CrowdSpec(url=hub.url, groups=groups, says=changes), Cores.plan())
         )
-        await watchers.open()
+        troubles = (await watchers.open()).troubles
         size = len((await watchers.say()).text)
         groups = [Group("silent", 1, "speaker"), Group("silent", count, "hearer")]
         others = await scene.enter(
@@ -104,6 +102,7 @@ async def run(options: Options) -> Report:
     tellings.tell(report, "changes")
     writes.tell(report, "bare writes")
     report.figure("bytes of an event", size, "B")
+    report.check("the agent was registered", not troubles, listed(troubles))
     _judge(report, tellings.texts)
     return report
 

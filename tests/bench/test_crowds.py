@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-
 import pytest
-import requests
 from msgspec import Struct
 
 from bench.cores import Cores
@@ -17,6 +13,8 @@ from bench.report import Report
 from bench.scenario import Scenario
 from bench.speed import death, fanout, memory, storm
 from bench.speed.scene import Scene
+
+from .left import agents_left
 
 SMALL = {
     "storm": storm.Options(rounds=1, agents=30, at_once=7),
@@ -34,7 +32,10 @@ def right(report: Report) -> bool:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_a_scenario_measures_and_finds_all_as_it_must_be(scenario: Scenario) -> None:
+async def test_a_scenario_measures_and_finds_all_as_it_must_be(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "SETTLED", 0.1)
     options: Struct = SMALL[scenario.name]
     assert right(await scenario.run(options))
 
@@ -45,21 +46,30 @@ async def test_a_hub_that_is_there_is_left_as_it_was() -> None:
             assert right(await storm.run(storm.Options(rounds=1, agents=9, at_once=4, url=hub.url)))
             options = fanout.Options(rounds=1, changes=2, watchers=3, pause=0.0, url=hub.url)
             assert right(await fanout.run(options))
-            metrics = (await asyncio.to_thread(requests.get, f"{hub.url}/metrics")).text
-    left = re.findall(r'homeport_agents\{namespace="bench-.*\} ([\d.]+)', metrics)
-    assert all(float(agents) == 0 for agents in left)
+            assert await agents_left(hub.url) == {0}
 
 
-async def test_a_crowd_of_agents_is_refused_by_what_is_no_hub() -> None:
+async def test_a_bare_server_tells_of_an_end_before_the_crowd_hears_of_it() -> None:
     async with Scene() as scene:
         bare = await scene.bare("uvicorn-upgrades")
         groups = [Group("told of ends", 2, "hearer"), Group("silent", 1, "mortal")]
         crowd = await scene.enter(Crowd(CrowdSpec(url=bare.url, groups=groups), Cores.plan()))
         await crowd.open()
         heard = await crowd.die()
-        assert 0 < float(heard.text) - heard.began < heard.seconds + 0.001
+    assert 0 < float(heard.text) - heard.began < heard.seconds + 0.001
 
-        groups = [Group("agent", 1)]
-        stranger = await scene.enter(Crowd(CrowdSpec(url=bare.url, groups=groups), Cores.plan()))
-        with pytest.raises(BenchError):
-            await stranger.open()
+
+async def test_agents_that_are_not_registered_are_a_trouble_of_whatever_comes_after_them() -> None:
+    async with Scene() as scene:
+        bare = await scene.bare("serverprotocol", size=10)
+        groups = [Group("agent", 2), Group("silent", 1)]
+        crowd = await scene.enter(Crowd(CrowdSpec(url=bare.url, groups=groups), Cores.plan()))
+        (trouble,) = (await crowd.open()).troubles
+    assert "no answer of a hub" in trouble
+
+
+async def test_what_cannot_be_reached_is_told_in_words() -> None:
+    spec = CrowdSpec(url="ws://127.0.0.1:1/ws", groups=[Group("silent", 1)])
+    async with Crowd(spec, Cores.plan()) as crowd:
+        with pytest.raises(BenchError, match=r"^cannot connect to 127\.0\.0\.1:1: Connection ref"):
+            await crowd.open()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from types import ModuleType
 
 import pytest
-import requests
 from msgspec import Struct
 
 from bench.baselines.__main__ import SERVERS
@@ -17,6 +14,8 @@ from bench.report import Report
 from bench.scenario import Scenario
 from bench.speed import find, growth, heartbeats, hubs
 from bench.speed.scene import Scene, sizes
+
+from .left import agents_left
 
 QUICK = {"rounds": 1, "seconds": 0.1, "warm_up": 0.05}
 
@@ -69,9 +68,7 @@ async def test_a_hub_that_is_there_is_measured_and_left_as_it_was(
         async with HubProcess(directory, redis="memory://") as hub:
             options = type(options)(**{**_fields(options), "url": hub.url})
             assert holds(await module.run(options))
-            metrics = (await asyncio.to_thread(requests.get, f"{hub.url}/metrics")).text
-    left = re.findall(r'homeport_agents\{namespace="bench-.*\} ([\d.]+)', metrics)
-    assert all(float(agents) == 0 for agents in left)
+            assert await agents_left(hub.url) == {0}
 
 
 async def test_a_load_of_several_processes_shares_the_work() -> None:
