@@ -81,7 +81,8 @@ class HttpCaller:
             except (OSError, EOFError, TimeoutError) as error:
                 self.close()
                 words = str(error) or type(error).__name__
-                raise BenchError(f"{method} {path}: no answer: {words}") from None
+                url = f"http://{self._host}:{self._port}{path}"
+                raise BenchError(f"{method} {url}: no answer: {words}") from None
 
     async def _exchange(self, request: bytes) -> Response:
         if self._streams is None or self._streams[0].at_eof():

@@ -27,7 +27,7 @@ class _Option(Struct):
     """An option, of all scenarios that have it."""
 
     kind: type
-    words: str
+    words: dict[str, str]
     defaults: dict[str, Any]
 
 
@@ -35,8 +35,9 @@ def parse(scenarios: Sequence[Scenario], arguments: Sequence[str], *, program: s
     """The options that `arguments` give to these scenarios: each takes those that it has.
 
     Options are Structs that have only fields with defaults, of the types int, float and str,
-    annotated with Meta. Ends the process with status 2 and one sentence for wrong usage, as
-    argparse does; that is also an option that none of the scenarios has.
+    annotated with Meta, which gives an example where it has a pattern. Ends the process with
+    status 2 and one sentence for wrong usage, as argparse does; that is also an option that none
+    of the scenarios has.
     """
     (first, *others) = scenarios
     parser = argparse.ArgumentParser(
@@ -63,7 +64,7 @@ def parse(scenarios: Sequence[Scenario], arguments: Sequence[str], *, program: s
         try:
             options[scenario.name] = msgspec.convert(own, scenario.options, strict=False)
         except msgspec.ValidationError as error:
-            parser.error(f"{scenario.name} does not take {_fault(str(error), own)}")
+            parser.error(f"{scenario.name} does not take {_fault(str(error), own, scenario)}")
     return Wanted(options, as_json, plot)
 
 
@@ -73,24 +74,33 @@ def _options(scenarios: Sequence[Scenario]) -> Mapping[str, _Option]:
         hints = get_type_hints(scenario.options, include_extras=True)
         for field in msgspec.structs.fields(scenario.options):
             kind, words = _described(hints[field.name])
-            option = found.setdefault(field.name, _Option(kind, words, {}))
+            option = found.setdefault(field.name, _Option(kind, {}, {}))
+            option.words[scenario.name] = words
             option.defaults[scenario.name] = field.default
     return found
 
 
-def _fault(words: str, given: Mapping[str, str]) -> str:
+def _fault(words: str, given: Mapping[str, str], scenario: Scenario) -> str:
     expected, _, place = words.partition(" - at ")
     name = place.strip("`$.")
     option = f"--{name.replace('_', '-')} {given.get(name, '')}"
+    if " matching regex " in expected:
+        hints = get_type_hints(scenario.options, include_extras=True)
+        (example,) = [each for meta in hints[name].__metadata__ for each in meta.examples or ()]
+        return f"{option}: expected something like {example}"
     return f"{option}: {expected.partition(', got')[0].replace('Expected', 'expected')}"
 
 
 def _help(option: _Option, *, alone: bool) -> str:
-    words = option.words.replace("%", "%%")
     if alone:
-        (default,) = option.defaults.values()
-        return words if default == "" else f"{words} (default: {default})"
-    return f"{words} (of: {', '.join(option.defaults)})"
+        (words,), (default,) = option.words.values(), option.defaults.values()
+        told = words if default == "" else f"{words} (default: {default})"
+    else:
+        alike: dict[str, list[str]] = {}
+        for scenario, words in option.words.items():
+            alike.setdefault(words, []).append(scenario)
+        told = "; ".join(f"{words} (of: {', '.join(of)})" for words, of in alike.items())
+    return told.replace("%", "%%")
 
 
 def _described(hint: Any) -> tuple[type, str]:

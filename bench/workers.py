@@ -89,7 +89,7 @@ class Worker:
             return msgspec.json.decode(line, type=kind)
         except msgspec.ValidationError:
             trouble = msgspec.json.decode(line, type=Trouble)
-            raise BenchError(f"{self._module}: {trouble.words}") from None
+            raise BenchError(trouble.words) from None
 
     async def request(self, word: str, kind: type[T], seconds: float = 120.0) -> T:
         """Tell it a word and hear the answer."""

@@ -7,7 +7,7 @@ as prepared bytes, as many requests at once as were answered at once.
 from __future__ import annotations
 
 import asyncio
-import ssl
+import os
 import time
 from collections import deque
 from typing import cast
@@ -25,18 +25,23 @@ TIMEOUT = 60.0
 
 
 class Target:
-    """Where a load goes, read once: `url` is ws://HOST:PORT/PATH?QUERY, or wss."""
+    """Where a load goes, read once: `url` is ws://HOST:PORT/PATH?QUERY, as hubs know no TLS."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.host = parts.hostname or ""
-        self.tls = ssl.create_default_context() if parts.scheme == "wss" else None
-        self.port = parts.port or (443 if self.tls else 80)
+        self.port = parts.port or 80
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         self.upgrade = (
             f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode()
+
+    def unreachable(self, error: OSError) -> BenchError:
+        """That this keeps from connecting, in words."""
+        number = error.errno or 0  # below 0: of a name that is unknown
+        words = os.strerror(number) if number > 0 else error.strerror or "no answer in time"
+        return BenchError(f"cannot connect to {self.host}:{self.port}: {words}")
 
 
 class Script:
@@ -103,11 +108,11 @@ class Connection(asyncio.Protocol):
         try:
             async with asyncio.timeout(TIMEOUT):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: self, target.host, target.port, ssl=target.tls, local_addr=local
+                    lambda: self, target.host, target.port, local_addr=local
                 )
                 reply = await self._converse(target.upgrade)
-        except (OSError, TimeoutError) as error:
-            raise BenchError(f"cannot connect to {target.host}:{target.port}: {error}") from None
+        except OSError as error:
+            raise target.unreachable(error) from None
         if not reply.startswith(b"HTTP/1.1 101 ") or ACCEPT not in reply:
             raise BenchError(f"no websocket: {reply[:200].decode(errors='replace')}")
 

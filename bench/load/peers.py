@@ -89,8 +89,6 @@ class Peers:
     """Peers of one server."""
 
     def __init__(self, target: Target) -> None:
-        if target.tls is not None:
-            raise BenchError("a crowd speaks plain ws://, as TLS would be the load's own work")
         self._target = target
         if not hasattr(select, "epoll"):
             raise BenchError("a crowd needs Linux: other systems tell less cheaply who has heard")
@@ -153,7 +151,7 @@ class Peers:
                 source_address=None if source is None else (source, 0),
             )
         except OSError as error:
-            raise BenchError(f"cannot connect: {error.strerror or error}") from None
+            raise self._target.unreachable(error) from None
         connected.settimeout(None)  # it is read when there is something to read
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.sendall(self._target.upgrade)

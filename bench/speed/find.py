@@ -16,7 +16,7 @@ from bench.report import Report, listed
 from bench.rounds import in_turn
 from bench.scenario import Scenario
 from bench.speed.driven import Server
-from bench.speed.scene import Driving, Scene, sizes
+from bench.speed.scene import Driving, HubUrl, Scene, sizes
 from protocol.answers import Agents
 from protocol.codec import encode
 from protocol.record import AgentRecord
@@ -32,16 +32,15 @@ class Options(Driving, frozen=True, kw_only=True):
     fleets: Annotated[
         str,
         Meta(
-            pattern=r"^[1-9]\d{0,4}(,[1-9]\d{0,4})*$",
+            pattern=r"^([2-9]\d|[1-9]\d{2,4})(,([2-9]\d|[1-9]\d{2,4}))*$",
+            examples=["100,1000 (20 or more of each)"],
             description="agents of each, 20 or more",
         ),
     ] = "100,1000,10000"
     connections: Annotated[
         int, Meta(ge=1, le=100_000, description="connections that ask, one request outstanding")
     ] = 200
-    url: Annotated[
-        str, Meta(description="a hub that is there already, http://HOST:PORT; none: start some")
-    ] = ""
+    url: HubUrl = ""
 
 
 class Answers(Struct):

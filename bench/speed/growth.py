@@ -12,7 +12,7 @@ from bench.progress import progress, say
 from bench.report import Report
 from bench.rounds import in_turn
 from bench.scenario import Scenario
-from bench.speed.scene import Driving, Scene, sizes
+from bench.speed.scene import Driving, HubUrl, Scene, sizes
 
 
 class Options(Driving, frozen=True, kw_only=True):
@@ -20,7 +20,11 @@ class Options(Driving, frozen=True, kw_only=True):
 
     fleets: Annotated[
         str,
-        Meta(pattern=r"^[1-9]\d{0,4}(,[1-9]\d{0,4})+$", description="connected agents, each time"),
+        Meta(
+            pattern=r"^[1-9]\d{0,4}(,[1-9]\d{0,4})+$",
+            examples=["10,1000"],
+            description="connected agents, each time",
+        ),
     ] = "10,1000,10000"
     in_flight: Annotated[
         int,
@@ -31,13 +35,7 @@ class Options(Driving, frozen=True, kw_only=True):
             "sends its next one when all others have had their turn",
         ),
     ] = 10
-    url: Annotated[
-        str,
-        Meta(
-            description="a hub that is there already, http://HOST:PORT, and whose max-rate is 0; "
-            "none: start some"
-        ),
-    ] = ""
+    url: Annotated[HubUrl, Meta(description="(its max-rate must be 0)")] = ""
 
 
 class Rates(Struct, frozen=True):
@@ -88,8 +86,7 @@ async def _measure(report: Report, options: Options, counts: list[int]) -> list[
     async with Scene(options) as scene:
         for count in counts:
             say(f"connecting {count:,} agents to a hub")
-            # Few agents heartbeat as often as many do: thousands of times a second each.
-            hub = await scene.hub(options.url, max_rate=0)
+            hub = await scene.hub(options.url)
             bare = await scene.bare("serverprotocol")
             fleet = await scene.connect(hub, talk, count, in_flight=in_flight, register=True)
             fleets.append(fleet)

@@ -11,7 +11,7 @@ from bench.progress import progress
 from bench.report import Report
 from bench.rounds import in_turn
 from bench.scenario import Scenario
-from bench.speed.scene import Driving, Scene
+from bench.speed.scene import Driving, HubUrl, Scene
 
 
 class Options(Driving, frozen=True, kw_only=True):
@@ -21,9 +21,7 @@ class Options(Driving, frozen=True, kw_only=True):
     pipelined: Annotated[
         int, Meta(ge=1, le=256, description="requests outstanding, in the pipelined part")
     ] = 16
-    url: Annotated[
-        str, Meta(description="a hub that is there already, http://HOST:PORT; none: start one")
-    ] = ""
+    url: HubUrl = ""
 
 
 class Baseline(Struct, frozen=True):

@@ -16,22 +16,23 @@ from msgspec import Meta, Struct
 
 from bench.baselines.constant import Answers, Serving
 from bench.cores import Cores, pin
-from bench.errors import BenchError
 from bench.load.http import WARM_UP, LoadSpec, Seen
 from bench.load.load import Outcome
 from bench.processes import HubProcess, temporary_directory
 from bench.progress import progress, say
-from bench.report import Report, listed
+from bench.report import Report
 from bench.rounds import in_turn
 from bench.scenario import Scenario
 from bench.speed.driven import Driven, Server
 from bench.speed.http_calls import CALLS, Call
 from bench.speed.http_checks import faults
 from bench.speed.http_fleet import Fleet
-from bench.speed.scene import PATIENT
+from bench.speed.scene import PATIENT, HubUrl
 from bench.workers import Worker
 
 HUB, CONSTANT, PEER = "hub", "constant", "peer"
+
+_CALL = "|".join(CALLS)
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -45,10 +46,22 @@ class Options(Struct, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(gt=0, le=600, description="seconds of each measurement")] = 1.5
     rounds: Annotated[int, Meta(ge=1, le=100, description="rounds; the medians count")] = 5
     only: Annotated[
-        str, Meta(description=f"which calls: some of {','.join(CALLS)}, with commas between")
+        str,
+        Meta(
+            pattern=rf"^({_CALL})(,({_CALL}))*$",
+            examples=["heartbeat,get"],
+            description="which calls, with commas between",
+        ),
     ] = ",".join(CALLS)
-    url: Annotated[str, Meta(description="a hub that is there already, else one is started")] = ""
-    peer: Annotated[str, Meta(description="another server of these routes, shown beside")] = ""
+    url: HubUrl = ""
+    peer: Annotated[
+        str,
+        Meta(
+            pattern=r"^http://[^/\s]+/?$",
+            examples=["http://127.0.0.1:8000"],
+            description="another server of these routes, http://HOST:PORT, shown beside",
+        ),
+    ] = ""
 
 
 class _Calling:
@@ -135,9 +148,6 @@ class _Stage:
 async def run(options: Options) -> Report:
     """Measure each call, the hub and the constant in turn."""
     report = SCENARIO.report(options)
-    unknown = set(options.only.split(",")) - set(CALLS)
-    if unknown:
-        raise BenchError(f"there is no call {listed(sorted(unknown))}")
     calls = {name: call for name, call in CALLS.items() if name in options.only.split(",")}
     cores = Cores.plan()
     async with AsyncExitStack() as stack:
@@ -201,4 +211,6 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         pass
 
 
-SCENARIO = Scenario("http", "the legacy HTTP routes", Options, run)
+SCENARIO = Scenario(
+    "http", "the legacy HTTP routes, against a Starlette app with constant answers", Options, run
+)

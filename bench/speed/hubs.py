@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 from msgspec import Meta
@@ -19,7 +18,7 @@ from bench.speed.scene import Driving, Scene
 class Options(Driving, frozen=True, kw_only=True):
     """The command line."""
 
-    workers: Annotated[int, Meta(ge=2, le=64, description="hub processes, the second time")] = 2
+    workers: Annotated[int, Meta(ge=2, le=64, description="hub processes, against one")] = 2
     connections: Annotated[int, Meta(ge=1, le=100_000, description="agents that heartbeat")] = 200
     outstanding: Annotated[
         int, Meta(ge=1, le=256, description="requests outstanding of each connection")
@@ -47,7 +46,6 @@ async def run(options: Options) -> Report:
             first, second = driven
             rates = await alternate(options.rounds, first.rate, second.rate, told=step)
     report.compare(several, *rates, unit="/s", baseline=one)
-    report.figure("cores, of hubs, store and load together", os.cpu_count() or 0)
     for what, each in zip((several, one), driven, strict=True):
         each.tell(report, what)
     return report

@@ -18,8 +18,23 @@ from bench.speed.driven import Driven, Server
 
 T = TypeVar("T")
 
-PATIENT = {"heartbeat_interval": 600, "heartbeat_timeout": 900, "lease_ttl": 1200}
-"""Settings of hubs whose agents say nothing while something else is measured."""
+PATIENT = {
+    "heartbeat_interval": 600,
+    "heartbeat_timeout": 900,
+    "lease_ttl": 1200,
+    "max_rate": 0,
+}
+"""Settings of hubs whose agents may say nothing while something else is measured, and say as much
+as they can when their turn comes."""
+
+HubUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^http://[^/\s]+/?$",
+        examples=["http://127.0.0.1:8080"],
+        description="a hub that is there already, http://HOST:PORT, else it is started",
+    ),
+]
 
 
 class Driving(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from bench.report import Report, listed
 from bench.rounds import alternate
 from bench.scenario import Scenario
 from bench.speed.driven import Server
-from bench.speed.scene import Scene
+from bench.speed.scene import HubUrl, Scene
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -26,9 +26,7 @@ class Options(Struct, frozen=True, kw_only=True):
     at_once: Annotated[
         int, Meta(ge=1, le=4000, description="of which so many are on their way at a time")
     ] = 200
-    url: Annotated[
-        str, Meta(description="a hub that is there already, http://HOST:PORT; none: start some")
-    ] = ""
+    url: HubUrl = ""
 
 
 class _Storms:

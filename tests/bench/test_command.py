@@ -138,6 +138,12 @@ def test_a_name_that_is_none_is_wrong_usage(
         (["beats", "finds", "--rounds", "1.5"], "beats does not take --rounds 1.5: expected `int`"),
         (["beats", "--rounds", "1", "finds"], "unrecognized arguments: finds"),
         (["compare", "one.json"], "the following arguments are required: B.json"),
+        (
+            ["heartbeats", "--url", "hub.example"],
+            "--url hub.example: expected something like http://127.0.0.1:8080",
+        ),
+        (["find", "--fleets", "100,5"], "--fleets 100,5: expected something like 100,1000 (20"),
+        (["http", "--only", "get,teleport"], "--only get,teleport: expected something like heart"),
     ],
 )
 def test_an_option_that_none_has_or_takes_is_wrong_usage(
@@ -156,6 +162,15 @@ def test_of_several_each_takes_the_options_that_it_has(capsys: pytest.CaptureFix
     beats, finds = document(capsys)["reports"]
     assert beats["options"] == {"rounds": 4, "url": ""}
     assert finds["options"] == {"rounds": 4.0, "seconds": 0.5}
+
+
+def test_an_option_that_means_something_else_to_each_says_what_to_which(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        run(["beats", "finds", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "rounds; the medians count (of: beats); agents, one after the other (of: finds)" in words
 
 
 def test_a_name_that_is_given_twice_runs_once(capsys: pytest.CaptureFixture[str]) -> None:
