@@ -17,6 +17,9 @@ from bench.report import Unit
 WIDTH = 100
 """Columns of what is no terminal."""
 
+NARROWEST = 80
+"""Columns that a table takes at least: in fewer it has no room for words beside its numbers."""
+
 DASH = "\N{EN DASH}"
 
 _DIGITS: dict[Unit, int] = {
@@ -36,8 +39,9 @@ def output() -> Console:
     """Where results go: stdout, with colours and its own width only if it is a terminal."""
     if hasattr(sys.stdout, "reconfigure"):  # not what a test may have put there
         sys.stdout.reconfigure(errors="backslashreplace")
-    width = None if sys.stdout.isatty() else WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, NARROWEST) if sys.stdout.isatty() else WIDTH
+    return console
 
 
 def show_json(document: bytes) -> None:

@@ -150,8 +150,9 @@ def _curves(report: Report, curves: Sequence[Curve], figure: Figure) -> None:
         xs, ys = zip(*curve.points, strict=True)
         marker = "o" if len(xs) <= 20 else ""
         places = [_nines(x) for x in xs] if latencies else xs
-        colour = LINES[number % len(LINES)]
-        axes.plot(places, ys, marker=marker, markersize=5, color=colour, label=curve.what)
+        again, place = divmod(number, len(LINES))
+        look: dict[str, Any] = {"color": LINES[place], "linestyle": ("-", "--", ":")[again % 3]}
+        axes.plot(places, ys, marker=marker, markersize=5, label=curve.what, **look)
     _axes(axes, curves)
     if latencies:
         ticks = {0: "0", 50: "50", 90: "90", 99: "99", 99.9: "99.9", 100: "max"}

@@ -28,7 +28,7 @@ def run_all(result: Result, scenarios: Sequence[Scenario], options: dict[str, St
         with bars():
             for number, scenario in enumerate(scenarios, 1):
                 if len(scenarios) > 1:
-                    say(f"{number} of {len(scenarios)}: {scenario.name}, {scenario.title}")
+                    say(f"{number} of {len(scenarios)}: {scenario.name} ({scenario.title})")
                 _run_one(result, scenario, options[scenario.name])
     except (KeyboardInterrupt, asyncio.CancelledError):
         result.interrupted = True

@@ -18,7 +18,7 @@ from bench.load.talk import Talk, masked_pong, masked_text
 
 # The example of RFC 6455 section 1.3: any key does, and this one's answer is known.
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 _TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89
 TIMEOUT = 60.0
@@ -36,6 +36,13 @@ class Target:
             f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode()
+
+    def check(self, headers: bytes) -> None:
+        """That these answer the upgrade as a websocket does; else BenchError."""
+        first = headers.partition(b"\r\n")[0]
+        if not first.startswith(b"HTTP/1.1 101 ") or _ACCEPT not in headers:
+            words = first[:200].decode(errors="replace")
+            raise BenchError(f"{self.host}:{self.port} opens no websocket, but answers: {words}")
 
     def unreachable(self, error: OSError) -> BenchError:
         """That this keeps from connecting, in words."""
@@ -113,8 +120,7 @@ class Connection(asyncio.Protocol):
                 reply = await self._converse(target.upgrade)
         except OSError as error:
             raise target.unreachable(error) from None
-        if not reply.startswith(b"HTTP/1.1 101 ") or ACCEPT not in reply:
-            raise BenchError(f"no websocket: {reply[:200].decode(errors='replace')}")
+        target.check(reply)
 
     async def ask(self, payload: bytes) -> bytes:
         """Send one message and wait for the next one that comes, while no load is on."""

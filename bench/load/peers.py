@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from bench.errors import BenchError
-from bench.load.connection import ACCEPT, Target
+from bench.load.connection import Target
 from bench.machine import source_address
 
 TIMEOUT = 30.0
@@ -44,13 +44,12 @@ class Peer:
             raise BenchError(f"the server ended a connection after {self._heard[-100:]!r}")
         self._heard = self._heard + data if self._heard else data
 
-    def shake_hands(self) -> bool:
+    def shake_hands(self, target: Target) -> bool:
         """Whether the upgrade has been answered; then the first message, if any, is sent."""
         headers, found, rest = self._heard.partition(b"\r\n\r\n")
         if not found:
             return False
-        if not headers.startswith(b"HTTP/1.1 101 ") or ACCEPT not in headers:
-            raise BenchError(f"no websocket: {headers[:200].decode(errors='replace')}")
+        target.check(headers)
         self.open = True
         self._heard = rest
         if self.first:
@@ -109,7 +108,7 @@ class Peers:
         while missing:
             for peer in self._arrivals():
                 peer.read()
-                if not (peer.open or peer.shake_hands()) or not answered(peer):
+                if not (peer.open or peer.shake_hands(self._target)) or not answered(peer):
                     continue
                 following = next(waiting, None)
                 if following is None:

@@ -72,7 +72,7 @@ async def run(options: Options) -> Report:
             baseline=f"of {first.count:,} connections",
         )
     medians = [(each.count, statistics.median(each.own)) for each in rates]
-    report.growth("heartbeats", "connected agents", "/s", medians)
+    report.growth("heartbeats", "connections", "/s", medians)
     medians = [(each.count, statistics.median(each.bare)) for each in rates]
     report.growth("bare echo", "connections", "/s", medians)
     return report

@@ -239,6 +239,6 @@ def test_what_goes_on_is_told_in_plain_lines_where_no_terminal_is(
 ) -> None:
     assert run(["beats", "finds", "--json"]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "… 1 of 2: beats, the title of beats",
-        "… 2 of 2: finds, the title of finds",
+        "… 1 of 2: beats (the title of beats)",
+        "… 2 of 2: finds (the title of finds)",
     ]

@@ -39,7 +39,7 @@ TIMED = (
 
 
 async def run(*arguments: str) -> tuple[int, str, str]:
-    """Run the command line of the proofs; returns its status, stdout and stderr."""
+    """Run the command line; returns its status, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", *arguments), cwd=ROOT, stdout=PIPE, stderr=PIPE
     )
@@ -60,26 +60,3 @@ async def test_a_proof_holds_in_its_small_form(name: str) -> None:
     assert not (broken and report["holds"])
     assert report["name"] == name
     assert report["figures"]
-
-
-async def test_a_bare_call_lists_every_proof() -> None:
-    status, out, _ = await run()
-
-    assert status == 0
-    assert all(f"\n  {name}  " in out for name in SMALL)
-
-
-async def test_an_unknown_scenario_is_wrong_usage() -> None:
-    status, out, err = await run("perpetual-motion")
-
-    assert (status, out) == (2, "")
-    assert "there is no scenario 'perpetual-motion'" in err
-    assert "silence" in err
-
-
-async def test_an_option_out_of_bounds_is_wrong_usage_in_one_sentence() -> None:
-    status, out, err = await run("fleet", "--agents", "0")
-
-    assert (status, out) == (2, "")
-    assert "expected `int` >= 1" in err
-    assert "Traceback" not in err

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from bench.output import output
 from bench.report import Goal, Report
 from bench.result import Failure
 from bench.table import show, verdict
@@ -35,6 +38,16 @@ def test_a_pipe_gets_no_colours_and_a_table_of_a_hundred_columns(
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_terminal_too_narrow_for_words_beside_numbers_wraps_lines_rather_than_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert output().width == 80
+    monkeypatch.setenv("COLUMNS", "140")
+    assert output().width == 140
 
 
 @pytest.mark.parametrize(
