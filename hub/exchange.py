@@ -39,7 +39,8 @@ class Exchange:
         cycle = self._cycle
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
-        if cycle.disconnected:
+        if cycle.disconnected or cycle.transport.is_closing():
+            cycle.disconnected = True  # of several requests in a row, uvicorn tells the last one
             return
         head = [STATUS_LINE[status]]
         for name, value in (*cycle.default_headers, *headers):

@@ -134,3 +134,22 @@ async def test_nothing_is_sent_to_a_caller_that_has_gone(served):
     served.hold.set()
     await until(lambda: not served.listener._state.tasks)
     assert served.answering == 0
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+async def test_whoever_asked_several_times_and_has_gone_raises_nothing(served, caplog, cut_off):
+    _, writer = await served.connect()
+    served.hold.clear()
+    writer.write((POST + b"hello") * 3)
+    await until(lambda: served.bodies)
+    writer.transport.abort()  # not noticed: nothing more is read until it is answered
+    await asyncio.sleep(0.02)
+    if cut_off:
+        for connection in [*served.listener._state.connections]:
+            connection.transport.abort()
+        await until(lambda: served.listener.open_connections == 0)
+    served.hold.set()
+    await until(lambda: not served.listener._state.tasks)
+    await until(lambda: served.listener.open_connections == 0)
+    assert served.answering == 0
+    assert not caplog.records
