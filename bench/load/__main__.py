@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
 from bench.errors import BenchError
-from bench.load.agents import bench_spec
 from bench.load.connection import Connection, Script, Target, Timed
 from bench.load.load import Done, Drive, LoadSpec
+from bench.load.records import bench_spec
 from bench.machine import source_address
 from bench.workers import Run, work
 from protocol.answers import Registered, Unregistered

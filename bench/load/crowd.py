@@ -16,9 +16,9 @@ from msgspec import Struct, structs
 
 from bench.cores import Cores, pin
 from bench.errors import BenchError
-from bench.load.agents import bench_spec
 from bench.load.connection import Target
 from bench.load.peers import Peer, Peers
+from bench.load.records import bench_spec
 from bench.load.talk import masked_text
 from bench.workers import Run, Worker, work
 from protocol.answers import Registered

@@ -46,7 +46,7 @@ class Aim(Struct, frozen=True, kw_only=True):
     undo: bytes = b""
 
 
-class LoadSpec(Struct, frozen=True, kw_only=True):
+class HttpLoadSpec(Struct, frozen=True, kw_only=True):
     """`connections` are opened anew for each measurement."""
 
     aims: list[Aim]
@@ -216,7 +216,7 @@ async def _ended(aim: Aim, callers: list[_Caller]) -> list[bytes]:
         raise BenchError(f"{aim.name}: no answer for {PATIENCE:g} s") from None
 
 
-async def _main(spec: LoadSpec, run: Run) -> None:
+async def _main(spec: HttpLoadSpec, run: Run) -> None:
     aims = {aim.name: aim for aim in spec.aims}
     while True:
         aim = aims[await run.word(*aims)]
@@ -224,4 +224,4 @@ async def _main(spec: LoadSpec, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    work(LoadSpec, _main)
+    work(HttpLoadSpec, _main)

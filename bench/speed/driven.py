@@ -20,8 +20,8 @@ class Server(Struct, frozen=True):
     pid: int | None
 
 
-class Driver(Protocol):
-    """A load; `bench.load.load.Load` is one."""
+class AnyLoad(Protocol):
+    """A load of websockets, `bench.load.load.Load`, or one of HTTP requests."""
 
     seconds: float
     """How long a drive takes."""
@@ -39,7 +39,7 @@ class Driver(Protocol):
 class Driven:
     """A server and the load that drives it, again and again."""
 
-    def __init__(self, load: Driver, server: Server) -> None:
+    def __init__(self, load: AnyLoad, server: Server) -> None:
         self._load = load
         self._server = server
         self._latencies: list[float] = []

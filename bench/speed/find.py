@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bench.driver import Driver
-from bench.load.agents import GROUP, group_filter, group_names
+from bench.load.records import GROUP, group_filter, group_names
 from bench.load.talk import constant, finds, heartbeats
 from bench.progress import progress, say
 from bench.report import Report, listed

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from bench.baselines.constant import Answers, Serving
 from bench.cores import Cores, pin
-from bench.load.http import WARM_UP, LoadSpec, Seen
+from bench.load.http import WARM_UP, HttpLoadSpec, Seen
 from bench.load.load import Outcome
 from bench.processes import HubProcess, temporary_directory
 from bench.progress import progress, say
@@ -168,7 +168,7 @@ async def run(options: Options) -> Report:
             for server, fleet in fleets.items()
             for name, call in calls.items()
         ]
-        spec = LoadSpec(aims=aims, connections=options.connections, seconds=options.seconds)
+        spec = HttpLoadSpec(aims=aims, connections=options.connections, seconds=options.seconds)
         load = await stack.enter_async_context(Worker("bench.load.http", spec))
         pin(load.pid, cores.load)
         stage = _Stage(options, fleets, pids, load)

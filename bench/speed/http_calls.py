@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from bench.load.agents import bench_spec
+from bench.load.records import bench_spec
 
 REGISTRATIONS = 100
 """Different registrations that are sent in turn; each of them makes a new agent."""

@@ -10,8 +10,8 @@ from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
 from bench.errors import BenchError
-from bench.load.agents import METADATA_BYTES, bench_spec, group_filter, group_names
 from bench.load.connection import Connection, Script, Target, Timed
+from bench.load.records import METADATA_BYTES, bench_spec, group_filter, group_names
 from bench.load.talk import Talk, constant, echo, finds, heartbeats, masked_text
 from protocol.codec import decode_request, encode
 from protocol.requests import Find, Heartbeat

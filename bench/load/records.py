@@ -1,4 +1,4 @@
-"""The agents of all speed scenarios: records of one size, so that figures compare."""
+"""What the agents of all speed scenarios say of themselves: records of one size."""
 
 from __future__ import annotations
 
