@@ -153,3 +153,24 @@ async def test_whoever_asked_several_times_and_has_gone_raises_nothing(served, c
     await until(lambda: served.listener.open_connections == 0)
     assert served.answering == 0
     assert not caplog.records
+
+
+async def test_a_body_in_chunks_is_whole_once_the_last_has_come(served):
+    reader, writer = await served.connect()
+    head = b"POST /a HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write((head + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n") * 2)
+    for _ in range(2):
+        assert (await read_answer(reader))[1] == b"<hello>"
+    assert served.bodies == [b"hello"] * 2
+    writer.close()
+
+
+async def test_who_waits_to_be_asked_for_its_body_is_asked_and_may_go_on(served):
+    reader, writer = await served.connect()
+    writer.write(POST.replace(b"Host: hub", b"Host: hub\r\nExpect: 100-continue"))
+    async with asyncio.timeout(5):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"hello" + POST + b"again")
+    assert (await read_answer(reader))[1] == b"<hello>"
+    assert (await read_answer(reader))[1] == b"<again>"
+    writer.close()

@@ -102,6 +102,9 @@ async def test_a_draining_hub_answers_503_and_when_to_retry(hub: RunningHub):
         ((b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 8"), 400),
         ((b"Sec-WebSocket-Key:", b"X-Key:"), 400),
         ((b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: !!"), 400),
+        ((b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 13, 8"), 400),
+        ((b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 13\r\n" * 2 + b"X: y"), 400),
+        ((b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: AAAA"), 400),
         ((b"Host: hub\r\n", b"X: y\r\n" * 200), 400),
     ],
 )
@@ -109,6 +112,24 @@ async def test_a_broken_handshake_is_refused_in_words(hub: RunningHub, change, s
     got, _, error = await refused(hub, upgrade().replace(*change))
     assert got == status
     assert "handshake" in error
+
+
+async def test_headers_may_be_written_in_any_case_and_lists_on_several_lines(hub: RunningHub):
+    handshake = (
+        b"GET /ws HTTP/1.1\r\nHOST:hub\r\nuPGRADE: WebSocket\r\n"
+        b"connection: keep-alive,  upgrade\r\nX-Empty:\r\n"
+        b"sec-websocket-key:   dGhlIHNhbXBsZSBub25jZQ==  \r\nSEC-WEBSOCKET-VERSION:13\r\n"
+        b"Sec-WebSocket-Protocol: one,two\r\nSec-WebSocket-Protocol: three ,homeport.v1\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(handshake)
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    # The key and its answer are the example of RFC 6455 section 1.3.
+    assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
+    assert b"\r\nSec-WebSocket-Protocol: homeport.v1\r\n" in answer
+    writer.close()
 
 
 async def test_only_get_can_be_upgraded(hub: RunningHub):
