@@ -211,3 +211,29 @@ def test_a_barrier_is_kept_until_all_before_it_was_told() -> None:
     assert scene.sizes == [0]
     scene.store.answer(3)
     assert told == [(True, [1, 2])]
+
+
+def test_a_writer_that_is_fenced_has_told_what_was_answered_and_keeps_the_rest() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(2)
+    scene.store.answer()
+    (_, reply) = scene.store.commits.pop()
+    reply(Fenced())
+    assert scene.listener.told == [1]
+    assert scene.committer.outstanding == 2
+    assert not scene.committer.open
+
+
+def test_what_others_wrote_between_two_batches_is_read_from_behind_the_first() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(1)
+    scene.store.answer(1)
+    scene.store.answer(3)
+    assert scene.listener.told == [1]
+    assert scene.store.read_from == [1]
+    scene.turn()
+    assert scene.listener.told == [1], "the second one waits for what came before it"
