@@ -46,7 +46,9 @@ class Options(Struct, frozen=True, kw_only=True):
     rate: Annotated[
         float, Meta(gt=0, le=5000, description="changes a second of all of them together")
     ] = 200.0
-    seconds: Annotated[float, Meta(gt=0, le=3600, description="how long they go on")] = 30.0
+    seconds: Annotated[
+        float, Meta(ge=6, le=3600, description="how long they go on; lists are looked at after 5")
+    ] = 30.0
 
 
 class Change(Struct, frozen=True):

@@ -23,7 +23,7 @@ SMALL = {
     "agent-death": ["--rounds", "2", "--resume-window", "0.5"],
     "failover": ["--agents", "20", "--seconds", "3"],
     "rolling": ["--agents", "20"],
-    "cluster-lag": ["--agents", "9", "--rate", "60", "--seconds", "7"],
+    "cluster-lag": ["--agents", "9", "--rate", "60", "--seconds", "6"],
     "redis-stop": [
         *("--agents", "20", "--rate", "40", "--seconds", "4", "--lease-ttl", "6", "--rounds", "1")
     ],
