@@ -32,7 +32,7 @@ HubUrl = Annotated[
     Meta(
         pattern=r"^http://[^/\s]+/?$",
         examples=["http://127.0.0.1:8080"],
-        description="a hub that is there already, http://HOST:PORT, else it is started",
+        description="a hub that is there already, http://HOST:PORT; else the bench starts its own",
     ),
 ]
 
