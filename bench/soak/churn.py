@@ -7,6 +7,7 @@ Words of the run: `live` begins so many lives side by side, each followed by ano
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 
 from msgspec import Struct
@@ -37,6 +38,7 @@ class Lived(Struct, frozen=True):
 
 
 async def _main(spec: ChurnSpec, run: Run) -> None:
+    gc.enable()  # in half an hour there is much to collect, and nothing here is timed
     place = Place(spec.url, spec.times)
     await run.word("live")
     under_way = [asyncio.create_task(_live_on(place)) for _ in range(spec.lives)]
