@@ -83,6 +83,18 @@ def _send(process: Process, number: signal.Signals) -> None:
         os.kill(process.pid, number)
 
 
+async def announced_url(process: Process) -> str:
+    """The URL that ends the first line of a server's output; "" when none comes in time."""
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            line = await process.stdout.readline()
+    except TimeoutError:
+        return ""
+    words = line.decode(errors="replace").split()
+    return words[-1] if words and "://" in words[-1] else ""
+
+
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
     """A private directory, with a path short enough for unix sockets in it where there is one."""
     parent, short = tempfile.gettempdir(), "/tmp"  # noqa: S108 - mkdtemp makes it private
@@ -153,16 +165,9 @@ class HubProcess:
             self._process = await spawn(command, stdout=asyncio.subprocess.PIPE, stderr=log)
         if self._cores is not None:
             pin(self._process.pid, self._cores.server)
-        assert self._process.stdout is not None
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                line = await self._process.stdout.readline()
-        except TimeoutError:
-            line = b""
-        words = line.decode(errors="replace").split()
-        if not words or "://" not in words[-1]:
+        self.url = await announced_url(self._process)
+        if not self.url:
             raise BenchError(f"the hub did not start: {self.last_words()}")
-        self.url = words[-1]
         self._settings["port"] = self.url.rpartition(":")[2]
         if self._cores is not None:
             pin_hub(self.pid, self._cores)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from asyncio.subprocess import PIPE
 from types import TracebackType
@@ -10,7 +9,7 @@ from typing import Self
 
 from bench.cores import Cores, pin
 from bench.errors import BenchError
-from bench.processes import START_TIMEOUT, STOP_TIMEOUT, end, spawn
+from bench.processes import STOP_TIMEOUT, announced_url, end, spawn
 
 
 class BaselineProcess:
@@ -35,10 +34,8 @@ class BaselineProcess:
         self._process = await spawn(command, stdout=PIPE)
         try:
             pin(self.pid, self._cores.server)
-            assert self._process.stdout is not None
-            async with asyncio.timeout(START_TIMEOUT):
-                self.url = (await self._process.stdout.readline()).decode().strip()
-            if "://" not in self.url:
+            self.url = await announced_url(self._process)
+            if not self.url:
                 raise BenchError(f"the baseline {self._name} did not start")
         except BaseException:
             await end(self._process, 0.0)
