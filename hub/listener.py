@@ -22,6 +22,16 @@ BACKLOG = 4096
 KEEP_ALIVE = 75
 """Seconds that an HTTP connection may idle between requests."""
 
+UVICORN: dict[str, Any] = {
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "proxy_headers": False,
+    "server_header": False,
+    "timeout_keep_alive": KEEP_ALIVE,
+}
+"""How uvicorn is set up, whatever it serves: a server to compare a hub with has the same."""
+
 POLL = 0.02
 """Seconds between looks at what is still open, while stopping."""
 
@@ -67,12 +77,7 @@ class Listener:
             http=HttpConnection,
             ws=cast(Any, ws_protocol_factory),
             interface="asgi3",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
+            **UVICORN,
         )
 
     @property

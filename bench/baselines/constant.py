@@ -19,7 +19,7 @@ from starlette.routing import Route
 from uvicorn import Config, Server
 
 from bench.workers import Run, work
-from hub.listener import BACKLOG, KEEP_ALIVE
+from hub.listener import BACKLOG, UVICORN
 
 
 class Answers(Struct, frozen=True, kw_only=True):
@@ -75,13 +75,8 @@ async def _main(answers: Answers, run: Run) -> None:
         Config(
             build_app(answers),
             http="httptools",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
             backlog=BACKLOG,
+            **UVICORN,
         )
     )
     listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)

@@ -23,7 +23,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from hub.frames import text_frame
-from hub.listener import BACKLOG, KEEP_ALIVE
+from hub.listener import BACKLOG, UVICORN
 
 _log = logging.getLogger("bench.uvicorn_upgrades")
 _log.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection
@@ -37,12 +37,7 @@ async def serve(announce: Callable[[str], None], _size: int) -> None:
         http="httptools",
         ws=cast(Any, BareWebsocket),
         interface="asgi3",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        **UVICORN,
     )
     config.load()
     state = ServerState()
