@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from msgspec import Meta
 
 Measure = Callable[[], Awaitable[float]]
+
+Rounds = Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")]
+"""How many, as an option of a scenario."""
 
 
 async def alternate(

@@ -15,7 +15,7 @@ from bench.cores import Cores
 from bench.load.crowd import Crowd, CrowdSpec, Group
 from bench.progress import progress
 from bench.report import Report, listed
-from bench.rounds import alternate
+from bench.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.scene import Scene
 from protocol.answers import Event
@@ -25,7 +25,7 @@ from protocol.codec import decode_message
 class Options(Struct, frozen=True, kw_only=True):
     """The command line."""
 
-    rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
+    rounds: Rounds = 5
     deaths: Annotated[int, Meta(ge=1, le=1000, description="deaths in each round")] = 40
     watchers: Annotated[int, Meta(ge=1, le=100_000, description="watchers of every agent")] = 100
     pause: Annotated[

@@ -12,7 +12,7 @@ from bench.cores import Cores
 from bench.load.crowd import Crowd, CrowdSpec, Group
 from bench.progress import progress, say
 from bench.report import Report, listed
-from bench.rounds import alternate
+from bench.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.scene import HubUrl, Scene
 from protocol.answers import Event
@@ -23,7 +23,7 @@ from protocol.requests import Update
 class Options(Struct, frozen=True, kw_only=True):
     """The command line."""
 
-    rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
+    rounds: Rounds = 5
     changes: Annotated[
         int, Meta(ge=1, le=1000, description="changes in each round, of which the median is taken")
     ] = 20

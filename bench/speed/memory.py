@@ -12,7 +12,7 @@ from bench.load.crowd import Crowd, CrowdSpec, Group, Kind
 from bench.machine import usage
 from bench.progress import progress
 from bench.report import Report, listed
-from bench.rounds import alternate
+from bench.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.scene import Scene
 
@@ -23,7 +23,7 @@ SETTLED = 2.0
 class Options(Struct, frozen=True, kw_only=True):
     """The command line."""
 
-    rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
+    rounds: Rounds = 5
     agents: Annotated[int, Meta(ge=1, le=100_000, description="idle agents")] = 10_000
     first: Annotated[
         int,

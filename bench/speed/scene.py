@@ -14,6 +14,7 @@ from bench.cores import Cores
 from bench.load.load import Load, LoadSpec
 from bench.load.talk import Talk
 from bench.processes import HubProcess, temporary_directory
+from bench.rounds import Rounds
 from bench.speed.driven import Driven, Server
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ HubUrl = Annotated[
 class Driving(Struct, frozen=True, kw_only=True):
     """Options of all of them."""
 
-    rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
+    rounds: Rounds = 5
     seconds: Annotated[
         float, Meta(gt=0, le=3600, description="how long each measurement goes on")
     ] = 2.0

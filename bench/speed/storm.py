@@ -12,7 +12,7 @@ from bench.load.crowd import Crowd, CrowdSpec, Group, Kind, Opened
 from bench.machine import children, is_store, usage
 from bench.progress import progress
 from bench.report import Report, listed
-from bench.rounds import alternate
+from bench.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.driven import Server
 from bench.speed.scene import HubUrl, Scene
@@ -21,7 +21,7 @@ from bench.speed.scene import HubUrl, Scene
 class Options(Struct, frozen=True, kw_only=True):
     """The command line."""
 
-    rounds: Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")] = 5
+    rounds: Rounds = 5
     agents: Annotated[int, Meta(ge=1, le=100_000, description="agents that connect")] = 10_000
     at_once: Annotated[
         int, Meta(ge=1, le=4000, description="of which so many are on their way at a time")
