@@ -78,6 +78,9 @@ class HttpCaller:
             try:
                 async with asyncio.timeout(seconds):
                     return await self._exchange(head.encode() + payload)
+            except asyncio.CancelledError:
+                self.close()  # the answer would be taken for that to the next request
+                raise
             except (OSError, EOFError, TimeoutError) as error:
                 self.close()
                 words = str(error) or type(error).__name__

@@ -67,7 +67,7 @@ def bury_hub(scene: Scene) -> None:
     with scene.fault("killed", name):
         scene.mortal.kill()
         scene.cluster.hubs[name].kill()
-        scene.wait_until_only(None, LAPSE + TERMS.lease_ttl + SLACK, besides=name)
+        scene.wait_until_gone(scene.dead(), LAPSE + TERMS.lease_ttl + SLACK, besides=name)
         scene.cluster.restart(name)
 
 
@@ -126,18 +126,18 @@ def kill_agents(scene: Scene) -> None:
     """kill -9 of agents: they must be told unreachable, and removed everywhere."""
     assert scene.mortal is not None
     scene.mortal.kill()
-    scene.wait_until_only(None, TERMS.resume_window + TERMS.lease_ttl + SLACK)
+    scene.wait_until_gone(scene.dead(), TERMS.resume_window + TERMS.lease_ttl + SLACK)
 
 
 def lose_agents(scene: Scene) -> None:
     """kill -9 of so many agents that their removal is held; until somebody acknowledges it."""
     assert scene.mortal is not None
     scene.mortal.kill()
-    dead = {*scene.dead()}
+    dead = scene.dead()
     time.sleep(TERMS.resume_window + TERMS.lease_ttl + 2.0)
     scene.wait_until_shown(dead, SLACK)
     scene.acknowledge_loss(_any_hub(scene))
-    scene.wait_until_only(None, SLACK)
+    scene.wait_until_gone(scene.dead(), SLACK)
 
 
 def stop_agents(scene: Scene) -> None:

@@ -51,8 +51,8 @@ class LegacyAgent:
                 await self.register()
 
     async def leave(self) -> None:
-        """Unregister, at whichever hub answers."""
-        for _ in range(10):
+        """Unregister, at whichever hub answers, as often as that takes."""
+        while True:
             answer = await self._post("unregister", f"/agents/{self.id}/unregister", None)
             if answer is not None and answer.status == 200:
                 return

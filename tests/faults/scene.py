@@ -126,25 +126,21 @@ class Scene:
                 words += missing(eye.latest, self.history.living)
         return words
 
-    def wait_until_only(self, ids: set[str] | None, within: float, *, besides: str = "") -> None:
-        """Wait until nobody is shown at any hub (but the one that is away) except these.
-
-        None: until nobody of those who were killed is.
-        """
+    def wait_until_gone(self, ids: set[str], within: float, *, besides: str = "") -> None:
+        """Wait until none of these is shown at any hub, but the one that is away."""
         began = time.monotonic()
-        dead = {*self.dead()}
         eyes = [eye for hub, eye in self._eyes.items() if hub != besides]
         while True:
             left = []
             for eye in eyes:
-                shown = eye.latest.agents if eye.latest else []
-                left += [
-                    f"{each.name} ({each.status}) at {eye.latest.hub if eye.latest else ''}"
-                    for each in shown
-                    if (each.id in dead if ids is None else each.id not in ids)
-                ]
                 if eye.latest is None or eye.latest.at < began:
                     left.append(eye.trouble)
+                else:
+                    left += [
+                        f"{each.name} ({each.id}, {each.status}) at {eye.latest.hub}"
+                        for each in eye.latest.agents
+                        if each.id in ids
+                    ]
             if not left:
                 return
             assert time.monotonic() < began + within, (
@@ -172,14 +168,10 @@ class Scene:
         wire.drop()
         assert answer["op"] == "loss_acknowledged", answer
 
-    def dead(self) -> list[str]:
+    def dead(self) -> set[str]:
         """The identities of those who were killed."""
-        return [
-            agent_id
-            for each in self._programs
-            if each.killed_at is not None
-            for agent_id in agent_ids(each.spec)
-        ]
+        killed = [each for each in self._programs if each.killed_at is not None]
+        return {agent_id for each in killed for agent_id in agent_ids(each.spec)}
 
     def exempt(self, program: Program) -> None:
         """Its agents were silent for long: they may be told unreachable."""
