@@ -21,7 +21,6 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from actors.committer import Proposal
 from actors.deadlines import INFINITE
 from actors.home import Home
 from actors.life import Life
@@ -50,6 +49,7 @@ from actors.messages import (
 )
 from actors.outcomes import Acknowledged, Lease, Outcome
 from actors.ports import Applied, Away, Operation
+from actors.proposals import Proposal
 from actors.records import amend, new_record
 from actors.refusals import NEWER_SESSION, bad_token, fenced, gone
 from actors.standing import Standing

@@ -7,9 +7,9 @@ write while the hub is busy with another. Else all agents would fall into step, 
 idle while the store writes for all of them at once.
 
 When the store does not answer, the outcome of the batch is unknown. It is not sent again before
-the committer knows: it opens a new writer generation (after which a late arrival of the old batch
-is refused), reads the log on from where it stood, finds its own changes there by their keys, and
-sends again only those that are not. So no change is applied twice and none is lost.
+the committer knows: the store is opened anew (`actors.opening`), own changes are found in what was
+read of the log by their keys, and only those that are not there are sent again. So no change is
+applied twice and none is lost.
 
 Other hubs write to the same log. Their changes are folded before ours that come after them, and,
 while other hubs are alive, as soon as the store tells that there are some.
@@ -23,10 +23,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from actors.opening import LAPSED, Opening, complete
 from actors.ports import (
     Applied,
     Away,
-    Change,
     Committed,
     Fenced,
     LogEntry,
@@ -37,9 +37,9 @@ from actors.ports import (
     Store,
     Timer,
 )
+from actors.proposals import Proposal
 from actors.timing import CHANGE_TIMEOUT
 from protocol.codec import decode_record
-from protocol.record import AgentRecord
 
 MAX_BATCH = 512
 MAX_BATCH_BYTES = 1024 * 1024
@@ -47,12 +47,7 @@ MAX_BATCH_BYTES = 1024 * 1024
 FEW = 16
 """Changes that are not worth two batches."""
 
-RETRY_DELAYS = (0.05, 0.1, 0.25)
-"""Seconds between attempts to open the store again; the last one repeats."""
-
 _GAP = "entries of the log are missing"
-
-_LAPSED = "its connection was lost, or it does not hold this hub's lease any more"
 
 SWEEP_INTERVAL = 0.1
 
@@ -61,33 +56,6 @@ FOLLOW_PAUSE = 0.005
 
 FOLLOW_RETRY = 0.25
 """Seconds until the log is followed again after that failed."""
-
-
-class Proposer(Protocol):
-    """Who proposed a change and hears of its outcome."""
-
-    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
-        """The change ended; Away when it was withdrawn or could not be sent."""
-        ...
-
-    def sweep(self) -> None:
-        """Something has been waiting long: answer what has waited too long."""
-        ...
-
-
-class Proposal(Struct, eq=False):
-    """A change on its way to the store.
-
-    `record` is what it makes of the agent; once it is applied, the fold has put the epoch and
-    revision that the store gave into it. `born` is when it was proposed. One that is `withdrawn`
-    before it was sent is not sent.
-    """
-
-    change: Change
-    record: AgentRecord
-    proposer: Proposer
-    born: float
-    withdrawn: bool = False
 
 
 Barrier = Callable[[bool], None]
@@ -148,9 +116,13 @@ class Committer:
         self._advance_scheduled = False
         self._sweeper: Timer | None = None
         self._sweep_at = 0.0
-        self._wants_new_log = False
-        self._attempts = 0
-        self._opening = False
+        self._opening = Opening(
+            scheduler,
+            store,
+            lambda: self.position,
+            opened=self._opened,
+            failed=self._failed,
+        )
         self._closed = False
         self._key = ""
         self.open = False
@@ -172,19 +144,19 @@ class Committer:
 
     def start(self) -> None:
         """Open the store, and again whenever it has been away, until `close`."""
-        self._attempt()
+        self._opening.begin()
 
     def renew_log(self) -> None:
         """Begin a new log now; the fold hears of it as of any opening."""
         self._tell()
         self.open = False
-        self._wants_new_log = True
-        self._attempt()
+        self._opening.begin(new_log=True)
 
     def close(self) -> None:
         """Send nothing more; what waits is settled as away."""
         self._tell()
         self._closed = True
+        self._opening.close()
         self.open = False
         self._give_up()
         self._break_barriers()
@@ -223,7 +195,7 @@ class Committer:
     def suspect(self, answer: Fenced | Away) -> None:
         """Another request to the store failed: open it anew."""
         if self.open and not self._busy:  # else the commit under way will tell
-            self._lost(_LAPSED if isinstance(answer, Fenced) else answer.reason)
+            self._lost(LAPSED if isinstance(answer, Fenced) else answer.reason)
 
     # --- committing --------------------------------------------------------------------------
 
@@ -268,7 +240,7 @@ class Committer:
             batch, self._under_way = self._under_way, []
             if isinstance(answer, Fenced):  # nothing was applied: all of it may be sent again
                 self._queue.extendleft(reversed(batch))
-                self._lost(_LAPSED)
+                self._lost(LAPSED)
             else:
                 self._unknown.extend(batch)
                 self._lost(answer.reason)
@@ -284,8 +256,8 @@ class Committer:
 
     def _caught_up(self, answer: Committed, entries: list[LogEntry] | Fenced | Away) -> None:
         if not isinstance(entries, list):
-            self._fail_under_way(_LAPSED if isinstance(entries, Fenced) else entries.reason)
-        elif not self._complete(entries, answer.before):
+            self._fail_under_way(LAPSED if isinstance(entries, Fenced) else entries.reason)
+        elif not complete(entries, self.revision, answer.before):
             self._fail_under_way(_GAP)
         else:
             for entry in entries:
@@ -357,28 +329,29 @@ class Committer:
     def _heard(self, entries: list[LogEntry] | Fenced | Away) -> None:
         self._busy = False
         if not isinstance(entries, list):
-            self._lost(_LAPSED if isinstance(entries, Fenced) else entries.reason)
-        elif entries and not self._complete(entries, entries[-1].revision):
+            self._lost(LAPSED if isinstance(entries, Fenced) else entries.reason)
+        elif entries and not complete(entries, self.revision, entries[-1].revision):
             self._lost(_GAP)
         else:
             for entry in entries:
                 self._foreign(entry)
             self._go_on()
 
-    # --- opening, and opening again --------------------------------------------------------------
+    # --- losing the store, and having it again ---------------------------------------------------
 
     def _lost(self, reason: str) -> None:
-        was_open, self.open, self.reason = self.open, False, reason
-        self._break_barriers()
+        was_open, self.open = self.open, False
+        self._failed(reason)
         if was_open:
             self._fold.away(reason)
-            self._attempts = 0
         if self._closed:
             self._give_up()
         else:
-            delay = RETRY_DELAYS[min(self._attempts, len(RETRY_DELAYS) - 1)]
-            self._attempts += 1
-            self._scheduler.call_at(self._scheduler.now() + delay, self._attempt)
+            self._opening.begin_soon()
+
+    def _failed(self, reason: str) -> None:
+        self.reason = reason
+        self._break_barriers()
 
     def _give_up(self) -> None:
         waiting = [*self._unknown, *self._queue]
@@ -393,48 +366,7 @@ class Committer:
         for barrier in broken:
             barrier(False)
 
-    def _attempt(self) -> None:
-        if self._closed or self._opening or self.open:
-            return
-        self._opening = True
-        self._store.open(self.position, self._opened, new_log=self._wants_new_log)
-
-    def _opened(self, answer: Opened | Away) -> None:
-        self._opening = False
-        if isinstance(answer, Opened) and answer.fresh:
-            self._wants_new_log = False
-        if isinstance(answer, Away):
-            self._lost(answer.reason)
-        elif self._wants_new_log:  # by now; it did not when this was asked
-            self._attempt()
-        elif answer.fresh or not self.log or answer.revision <= self.revision:
-            self._ready(answer, [])
-        else:
-            self._opening = True
-            self._store.read_log(
-                self.position, answer.revision, lambda entries: self._reread(answer, entries)
-            )
-
-    def _reread(self, answer: Opened, entries: list[LogEntry] | Fenced | Away) -> None:
-        self._opening = False
-        if isinstance(entries, Away):
-            self._lost(entries.reason)
-        elif isinstance(entries, Fenced):
-            self._lost(_LAPSED)
-        elif self._complete(entries, answer.revision):
-            self._ready(answer, entries)
-        else:
-            # Trimmed past us while we slept. What of ours was applied will be refused as stale.
-            self._ready(answer, None)
-
-    def _complete(self, entries: list[LogEntry], upto: int) -> bool:
-        """Whether no entry is missing between what is known and `upto`."""
-        expected = range(self.revision + 1, upto + 1)
-        return [entry.revision for entry in entries] == [*expected]
-
-    def _ready(self, opened: Opened, entries: list[LogEntry] | None) -> None:
-        if self._closed:
-            return
+    def _opened(self, opened: Opened, entries: list[LogEntry] | None) -> None:
         unknown, self._unknown = self._unknown, []
         by_key = {each.change.key: each for each in unknown if each.change.key}
         for entry in entries or ():
@@ -452,7 +384,6 @@ class Committer:
             self._key = ""
         self.log = opened.log
         self.revision = opened.revision
-        self._attempts = 0
         self.reason = ""
         self.open = True
         self._behind = False

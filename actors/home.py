@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from actors.committer import Proposal, Proposer
 from actors.deadlines import Deadlines
 from actors.ports import Away, Stored
+from actors.proposals import Proposal, Proposer
 from actors.timing import Timing
 from protocol.record import AgentRecord
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec import UNSET, structs
 
-from actors.committer import Proposal
 from actors.deadlines import INFINITE
 from actors.home import Home, Me
 from actors.life import Life
 from actors.lifecycle import State
 from actors.ports import Change, Operation
+from actors.proposals import Proposal
 from actors.records import amend, head_of, judged, kind_of
 from protocol.bounds import Kind
 from protocol.errors import ProtocolError

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from actors.committer import Proposal
 from actors.outcomes import Reply
 from actors.ports import Applied, Away, Refusal, Stored
+from actors.proposals import Proposal
 from protocol.errors import CloseCode
 from protocol.record import AgentChanges, AgentRecord, AgentSpec
 

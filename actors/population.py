@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.agent import AgentActor
-from actors.committer import Proposal
 from actors.deadlines import Deadlines
 from actors.history import REMOVALS
 from actors.observing import Observer
@@ -23,6 +22,7 @@ from actors.ports import (
     Store,
     Stored,
 )
+from actors.proposals import Proposal
 from actors.records import head_of
 from actors.references import AgentRef
 from actors.replica import Replica

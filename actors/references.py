@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from actors.committer import Proposal
 from actors.messages import (
     Absolve,
     Alive,
@@ -28,6 +27,7 @@ from actors.messages import (
 )
 from actors.outcomes import Reply
 from actors.ports import Applied, Away, Refusal, Stored
+from actors.proposals import Proposal
 from actors.runtime import Ref
 from protocol.errors import ProtocolError
 from protocol.record import AgentChanges, AgentRecord, AgentSpec

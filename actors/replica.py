@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from actors.committer import Committer, Proposal
+from actors.committer import Committer
 from actors.directory import Directory
 from actors.feed import Feed
 from actors.history import REMOVALS, Entry
@@ -33,6 +33,7 @@ from actors.ports import (
     Scheduler,
     Store,
 )
+from actors.proposals import Proposal
 from actors.records import complete, completed
 from actors.recovery import Recovery
 from actors.reloading import Reloading

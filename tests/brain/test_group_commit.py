@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.committer import FEW, Committer, Proposal
+from actors.committer import FEW, Committer
 from actors.ports import Applied, Away, Change, Committed, Fenced, Opened, Refusal
+from actors.proposals import Proposal
 from tests.brain.records import record
 from tests.brain.world import VirtualScheduler
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from actors.committer import Proposal
 from actors.keeper import RecordKeeper
 from actors.life import Life
 from actors.lifecycle import State
 from actors.ports import Committed
+from actors.proposals import Proposal
 from actors.timing import Timing
 from protocol.record import AgentChanges, AgentRecord, Health
 from tests.brain.records import NOW, record
