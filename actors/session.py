@@ -18,16 +18,14 @@ from actors.ports import Link
 from actors.references import AgentRef
 from actors.refusals import gone, unavailable
 from actors.supervisor import Supervisor
-from actors.watches import Watch
+from actors.watch_set import WatchSet
 from protocol.answers import (
     HeartbeatAck,
     LossAcknowledged,
     Pong,
     Registered,
     Unregistered,
-    Unwatched,
     Updated,
-    Watching,
 )
 from protocol.codec import decode_request, encode, error_answer
 from protocol.errors import CloseCode, ProtocolError
@@ -57,9 +55,6 @@ MAX_MALFORMED = 10
 MAX_PIPELINE = 256
 """Requests not yet answered beyond which the connection is not read, until half are."""
 
-MAX_WATCHES = 64
-"""Watches that one connection may hold."""
-
 _Item = Request | ProtocolError
 _FOR_ITS_AGENT = (Heartbeat, Update, Unregister)
 """Requests that the connection's agent is asked; its actor answers them in order."""
@@ -81,8 +76,7 @@ class Session:
         self._early: list[bytes] | None = None if supervisor.ready else []
         self._paused = False
         self._malformed = 0
-        self._watches: dict[int, Watch] = {}
-        self._last_watch = 0
+        self._watches: WatchSet | None = None  # most connections watch nothing
         self._ended = False
         self._keepalive = Keepalive(supervisor.population, link, self._failed)
         supervisor.join(self)
@@ -136,8 +130,8 @@ class Session:
 
     def drained(self) -> None:
         """The peer has read on."""
-        for watch in self._watches.values():
-            watch.pump()
+        if self._watches is not None:
+            self._watches.pump()
 
     def closed(self) -> None:
         """The connection is gone."""
@@ -230,9 +224,8 @@ class Session:
         self._ended = True
         self._keepalive.stop()
         self._queue.clear()
-        for watch in self._watches.values():
-            self._supervisor.feed.forget(watch)
-        self._watches.clear()
+        if self._watches is not None:
+            self._watches.end_all()
         if self._agent is not None:
             self._agent.socket_lost(self, self._supervisor.now())
 
@@ -462,58 +455,29 @@ class Session:
     # --- watches ---------------------------------------------------------------------------------
 
     def _watch(self, request: WatchRequest) -> None:
-        supervisor = self._supervisor
-        since = None if request.since is UNSET else request.since
-        log = None if request.log is UNSET else request.log
-        if (since is None) != (log is None):
-            field = "since" if since is None else "log"
-            raise ProtocolError("bad_request", f"{field}: since and log go together", field=field)
-        if len(self._watches) >= MAX_WATCHES:
-            raise ProtocolError(
-                "rate_limited", f"a connection may hold {MAX_WATCHES} watches: open another one"
-            )
-        number = self._last_watch + 1
-        watch = Watch(number, request.filter, self._link)
-        self._last_watch = number
-        if since is None or since <= supervisor.revision or supervisor.alone:
-            self._follow(request, number, watch)
+        supervisor, watches = self._supervisor, self._watch_set()
+        watch = watches.make(request)
+
+        def begin() -> None:
+            watches.begin(request, watch, lambda payload: self._answer(request, payload))
+
+        if request.since is UNSET or request.since <= supervisor.revision or supervisor.alone:
+            begin()
             return
         # It comes from a hub that has folded more: catch up, rather than lead it back in time.
         self._begin_alone()
 
         def caught_up(_complete: bool) -> None:
             if not self._ended:
-                self._follow(request, number, watch)
+                begin()
             self._answered()
 
         supervisor.catch_up(caught_up)
 
-    def _follow(self, request: WatchRequest, number: int, watch: Watch) -> None:
-        supervisor = self._supervisor
-        since = None if request.since is UNSET else request.since
-        log = "" if request.log is UNSET else request.log
-        if since is not None and not supervisor.feed.reaches(log, since):
-            since = None
-        self._answer(
-            request,
-            encode(
-                Watching(
-                    id=request.id,
-                    watch=number,
-                    resumed=since is not None,
-                    log=supervisor.log,
-                    revision=supervisor.revision,
-                )
-            ),
-        )
-        self._watches[number] = watch
-        supervisor.feed.follow(watch, since)
-
     def _unwatch(self, request: Unwatch) -> None:
-        watch = self._watches.pop(request.watch, None)
-        if watch is None:
-            raise ProtocolError(
-                "not_found", f"watch: there is no watch {request.watch}", field="watch"
-            )
-        self._supervisor.feed.forget(watch)
-        self._answer(request, encode(Unwatched(id=request.id)))
+        self._answer(request, self._watch_set().end(request))
+
+    def _watch_set(self) -> WatchSet:
+        if self._watches is None:
+            self._watches = WatchSet(self._supervisor, self._link)
+        return self._watches

@@ -34,12 +34,12 @@ class _Owed(Struct, gc=False):
 class Watch:
     """One subscription of one connection."""
 
-    __slots__ = ("_link", "_matches", "_number", "_owed", "_snapshot", "filter")
+    __slots__ = ("_link", "_matches", "_owed", "_snapshot", "filter", "number")
 
     def __init__(self, number: int, filter: Filter, link: Link) -> None:
         """Raises ProtocolError `bad_request` for a filter that cannot be understood."""
         self.filter = filter
-        self._number = number
+        self.number = number
         self._matches = compile_filter(filter)
         self._link = link
         self._snapshot: Iterator[bytes] | None = None
@@ -48,7 +48,7 @@ class Watch:
     def begin_snapshot(self, agents: list[bytes], log: str, revision: int) -> None:
         """Send all agents that match as of `revision`, and then what comes after it."""
         self._owed.clear()
-        self._snapshot = _chunks(self._number, agents, log, revision)
+        self._snapshot = _chunks(self.number, agents, log, revision)
         self.pump()
 
     def publish(self, entry: Entry) -> None:
@@ -56,7 +56,7 @@ class Watch:
         if not self._concerns(entry):
             return
         if self._snapshot is None and not self._owed and self._link.unsent < HIGH_WATER:
-            self._link.send(event_frame(self._number, entry))
+            self._link.send(event_frame(self.number, entry))
         else:
             self._owe(entry)
 
@@ -74,7 +74,7 @@ class Watch:
         while self._owed and link.unsent < HIGH_WATER:
             agent_id = next(iter(self._owed))
             owed = self._owed.pop(agent_id)
-            link.send(event_frame(self._number, owed.entry, coalesced=owed.coalesced))
+            link.send(event_frame(self.number, owed.entry, coalesced=owed.coalesced))
 
     def _concerns(self, entry: Entry) -> bool:
         matches, previous = self._matches, entry.previous

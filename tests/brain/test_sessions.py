@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.session import MAX_MALFORMED, MAX_PIPELINE, MAX_WATCHES
+from actors.session import MAX_MALFORMED, MAX_PIPELINE
+from actors.watch_set import MAX_WATCHES
 from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, ModelStore, VirtualScheduler, World
 

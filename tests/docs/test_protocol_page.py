@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from actors.lifecycle import TRANSITIONS
-from actors.session import MAX_MALFORMED, MAX_PIPELINE, MAX_WATCHES
+from actors.session import MAX_MALFORMED, MAX_PIPELINE
 from actors.turns import MAX_WAITING
+from actors.watch_set import MAX_WATCHES
 from hub.namespaces import MAX_NAMESPACES
 from hub.settings import FIELDS
 from protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
