@@ -222,11 +222,14 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The transport has passed most of it on."""
-        self._outbox.paused = False
-        if self._phase is Phase.LOST:
+        outbox = self._outbox
+        outbox.paused = False
+        if self._phase >= Phase.ENDED:
             return
         try:
-            self._outbox.flush()
+            if self._phase is Phase.OPEN:  # nothing goes behind our close frame
+                outbox.push_waiting_pong()
+            outbox.flush()
             if self._phase is Phase.OPEN and self._session is not None:
                 self._session.drained()
         except Exception as error:

@@ -135,11 +135,14 @@ class Outbox:
         else:
             self.push(frame)
 
-    def flush(self) -> None:
-        """Hand whole frames to the transport, in one write if they are few, until it has enough."""
-        if self._pong is not None and not self.paused:
+    def push_waiting_pong(self) -> None:
+        """Queue the pong that waited, now that the transport has room again."""
+        if self._pong is not None:
             self.push(self._pong)
             self._pong = None
+
+    def flush(self) -> None:
+        """Hand whole frames to the transport, in one write if they are few, until it has enough."""
         while self.queued > HIGH_WATER and not self.paused:
             size = count = 0
             while size < HIGH_WATER and count < len(self._frames):

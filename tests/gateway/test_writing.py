@@ -185,6 +185,32 @@ async def test_after_our_close_only_the_end_is_written():
     assert opened.transport.ended
 
 
+@pytest.mark.parametrize("last", [client_frame(CLOSE, b"\x03\xe8"), client_frame(TEXT, mask=False)])
+async def test_a_pong_that_waited_for_the_peer_to_read_is_dropped_at_the_end(last: bytes):
+    opened = Opened()
+    transport = opened.transport
+    transport.stuck = True
+    opened.session.link.send(b"x" * 2 * HIGH_WATER)
+    await turn()
+    opened.connection.data_received(client_frame(PING, b"waits") + last)
+    assert transport.ended
+    transport.release()
+    assert not transport.aborted
+    assert b"waits" not in transport.written
+
+
+async def test_a_pong_that_waited_for_the_peer_to_read_is_not_sent_behind_our_close():
+    opened = Opened()
+    transport, link = opened.transport, opened.session.link
+    transport.stuck = True
+    link.send(b"x" * 2 * HIGH_WATER)
+    await turn()
+    opened.connection.data_received(client_frame(PING, b"p"))
+    link.close(CloseCode.DONE, "")
+    transport.release()
+    assert transport.written.endswith(b"\x88\x02\x03\xe8")
+
+
 async def test_a_transport_that_fails_is_cut_off_and_the_session_told():
     opened = Opened()
 
