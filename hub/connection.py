@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
@@ -406,7 +407,8 @@ class Connection(asyncio.Protocol):
         self.resume_reading()
         self._outbox.flush_all()
         if not self.transport.is_closing():
-            self.transport.write_eof()
+            with suppress(OSError):  # the peer has gone, which the transport tells next
+                self.transport.write_eof()
         self._end_session()
 
     def _end_session(self) -> None:

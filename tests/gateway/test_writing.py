@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
+import structlog
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
@@ -209,6 +211,19 @@ async def test_a_pong_that_waited_for_the_peer_to_read_is_not_sent_behind_our_cl
     link.close(CloseCode.DONE, "")
     transport.release()
     assert transport.written.endswith(b"\x88\x02\x03\xe8")
+
+
+async def test_a_peer_that_is_gone_when_its_end_is_read_is_no_fault_of_ours():
+    opened = Opened()
+
+    def gone() -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    opened.transport.write_eof = gone
+    with structlog.testing.capture_logs() as logged:
+        opened.connection.eof_received()
+    assert logged == []
+    assert opened.session.closed_times == 1
 
 
 async def test_a_transport_that_fails_is_cut_off_and_the_session_told():
