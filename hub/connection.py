@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hub.gateway import GatewayPort, WebsocketSession
 
 MAX_QUEUED = 64 * 1024 * 1024
-"""Bytes queued behind a paused transport. Sessions hold back long before; this is the backstop."""
+"""Bytes queued for one peer. Watches hold back long before; a peer that asks for more is closed."""
 
 SLICE = 4096
 """Bytes parsed at a time, so that a segment full of tiny frames is judged before it is answered."""
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         if self._phase is not Phase.OPEN:
             return
         outbox = self._outbox
-        if outbox.paused and outbox.queued > MAX_QUEUED:
+        if outbox.queued > MAX_QUEUED:
             self.close(CloseCode.READS_TOO_SLOWLY, "reads too slowly", discard=True)
             return
         outbox.push(text_frame(payload))

@@ -10,6 +10,7 @@ import structlog
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
+import hub.connection as hub_connection
 from hub.connection import Connection
 from hub.flushing import Flusher
 from hub.frames import HIGH_WATER, MAX_CLOSE_REASON, fit_reason, text_frame
@@ -224,6 +225,17 @@ async def test_a_peer_that_is_gone_when_its_end_is_read_is_no_fault_of_ours():
         opened.connection.eof_received()
     assert logged == []
     assert opened.session.closed_times == 1
+
+
+async def test_answers_of_one_turn_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(hub_connection, "MAX_QUEUED", 2**20)
+    opened = Opened()
+    opened.session.on_message = lambda me, _data: me.link.send(b"x" * 100_000)
+    opened.connection.data_received(client_frame(TEXT, b"ask") * 100)
+    assert len(opened.session.messages) == 12
+    assert opened.session.link.unsent < 100
+    await turn()
+    assert opened.transport.written == b"\x88\x12" + (4413).to_bytes(2, "big") + b"reads too slowly"
 
 
 async def test_a_transport_that_fails_is_cut_off_and_the_session_told():
