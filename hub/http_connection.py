@@ -1,18 +1,20 @@
 """One HTTP connection: uvicorn's, with bounds on what a caller may send before it is served.
 
 uvicorn leaves these open: a request whose head never ends is collected without limit, one that
-never arrives holds its connection for ever, and an upgrade behind an unanswered request leaves that
-request's task hanging.
+never arrives holds its connection for ever, an upgrade behind an unanswered request leaves that
+request's task hanging, and what comes right behind an upgrade is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from email.utils import formatdate
 from functools import lru_cache
 from typing import cast
 
+from httptools import HttpParserUpgrade
 from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -44,6 +46,8 @@ class HttpConnection(HttpToolsProtocol):
         self._unparsed = 0
         """Bytes of the current request so far, its body's not counted."""
         self._request_timer: asyncio.TimerHandle | None = None
+        self._handshake_end: int | None = None
+        """Where in the bytes at hand a websocket's handshake ended."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -66,7 +70,9 @@ class HttpConnection(HttpToolsProtocol):
             return
         self._unparsed += len(data)
         super().data_received(data)
-        if self._unparsed > MAX_HEAD_BYTES:
+        if self._handshake_end is not None:
+            self._pass_on(data[self._handshake_end :])
+        elif self._unparsed > MAX_HEAD_BYTES:
             self._refuse(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
         elif self._unparsed and self._request_timer is None:
             self._expect_request(REQUEST_TIMEOUT)
@@ -96,6 +102,8 @@ class HttpConnection(HttpToolsProtocol):
             super().handle_websocket_upgrade()
             # It leads back to us, and collections leave out what came with thousands of others.
             self.parser = None  # type: ignore[assignment]
+            # We are called where uvicorn has caught it.
+            self._handshake_end = cast(HttpParserUpgrade, sys.exception()).args[0]
 
     def send_400_response(self, msg: str) -> None:
         """Called when a request cannot be parsed."""
@@ -115,6 +123,11 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.close()  # its handler may wait for a body that will not come
         else:
             older.keep_alive = False  # a second answer would garble it; it closes when it is done
+
+    def _pass_on(self, early: bytes) -> None:
+        """Give what came right behind the handshake to the websocket; uvicorn drops it."""
+        if early:
+            cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
 
     def _unanswered(self) -> RequestResponseCycle | None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from protocol.errors import ProtocolError
 
-from .fakes import RawPeer, RunningHub, until, upgrade
+from .fakes import RawPeer, RunningHub, client_frame, until, upgrade
 
 
 async def request(hub: RunningHub, data: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -188,6 +188,16 @@ async def test_an_upgrade_may_follow_an_answer_that_was_read(hub: RunningHub):
     await reader.readuntil(b"\r\n\r\n/a")
     writer.write(upgrade())
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    writer.close()
+
+
+async def test_frames_right_behind_the_handshake_are_read(hub: RunningHub):
+    _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    early = client_frame(1, b"early") + client_frame(1, b"cut")
+    writer.write(upgrade() + early[:-1])
+    await until(lambda: hub.sessions and hub.sessions[0].messages)
+    writer.write(early[-1:])
+    await until(lambda: hub.sessions[0].messages == [b"early", b"cut"])
     writer.close()
 
 
