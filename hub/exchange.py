@@ -28,6 +28,11 @@ class Exchange:
         cycle = self._cycle
         return None if cycle.more_body else bytes(cycle.body)
 
+    @property
+    def caller_gone(self) -> bool:
+        """Whether the caller has hung up, and will hear no answer."""
+        return self._cycle.disconnected or self._cycle.transport.is_closing()
+
     async def answer(
         self, status: int, headers: Sequence[tuple[bytes, bytes]], body: Sequence[bytes]
     ) -> None:
@@ -39,7 +44,7 @@ class Exchange:
         cycle = self._cycle
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
-        if cycle.disconnected or cycle.transport.is_closing():
+        if self.caller_gone:
             cycle.disconnected = True  # of several requests in a row, uvicorn tells the last one
             return
         head = [STATUS_LINE[status]]

@@ -8,7 +8,7 @@ import msgspec
 
 from actors.directory import Page
 from actors.outcomes import Acknowledged, Lease
-from hub.http.bodies import read_body
+from hub.http.bodies import CallerGoneError, read_body
 from hub.http.bridge import outcome
 from hub.http.port import Directory, HubPort
 from hub.http.query import find, find_query, pick, pick_query
@@ -42,11 +42,18 @@ class AgentRoutes:
         return await read_body(request, self._hub.max_frame_bytes, type_, decoder)
 
     async def register(self, request: Request) -> Answer:
-        """`POST /agents/register`: 201 once the registration is durable."""
+        """`POST /agents/register`: 201 once the registration is durable.
+
+        When the caller has hung up by then, nobody knows the id that it was given, and the agent
+        would be listed until its silence is noticed: the registration is taken back.
+        """
         body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
         directory = await self._directory(request)
         lease = await outcome(Lease, lambda reply: directory.register(spec, body.agent_id, reply))
+        if body.agent_id is None and request.caller_gone:
+            directory.unregister(lease.agent_id, lambda _: None)
+            raise CallerGoneError
         answer = LegacyLease(
             agent_id=lease.agent_id,
             registered_at=lease.registered_at,

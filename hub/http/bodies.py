@@ -22,7 +22,7 @@ class LateBodyError(Exception):
 
 
 class CallerGoneError(Exception):
-    """The caller hung up before the end of its body."""
+    """The caller hung up before it could be answered."""
 
 
 async def read_body(

@@ -31,6 +31,11 @@ class Request:
         return None
 
     @property
+    def caller_gone(self) -> bool:
+        """Whether the caller is known to have hung up."""
+        return self.exchange is not None and self.exchange.caller_gone
+
+    @property
     def query(self) -> QueryParams:
         """The query parameters."""
         text = self._scope["query_string"]
