@@ -2,7 +2,8 @@
 
 Requests are answered in order. Those that change the connection's agent go to its actor, several
 at a time; a query behind them waits until they are answered, so that it sees what they did, and
-everything behind a registration waits for its outcome.
+everything behind a registration waits for its outcome. Queries also wait for a peer that has much
+to read before it asks for more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from actors.references import AgentRef
 from actors.refusals import gone, unavailable
 from actors.supervisor import Supervisor
 from actors.watch_set import WatchSet
+from actors.watches import HIGH_WATER
 from protocol.answers import (
     HeartbeatAck,
     LossAcknowledged,
@@ -132,6 +134,7 @@ class Session:
         """The peer has read on."""
         if self._watches is not None:
             self._watches.pump()
+        self._go_on()
 
     def closed(self) -> None:
         """The connection is gone."""
@@ -162,7 +165,7 @@ class Session:
         self._regulate()
 
     def _take(self, item: _Item) -> None:
-        if self._queue or (self._unanswered and self._must_wait(item)):
+        if self._queue or self._must_wait(item):
             self._queue.append(item)
         else:
             self._perform(item)
@@ -170,8 +173,10 @@ class Session:
             self._regulate()
 
     def _must_wait(self, item: _Item) -> bool:
-        """Whether it may only be performed once all before it have been answered."""
-        return self._others_wait or not isinstance(item, _FOR_ITS_AGENT)
+        """Whether what was asked before has to be answered first, or those answers to be read."""
+        if isinstance(item, _FOR_ITS_AGENT):
+            return self._others_wait
+        return self._unanswered > 0 or self._link.unsent >= HIGH_WATER
 
     def _regulate(self) -> None:
         """Stop reading a peer that asks faster than it is answered."""
@@ -190,7 +195,7 @@ class Session:
         self._advancing = True
         queue = self._queue
         while queue and not self._ended:
-            if self._unanswered and self._must_wait(queue[0]):
+            if self._must_wait(queue[0]):
                 break
             self._perform(queue.pop(0))
         self._advancing = False
@@ -203,18 +208,21 @@ class Session:
     def _answered(self) -> None:
         self._unanswered -= 1
         self._others_wait = False
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._queue:
             self._advance()
         if self._paused:
             self._regulate()
 
     def _heard(self, request: Request) -> None:
-        """A valid message is a sign of life; those for the agent's actor tell it themselves."""
+        """A valid message is a sign of life; what goes to the agent's actor at once tells it so."""
         self._keepalive.heard()
         if (
             self._agent is not None
             and not self._joining
-            and not isinstance(request, _FOR_ITS_AGENT)
+            and (self._queue or self._others_wait or not isinstance(request, _FOR_ITS_AGENT))
         ):
             self._agent.alive(self, spoke=True)
 

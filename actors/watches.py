@@ -18,7 +18,7 @@ from protocol.codec import encode
 from protocol.filters import Filter
 
 HIGH_WATER = 1024 * 1024
-"""Unsent bytes beyond which events are coalesced."""
+"""Unsent bytes beyond which events are coalesced, and queries wait."""
 
 CHUNK_AGENTS = 100
 CHUNK_BYTES = 48 * 1024

@@ -8,6 +8,7 @@ import pytest
 
 from actors.session import MAX_MALFORMED, MAX_PIPELINE
 from actors.watch_set import MAX_WATCHES
+from actors.watches import HIGH_WATER
 from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, ModelStore, VirtualScheduler, World
 
@@ -486,6 +487,68 @@ def test_a_flood_of_heartbeats_alone_is_bounded_too() -> None:
     assert link.reading is False
     world.settle()
     assert link.reading is True
+
+
+def test_queries_wait_for_a_peer_that_has_much_to_read() -> None:
+    world = World()
+    link, _ = world.agent()
+    link.sent.clear()
+    link.unsent = HIGH_WATER
+    for number in range(MAX_PIPELINE):
+        link.say(op="find", id=number)
+        assert link.reading is (number < MAX_PIPELINE - 1)
+    world.settle()
+    assert link.sent == []
+    link.unsent = HIGH_WATER - 1
+    link.session.drained()
+    assert ids(link) == list(range(MAX_PIPELINE))
+    assert link.reading is True
+
+
+def test_what_was_read_makes_room_for_one_query_after_the_other() -> None:
+    world = World()
+    link, _ = world.agent("a", metadata={"k": "x" * 16_000})
+    link.reads = False
+    link.sent.clear()
+    link.unsent = HIGH_WATER - 16_000
+    for number in range(10):
+        link.say(op="find", id=number)
+    assert ids(link) == [0]
+    link.unsent -= 32_000
+    link.session.drained()
+    assert ids(link) == [0, 1, 2]
+    assert link.most_unsent < HIGH_WATER + 20_000
+
+
+def test_heartbeats_go_on_while_answers_wait_to_be_read() -> None:
+    world = World()
+    link, _ = world.agent()
+    link.sent.clear()
+    link.unsent = HIGH_WATER
+    link.say(op="heartbeat", id=1)
+    world.settle()
+    assert ids(link) == [1]
+
+
+def test_a_heartbeat_behind_a_query_that_waits_counts_when_it_comes() -> None:
+    world = World()
+    link, registered = world.agent()
+    link.answers_pings = False
+    link.unsent = HIGH_WATER
+    link.say(op="find", id=1)
+
+    def read_slowly(seconds: int) -> None:
+        for _ in range(seconds):
+            link.delivered += 1
+            world.advance(1)
+
+    timeout = int(world.supervisor.timing.heartbeat_timeout)
+    read_slowly(timeout - 1)
+    link.say(op="heartbeat", id=2)
+    read_slowly(timeout - 1)
+    assert world.record(registered["agent_id"])["status"] == "healthy"
+    read_slowly(2)
+    assert world.record(registered["agent_id"])["status"] == "unreachable"
 
 
 # --- before the directory is loaded --------------------------------------------------------------

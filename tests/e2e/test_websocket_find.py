@@ -208,3 +208,14 @@ def test_pick_never_returns_an_agent_whose_connection_is_lost(place: Place) -> N
 def test_nothing_to_pick_is_no_match(place: Place) -> None:
     answer = place.connect().ask("pick", filter={"type": "none"})
     assert (answer["op"], answer["code"]) == ("error", "no_match")
+
+
+def test_more_than_may_wait_is_answered_as_it_is_read(place: Place) -> None:
+    for number in range(100):
+        place.register(name=f"large-{number}", metadata={"pad": "x" * 15_000})
+    wire = place.connect()
+    for number in range(60):  # more than 64 MiB of answers
+        wire.send({"op": "find", "id": number})
+    for number in range(60):
+        answer = wire.answer()
+        assert (answer["id"], answer["count"]) == (number, 100)
