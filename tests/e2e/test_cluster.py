@@ -190,10 +190,7 @@ def test_unregistered_at_one_hub_is_gone_from_all(places: list[Place]) -> None:
 
 
 def test_every_hub_lists_all_hubs(places: list[Place]) -> None:
-    for place in places:
-        place.agent()
-    for place in places:
-        wire = place.connect()
+    for wire in [place.agent()[0] for place in places]:
 
         def shown(wire: Wire = wire) -> bool:
             hubs = wire.ask("hubs")["hubs"]
