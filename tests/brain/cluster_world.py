@@ -17,7 +17,8 @@ from actors.timing import Timing
 from protocol.codec import encode
 from protocol.errors import CloseCode
 from protocol.filters import Filter
-from tests.brain.model_store import ModelPort, ModelStore
+from tests.brain.model_port import ModelPort
+from tests.brain.model_store import ModelStore
 from tests.brain.world import FakeLink, VirtualScheduler, VirtualTimer, World
 
 TICK = 0.001

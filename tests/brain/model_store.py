@@ -5,37 +5,31 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from actors.ports import (
     Applied,
-    Away,
     Change,
     Committed,
-    Fenced,
     HubLease,
     HubReport,
-    Loaded,
     LogEntry,
     Opened,
     Position,
     Refusal,
-    Renewal,
-    Renewals,
     Roster,
-    Stored,
 )
 from actors.records import complete
+from actors.timing import HUB_LEASE
 from protocol.record import AgentRecord
+from tests.brain.model_port import ModelPort
 
 if TYPE_CHECKING:
     from tests.brain.world import VirtualScheduler
 
-HUB_LEASE = 10.0
-BLOCK = 1.0
 RENEWALS_KEPT = 30.0
 
 _TAIL = re.compile(rb',"epoch":(\d+),"hub":"[^"]*","revision":(\d+)}$')
@@ -110,6 +104,9 @@ class ModelStore:
             return None
         return lease
 
+    def prolong(self, lease: Lease) -> None:
+        lease.until = self.scheduler.now() + HUB_LEASE
+
     def roster(self) -> Roster:
         hubs = []
         for hub_id in sorted(self.hubs):
@@ -131,12 +128,39 @@ class ModelStore:
             )
         return Roster(hubs, self.revision, self.acknowledged)
 
+    def begin(self, hub_id: str, position: Position, *, new_log: bool) -> tuple[int, Opened]:
+        """The generation of the hub's new lease, and the log that there is from now on."""
+        generation, report = next(self.generations), HubReport(0, 0, position.revision)
+        self.leases[hub_id] = Lease(generation, self.scheduler.now() + HUB_LEASE, report)
+        self.hubs[hub_id] = None
+        # Also when another call began the log: new to the hub that asks.
+        fresh = position.log not in ("", self.log_name)
+        diverged = not fresh and bool(position.log) and not self.follows(position)
+        if new_log or not self.log_name or self.revision < position.revision or diverged:
+            self.log_name = f"log-{next(self.names)}"
+            self.revision = max(self.revision, position.revision)
+            self.log.clear()
+            fresh = True
+        return generation, Opened(self.log_name, self.revision, fresh, b"secret")
+
     def follows(self, position: Position) -> bool:
         """Whether the log is that one, with that history."""
         if position.log != self.log_name:
             return False
         entry = next((e for e in self.log if e.revision == position.revision), None)
         return entry is None or not position.key or entry.key == position.key
+
+    def commit(self, changes: list[Change], *, announce: bool) -> Committed:
+        self.expire()
+        self.batches.append(changes)
+        before = self.revision
+        results = [self.apply(each) for each in changes]
+        for change, result in zip(changes, results, strict=True):
+            if announce and change.operation == "renew" and isinstance(result, Applied):
+                self.announce(change.agent_id)
+        if self.revision > before:
+            self.changed()
+        return Committed(self.log_name, before, results)
 
     def apply(self, change: Change) -> Applied | Refusal:
         stored = self.entries.get(change.agent_id)
@@ -210,204 +234,3 @@ def _refuse(
     if change.operation in ("write", "renew", "resume") and older and not legacy:
         return "missing"  # what is older than the writer's own is not its entry
     return None
-
-
-class ModelPort:
-    """The store as one hub sees it: `actors.ports.Store`. Answers after the store's latency."""
-
-    def __init__(self, store: ModelStore, hub_id: str) -> None:
-        self.store = store
-        self.hub_id = hub_id
-        self.generation = 0
-        self.log = ""
-
-    def _answer(self, reply: Callable[[Any], None], make: Callable[[], Any]) -> None:
-        store, at = self.store, self.store.scheduler.now()
-        if not store.reachable:
-            store.scheduler.call_at(at + 1.0, lambda: reply(Away("no answer")))
-            return
-        answer = make()
-        if store.swallow_answers > 0:
-            store.swallow_answers -= 1
-            store.scheduler.call_at(at + 1.0, lambda: reply(Away("no answer in time")))
-            return
-        store.scheduler.call_at(at + store.latency, lambda: reply(answer))
-
-    @property
-    def _lease(self) -> Lease | None:
-        """This hub's lease, while it is the one that this port began."""
-        lease = self.store.living(self.hub_id)
-        return lease if lease is not None and lease.generation == self.generation else None
-
-    def open(
-        self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
-    ) -> None:
-        store = self.store
-
-        def make() -> Opened:
-            opened = begin()
-            self.log = opened.log
-            return opened
-
-        def begin() -> Opened:
-            self.generation = next(store.generations)
-            until = store.scheduler.now() + HUB_LEASE
-            store.leases[self.hub_id] = Lease(
-                self.generation, until, HubReport(0, 0, position.revision)
-            )
-            store.hubs[self.hub_id] = None
-            same = position.log in ("", store.log_name)
-            diverged = same and bool(position.log) and not store.follows(position)
-            if new_log or not store.log_name or store.revision < position.revision or diverged:
-                store.log_name = f"log-{next(store.names)}"
-                store.revision = max(store.revision, position.revision)
-                store.log.clear()
-                return Opened(store.log_name, store.revision, True, b"secret")
-            # Also when another call began it: new to the hub that asks.
-            return Opened(store.log_name, store.revision, not same, b"secret")
-
-        self._answer(reply, make)
-
-    def load(self, reply: Callable[[Loaded | Away], None]) -> None:
-        store = self.store
-        if store.fail_loads > 0:
-            store.fail_loads -= 1
-            at = store.scheduler.now() + 0.1
-            store.scheduler.call_at(at, lambda: reply(Away("loading")))
-            return
-
-        def make() -> Loaded:
-            store.expire()
-            ghosts = sorted(store.active - set(store.entries))
-            store.active -= set(ghosts)
-            records = [store.entries[agent_id][0] for agent_id in sorted(store.active)]
-            return Loaded(records, list(store.log), ghosts, store.roster())
-
-        self._answer(reply, make)
-
-    def commit(
-        self,
-        changes: list[Change],
-        reply: Callable[[Committed | Fenced | Away], None],
-        *,
-        announce: bool,
-    ) -> None:
-        store, generation, log = self.store, self.generation, self.log
-
-        def make() -> Committed | Fenced:
-            lease = self._lease
-            if lease is None or self.generation != generation or store.log_name != log:
-                return Fenced()
-            lease.until = store.scheduler.now() + HUB_LEASE
-            store.expire()
-            store.batches.append(changes)
-            before = store.revision
-            results = [store.apply(each) for each in changes]
-            for change, result in zip(changes, results, strict=True):
-                if announce and change.operation == "renew" and isinstance(result, Applied):
-                    store.announce(change.agent_id)
-            if store.revision > before:
-                store.changed()
-            return Committed(store.log_name, before, results)
-
-        if store.hold_next_commit is not None:
-            held, store.hold_next_commit = store.hold_next_commit, None
-            now = store.scheduler.now()
-
-            def arrive() -> None:
-                if store.reachable:
-                    make()
-
-            store.scheduler.call_at(now + held, arrive)
-            store.scheduler.call_at(now + 1.0, lambda: reply(Away("no answer in time")))
-            return
-        self._answer(reply, make)
-
-    def read_log(
-        self,
-        position: Position,
-        upto: int | None,
-        reply: Callable[[list[LogEntry] | Fenced | Away], None],
-    ) -> None:
-        def make() -> list[LogEntry] | Fenced:
-            if not self.store.follows(position):
-                return Fenced()
-            after = position.revision
-            end = self.store.revision if upto is None else upto
-            return [e for e in self.store.log if after < e.revision <= end]
-
-        self._answer(reply, make)
-
-    def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
-        store = self.store
-        if not store.reachable or (store.log and store.log[-1].revision > after):
-            self._answer(reply, lambda: True)
-            return
-        asked = True
-
-        def end(answer: bool) -> None:
-            nonlocal asked
-            if asked:
-                asked = False
-                self._answer(reply, lambda: answer)
-
-        def look() -> None:
-            if store.log and store.log[-1].revision > after:
-                end(True)
-            elif asked:
-                store.waiting.append(look)
-
-        look()
-        store.scheduler.call_at(store.scheduler.now() + BLOCK, lambda: end(False))
-
-    def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
-        def make() -> Stored | None:
-            self.store.expire()
-            entry = self.store.entries.get(agent_id)
-            return None if entry is None else Stored(entry[0], entry[2] - now())
-
-        now = self.store.scheduler.now
-        self._answer(reply, make)
-
-    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
-        store = self.store
-
-        def make() -> Renewals:
-            after = int(position or 0)
-            now = store.scheduler.now()
-            found = [
-                Renewal(agent_id, seen, now - at)
-                for number, at, agent_id, seen in store.renewals
-                if number > after
-            ]
-            last = store.renewals[-1][0] if store.renewals else after
-            return Renewals(str(max(after, last)), found)
-
-        self._answer(reply, make)
-
-    def renew_lease(
-        self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
-    ) -> None:
-        def make() -> Roster | Fenced:
-            lease = self._lease
-            if lease is None or self.store.log_name != self.log:
-                return Fenced()
-            lease.until = self.store.scheduler.now() + HUB_LEASE
-            lease.report = report
-            self.store.hubs[self.hub_id] = None
-            return self.store.roster()
-
-        self._answer(reply, make)
-
-    def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
-        def make() -> bool:
-            self.store.acknowledged = max(self.store.acknowledged, revision)
-            return True
-
-        self._answer(reply, make)
-
-    def close(self) -> None:
-        """A hub that stops ends its lease; one that is killed does not."""
-        if self._lease is not None and self.store.reachable:
-            self.store.leases.pop(self.hub_id, None)
-            self.store.hubs.pop(self.hub_id, None)

@@ -8,6 +8,7 @@ from random import Random
 
 from msgspec import Struct
 
+from actors.timing import HUB_LEASE
 from protocol.codec import decode_record
 from protocol.filters import MATCH_ALL
 from protocol.record import AgentRecord
@@ -26,8 +27,6 @@ from tests.simulation.watchers import Frames, Watcher
 
 QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
-
-HUB_LEASE = 10.0
 
 Printer = Callable[[str], None]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from actors.ports import Away, Change, Committed, Fenced, HubReport, Roster
 from protocol.codec import decode_record
-from tests.brain.model_store import ModelPort, ModelStore
+from tests.brain.model_port import ModelPort
+from tests.brain.model_store import ModelStore
 from tests.history.recorded import Entry, Loss
 from tests.simulation.clock import Clock, HubClock
 
