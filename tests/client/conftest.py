@@ -20,6 +20,19 @@ async def hub() -> AsyncIterator[FakeHub]:
         yield hub
 
 
+@pytest.fixture
+async def other() -> AsyncIterator[FakeHub]:
+    """A second hub."""
+    async with FakeHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that does not answer is left after a fifth of a second."""
+    monkeypatch.setattr("agent_client.endpoints.PATIENCE", 0.2)
+
+
 class Waits(list[float]):
     """Stands in for `asyncio.sleep`: notes how long the client meant to wait, and does not."""
 

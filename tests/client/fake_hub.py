@@ -230,3 +230,13 @@ class FakeHub:
                 return {"op": "pong"}
             case op:
                 return error("unknown_op", f"the test has no answer to {op}")
+
+
+def silent(_peer: Peer, _request: Message) -> None:
+    """No answer."""
+
+
+def script(hub: FakeHub, *answers: list[Message]) -> None:
+    """The answers to one `watch` request after the other."""
+    rest = iter(answers)
+    hub.on("watch", lambda _p, _r: next(rest))

@@ -24,7 +24,7 @@ from agent_client import (
 )
 
 from .conftest import Waits
-from .fake_hub import FakeHub, agent_id, error, eventually
+from .fake_hub import FakeHub, agent_id, error, eventually, silent
 
 
 def client(hub: FakeHub, **more: Any) -> AgentClient:
@@ -272,7 +272,7 @@ async def test_a_refused_report_is_raised_and_not_remembered(hub: FakeHub) -> No
 async def test_a_request_not_answered_in_time_raises_and_drops_the_connection(
     hub: FakeHub, waits: Waits
 ) -> None:
-    hub.on("heartbeat", lambda _p, _r: None)
+    hub.on("heartbeat", silent)
     async with client(hub, request_timeout=0.2, sleep=waits) as agent:
         with pytest.raises(Timeout):
             await agent.report(status="degraded")
@@ -319,7 +319,7 @@ async def test_calls_before_and_after_the_context_say_so(hub: FakeHub) -> None:
 
 
 async def test_closing_ends_a_call_under_way(hub: FakeHub) -> None:
-    hub.on("update", lambda _p, _r: None)
+    hub.on("update", silent)
     agent = client(hub)
     await agent.start()
     call = asyncio.create_task(agent.update(version="2"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,18 +20,7 @@ from agent_client import (
 )
 
 from .conftest import Waits
-from .fake_hub import FakeHub, Message, Peer, error, event, snapshot, watching
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[FakeHub]:
-    async with FakeHub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_client.endpoints.PATIENCE", 0.2)
+from .fake_hub import FakeHub, error, event, script, silent, snapshot, watching
 
 
 def client(*hubs: FakeHub, **more: Any) -> HubClient:
@@ -42,16 +30,6 @@ def client(*hubs: FakeHub, **more: Any) -> HubClient:
         **more,
     }
     return HubClient([hub.url for hub in hubs], **given)
-
-
-def script(hub: FakeHub, *answers: list[Message]) -> None:
-    """The answers to one `watch` request after the other."""
-    rest = iter(answers)
-    hub.on("watch", lambda _p, _r: next(rest))
-
-
-def silent(_peer: Peer, _request: Message) -> None:
-    """No answer."""
 
 
 # --- questions -----------------------------------------------------------------------------------

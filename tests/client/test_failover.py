@@ -14,18 +14,7 @@ import pytest
 from agent_client import AgentClient, Backoff, ConnectionLost, Fenced, HomeportError, Lease
 
 from .conftest import Waits
-from .fake_hub import FakeHub, Message, Peer, error, eventually, record
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[FakeHub]:
-    async with FakeHub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_client.endpoints.PATIENCE", 0.2)
+from .fake_hub import FakeHub, Message, error, eventually, record, silent
 
 
 def client(*urls: str, **more: Any) -> AgentClient:
@@ -42,10 +31,6 @@ def client(*urls: str, **more: Any) -> AgentClient:
 def share(hub: FakeHub, other: FakeHub) -> None:
     """Make one cluster of the two: what one knows of the agents, the other does."""
     other.agents = hub.agents
-
-
-def silent(_peer: Peer, _request: Message) -> None:
-    """No answer."""
 
 
 @asynccontextmanager

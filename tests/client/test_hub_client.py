@@ -27,7 +27,7 @@ from agent_client import (
     Unavailable,
 )
 
-from .fake_hub import NOW, FakeHub, Message, Peer, agent_id, error, eventually, record
+from .fake_hub import NOW, FakeHub, Message, Peer, agent_id, error, eventually, record, silent
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ async def test_refusals_of_the_connection_are_typed(hub: FakeHub, client: HubCli
 async def test_no_answer_is_a_timeout_and_the_next_question_gets_a_new_connection(
     hub: FakeHub,
 ) -> None:
-    hub.on("ping", lambda _p, _r: None)
+    hub.on("ping", silent)
     async with HubClient(hub.url, request_timeout=0.1) as client:
         with pytest.raises(Timeout):
             await client.ping()
@@ -249,7 +249,7 @@ async def test_a_late_answer_to_a_question_given_up_disturbs_no_one(
 
 
 async def test_closing_ends_calls_under_way_and_later_ones(hub: FakeHub) -> None:
-    hub.on("ping", lambda _p, _r: None)
+    hub.on("ping", silent)
     client = HubClient(hub.url)
     call = asyncio.create_task(client.ping())
     await hub.heard("ping")

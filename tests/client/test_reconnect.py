@@ -20,7 +20,7 @@ from agent_client import (
 )
 
 from .conftest import Waits
-from .fake_hub import FakeHub, Message, Peer, error, eventually, record
+from .fake_hub import FakeHub, Message, Peer, error, eventually, record, silent
 
 
 def client(*hubs: FakeHub, **more: Any) -> AgentClient:
@@ -177,7 +177,7 @@ async def test_it_stops_for_good_when_a_newer_session_fences_it_off(
 ) -> None:
     fenced: list[Fenced] = []
     lost: list[HomeportError] = []
-    hub.on("update", lambda _p, _r: None)
+    hub.on("update", silent)
     async with client(
         hub, on_fenced=fenced.append, on_disconnected=lost.append, sleep=waits
     ) as agent:
@@ -243,7 +243,7 @@ async def test_a_report_that_the_hub_has_no_session_for_is_sent_again_after_a_re
 
 async def test_a_heartbeat_not_answered_makes_it_reconnect(waits: Waits) -> None:
     async with FakeHub(heartbeat_interval=0.02) as hub:
-        hub.on("heartbeat", lambda _p, _r: None)
+        hub.on("heartbeat", silent)
         async with client(hub, request_timeout=0.1, sleep=waits):
             await hub.heard("resume", 2)
 
@@ -375,7 +375,7 @@ async def test_leaving_while_reconnecting_works_at_once(hub: FakeHub) -> None:
 async def test_leaving_while_a_hub_does_not_answer_the_resume_works_at_once(
     hub: FakeHub, waits: Waits
 ) -> None:
-    hub.on("resume", lambda _p, _r: None)
+    hub.on("resume", silent)
     async with asyncio.timeout(5):
         async with client(hub, sleep=waits, request_timeout=60):
             hub.peer.abort()
@@ -384,7 +384,7 @@ async def test_leaving_while_a_hub_does_not_answer_the_resume_works_at_once(
 
 
 async def test_leaving_does_not_wait_for_a_hub_that_is_silent(hub: FakeHub) -> None:
-    hub.on("unregister", lambda _p, _r: None)
+    hub.on("unregister", silent)
     async with asyncio.timeout(5):
         async with client(hub, request_timeout=0.1):
             pass

@@ -247,10 +247,10 @@ def test_a_fleet_of_registrations_spreads_over_the_hubs(hubs: list[LegacyHub]) -
     assert all(5 < len(hub.calls) < 35 for hub in hubs)
 
 
+@pytest.mark.usefixtures("_short_patience")
 def test_a_hub_that_refuses_connections_or_never_answers_is_passed_over(
-    hub: LegacyHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hub: LegacyHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("agent_client.endpoints.PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         silent = f"http://127.0.0.1:{mute.getsockname()[1]}"
         for _ in range(8):

@@ -31,6 +31,8 @@ from .fake_hub import (
     event,
     eventually,
     record,
+    script,
+    silent,
     snapshot,
     watching,
 )
@@ -40,12 +42,6 @@ from .fake_hub import (
 async def client(hub: FakeHub, waits: Waits) -> AsyncIterator[HubClient]:
     async with HubClient(hub.url, sleep=waits) as client:
         yield client
-
-
-def script(hub: FakeHub, *answers: list[Message]) -> None:
-    """The answers to one `watch` request after the other."""
-    rest = iter(answers)
-    hub.on("watch", lambda _p, _r: next(rest))
 
 
 def ids(agents: list[AgentRecord]) -> list[str]:
@@ -361,7 +357,7 @@ async def test_an_answer_to_watch_of_the_wrong_kind_is_tried_again(
 async def test_giving_up_while_the_watch_begins_leaves_no_connection_behind(
     hub: FakeHub, client: HubClient
 ) -> None:
-    hub.on("watch", lambda _p, _r: None)
+    hub.on("watch", silent)
     watch = client.watch()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
