@@ -5,16 +5,18 @@ A hub that is started here must never log a traceback: that is asserted when it 
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .hubs import Hub, Place, new_namespace
+from .hubs import Hub, Place, new_namespace, running_hub
 from .neighbours import Neighbour
-from .servers import RedisServer
+from .servers import RedisServer, running_server
 from .wire import Wire
 
 StartHub = Callable[..., Hub]
@@ -26,23 +28,15 @@ Enter = Callable[..., Place]
 def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub with the embedded engine and default settings, for all tests that can share."""
     directory = tmp_path_factory.mktemp("hub")
-    hub = Hub(directory, "--data-dir", str(directory / "store"))
-    try:
-        yield hub.start()
-    finally:
-        hub.stop()
-    assert "Traceback" not in hub.log(), hub.log()
+    with running_hub(directory, "--data-dir", str(directory / "store")) as hub:
+        yield hub
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[RedisServer]:
     """The store of `stored_hub`, for looking only."""
-    server = RedisServer()
-    try:
-        server.start()
+    with running_server() as server:
         yield server
-    finally:
-        server.end()
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +44,8 @@ def stored_hub(
     tmp_path_factory: pytest.TempPathFactory, shared_server: RedisServer
 ) -> Iterator[Hub]:
     """One hub whose store the tests can look into."""
-    hub = Hub(tmp_path_factory.mktemp("stored"), "--redis", shared_server.url)
-    try:
-        yield hub.start()
-    finally:
-        hub.stop()
-    assert "Traceback" not in hub.log(), hub.log()
+    with running_hub(tmp_path_factory.mktemp("stored"), "--redis", shared_server.url) as hub:
+        yield hub
 
 
 @pytest.fixture
@@ -81,16 +71,8 @@ def place(shared_hub: Hub, enter: Enter) -> Place:
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
     """Starts a store of the test's own."""
-    servers: list[RedisServer] = []
-
-    def start(**settings: Any) -> RedisServer:
-        servers.append(RedisServer(**settings))
-        servers[-1].start()
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.end()
+    with ExitStack() as servers:
+        yield lambda **settings: servers.enter_context(running_server(**settings))
 
 
 @pytest.fixture
@@ -99,17 +81,11 @@ def start_hub(tmp_path: Path, start_server: StartServer) -> Iterator[StartHub]:
 
     It asks for `start_server` so that hubs end before the stores that they use.
     """
-    hubs: list[Hub] = []
-
-    def start(*options: str, **more: Any) -> Hub:
-        hubs.append(Hub(tmp_path / f"hub-{len(hubs)}", *options, **more))
-        return hubs[-1].start()
-
-    yield start
-    for hub in hubs:
-        hub.stop()
-    for hub in hubs:
-        assert "Traceback" not in hub.log(), hub.log()
+    numbers = itertools.count()
+    with ExitStack() as hubs:
+        yield lambda *options, **more: hubs.enter_context(
+            running_hub(tmp_path / f"hub-{next(numbers)}", *options, **more)
+        )
 
 
 @pytest.fixture(scope="module")

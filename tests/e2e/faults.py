@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from .hubs import Hub, Place, wait_until
-from .servers import RedisServer
+from .hubs import Hub, Place, running_hub, wait_until
+from .servers import RedisServer, running_server
 
 SOON = 3.0
 """Seconds for what the contract wants within one: the machine may be busy."""
@@ -86,15 +87,16 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._running = ExitStack()
         self.server: RedisServer | None = None
         self.hub: Hub | None = None
 
     def set_up(self) -> tuple[RedisServer, Hub]:
         if self.server is None or self.hub is None or not self._works():
             self.tear_down()
-            self.server = RedisServer()
-            self.server.start()
-            self.hub = Hub(self._directory, "--redis", self.server.url).start()
+            start = self._running.enter_context
+            self.server = start(running_server())
+            self.hub = start(running_hub(self._directory, "--redis", self.server.url))
         return self.server, self.hub
 
     def _works(self) -> bool:
@@ -108,8 +110,4 @@ class Stage:
         return bool(self.server.client.ping())
 
     def tear_down(self) -> None:
-        if self.hub is not None:
-            self.hub.stop()
-            assert "Traceback" not in self.hub.log(), self.hub.log()
-        if self.server is not None:
-            self.server.end()
+        self._running.close()

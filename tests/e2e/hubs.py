@@ -6,11 +6,13 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,12 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
 
 def new_namespace() -> str:
     return f"t-{uuid.uuid4().hex}"
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], within: float = LIMIT) -> Any:
@@ -127,6 +135,17 @@ class Hub:
                 self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+
+@contextmanager
+def running_hub(directory: Path, *options: str, **more: Any) -> Iterator[Hub]:
+    """A hub that runs while entered, as `Hub` takes it; it must never have logged a traceback."""
+    hub = Hub(directory, *options, **more)
+    try:
+        yield hub.start()
+    finally:
+        hub.stop()
+    assert "Traceback" not in hub.log(), hub.log()
 
 
 class Place:

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +134,14 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@contextmanager
+def running_server(**settings: Any) -> Iterator[RedisServer]:
+    """A server that runs while entered, with the settings of `RedisServer`."""
+    server = RedisServer(**settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()

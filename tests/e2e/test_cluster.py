@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from protocol.timestamps import parse_timestamp
 
 from .faults import SOON
-from .hubs import Hub, Place, new_namespace, wait_until
+from .hubs import Hub, Place, new_namespace, running_hub, wait_until
 from .servers import RedisServer
 from .wire import Wire
 
@@ -24,21 +25,13 @@ def hubs(
     shared_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Hub]]:
     """Three hubs with default settings."""
-    hubs = [
-        Hub(
-            tmp_path_factory.mktemp("hub"), "--redis", shared_server.url, "--hub-id", f"cluster-{n}"
-        )
-        for n in range(HUBS)
-    ]
-    try:
-        for hub in hubs:
-            hub.start()
-        yield hubs
-    finally:
-        for hub in hubs:
-            hub.stop()
-    for hub in hubs:
-        assert "Traceback" not in hub.log(), hub.log()
+    with ExitStack() as hubs:
+
+        def start(number: int) -> Hub:
+            options = ("--redis", shared_server.url, "--hub-id", f"cluster-{number}")
+            return hubs.enter_context(running_hub(tmp_path_factory.mktemp("hub"), *options))
+
+        yield [start(number) for number in range(HUBS)]
 
 
 @pytest.fixture

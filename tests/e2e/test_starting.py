@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -15,15 +14,9 @@ from typing import Any
 import pytest
 
 from .bound import bound
-from .hubs import Hub, environment, program
-from .servers import RedisServer
+from .hubs import Hub, environment, free_port, program
+from .servers import running_server
 from .wire import LIMIT
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Failing:
@@ -67,28 +60,24 @@ def unusable(
     tmp_path_factory: pytest.TempPathFactory, shared_hub: Hub
 ) -> Iterator[dict[str, Failing]]:
     """Hubs on stores that cannot be used, begun before all tests: they take their time to fail."""
-    server = RedisServer(password="wanted")
-    server.start()
-    urls = [
-        "redis://:s3cret@127.0.0.1:1",
-        "rediss://user:s3cret@127.0.0.1:1/0",
-        "unix:///nowhere/at/all.sock",
-        "redis://no-such-host.invalid:6379",
-        f"redis://127.0.0.1:{shared_hub.port}",
-        server.url,
-        server.url.replace("unix://", "unix://:s3cret@"),
-    ]
-    directory = tmp_path_factory.mktemp("unusable")
-    failing = {
-        url: Failing(directory / str(number), "--port", "0", "--redis", url)
-        for number, url in enumerate(urls)
-    }
-    try:
+    with running_server(password="wanted") as server:
+        urls = [
+            "redis://:s3cret@127.0.0.1:1",
+            "rediss://user:s3cret@127.0.0.1:1/0",
+            "unix:///nowhere/at/all.sock",
+            "redis://no-such-host.invalid:6379",
+            f"redis://127.0.0.1:{shared_hub.port}",
+            server.url,
+            server.url.replace("unix://", "unix://:s3cret@"),
+        ]
+        directory = tmp_path_factory.mktemp("unusable")
+        failing = {
+            url: Failing(directory / str(number), "--port", "0", "--redis", url)
+            for number, url in enumerate(urls)
+        }
         yield failing
         for each in failing.values():
             each.ended()
-    finally:
-        server.end()
 
 
 def fails(directory: Path, *options: str) -> tuple[int, str]:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from .conftest import Beating
-from .hubs import Hub, Place, new_namespace, wait_until
-from .servers import RedisServer
+from .hubs import Hub, Place, new_namespace, running_hub, wait_until
+from .servers import RedisServer, running_server
 from .wire import LIMIT, Message
 
 INTERVAL, TIMEOUT, LEASE, WINDOW = 0.4, 0.8, 1.0, 0.3
@@ -33,22 +33,15 @@ SCALED = (
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[RedisServer]:
     """A store of this module's own: hubs of one cluster must agree on the times."""
-    server = RedisServer()
-    try:
-        server.start()
+    with running_server() as server:
         yield server
-    finally:
-        server.end()
 
 
 @pytest.fixture(scope="module")
-def scaled(tmp_path_factory: pytest.TempPathFactory, shared_server: RedisServer) -> Any:
-    hub = Hub(tmp_path_factory.mktemp("scaled"), "--redis", shared_server.url, *SCALED)
-    try:
-        yield hub.start()
-    finally:
-        hub.stop()
-    assert "Traceback" not in hub.log(), hub.log()
+def scaled(tmp_path_factory: pytest.TempPathFactory, shared_server: RedisServer) -> Iterator[Hub]:
+    directory = tmp_path_factory.mktemp("scaled")
+    with running_hub(directory, "--redis", shared_server.url, *SCALED) as hub:
+        yield hub
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .hubs import Hub, Place, wait_until
+from .hubs import Hub, Place, running_hub, wait_until
 from .test_starting import assert_sentence, fails
 from .wire import LIMIT, ClosedError, Wire
 
@@ -326,12 +326,8 @@ def test_workers_run_the_code_of_the_process_that_starts_them(
     here.mkdir()
     for name in ("hub", "msgspec", "redis", "json"):
         (here / f"{name}.py").write_text("raise SystemExit('the wrong code ran')\n")
-    hub = Hub(here, "--workers", "2", "--redis", start_server().url)
-    try:
-        hub.start()
+    with running_hub(here, "--workers", "2", "--redis", start_server().url) as hub:
         assert "the wrong code" not in hub.log()
-    finally:
-        hub.stop()
 
 
 def test_an_ended_start_leaves_nothing(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import requests
 
-from tests.e2e.hubs import Hub, wait_until
+from tests.e2e.hubs import Hub, free_port, wait_until
 from tests.history.recorded import Terms
 
-from .network import Network, Proxy, free_port
+from .network import Network, Proxy
 from .stores import Store
 
 TERMS = Terms(heartbeat_timeout=6.0, lease_ttl=8.0, resume_window=2.0, hub_lease=10.0)

@@ -8,10 +8,9 @@ import msgspec
 import redis
 
 from protocol.record import AgentRecord
+from tests.e2e.hubs import free_port
 from tests.e2e.servers import RedisServer
 from tests.history.recorded import Stored
-
-from .network import free_port
 
 
 class Store:
