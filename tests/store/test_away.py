@@ -14,6 +14,7 @@ from actors.ports import Applied, Away, Committed, Fenced
 from hub.store import Keys, RedisStore, connect
 from tests.store.asking import Asked, change, until
 from tests.store.servers import DeafServer, RealServer
+from tests.store.topologies import running
 
 TIMEOUT = 0.3
 
@@ -217,10 +218,9 @@ def homeless() -> Iterator[RealServer]:
     home = server.directory / "home"
     home.mkdir()
     server.settings = ("--dir", str(home))
-    server.start()
-    home.rmdir()
-    yield server
-    server.remove()
+    with running(server):
+        home.rmdir()
+        yield server
 
 
 async def test_a_server_that_cannot_save_is_said_so(homeless: RealServer) -> None:

@@ -12,19 +12,15 @@ from actors.ports import Applied, Away, Fenced
 from hub.store import StoreUnavailableError
 from tests.store.asking import agent_id, answer_of, change, until
 from tests.store.reaching import open_at_last, problem_at, store_at, until_refused
-from tests.store.topologies import ClusterSetup, TcpServer, free_port
+from tests.store.topologies import ClusterSetup, TcpServer, free_port, running
 
 NAMES = ["default", "a", "b", "c", "d", "e"]
 
 
 @pytest.fixture(scope="module")
 def shared_setup() -> Iterator[ClusterSetup]:
-    setup = ClusterSetup()
-    try:
-        setup.start()
+    with running(ClusterSetup()) as setup:
         yield setup
-    finally:
-        setup.remove()
 
 
 @pytest.fixture
@@ -145,9 +141,7 @@ async def test_whoever_waits_for_changes_is_told_that_the_slot_has_moved(
 
 
 async def test_the_replica_of_a_node_that_was_killed_is_found_when_it_has_taken_over() -> None:
-    setup = ClusterSetup(replicas=1)
-    try:
-        await asyncio.to_thread(setup.start)
+    with running(ClusterSetup(replicas=1)) as setup:
         owner = setup.owner(log_of("default"))
         replica = setup.replica_of(owner)
         async with store_at(setup.url) as store:
@@ -161,8 +155,6 @@ async def test_the_replica_of_a_node_that_was_killed_is_found_when_it_has_taken_
             assert set(reasons) <= {"Redis cannot be reached", "the Redis Cluster is down"}
             assert await store.commit(change("register", 2)) == [Applied(2, 1)]
             assert replica.ask("XLEN", log_of("default")) == 2
-    finally:
-        setup.remove()
 
 
 async def test_a_new_connection_is_not_believed_to_lead_to_the_same_node(
@@ -213,22 +205,14 @@ async def test_the_plain_url_of_a_cluster_is_told_the_right_one(setup: ClusterSe
 
 
 async def test_a_server_that_is_in_no_cluster_is_said_so() -> None:
-    server = TcpServer()
-    try:
-        server.start()
+    with running(TcpServer()) as server:
         problem = await problem_at(f"redis+cluster://127.0.0.1:{server.port}")
         assert not isinstance(problem, StoreUnavailableError)
         assert "is not part of a Redis Cluster: use redis://HOST:PORT" in str(problem)
-    finally:
-        server.remove()
 
 
 async def test_a_cluster_that_serves_no_slots_yet_is_waited_for() -> None:
-    server = TcpServer("--cluster-enabled", "yes")
-    try:
-        server.start()
+    with running(TcpServer("--cluster-enabled", "yes")) as server:
         problem = await problem_at(f"redis+cluster://127.0.0.1:{server.port}")
         assert isinstance(problem, StoreUnavailableError)
         assert str(problem) == "the Redis Cluster has no node for these keys"
-    finally:
-        server.remove()

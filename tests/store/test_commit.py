@@ -11,19 +11,7 @@ from redis.asyncio import Redis
 from actors.ports import Applied, Committed, Operation
 from protocol.codec import decode_record
 from protocol.record import AgentRecord
-from tests.store.asking import LEGACY, Asked, agent_id, change, head, until
-
-ENTRY = f"agent:{agent_id()}"
-OPERATIONS: list[Operation] = ["register", "resume", "write", "renew", "remove", "restore"]
-
-
-def stored(epoch: int, revision: int = 5) -> bytes:
-    return head() + b',"epoch":%d,"hub":"hub-9","revision":%d}' % (epoch, revision)
-
-
-async def put(client: Redis, value: bytes) -> None:
-    await client.set(ENTRY, value)
-    await client.sadd("agents:active", agent_id())
+from tests.store.asking import ENTRY, LEGACY, Asked, agent_id, change, head, put, stored, until
 
 
 async def log_of(client: Redis) -> list[tuple[bytes, list[Any]]]:

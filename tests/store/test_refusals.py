@@ -7,20 +7,10 @@ from redis.asyncio import Redis
 
 from actors.ports import Applied, Operation
 from protocol.codec import decode_record
-from tests.store.asking import LEGACY, NOW, Asked, agent_id, change, head
+from tests.store.asking import ENTRY, LEGACY, NOW, Asked, agent_id, change, put, stored
 
-ENTRY = f"agent:{agent_id()}"
 OPERATIONS: list[Operation] = ["register", "resume", "write", "renew", "remove", "restore"]
 LATER = "2026-11-23T10:00:30.000000Z"
-
-
-def stored(epoch: int, revision: int) -> bytes:
-    return head() + b',"epoch":%d,"hub":"hub-9","revision":%d}' % (epoch, revision)
-
-
-async def put(client: Redis, value: bytes) -> None:
-    await client.set(ENTRY, value)
-    await client.sadd("agents:active", agent_id())
 
 
 async def nothing_changed(store: Asked, client: Redis, value: bytes) -> bool:

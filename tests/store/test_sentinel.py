@@ -12,28 +12,20 @@ from hub.store import StoreUnavailableError
 from tests.store.asking import change
 from tests.store.reaching import open_at_last, problem_at, store_at, until_refused
 from tests.store.servers import RealServer
-from tests.store.topologies import SentinelServer, SentinelSetup, free_port
+from tests.store.topologies import SentinelServer, SentinelSetup, free_port, running
 
 
 @pytest.fixture(scope="module")
 def shared_setup() -> Iterator[SentinelSetup]:
-    setup = SentinelSetup()
-    try:
-        setup.start()
+    with running(SentinelSetup()) as setup:
         yield setup
-    finally:
-        setup.remove()
 
 
 @pytest.fixture
 def setup() -> Iterator[SentinelSetup]:
     """Servers of the test's own, to be treated badly."""
-    setup = SentinelSetup()
-    try:
-        setup.start()
+    with running(SentinelSetup()) as setup:
         yield setup
-    finally:
-        setup.remove()
 
 
 # --- failover ------------------------------------------------------------------------------------
@@ -167,23 +159,17 @@ async def test_the_url_of_a_sentinel_is_not_that_of_a_server(shared_setup: Senti
 async def test_a_sentinel_that_names_a_replica_is_not_believed() -> None:
     stale = SentinelServer(7)
     replica = RealServer("--port", str(port := free_port()), "--replicaof", "127.0.0.1", "1")
-    try:
-        replica.start()
-        stale.configure(f"sentinel monitor mymaster 127.0.0.1 {port} 9")
-        stale.start()
+    stale.configure(f"sentinel monitor mymaster 127.0.0.1 {port} 9")
+    with running(replica), running(stale):
         problem = await problem_at(f"redis+sentinel://127.0.0.1:{stale.port}/mymaster")
         assert str(problem) == "Redis Sentinel still names a primary that is none any more"
-    finally:
-        stale.remove()
-        replica.remove()
 
 
 async def test_sentinels_have_a_password_of_their_own(shared_setup: SentinelSetup) -> None:
     guarded = SentinelServer(8)
     primary = shared_setup.primary
     guarded.configure(f"sentinel monitor mymaster 127.0.0.1 {primary.port} 9", "requirepass s3cret")
-    try:
-        guarded.start()
+    with running(guarded):
         url = f"redis+sentinel://127.0.0.1:{guarded.port}/mymaster"
         assert str(await problem_at(url)) == (
             "Redis Sentinel asks for a password: give it as ?sentinel_password=… in the Redis URL"
@@ -193,5 +179,3 @@ async def test_sentinels_have_a_password_of_their_own(shared_setup: SentinelSetu
         )
         async with store_at(f"{url}?sentinel_password=s3cret") as store:
             await store.open()
-    finally:
-        guarded.remove()

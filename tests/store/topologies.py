@@ -8,14 +8,15 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
 import redis
 from redis.crc import key_slot
 
-from tests.store.servers import RealServer, find_program
+from tests.e2e.servers import find_program
+from tests.store.servers import RealServer
 
 LIMIT = 20.0
 SLOTS = 16384
@@ -142,9 +143,13 @@ class SentinelSetup:
         assert len(ports) == 1, f"the Sentinels name {ports}"
         return next(each for each in self.servers if {each.port} == ports)
 
+    def other(self, server: TcpServer) -> TcpServer:
+        """The second of the two servers."""
+        return next(each for each in self.servers if each is not server)
+
     def await_failover(self, old: TcpServer) -> TcpServer:
         """Wait until every Sentinel names another primary than `old`; returns the new one."""
-        new = next(each for each in self.servers if each is not old)
+        new = self.other(old)
         wait_until(
             lambda: (
                 {self._named_by(each) for each in self.sentinels} == {new.port}
@@ -153,6 +158,13 @@ class SentinelSetup:
             "the replica is the primary",
         )
         return new
+
+    def is_whole(self) -> bool:
+        """Whether the primary is one, and the replica is synchronized with it."""
+        primary = self.primary
+        replica = self.other(primary)
+        follows = _synchronized(replica) and int(replica.ask("ROLE")[2]) == primary.port
+        return bool(follows and primary.ask("ROLE")[0] == "master")
 
     def remove(self) -> None:
         for each in [*self.sentinels, *self.servers]:
@@ -272,6 +284,19 @@ class ClusterSetup:
             known in each.ask("CLUSTER", "INFO") and "handshake" not in each.ask("CLUSTER", "NODES")
             for each in self.nodes
         )
+
+
+Servers = TypeVar("Servers", bound=RealServer | SentinelSetup | ClusterSetup)
+
+
+@contextmanager
+def running(servers: Servers) -> Iterator[Servers]:
+    """They run while entered, and are removed afterwards, also when not all of them started."""
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.remove()
 
 
 def _synchronized(replica: TcpServer) -> bool:
