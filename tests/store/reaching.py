@@ -14,11 +14,13 @@ TIMEOUT = 2.0
 
 
 @asynccontextmanager
-async def store_at(url: str, namespace: str = DEFAULT_NAMESPACE) -> AsyncIterator[Asked]:
+async def store_at(
+    url: str, namespace: str = DEFAULT_NAMESPACE, *, command_timeout: float = TIMEOUT
+) -> AsyncIterator[Asked]:
     """The store of one namespace at this URL, not opened yet."""
-    backend = await connect(url, hub_id="hub-1", command_timeout=TIMEOUT)
+    backend = await connect(url, hub_id="hub-1", command_timeout=command_timeout)
     keys = Keys("", namespace, hash_tags=backend.hash_tags)
-    store = RedisStore(backend, keys, "hub-1", command_timeout=TIMEOUT)
+    store = RedisStore(backend, keys, "hub-1", command_timeout=command_timeout)
     try:
         yield Asked(store)
     finally:

@@ -11,8 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.ports import Applied, Away, Committed, Fenced
-from hub.store import Keys, RedisStore, connect
+from hub.store import connect
 from tests.store.asking import Asked, change, until
+from tests.store.reaching import open_at_last, store_at
 from tests.store.servers import DeafServer, RealServer
 from tests.store.topologies import running
 
@@ -29,34 +30,16 @@ async def direct(server: RealServer) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def store(server: RealServer) -> AsyncIterator[Asked]:
-    backend = await connect(server.url, hub_id="hub-1", command_timeout=10.0)
-    store = RedisStore(backend, Keys(), "hub-1", command_timeout=10.0)
-    asked = Asked(store)
-    await asked.open()
-    yield asked
-    await store.close()
-    await backend.aclose()
+    async with store_at(server.url, command_timeout=10.0) as store:
+        await store.open()
+        yield store
 
 
 @pytest.fixture
 async def hasty(server: RealServer) -> AsyncIterator[Asked]:
     """A store that has little patience."""
-    backend = await connect(server.url, hub_id="hub-1", command_timeout=TIMEOUT)
-    store = RedisStore(backend, Keys(), "hub-1", command_timeout=TIMEOUT)
-    yield Asked(store)
-    await store.close()
-    await backend.aclose()
-
-
-async def open_at_last(store: Asked, log: str = "", revision: int = 0) -> Any:
-    answers: list[Any] = []
-
-    async def opened() -> bool:
-        answers.append(await store.try_open(log, revision))
-        return not isinstance(answers[-1], Away)
-
-    await until(opened)
-    return answers[-1]
+    async with store_at(server.url, command_timeout=TIMEOUT) as store:
+        yield store
 
 
 async def refused(store: Asked, reason: str) -> None:
@@ -77,7 +60,7 @@ async def test_a_killed_server_is_away_and_found_again_when_it_returns(
     assert await store.try_commit(change("register", 2)) == Away("Redis cannot be reached")
     assert await store.try_open(opened.log, 1) == Away("Redis cannot be reached")
     server.start()
-    again = await open_at_last(store, opened.log, 1)
+    again, _ = await open_at_last(store, opened.log, 1)
     assert (again.fresh, again.revision, again.secret) == (True, 1, opened.secret)
     assert await store.commit(change("restore", epoch=1)) == [Applied(2, 1)]
     assert (await store.load()).ghosts == []
@@ -96,11 +79,8 @@ async def test_reads_on_an_old_connection_work_once_a_restarted_server_was_opene
 
 
 async def test_a_server_that_never_was_there_is_away(tmp_path: Path) -> None:
-    backend = await connect(f"unix://{tmp_path}/none", hub_id="h")
-    store = RedisStore(backend, Keys(), "h")
-    assert await Asked(store).try_open() == Away("Redis cannot be reached")
-    await store.close()
-    await backend.aclose()
+    async with store_at(f"unix://{tmp_path}/none") as store:
+        assert await store.try_open() == Away("Redis cannot be reached")
 
 
 # --- stopped -------------------------------------------------------------------------------------
@@ -109,13 +89,13 @@ async def test_a_server_that_never_was_there_is_away(tmp_path: Path) -> None:
 async def test_a_stopped_server_is_away_in_time_and_nothing_is_applied_twice(
     server: RealServer, hasty: Asked
 ) -> None:
-    opened = await open_at_last(hasty)
+    opened, _ = await open_at_last(hasty)
     server.suspend()
     late = change("register", key="hub-1:x:1")
     assert await hasty.try_commit(late) == Away("Redis does not answer in time")
     assert await hasty.try_open(opened.log, 0) == Away("Redis does not answer in time")
     server.wake()
-    again = await open_at_last(hasty, opened.log, 0)
+    again, _ = await open_at_last(hasty, opened.log, 0)
     # It was applied before the opening, and the log tells; or it never will be.
     found = [entry.key for entry in await hasty.read_log(0, again.revision)]
     assert found in ([], ["hub-1:x:1"])
@@ -148,11 +128,8 @@ async def test_a_late_answer_is_never_taken_for_that_of_a_later_command(
 async def test_a_server_that_says_nothing_is_away_in_time() -> None:
     deaf = DeafServer()
     await deaf.start()
-    backend = await connect(deaf.url, hub_id="h", command_timeout=TIMEOUT)
-    store = RedisStore(backend, Keys(), "h", command_timeout=TIMEOUT)
-    assert await Asked(store).try_open() == Away("Redis does not answer in time")
-    await store.close()
-    await backend.aclose()
+    async with store_at(deaf.url, command_timeout=TIMEOUT) as store:
+        assert await store.try_open() == Away("Redis does not answer in time")
     await deaf.stop()
 
 
@@ -224,22 +201,21 @@ def homeless() -> Iterator[RealServer]:
 
 
 async def test_a_server_that_cannot_save_is_said_so(homeless: RealServer) -> None:
-    backend = await connect(homeless.url, hub_id="h", command_timeout=10.0)
-    store = RedisStore(backend, Keys(), "h", command_timeout=10.0)
-    asked = Asked(store)
-    await asked.open()
-    await backend.client.config_set("save", "3600 1")
-    await backend.client.bgsave()
+    backend = await connect(homeless.url, hub_id="test", command_timeout=10.0)
+    async with store_at(homeless.url, command_timeout=10.0) as store:
+        await store.open()
+        await backend.client.config_set("save", "3600 1")
+        await backend.client.bgsave()
 
-    async def failed() -> bool:
-        return bool((await backend.client.info("persistence"))["rdb_last_bgsave_status"] == "err")
+        async def failed() -> bool:
+            info = await backend.client.info("persistence")
+            return bool(info["rdb_last_bgsave_status"] == "err")
 
-    await until(failed)
-    await refused(asked, "Redis refuses writes because it cannot save to its disk")
-    await backend.client.config_set("stop-writes-on-bgsave-error", "no")
-    await asked.open()
-    assert await asked.commit(change("register")) == [Applied(1, 1)]
-    await store.close()
+        await until(failed)
+        await refused(store, "Redis refuses writes because it cannot save to its disk")
+        await backend.client.config_set("stop-writes-on-bgsave-error", "no")
+        await store.open()
+        assert await store.commit(change("register")) == [Applied(1, 1)]
     await backend.aclose()
 
 
@@ -278,24 +254,18 @@ async def test_a_wrong_password_is_said_so_and_never_repeated(
     server: RealServer, direct: Redis, userinfo: str, reason: str
 ) -> None:
     await direct.config_set("requirepass", "s3cret")
-    backend = await connect(f"unix://{userinfo}{server.path}", hub_id="h")
-    store = RedisStore(backend, Keys(), "h")
-    assert await Asked(store).try_open() == Away(reason)
-    await store.close()
-    await backend.aclose()
+    async with store_at(f"unix://{userinfo}{server.path}") as store:
+        assert await store.try_open() == Away(reason)
 
 
 async def test_a_user_without_permission_is_said_so(server: RealServer, direct: Redis) -> None:
     await direct.acl_setuser("poor", enabled=True, passwords=["+pw"], categories=["+@connection"])
-    backend = await connect(f"unix://poor:pw@{server.path}", hub_id="h")
-    store = RedisStore(backend, Keys(), "h")
-    assert await Asked(store).try_open() == Away(
-        "the Redis user lacks the permission for a command or key that is needed"
-    )
-    (warning,) = await store.check_server()
-    assert warning.startswith("the Redis user may not use INFO")
-    await store.close()
-    await backend.aclose()
+    async with store_at(f"unix://poor:pw@{server.path}") as store:
+        assert await store.try_open() == Away(
+            "the Redis user lacks the permission for a command or key that is needed"
+        )
+        (warning,) = await store.store.check_server()
+        assert warning.startswith("the Redis user may not use INFO")
 
 
 async def test_a_server_that_speaks_no_tls_is_said_so() -> None:
@@ -305,9 +275,6 @@ async def test_a_server_that_speaks_no_tls_is_said_so() -> None:
 
     plain = await asyncio.start_server(answer_plainly, "127.0.0.1", 0)
     port = plain.sockets[0].getsockname()[1]
-    backend = await connect(f"rediss://127.0.0.1:{port}", hub_id="h")
-    store = RedisStore(backend, Keys(), "h")
-    assert await Asked(store).try_open() == Away("no secure connection to Redis: TLS was refused")
-    await store.close()
-    await backend.aclose()
+    async with store_at(f"rediss://127.0.0.1:{port}") as store:
+        assert await store.try_open() == Away("no secure connection to Redis: TLS was refused")
     plain.close()

@@ -31,11 +31,6 @@ async def backend(shared_server: RealServer) -> AsyncIterator[Standalone]:
 
 
 @pytest.fixture
-def client(backend: Standalone) -> Redis:
-    return backend.client
-
-
-@pytest.fixture
 async def lane(backend: Standalone) -> AsyncIterator[Lane]:
     lane = backend.lane(b"k", 10.0)
     yield lane
