@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from actors.timing import HUB_LEASE
 from hub import logs
 from hub.metrics import Metrics
@@ -9,6 +11,7 @@ from protocol.bounds import Kind
 from protocol.record import AgentRecord
 
 log = logs.get("hub.directory")
+_level = logging.getLogger("hub.directory")
 
 
 class HubObserver:
@@ -23,8 +26,11 @@ class HubObserver:
     def changed(self, kind: Kind, record: AgentRecord) -> None:
         """A change of the directory became durable."""
         unreachable = kind == "status_changed" and record.status == "unreachable"
-        tell = self._log.info if unreachable or kind == "expired" else self._log.debug
-        tell(
+        level = logging.INFO if unreachable or kind == "expired" else logging.DEBUG
+        if not _level.isEnabledFor(level):  # structlog asks later, and that costs
+            return
+        self._log.log(
+            level,
             f"agent {record.status if kind == 'status_changed' else kind}",
             agent=record.name,
             agent_id=record.id,

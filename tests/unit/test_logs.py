@@ -11,6 +11,9 @@ import pytest
 import structlog
 
 from hub import logs
+from hub.metrics import Metrics
+from hub.observer import HubObserver
+from tests.brain.records import record
 
 SECRETS = ("hunter2", "s3cr3t/with@odd:parts", "eyJhbGciOi")
 
@@ -221,3 +224,24 @@ def test_a_traceback_keeps_its_lines_on_the_console(logged):
 )
 def test_text_loses_its_secrets_and_nothing_else(text, expected):
     assert logs.redact_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("debug", ["agent registered", "agent unreachable", "agent expired"]),
+        ("info", ["agent unreachable", "agent expired"]),
+        ("warning", []),
+    ],
+)
+def test_changes_of_agents_are_told_at_info_when_they_matter_and_else_at_debug(logged, level, told):
+    stream = logged("json", level=level)
+    observer = HubObserver("default", Metrics("hub-a", "0"), lease_ttl=90.0)
+    observer.changed("registered", record())
+    observer.changed("status_changed", record(status="unreachable"))
+    observer.changed("expired", record(status="unreachable"))
+    entries = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [entry["event"] for entry in entries] == told
+    assert all(entry["namespace"] == "default" for entry in entries)
+    expected = {"agent unreachable": "info", "agent expired": "info", "agent registered": "debug"}
+    assert all(entry["level"] == expected[entry["event"]] for entry in entries)
