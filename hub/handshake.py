@@ -127,6 +127,17 @@ def accept(request: Request) -> bytes:
     )
 
 
+def _queried(query: str) -> list[str]:
+    """The namespaces that a query string names, or the default one."""
+    if not query:
+        return [DEFAULT_NAMESPACE]
+    try:
+        fields = parse_qs(query, keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise Refused(400, "the query string has too many fields") from None
+    return fields.get("namespace", [DEFAULT_NAMESPACE])
+
+
 def _no_handshake(why: str, status: int = 400) -> Refused:
     headers = [(b"sec-websocket-version", b"13")]
     return Refused(status, f"not a websocket handshake: {why}", headers)
@@ -143,13 +154,7 @@ def read_namespace(request: Request) -> str:
         raise Refused(400, "the request's URL cannot be read") from None
     if url.path != PATH:
         raise Refused(404, f"no websocket here; connect to {PATH}")
-    try:
-        query = parse_qs(url.query, keep_blank_values=True, max_num_fields=100)
-    except ValueError:
-        raise Refused(400, "the query string has too many fields") from None
-    names = request.headers.get(NAMESPACE_HEADER.lower()) or query.get(
-        "namespace", [DEFAULT_NAMESPACE]
-    )
+    names = request.headers.get(NAMESPACE_HEADER.lower()) or _queried(url.query)
     if len(names) > 1:
         raise Refused(400, "the request names more than one namespace")
     name = names[0]
