@@ -99,6 +99,8 @@ class Fallen:
         for number in range(60):
             self.since[f"n{number}"] = time.monotonic()
             self._ids[f"n{number}"] = place.register(name=f"n{number}")
+            for wire in (self.hanging, self.watcher):  # whose silence is not to be told
+                wire.listen(0.001)
         limit = time.monotonic() + LIMIT
         gone = {each for name, each in self._ids.items() if name != "hanging"}
         while gone and time.monotonic() < limit:
@@ -314,7 +316,7 @@ def test_a_hub_that_starts_again_gives_the_agents_it_finds_a_fresh_timeout(
     start_server: Any, start_hub: Any, enter: Any
 ) -> None:
     server = start_server()
-    longer = ("--heartbeat-interval", "1", "--heartbeat-timeout", "1.5", "--lease-ttl", "4")
+    longer = ("--heartbeat-interval", "1", "--heartbeat-timeout", "1.5", "--lease-ttl", "30")
     hub = start_hub("--redis", server.url, *longer)
     place = enter(hub)
     agent_id = place.register(name="waiting")

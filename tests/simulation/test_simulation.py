@@ -11,7 +11,7 @@ from tests.simulation.campaign import describe, failed_seeds, run_seeds
 SEEDS = 500
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_no_seed_finds_a_history_that_breaks_the_contract() -> None:
     failed = failed_seeds()
     fresh = (seed for seed in range(1, 100_000) if seed not in failed)
