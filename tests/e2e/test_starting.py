@@ -246,7 +246,7 @@ def test_a_store_that_cannot_be_used_is_one_plain_sentence_within_12_seconds(
         assert "s3cret" not in said, url
         assert "wanted" not in said, url
         # They started side by side, on however few cores.
-        assert each.took < 30, url
+        assert each.took < 60, url
 
 
 def test_a_redis_that_does_not_answer_is_told_with_what_came_last(
