@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hub.frames import Outbox
+from hub.outbox import Outbox
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a peer has to answer our close frame, or to hang up after its own."""

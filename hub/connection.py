@@ -1,35 +1,36 @@
-"""One websocket connection: an asyncio protocol that drives the sans-I/O `ServerProtocol`.
+"""One websocket connection: the asyncio protocol between its transport and its session.
 
     HANDSHAKE -> OPEN -> CLOSING -> ENDED -> LOST
 
 A connection may skip phases but never goes back. The session hears `closed` when the connection
 enters ENDED or LOST, whichever comes first.
 
-Input goes through `ServerProtocol`, and so does every control frame of ours, so that its state is
-right; only whole text messages between its frames are taken without it, which changes nothing in
-its state and saves half of what a heartbeat costs to read. Text messages are framed here, which is
-all that is left to do when there is no compression and no mask. Both kinds share one queue, the
-`Outbox`, which keeps them in order.
+Input goes through `Websocket`, the library's part, and so does every control frame of ours, so that
+its state is right; only whole text messages between its frames are taken without it, which saves
+half of what a heartbeat costs to read. Text messages are framed without it too, which is all that
+is left to do when there is no compression and no mask. Both kinds share one queue, the `Outbox`,
+which keeps them in order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State
-from websockets.server import ServerProtocol
 
 from hub import logs
 from hub.closing import ClosingTimer
 from hub.flushing import Flusher
-from hub.frames import HIGH_WATER, PONG_HEAD, Outbox, fit_reason, text_frame, whole_messages
+from hub.frames import text_frame, whole_messages
 from hub.handshake import Refused, error_response, open_websocket
+from hub.outbox import Outbox
+from hub.websocket import PONG_HEAD, Websocket
 from protocol.errors import CloseCode
 
 if TYPE_CHECKING:
@@ -43,11 +44,6 @@ SLICE = 4096
 
 log = logs.get("hub.connection")
 _level = logging.getLogger("hub.connection")
-
-# At debug level the library logs the beginning of payloads, which hold session tokens, and at
-# info level two lines for each connection.
-_library_log = logging.getLogger("hub.websockets")
-_library_log.setLevel(logging.WARNING)
 
 
 class Phase(IntEnum):
@@ -71,16 +67,10 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_between_frames",
         "_closing",
-        "_flusher",
-        "_flushing",
-        "_fragments",
         "_frames_seen",
-        "_loop",
         "_namespace",
         "_outbox",
         "_phase",
-        "_pings_answered",
-        "_pings_sent",
         "_port",
         "_reading_paused",
         "_second",
@@ -91,28 +81,17 @@ class Connection(asyncio.Protocol):
     )
 
     transport: asyncio.Transport
-    _outbox: Outbox
 
     def __init__(self, port: GatewayPort, server_state: ServerState, flusher: Flusher) -> None:
         self._port = port
-        self._flusher = flusher
         self._server_state = server_state
-        self._loop = asyncio.get_running_loop()
-        self._ws = ServerProtocol(
-            extensions=None,
-            state=State.OPEN,  # as it will be: the handshake is answered without it
-            max_size=port.max_frame_bytes,
-            logger=_library_log,
-        )
+        self._ws = Websocket(port.max_frame_bytes)
+        self._outbox = Outbox(flusher, self)
         self._phase = Phase.HANDSHAKE
         self._namespace = ""
         self._session: WebsocketSession | None = None
-        self._fragments: bytearray | None = None
         self._between_frames = False
-        self._flushing = False
         self._reading_paused = False
-        self._pings_sent = 0
-        self._pings_answered = 0
         self._second = 0.0
         self._frames_seen = 0
         self._closing: ClosingTimer | None = None
@@ -138,17 +117,11 @@ class Connection(asyncio.Protocol):
             self.close(CloseCode.READS_TOO_SLOWLY, "reads too slowly", discard=True)
             return
         outbox.push(text_frame(payload))
-        if not self._flushing:
-            self._flush_soon()
 
     def ping(self) -> None:
         """Send a ping; its pong comes back as `session.pong`."""
-        # The second condition: the peer's close may have been read and not yet been acted upon.
-        if self._phase is Phase.OPEN and self._ws.state is State.OPEN:
-            self._pings_sent += 1
-            self._ws.send_ping(self._pings_sent.to_bytes(4, "big"))
+        if self._phase is Phase.OPEN and self._ws.ping():
             self._collect()
-            self._flush_soon()
 
     def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
         """Close after what is queued, or with `discard` instead of what is queued."""
@@ -156,18 +129,14 @@ class Connection(asyncio.Protocol):
             return
         if discard:
             self._outbox.discard()
-        if self._ws.state is State.OPEN:
-            self._ws.send_close(code, fit_reason(reason))
+        if self._ws.close(code, reason):
             self._collect()
-        # Else the peer's close has been read and is about to be acted upon: its echo suffices.
         self._phase = Phase.CLOSING
         self._start_timer()
         self.resume_reading()
         if discard:
             # Right behind what the transport already holds, paused or not.
-            self._outbox.flush_all()
-        else:
-            self._flush_soon()
+            self._outbox.hand_on_all()
 
     def pause_reading(self) -> None:
         """Take nothing more from the peer for now; messages already read may still come."""
@@ -188,8 +157,7 @@ class Connection(asyncio.Protocol):
         """Take over the transport; the upgrade request follows as the first data."""
         # TCP_NODELAY is on: both asyncio and uvloop set it on every TCP connection.
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=HIGH_WATER)
-        self._outbox = Outbox(self.transport)
+        self._outbox.attach(self.transport)
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # has its shutdown()
 
     def data_received(self, data: bytes) -> None:
@@ -203,23 +171,23 @@ class Connection(asyncio.Protocol):
                 for start in range(0, len(data), SLICE):
                     self._feed(data[start : start + SLICE])
         except Exception as error:
-            self._crashed(error)
+            self.crashed(error)
 
     def eof_received(self) -> None:
         """The peer has finished sending; the transport closes itself once it has sent all."""
         try:
             self._end()
         except Exception as error:
-            self._crashed(error)
+            self.crashed(error)
 
     def pause_writing(self) -> None:
-        """The transport holds more than HIGH_WATER."""
+        """The transport has enough for now."""
         self._outbox.paused = True
         try:
             if self._phase is Phase.OPEN and self._session is not None:
                 self._session.blocked()
         except Exception as error:
-            self._crashed(error)
+            self.crashed(error)
 
     def resume_writing(self) -> None:
         """The transport has passed most of it on."""
@@ -230,11 +198,10 @@ class Connection(asyncio.Protocol):
         try:
             if self._phase is Phase.OPEN:  # nothing goes behind our close frame
                 outbox.push_waiting_pong()
-            outbox.flush()
-            if self._phase is Phase.OPEN and self._session is not None:
-                self._session.drained()
+            outbox.hand_on()
+            self.drained()
         except Exception as error:
-            self._crashed(error)
+            self.crashed(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone, for whatever reason."""
@@ -243,7 +210,6 @@ class Connection(asyncio.Protocol):
             self._closing.cancel()
             self._closing = None
         self._outbox.detach()
-        self._fragments = None
         self._server_state.connections.discard(self)
         self._end_session()
         self._debug("websocket gone", error=str(exc) if exc else None)
@@ -264,7 +230,7 @@ class Connection(asyncio.Protocol):
             self._refuse(refused)
             return
         self._outbox.push(response)
-        self._outbox.flush_all()
+        self._outbox.hand_on_all()
         self._phase = Phase.OPEN
         self._between_frames = True
         self._port.opened(self)
@@ -300,27 +266,18 @@ class Connection(asyncio.Protocol):
                 self._session.received(message)
 
     def _feed_library(self, data: bytes) -> None:
-        self._ws.receive_data(data[:-1])
-        events = self._ws.events_received()
-        # The last byte alone: only if it completes a frame is the library between two. That it
-        # has nothing left to parse does not tell: it may have the head of one, and await the rest.
-        self._ws.receive_data(data[-1:])
-        completed = self._ws.events_received()
-        events += completed
-        if not self._within_rate(len(events)):
+        frames, self._between_frames = self._ws.read(data)
+        if not self._within_rate(len(frames)):
             self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
             return
-        for frame in events:
+        for frame in frames:
             if self._phase is Phase.OPEN and self._session is not None:
-                self._take(cast(Frame, frame), self._session)
+                self._take(frame, self._session)
         # Last, so that a close frame of the library's comes behind the answers of the session.
         self._collect()
-        self._between_frames = (
-            bool(completed) and self._fragments is None and self._ws.state is State.OPEN
-        )
 
     def _within_rate(self, frames: int) -> bool:
-        now = self._loop.time()
+        now = time.monotonic()
         if now - self._second >= 1.0:
             self._second = now
             self._frames_seen = 0
@@ -329,22 +286,14 @@ class Connection(asyncio.Protocol):
 
     def _take(self, frame: Frame, session: WebsocketSession) -> None:
         match frame.opcode:
-            case Opcode.TEXT if frame.fin:
-                session.received(bytes(frame.data))
-            case Opcode.TEXT:
-                self._fragments = bytearray(frame.data)
-            case Opcode.CONT if self._fragments is not None:
-                self._fragments += frame.data  # bounded: the library counts the message's size
-                if frame.fin:
-                    message, self._fragments = bytes(self._fragments), None
+            case Opcode.TEXT | Opcode.CONT:
+                message = self._ws.message(frame)
+                if message is not None:
                     session.received(message)
             case Opcode.BINARY:
-                session.received_binary()  # its fragments, if any, find no message to join
-            case Opcode.PONG if len(frame.data) == 4:
-                number = int.from_bytes(frame.data, "big")
-                if self._pings_answered < number <= self._pings_sent:
-                    self._pings_answered = number
-                    session.pong()
+                session.received_binary()
+            case Opcode.PONG if self._ws.answered(frame):
+                session.pong()
             case _:
                 pass  # pings and closes have been answered by the library
 
@@ -364,33 +313,17 @@ class Connection(asyncio.Protocol):
             if self._ws.parser_exc is not None:
                 self._debug("protocol broken", why=str(self._ws.parser_exc))
             self._end()
-        elif self._outbox.queued:
-            self._flush_soon()
 
-    def _flush_soon(self) -> None:
-        if not self._flushing and not self._outbox.paused:
-            self._flushing = True
-            self._flusher.add(self)
-
-    def flush(self) -> None:
-        """Write what has been queued in this turn of the loop."""
-        self._flushing = False
-        outbox = self._outbox
-        much = outbox.queued > HIGH_WATER
-        try:
-            outbox.flush()
-            # When the transport took it all without a pause, no resume_writing follows. Of little
-            # nobody held back.
-            if much and not outbox.paused and self._phase is Phase.OPEN and self._session:
-                self._session.drained()
-        except Exception as error:
-            self._crashed(error)
+    def drained(self) -> None:
+        """The outbox has handed on much of what it held."""
+        if self._phase is Phase.OPEN and self._session is not None:
+            self._session.drained()
 
     # --- the end -----------------------------------------------------------------------------
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         """Close for what the peer, or a bug, did; nothing more is read."""
-        self._ws.fail(code, fit_reason(reason))
+        self._ws.fail(code, reason)
         self._collect()
 
     def _end(self) -> None:
@@ -402,10 +335,9 @@ class Connection(asyncio.Protocol):
         if self._phase >= Phase.ENDED:
             return
         self._phase = Phase.ENDED
-        self._fragments = None
         self._start_timer()
         self.resume_reading()
-        self._outbox.flush_all()
+        self._outbox.hand_on_all()
         if not self.transport.is_closing():
             with suppress(OSError):  # the peer has gone, which the transport tells next
                 self.transport.write_eof()
@@ -415,12 +347,12 @@ class Connection(asyncio.Protocol):
         session, self._session = self._session, None
         if session is not None:
             try:
-                self._port.closed(self, _close_code(self._ws))
+                self._port.closed(self, self._ws.ended_with)
                 session.closed()
             except Exception:
                 log.exception("session failed to close", namespace=self._namespace)
 
-    def _crashed(self, error: Exception) -> None:
+    def crashed(self, error: Exception) -> None:
         """A bug met this connection: log it, close with 1011, leave all others alone."""
         # Payloads are left out on purpose: they may hold session tokens.
         log.error(
@@ -453,9 +385,3 @@ class Connection(asyncio.Protocol):
 
     def _peer(self) -> str:
         return str(self.transport.get_extra_info("peername"))
-
-
-def _close_code(ws: ServerProtocol) -> int:
-    """The code of the close frame that ended it: the one that came first."""
-    first = ws.close_rcvd if ws.close_rcvd_then_sent or ws.close_sent is None else ws.close_sent
-    return 1006 if first is None else int(first.code)

@@ -42,7 +42,7 @@ class WebsocketSession(Protocol):
     def drained(self) -> None:
         """What was queued has been handed on, and the transport has room again.
 
-        `link.unsent` is then at most about 64 KiB (`hub.frames.HIGH_WATER`). Called after every
+        `link.unsent` is then at most about 64 KiB (`hub.outbox.HIGH_WATER`). Called after every
         hand-over of more than that, so a session that holds back meanwhile is always called.
         """
         ...

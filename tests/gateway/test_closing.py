@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 import hub.closing as hub_closing
 import hub.connection as hub_connection
-from hub.frames import HIGH_WATER
+from hub.outbox import HIGH_WATER
 from protocol.errors import CloseCode
 
 from .fakes import FakeSession, RawPeer, RunningHub, client_frame, until

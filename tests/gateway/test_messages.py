@@ -136,6 +136,19 @@ async def test_a_binary_message_is_told_once_without_its_content(hub: RunningHub
     assert hub.sessions[0].calls.count("binary") == 1
 
 
+async def test_a_text_inside_a_binary_message_is_closed_with_1002_however_it_is_cut(
+    hub: RunningHub,
+):
+    for pieces in ([BINARY], [TEXT]), ([BINARY, TEXT],):
+        peer = await RawPeer.connect(hub.port)
+        for opcodes in pieces:
+            peer.send(*(client_frame(each, b"x", fin=each == TEXT) for each in opcodes))
+            peer.send(client_frame(PING))
+            kind, payload = await peer.frame()
+        assert (kind, payload[:2]) == ("close", (1002).to_bytes(2, "big"))
+    assert all(session.messages == [] for session in hub.sessions)
+
+
 async def test_bad_utf8_reaches_the_session_as_bytes(hub: RunningHub):
     peer = await RawPeer.connect(hub.port)
     peer.send(client_frame(TEXT, b"\xff\xfe"))

@@ -13,7 +13,9 @@ from websockets.frames import Frame, Opcode
 import hub.connection as hub_connection
 from hub.connection import Connection
 from hub.flushing import Flusher
-from hub.frames import HIGH_WATER, MAX_CLOSE_REASON, fit_reason, text_frame
+from hub.frames import text_frame
+from hub.outbox import HIGH_WATER
+from hub.websocket import MAX_CLOSE_REASON, fit_reason
 from protocol.errors import CloseCode
 
 from .fakes import FakeHub, FakeSession, NotingTransport, client_frame, upgrade
