@@ -23,7 +23,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from actors.opening import LAPSED, Opening, complete
+from actors.opening import Opening, complete, why
 from actors.ports import (
     Applied,
     Away,
@@ -195,7 +195,7 @@ class Committer:
     def suspect(self, answer: Fenced | Away) -> None:
         """Another request to the store failed: open it anew."""
         if self.open and not self._busy:  # else the commit under way will tell
-            self._lost(LAPSED if isinstance(answer, Fenced) else answer.reason)
+            self._lost(why(answer))
 
     # --- committing --------------------------------------------------------------------------
 
@@ -240,10 +240,9 @@ class Committer:
             batch, self._under_way = self._under_way, []
             if isinstance(answer, Fenced):  # nothing was applied: all of it may be sent again
                 self._queue.extendleft(reversed(batch))
-                self._lost(LAPSED)
             else:
                 self._unknown.extend(batch)
-                self._lost(answer.reason)
+            self._lost(why(answer))
         elif answer.before > self.revision:
             # Others wrote in between. Their changes come first in every fold.
             self._store.read_log(
@@ -256,7 +255,7 @@ class Committer:
 
     def _caught_up(self, answer: Committed, entries: list[LogEntry] | Fenced | Away) -> None:
         if not isinstance(entries, list):
-            self._fail_under_way(LAPSED if isinstance(entries, Fenced) else entries.reason)
+            self._fail_under_way(why(entries))
         elif not complete(entries, self.revision, answer.before):
             self._fail_under_way(_GAP)
         else:
@@ -329,7 +328,7 @@ class Committer:
     def _heard(self, entries: list[LogEntry] | Fenced | Away) -> None:
         self._busy = False
         if not isinstance(entries, list):
-            self._lost(LAPSED if isinstance(entries, Fenced) else entries.reason)
+            self._lost(why(entries))
         elif entries and not complete(entries, self.revision, entries[-1].revision):
             self._lost(_GAP)
         else:

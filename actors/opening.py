@@ -14,8 +14,6 @@ from actors.ports import Away, Fenced, LogEntry, Opened, Position, Scheduler, St
 RETRY_DELAYS = (0.05, 0.1, 0.25)
 """Seconds between attempts to open the store again; the last one repeats."""
 
-LAPSED = "its connection was lost, or it does not hold this hub's lease any more"
-
 
 class Opening:
     """The way back to the store.
@@ -85,7 +83,7 @@ class Opening:
 
     def _read(self, answer: Opened, entries: list[LogEntry] | Fenced | Away) -> None:
         if not isinstance(entries, list):
-            self._fail(LAPSED if isinstance(entries, Fenced) else entries.reason)
+            self._fail(why(entries))
         elif complete(entries, self._position().revision, answer.revision):
             self._succeed(answer, entries)
         else:
@@ -103,6 +101,13 @@ class Opening:
         if not self._closed:
             self._failed(reason)
             self.begin_soon()
+
+
+def why(failure: Fenced | Away) -> str:
+    """What to say of a request that the store did not serve."""
+    if isinstance(failure, Fenced):
+        return "its connection was lost, or it does not hold this hub's lease any more"
+    return failure.reason
 
 
 def complete(entries: list[LogEntry], after: int, upto: int) -> bool:

@@ -137,7 +137,7 @@ def lose_agents(scene: Scene) -> None:
     time.sleep(TERMS.resume_window + TERMS.lease_ttl + 2.0)
     scene.wait_until_shown(dead, SLACK)
     scene.acknowledge_loss(_any_hub(scene))
-    scene.wait_until_gone(scene.dead(), SLACK)
+    scene.wait_until_gone(dead, SLACK)
 
 
 def stop_agents(scene: Scene) -> None:
