@@ -189,7 +189,7 @@ class Directory:
     def _found(self, filter: Filter) -> tuple[list[str], int]:
         """The ids that match, found by the indexes alone, and how many ids that took to look at."""
         entries, order = self._entries, self._order
-        narrowed = self._indexes.narrow(filter, (entry.record for entry in entries.values()))
+        narrowed = self._indexes.narrow(filter, entries.values())
         rest = compile_unindexed(filter)
         looked_at = len(order) if narrowed is None else len(narrowed)
         if narrowed is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable, Set
+from typing import Protocol
 
 from msgspec import UNSET
 
@@ -15,6 +16,12 @@ Ids = set[str]
 
 MAX_METADATA_INDEXES = 16
 """Metadata paths that are indexed at a time; the least recently asked for gives way."""
+
+
+class Indexed(Protocol):
+    """What holds a record that is listed."""
+
+    record: AgentRecord
 
 
 class Index:
@@ -108,12 +115,13 @@ class Indexes:
         for path, index in self._metadata.items():
             index.discard(agent_id, _text_at(record, path))
 
-    def narrow(self, filter: Filter, records: Iterable[AgentRecord]) -> Set[str] | None:
+    def narrow(self, filter: Filter, entries: Collection[Indexed]) -> Set[str] | None:
         """The ids that fit as far as indexes tell; None when the filter asks none of them.
 
         What they do not tell is left to `actors.matching.compile_unindexed`. The time it takes
-        goes with the rarest of what is asked for, not with the fleet. `records` are all there are,
-        for an index that is made now. The ids are not to be changed by the caller.
+        goes with the rarest of what is asked for, not with the fleet. `entries` are all there are:
+        each index that is made now walks through them once, so an iterator will not do. The ids
+        are not to be changed by the caller.
         """
         sets: list[Set[str]] = []
         if filter.type is not UNSET:
@@ -127,7 +135,7 @@ class Indexes:
             sets.extend(self._capabilities.get(each) for each in filter.capabilities)
         if filter.metadata is not UNSET:
             sets.extend(
-                self._metadata_index(path, records).get(value)
+                self._metadata_index(path, entries).get(value)
                 for path, value in filter.metadata.items()
                 if isinstance(value, str)
             )
@@ -139,13 +147,13 @@ class Indexes:
             found = found & each  # walks through the smaller one
         return found
 
-    def _metadata_index(self, path: str, records: Iterable[AgentRecord]) -> Index:
+    def _metadata_index(self, path: str, entries: Collection[Indexed]) -> Index:
         """The index of a metadata path, made when it is first asked for."""
         index = self._metadata.get(path)
         if index is None:
             index = Index()
-            for record in records:
-                index.add(record.id, _text_at(record, path))
+            for entry in entries:
+                index.add(entry.record.id, _text_at(entry.record, path))
             self._metadata[path] = index
             if len(self._metadata) > MAX_METADATA_INDEXES:
                 self._metadata.popitem(last=False)

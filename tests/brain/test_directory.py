@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -155,6 +156,32 @@ def test_only_so_many_metadata_paths_are_indexed_and_all_are_answered() -> None:
         assert len(directory._indexes._metadata) <= MAX_METADATA_INDEXES
     directory.put(record(500, metadata={"k0": "v"}), encode(record(500, metadata={"k0": "v"})))
     assert names(directory, metadata={"k0": "v"}) == ["a0", "a500"]
+
+
+@pytest.mark.parametrize("keys", list(permutations(["region", "zone", "rack"])))
+@pytest.mark.parametrize("indexed", [(), ("zone",), ("rack", "region"), ("region", "zone", "rack")])
+def test_a_filter_of_several_metadata_keys_finds_its_agent_and_spoils_no_later_one(
+    keys: tuple[str, ...], indexed: tuple[str, ...]
+) -> None:
+    metadata = {"region": "eu", "zone": "z1", "rack": "r9"}
+    directory = directory_of(
+        record(1, metadata=metadata), record(2, metadata=metadata | {"zone": "z2"}), record(3)
+    )
+    for key in indexed:
+        names(directory, metadata={key: "asked before"})
+    assert names(directory, metadata={key: metadata[key] for key in keys}) == ["a1"]
+    assert names(directory, metadata={"zone": "z1"}) == ["a1"]
+    assert names(directory, metadata={"zone": "z2"}) == ["a2"]
+    assert names(directory, metadata={"region": "eu"}) == ["a1", "a2"]
+    assert names(directory, metadata={"rack": "r9"}) == ["a1", "a2"]
+
+
+def test_one_filter_may_have_more_metadata_keys_than_are_indexed() -> None:
+    metadata = {f"k{number}": "v" for number in range(MAX_METADATA_INDEXES + 5)}
+    directory = directory_of(record(1, metadata=metadata), record(2, metadata={"k0": "v"}))
+    assert names(directory, metadata=metadata) == ["a1"]
+    for key in metadata:
+        assert names(directory, metadata={key: "v"}) == (["a1", "a2"] if key == "k0" else ["a1"])
 
 
 def test_metadata_that_is_no_text_is_found_too_and_exactly() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import UNSET
 from packaging.specifiers import SpecifierSet
 
 from actors import directory as directory_module
+from actors import indexes as indexes_module
 from actors.directory import Directory
 from actors.picking import Picker
 from protocol.bounds import STATUSES
@@ -24,8 +25,10 @@ from tests.brain.records import agent_id, record
 
 IDS = st.integers(0, 11)
 WORDS = st.sampled_from(["x", "y", "z"])
-VALUES = st.sampled_from(["v", "w", 1, True, 0, False, 1.5, ["v"], {"in": "v"}, {"in": 1}])
-KEYS = st.sampled_from(["k", "l", "k.in", "m"])
+TEXTS = st.sampled_from(["v", "w"])
+OTHERS = st.sampled_from([1, True, 0, False, 1.5, ["v"], {"in": "v"}, {"in": 1}])
+VALUES = TEXTS | TEXTS | OTHERS
+KEYS = st.sampled_from(["k", "l", "k.in", "m", "n"])
 VERSIONS = st.sampled_from(["", "1.0", "1.2.3", "2.0", "unknown"])
 SPECIFIERS = st.sampled_from([">=1", "<2", "==1.*", ">=1.2,<3"])
 
@@ -42,7 +45,7 @@ RECORDS = st.fixed_dictionaries(
         "capabilities": st.lists(WORDS, unique=True),
         "status": st.sampled_from(STATUSES),
         "version": VERSIONS,
-        "metadata": optional(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3)),
+        "metadata": optional(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5)),
         "load": optional(st.sampled_from([0.0, 0.5, 2.0])),
         "connection": st.sampled_from(["websocket", "http", "lost"]),
     }
@@ -56,8 +59,35 @@ FILTERS = st.builds(
     status=optional(st.sampled_from(STATUSES) | st.lists(st.sampled_from(STATUSES), max_size=2)),
     host=optional(st.sampled_from(["", "h1", "h3"])),
     version=optional(SPECIFIERS),
-    metadata=optional(st.dictionaries(KEYS, VALUES, max_size=2)),
+    metadata=optional(st.dictionaries(KEYS, VALUES, max_size=4)),
 )
+MOST_TERMS = 13
+
+
+def terms(each: AgentRecord) -> list[tuple[str, Any]]:
+    """The conditions that a filter can make and that the record meets, at most MOST_TERMS."""
+    found: list[tuple[str, Any]] = [
+        ("type", each.type),
+        ("name", each.name),
+        ("host", each.host),
+        ("status", each.status),
+        ("status", ["unreachable", each.status]),
+        ("capabilities", each.capabilities),
+    ]
+    if each.capabilities:
+        found.append(("any_capability", [*each.capabilities[:1], "other"]))
+    if each.version not in ("", "unknown"):
+        found.append(("version", f"=={each.version}"))
+    if each.metadata is not UNSET:
+        found += [("metadata", item) for item in each.metadata.items()]
+    return found
+
+
+def filter_of(chosen: list[tuple[str, Any]]) -> Filter:
+    """The filter of those conditions, its metadata keys in their order."""
+    named = {name: value for name, value in chosen if name != "metadata"}
+    metadata = dict(value for name, value in chosen if name == "metadata")
+    return Filter(**named, metadata=metadata or UNSET)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -120,13 +150,32 @@ class DirectoryMachine(RuleBasedStateMachine):
         self.doubtful: set[str] = set()
         self.rounds: dict[bytes, str] = {}
         self._long = directory_module.LONG
+        self._max_indexes = indexes_module.MAX_METADATA_INDEXES
         directory_module.LONG = 2  # few agents are to take the way of many
+        indexes_module.MAX_METADATA_INDEXES = 3  # fewer than there are paths, or than a filter has
 
     def teardown(self) -> None:
         directory_module.LONG = self._long
+        indexes_module.MAX_METADATA_INDEXES = self._max_indexes
 
     @rule(target=filters, filter=FILTERS)
     def think_of_a_filter(self, filter: Filter) -> Filter:
+        return filter
+
+    @rule(
+        target=filters,
+        nth=st.integers(0, 11),
+        order=st.permutations(range(MOST_TERMS)),
+        count=st.integers(1, MOST_TERMS),
+    )
+    @precondition(lambda self: self.model)
+    def find_an_agent_by_what_it_is(self, nth: int, order: list[int], count: int) -> Filter:
+        """A filter of some of an agent's own attributes, in any order, matches at least it."""
+        each = self.model[sorted(self.model)[nth % len(self.model)]]
+        possible = terms(each)
+        filter = filter_of([possible[at] for at in order if at < len(possible)][:count])
+        assert holds(filter, each)
+        self.find_all(filter)
         return filter
 
     @rule(number=IDS, fields=RECORDS)
@@ -155,7 +204,7 @@ class DirectoryMachine(RuleBasedStateMachine):
     def matching(self, filter: Filter) -> list[AgentRecord]:
         return [self.model[each] for each in sorted(self.model) if holds(filter, self.model[each])]
 
-    @rule(filter=filters)
+    @rule(filter=filters | FILTERS)
     def find_all(self, filter: Filter) -> None:
         page = self.directory.find(filter, None, None)
         assert page.next_cursor is None
@@ -235,7 +284,7 @@ class DirectoryMachine(RuleBasedStateMachine):
 
 TestDirectory = DirectoryMachine.TestCase
 TestDirectory.settings = settings(
-    max_examples=100,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
