@@ -56,9 +56,9 @@ from actors.standing import Standing
 from actors.timing import CHANGE_TIMEOUT
 from actors.tokens import check_token, issue_token
 from actors.turns import Turns
-from protocol.bounds import Kind
-from protocol.errors import CloseCode, ProtocolError
-from protocol.record import NO_CHANGES, AgentRecord
+from homeport_protocol.bounds import Kind
+from homeport_protocol.errors import CloseCode, ProtocolError
+from homeport_protocol.record import NO_CHANGES, AgentRecord
 
 
 class AgentActor(Standing):

@@ -39,7 +39,7 @@ from actors.ports import (
 )
 from actors.proposals import Proposal
 from actors.timing import CHANGE_TIMEOUT
-from protocol.codec import decode_record
+from homeport_protocol.codec import decode_record
 
 MAX_BATCH = 512
 MAX_BATCH_BYTES = 1024 * 1024

@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from actors.indexes import Indexes
 from actors.matching import Predicate, compile_filter, compile_unindexed
-from protocol.bounds import UUID
-from protocol.codec import encode
-from protocol.errors import ProtocolError
-from protocol.filters import MATCH_ALL, Filter
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import UUID
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import MATCH_ALL, Filter
+from homeport_protocol.record import AgentRecord
 
 _ID = re.compile(UUID)
 

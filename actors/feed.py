@@ -7,8 +7,8 @@ from collections.abc import Collection
 from actors.directory import Directory
 from actors.history import REMOVALS, Entry, History
 from actors.watches import Watch
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
 
 _NOBODY = ""
 """No agent's id: what is missing while nobody can say what is."""

@@ -8,8 +8,8 @@ from itertools import islice
 
 from msgspec import Struct, UnsetType
 
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
 
 
 class Entry(Struct, gc=False):

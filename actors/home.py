@@ -9,7 +9,7 @@ from actors.deadlines import Deadlines
 from actors.ports import Away, Stored
 from actors.proposals import Proposal, Proposer
 from actors.timing import Timing
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 
 
 class Home(Protocol):

@@ -9,8 +9,8 @@ from typing import Protocol
 from msgspec import UNSET
 
 from actors.matching import metadata_value, only_status
-from protocol.filters import Filter
-from protocol.record import AgentRecord
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
 
 Ids = set[str]
 

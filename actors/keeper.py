@@ -11,9 +11,9 @@ from actors.lifecycle import State
 from actors.ports import Change, Operation
 from actors.proposals import Proposal
 from actors.records import amend, head_of, judged, kind_of
-from protocol.bounds import Kind
-from protocol.errors import ProtocolError
-from protocol.record import NO_CHANGES, AgentChanges, AgentRecord
+from homeport_protocol.bounds import Kind
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentRecord
 
 
 class RecordKeeper:

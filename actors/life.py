@@ -10,8 +10,8 @@ from typing import cast
 from actors.deadlines import INFINITE
 from actors.lifecycle import Signal, State, Verdict, judge, transit
 from actors.timing import Timing
-from protocol.bounds import Reason, Status
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import Reason, Status
+from homeport_protocol.record import AgentRecord
 
 _STATES: dict[str, State] = {
     "websocket": State.CONNECTED,

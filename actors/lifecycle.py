@@ -18,7 +18,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from protocol.bounds import Connection, Reason, Status
+from homeport_protocol.bounds import Connection, Reason, Status
 
 
 class State(Enum):

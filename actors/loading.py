@@ -10,10 +10,10 @@ from msgspec import UNSET, Struct, UnsetType
 from actors.history import Entry
 from actors.observing import Observer
 from actors.ports import LogEntry
-from protocol.bounds import STATUSES, Status
-from protocol.codec import decode_record
-from protocol.record import AgentRecord, Health
-from protocol.timestamps import normalize_timestamp, parse_timestamp
+from homeport_protocol.bounds import STATUSES, Status
+from homeport_protocol.codec import decode_record
+from homeport_protocol.record import AgentRecord, Health
+from homeport_protocol.timestamps import normalize_timestamp, parse_timestamp
 
 
 class _Legacy(Struct):

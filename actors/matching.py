@@ -9,9 +9,9 @@ from msgspec import UNSET
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
-from protocol.record import AgentRecord, same_value
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord, same_value
 
 Predicate = Callable[[AgentRecord], bool]
 

@@ -23,7 +23,7 @@ from actors.ports import (
     Timer,
 )
 from actors.timing import HUB_LEASE
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 
 INTERVAL = 1.0
 """Seconds between two looks at the other hubs."""

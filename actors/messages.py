@@ -13,8 +13,8 @@ from msgspec import Struct
 from actors.outcomes import Reply
 from actors.ports import Applied, Away, Refusal, Stored
 from actors.proposals import Proposal
-from protocol.errors import CloseCode
-from protocol.record import AgentChanges, AgentRecord, AgentSpec
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
 
 class Holder(Protocol):

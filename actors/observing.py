@@ -6,8 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
 
 
 class Observer(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from protocol.errors import ProtocolError
+from homeport_protocol.errors import ProtocolError
 
 
 class Lease(Struct, frozen=True, gc=False):

@@ -12,10 +12,10 @@ from msgspec import UNSET
 
 from actors.directory import Directory, Entry
 from actors.ports import RandomSource
-from protocol.bounds import Strategy
-from protocol.codec import encode
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
+from homeport_protocol.bounds import Strategy
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
 
 MAX_ROTATIONS = 1024
 """Filters whose place in the round is remembered; the least recently used one is forgotten."""

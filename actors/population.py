@@ -29,9 +29,9 @@ from actors.replica import Replica
 from actors.runtime import Runtime
 from actors.timing import Timing
 from actors.watchdog import Watchdog
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
-from protocol.timestamps import format_timestamp, parse_timestamp
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import format_timestamp, parse_timestamp
 
 CHARGED_AT_ONCE = 100
 """Agents that are looked at in one turn of the loop when hubs come or go."""

@@ -7,8 +7,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from protocol.bounds import Kind
-from protocol.errors import CloseCode
+from homeport_protocol.bounds import Kind
+from homeport_protocol.errors import CloseCode
 
 
 class Timer(Protocol):

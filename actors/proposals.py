@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.ports import Applied, Away, Change, Refusal
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 
 
 class Proposer(Protocol):

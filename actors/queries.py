@@ -9,9 +9,9 @@ from msgspec import UNSET, Raw, structs
 
 from actors.refusals import unavailable
 from actors.supervisor import Supervisor
-from protocol.answers import Agent, Hubs, HubStatus
-from protocol.codec import encode
-from protocol.requests import Find, Get, ListHubs, Pick
+from homeport_protocol.answers import Agent, Hubs, HubStatus
+from homeport_protocol.codec import encode
+from homeport_protocol.requests import Find, Get, ListHubs, Pick
 
 
 def find(supervisor: Supervisor, request: Find) -> bytes:

@@ -8,9 +8,9 @@ from functools import lru_cache
 from msgspec import UNSET, structs
 
 from actors.lifecycle import Verdict
-from protocol.bounds import Kind
-from protocol.codec import encode
-from protocol.record import (
+from homeport_protocol.bounds import Kind
+from homeport_protocol.codec import encode
+from homeport_protocol.record import (
     AgentChanges,
     AgentRecord,
     AgentSpec,

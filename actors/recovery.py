@@ -8,7 +8,7 @@ from actors.history import Entry
 from actors.loading import read_entries, read_records
 from actors.observing import Observer
 from actors.ports import Away, Loaded, Roster, Scheduler, Store
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25
 """Seconds until loading is tried again."""

@@ -29,8 +29,8 @@ from actors.outcomes import Reply
 from actors.ports import Applied, Away, Refusal, Stored
 from actors.proposals import Proposal
 from actors.runtime import Ref
-from protocol.errors import ProtocolError
-from protocol.record import AgentChanges, AgentRecord, AgentSpec
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
 _ABSOLVE, _DRAIN, _STORE_RETURNED, _SWEEP = Absolve(), Drain(), StoreReturned(), Sweep()
 _DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), RemovalHeld()

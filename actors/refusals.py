@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.errors import ProtocolError
+from homeport_protocol.errors import ProtocolError
 
 NEWER_SESSION = "a newer session of this agent was registered"
 

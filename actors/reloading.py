@@ -18,7 +18,7 @@ from actors.membership import Membership
 from actors.observing import Observer
 from actors.ports import Away, Loaded, Opened, Roster, Scheduler, Store
 from actors.records import completed
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25
 """Seconds until loading is tried again."""

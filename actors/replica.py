@@ -38,9 +38,9 @@ from actors.records import complete, completed
 from actors.recovery import Recovery
 from actors.reloading import Reloading
 from actors.timing import Timing
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import parse_timestamp
 
 JOINING = 1.1
 """Seconds for which a hub waits before it serves, so that all others know of it."""

@@ -21,7 +21,7 @@ from actors.refusals import gone, unavailable
 from actors.supervisor import Supervisor
 from actors.watch_set import WatchSet
 from actors.watches import HIGH_WATER
-from protocol.answers import (
+from homeport_protocol.answers import (
     HeartbeatAck,
     LossAcknowledged,
     Pong,
@@ -29,10 +29,10 @@ from protocol.answers import (
     Unregistered,
     Updated,
 )
-from protocol.codec import decode_request, encode, error_answer
-from protocol.errors import CloseCode, ProtocolError
-from protocol.record import NO_CHANGES, AgentChanges
-from protocol.requests import (
+from homeport_protocol.codec import decode_request, encode, error_answer
+from homeport_protocol.errors import CloseCode, ProtocolError
+from homeport_protocol.record import NO_CHANGES, AgentChanges
+from homeport_protocol.requests import (
     AcknowledgeLoss,
     Find,
     Get,
@@ -47,7 +47,7 @@ from protocol.requests import (
     Unwatch,
     Update,
 )
-from protocol.requests import (
+from homeport_protocol.requests import (
     Watch as WatchRequest,
 )
 

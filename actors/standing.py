@@ -19,8 +19,8 @@ from actors.loading import read_record
 from actors.messages import Alive, Holder, Overtaken, RenewedElsewhere
 from actors.ports import Away, Stored
 from actors.refusals import NEWER_SESSION
-from protocol.errors import CloseCode
-from protocol.record import AgentRecord
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.record import AgentRecord
 
 LOOK_AGAIN = 0.25
 """Seconds until the store is asked again that did not answer."""

@@ -26,11 +26,11 @@ from actors.refusals import gone, unavailable
 from actors.replica import Replica
 from actors.runtime import Runtime
 from actors.timing import Timing
-from protocol.bounds import Metadata, Status, Strategy
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
-from protocol.record import AgentChanges, AgentSpec
-from protocol.timestamps import format_timestamp
+from homeport_protocol.bounds import Metadata, Status, Strategy
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentChanges, AgentSpec
+from homeport_protocol.timestamps import format_timestamp
 
 
 class Supervisor:

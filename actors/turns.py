@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from actors.messages import Ask, Beat, Message
 from actors.outcomes import Outcome
-from protocol.errors import ProtocolError
-from protocol.record import NO_CHANGES
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import NO_CHANGES
 
 MAX_WAITING = 1024
 """Asks that may wait for their turn; one more is answered `rate_limited`."""

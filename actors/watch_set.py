@@ -9,11 +9,11 @@ from msgspec import UNSET
 from actors.ports import Link
 from actors.supervisor import Supervisor
 from actors.watches import Watch
-from protocol.answers import Unwatched, Watching
-from protocol.codec import encode
-from protocol.errors import ProtocolError
-from protocol.requests import Unwatch
-from protocol.requests import Watch as WatchRequest
+from homeport_protocol.answers import Unwatched, Watching
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.requests import Unwatch
+from homeport_protocol.requests import Watch as WatchRequest
 
 MAX_WATCHES = 64
 """Watches that one connection may hold."""

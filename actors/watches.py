@@ -14,8 +14,8 @@ from msgspec import UNSET, Struct
 from actors.history import REMOVALS, Entry
 from actors.matching import compile_filter
 from actors.ports import Link
-from protocol.codec import encode
-from protocol.filters import Filter
+from homeport_protocol.codec import encode
+from homeport_protocol.filters import Filter
 
 HIGH_WATER = 1024 * 1024
 """Unsent bytes beyond which events are coalesced, and queries wait."""

@@ -34,9 +34,9 @@ from agent_client.items import Event, Resync, Snapshot, WatchItem
 from agent_client.lease import Lease
 from agent_client.registration import AgentRegistration
 from agent_client.watch import Watch
-from protocol.answers import HeartbeatAck, Hubs, HubStatus, LossAcknowledged, Updated
-from protocol.filters import Filter
-from protocol.record import AgentRecord, Health
+from homeport_protocol.answers import HeartbeatAck, Hubs, HubStatus, LossAcknowledged, Updated
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord, Health
 
 __all__ = [
     "AgentClient",

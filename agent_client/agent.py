@@ -28,10 +28,10 @@ from agent_client.heartbeats import SESSION_UNKNOWN
 from agent_client.lease import Lease
 from agent_client.session import Session
 from agent_client.state import AgentState
-from protocol.answers import HeartbeatAck, Unregistered, Updated
-from protocol.bounds import Status
-from protocol.record import AgentChanges
-from protocol.requests import Heartbeat, Unregister, Update
+from homeport_protocol.answers import HeartbeatAck, Unregistered, Updated
+from homeport_protocol.bounds import Status
+from homeport_protocol.record import AgentChanges
+from homeport_protocol.requests import Heartbeat, Unregister, Update
 
 log = logging.getLogger("homeport.client")
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent_client.errors import BadRequest, from_protocol
-from protocol.bounds import UUID
-from protocol.codec import decode_json
-from protocol.errors import ProtocolError
-from protocol.record import AgentChanges, AgentSpec
+from homeport_protocol.bounds import UUID
+from homeport_protocol.codec import decode_json
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentChanges, AgentSpec
 
 T = TypeVar("T")
 

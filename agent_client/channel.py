@@ -13,8 +13,8 @@ from msgspec import structs
 from agent_client.connection import Connection
 from agent_client.errors import ConnectionLost, HomeportError, Internal, Timeout
 from agent_client.incoming import NotUnderstood, failure
-from protocol.answers import Answer, Error, Event, Message, Snapshot
-from protocol.requests import Request
+from homeport_protocol.answers import Answer, Error, Event, Message, Snapshot
+from homeport_protocol.requests import Request
 
 log = logging.getLogger("homeport.client")
 

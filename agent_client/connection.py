@@ -33,11 +33,11 @@ from agent_client.errors import (
 )
 from agent_client.incoming import NotUnderstood, understand
 from agent_client.urls import hub_urls, is_loopback, without_secrets
-from protocol.answers import Message
-from protocol.bounds import NAMESPACE
-from protocol.codec import encode
-from protocol.errors import CloseCode
-from protocol.requests import Request
+from homeport_protocol.answers import Message
+from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.requests import Request
 
 CLOSING_TIMEOUT = 1.0
 """Seconds that a hub has to complete the closing handshake before the connection is cut."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolError
+from homeport_protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolError
 
 _RETRY_HINT = re.compile(r"retry in (\d+(?:\.\d+)?) ?s\b")
 

@@ -23,8 +23,8 @@ from agent_client.errors import (
 )
 from agent_client.lease import Lease
 from agent_client.state import AgentState
-from protocol.answers import HeartbeatAck
-from protocol.requests import Heartbeat
+from homeport_protocol.answers import HeartbeatAck
+from homeport_protocol.requests import Heartbeat
 
 log = logging.getLogger("homeport.client")
 

@@ -17,11 +17,11 @@ from agent_client.errors import BadRequest
 from agent_client.query import FilterKeys, as_filter
 from agent_client.questions import Questions, client_closed
 from agent_client.watch import Watch
-from protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong
-from protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Strategy
-from protocol.filters import Filter
-from protocol.record import AgentRecord
-from protocol.requests import AcknowledgeLoss, Find, Get, ListHubs, Pick, Ping, Request
+from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong
+from homeport_protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Strategy
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import AcknowledgeLoss, Find, Get, ListHubs, Pick, Ping, Request
 
 A = TypeVar("A")
 

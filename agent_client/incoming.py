@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from agent_client.errors import HomeportError, refused
-from protocol.answers import Error, Message
-from protocol.codec import decode_message
+from homeport_protocol.answers import Error, Message
+from homeport_protocol.codec import decode_message
 
 log = logging.getLogger("homeport.client")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -33,9 +33,9 @@ from agent_client.errors import (
     TooLarge,
 )
 from agent_client.state import AgentState
-from protocol.answers import Agent, Registered
-from protocol.record import NO_CHANGES, AgentChanges
-from protocol.requests import Get, Register, Resume
+from homeport_protocol.answers import Agent, Registered
+from homeport_protocol.record import NO_CHANGES, AgentChanges
+from homeport_protocol.requests import Get, Register, Resume
 
 log = logging.getLogger("homeport.client")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from agent_client.urls import without_secrets
-from protocol.answers import Registered
+from homeport_protocol.answers import Registered
 
 
 class Lease(Struct, frozen=True, kw_only=True):

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import UNSET
 
 from agent_client.errors import from_protocol
-from protocol.bounds import Status
-from protocol.codec import convert
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
+from homeport_protocol.bounds import Status
+from homeport_protocol.codec import convert
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
 
 
 class FilterKeys(TypedDict, total=False):

@@ -14,7 +14,7 @@ from agent_client.errors import (
     Timeout,
     Unavailable,
 )
-from protocol.requests import Request
+from homeport_protocol.requests import Request
 
 A = TypeVar("A")
 

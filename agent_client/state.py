@@ -13,9 +13,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from agent_client.errors import HomeportError, from_protocol
-from protocol.bounds import Metadata
-from protocol.errors import ProtocolError
-from protocol.record import NO_CHANGES, AgentChanges, AgentSpec, merge_metadata, unique
+from homeport_protocol.bounds import Metadata
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentSpec, merge_metadata, unique
 
 log = logging.getLogger("homeport.client")
 

@@ -25,10 +25,10 @@ from agent_client.errors import (
 from agent_client.heartbeats import PONG_PATIENCE
 from agent_client.incoming import NotUnderstood, failure
 from agent_client.items import Event, Resync, Snapshot, WatchItem
-from protocol import answers
-from protocol.filters import Filter
-from protocol.record import AgentRecord
-from protocol.requests import Watch as WatchRequest
+from homeport_protocol import answers
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Watch as WatchRequest
 
 log = logging.getLogger("homeport.client")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-_OURS = ("agent_client", "bench", "hub", "protocol")
+_OURS = ("agent_client", "bench", "hub", "homeport_protocol")
 
 
 def main() -> int:

@@ -17,9 +17,9 @@ from bench.driver import Driver, Heard
 from bench.errors import BenchError
 from bench.machine import connections_per_process, source_address
 from bench.workers import Run, Worker, work
-from protocol.answers import HeartbeatAck, Registered
-from protocol.record import AgentSpec
-from protocol.requests import Heartbeat, Register
+from homeport_protocol.answers import HeartbeatAck, Registered
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import Heartbeat, Register
 
 TYPES = ("cost", "performance", "resource", "application")
 CAPABILITIES = 50

@@ -23,10 +23,10 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from bench.errors import BenchError
-from protocol.answers import Answer, Error, Event, Snapshot
-from protocol.codec import decode_message, encode
-from protocol.record import AgentRecord
-from protocol.requests import Request
+from homeport_protocol.answers import Answer, Error, Event, Snapshot
+from homeport_protocol.codec import decode_message, encode
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Request
 
 A = TypeVar("A")
 

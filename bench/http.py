@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.errors import BenchError
-from protocol.codec import encode
+from homeport_protocol.codec import encode
 
 
 class Response(Struct, frozen=True):

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from bench.driver import Driver, Heard
 from bench.workers import Run, work
-from protocol.requests import Ping
+from homeport_protocol.requests import Ping
 
 LAST_ANSWERS = 10.0
 """Seconds that answers are waited for once no more is asked."""

@@ -10,10 +10,10 @@ from msgspec import UNSET, Struct
 
 from bench.driver import Driver, Push
 from bench.errors import BenchError
-from protocol.answers import Event, Watching
-from protocol.filters import MATCH_ALL, Filter
-from protocol.record import AgentRecord
-from protocol.requests import Watch
+from homeport_protocol.answers import Event, Watching
+from homeport_protocol.filters import MATCH_ALL, Filter
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Watch
 
 
 class Seen(Struct, frozen=True, gc=False):

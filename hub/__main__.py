@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_OURS = ("actors", "agent_client", "hub", "protocol")
+_OURS = ("actors", "agent_client", "hub", "homeport_protocol")
 
 
 def main() -> None:

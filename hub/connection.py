@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, cast
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
+from homeport_protocol.errors import CloseCode
 from hub import logs
 from hub.closing import ClosingTimer
 from hub.flushing import Flusher
@@ -31,7 +32,6 @@ from hub.frames import text_frame, whole_messages
 from hub.handshake import Refused, error_response, open_websocket
 from hub.outbox import Outbox
 from hub.websocket import PONG_HEAD, Websocket
-from protocol.errors import CloseCode
 
 if TYPE_CHECKING:
     from hub.gateway import GatewayPort, WebsocketSession

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from websockets.utils import accept_key
 
-from protocol.bounds import NAMESPACE
-from protocol.errors import FAILURES, ProtocolError
+from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.errors import FAILURES, ProtocolError
 
 if TYPE_CHECKING:
     from actors.ports import Link

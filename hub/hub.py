@@ -13,6 +13,8 @@ from actors.runtime import Runtime
 from actors.session import Session
 from actors.supervisor import Supervisor
 from actors.timing import Timing
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.timestamps import format_timestamp
 from hub import logs
 from hub.binding import url_of
 from hub.clock import LoopScheduler
@@ -38,8 +40,6 @@ from hub.store import (
     connect,
 )
 from hub.version import VERSION
-from protocol.errors import CloseCode
-from protocol.timestamps import format_timestamp
 
 START_TIMEOUT = 10.0
 """Seconds that Redis may take to answer when the hub starts."""

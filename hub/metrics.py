@@ -29,9 +29,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from actors.observing import Stats
-from protocol.bounds import STATUSES
-from protocol.errors import ERROR_CODES, CloseCode
-from protocol.requests import OPS
+from homeport_protocol.bounds import STATUSES
+from homeport_protocol.errors import ERROR_CODES, CloseCode
+from homeport_protocol.requests import OPS
 
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""

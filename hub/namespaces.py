@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from actors.supervisor import Supervisor
+from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.errors import ProtocolError
 from hub import logs
 from hub.metrics import Metrics
 from hub.store import DEFAULT_NAMESPACE, RedisStore, StoreError
-from protocol.bounds import NAMESPACE
-from protocol.errors import ProtocolError
 
 MAX_NAMESPACES = 1000
 """Namespaces that one hub serves; each costs a little memory and a few connections to Redis."""

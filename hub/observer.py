@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from actors.timing import HUB_LEASE
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
 from hub import logs
 from hub.metrics import Metrics
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
 
 log = logs.get("hub.directory")
 _level = logging.getLogger("hub.directory")

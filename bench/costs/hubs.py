@@ -19,9 +19,9 @@ from bench.machine import usage
 from bench.processes import HubProcess
 from bench.progress import say
 from bench.report import Report, listed
-from protocol.answers import Registered, Snapshot, Updated, Watching
-from protocol.record import AgentSpec
-from protocol.requests import Register, Update, Watch
+from homeport_protocol.answers import Registered, Snapshot, Updated, Watching
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import Register, Update, Watch
 
 UPDATERS = 32
 """Agents that change all the time, each as soon as its last change is acknowledged."""

@@ -15,10 +15,10 @@ from bench.agents import agent_spec
 from bench.costs.server import StoreAccount
 from bench.errors import BenchError
 from bench.report import Report
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import format_timestamp
 from hub.store import Keys, RedisStore, connect
-from protocol.bounds import Kind
-from protocol.record import AgentRecord
-from protocol.timestamps import format_timestamp
 
 BATCHES = (1, 16, 256)
 TTL = 600.0

@@ -17,9 +17,9 @@ from bench.load.load import Done, Drive, LoadSpec
 from bench.load.records import bench_spec
 from bench.machine import source_address
 from bench.workers import Run, work
-from protocol.answers import Registered, Unregistered
-from protocol.codec import decode_message, encode
-from protocol.requests import Register, Unregister
+from homeport_protocol.answers import Registered, Unregistered
+from homeport_protocol.codec import decode_message, encode
+from homeport_protocol.requests import Register, Unregister
 
 CONNECTING = 64
 """Connections that are opened at the same time."""

@@ -21,9 +21,9 @@ from bench.load.peers import Peer, Peers
 from bench.load.records import bench_spec
 from bench.load.talk import masked_text
 from bench.workers import Run, Worker, work
-from protocol.answers import Registered
-from protocol.codec import decode_message, encode
-from protocol.requests import Register, Unregister, Watch
+from homeport_protocol.answers import Registered
+from homeport_protocol.codec import decode_message, encode
+from homeport_protocol.requests import Register, Unregister, Watch
 
 Kind = Literal["agent", "watcher", "told of ends", "silent"]
 """What a connection says first: it registers, watches everything, asks a bare server to be told of

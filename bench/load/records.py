@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from protocol.filters import Filter
-from protocol.record import AgentSpec
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentSpec
 
 GROUP = 10
 """Agents that one filter of `group_filter` finds."""

@@ -8,9 +8,9 @@ from struct import pack
 
 from msgspec import Struct
 
-from protocol.codec import encode
-from protocol.filters import Filter
-from protocol.requests import Find, Heartbeat
+from homeport_protocol.codec import encode
+from homeport_protocol.filters import Filter
+from homeport_protocol.requests import Find, Heartbeat
 
 MASK = b"\x37\xfa\x21\x3d"
 """One key for all frames: they can be built beforehand, and cost the server what others cost it."""

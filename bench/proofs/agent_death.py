@@ -17,9 +17,9 @@ from bench.report import Report, listed
 from bench.scenario import Scenario
 from bench.watcher import Watcher
 from bench.workers import Worker
-from protocol.answers import Agent
-from protocol.filters import Filter
-from protocol.requests import Pick
+from homeport_protocol.answers import Agent
+from homeport_protocol.filters import Filter
+from homeport_protocol.requests import Pick
 
 STARTING = 4
 """Agent processes that start at the same time."""

@@ -12,9 +12,9 @@ from msgspec import UNSET, Struct
 
 from bench.driver import Driver
 from bench.http import HttpCaller
-from protocol.answers import Answer, Error, Registered, Updated
-from protocol.record import AgentRecord, AgentSpec
-from protocol.requests import Register, Update
+from homeport_protocol.answers import Answer, Error, Registered, Updated
+from homeport_protocol.record import AgentRecord, AgentSpec
+from homeport_protocol.requests import Register, Update
 
 UPDATERS = 5
 MARK = "update-"

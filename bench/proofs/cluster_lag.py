@@ -20,11 +20,11 @@ from bench.report import Report, listed, percentile
 from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Watcher
-from protocol.answers import Agent, Agents, HeartbeatAck, Registered, Updated
-from protocol.filters import Filter
-from protocol.record import AgentRecord, AgentSpec
-from protocol.requests import Find, Get, Heartbeat, Register, Update
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.answers import Agent, Agents, HeartbeatAck, Registered, Updated
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord, AgentSpec
+from homeport_protocol.requests import Find, Get, Heartbeat, Register, Update
+from homeport_protocol.timestamps import parse_timestamp
 
 HUBS = 3
 WITHIN = 0.25

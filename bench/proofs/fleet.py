@@ -18,10 +18,10 @@ from bench.progress import say
 from bench.report import Report, listed
 from bench.scenario import Scenario
 from bench.watcher import Watcher
-from protocol.answers import Agents
-from protocol.filters import Filter
-from protocol.record import AgentRecord
-from protocol.requests import Find
+from homeport_protocol.answers import Agents
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Find
 
 FIND_PAUSE = 0.1
 """Seconds between two questions of the caller."""

@@ -26,11 +26,11 @@ from bench.report import Report, listed
 from bench.scenario import Scenario
 from bench.waiting import until
 from bench.watcher import Watcher
-from protocol.answers import Agents
-from protocol.filters import Filter
-from protocol.record import AgentRecord
-from protocol.requests import Find
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.answers import Agents
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Find
+from homeport_protocol.timestamps import parse_timestamp
 
 BEFORE, AFTER = 2.0, 4.0
 """Seconds that everything goes on before the stop, and after the end of it.

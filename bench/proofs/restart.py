@@ -26,9 +26,9 @@ from bench.scrape import LOOP_LAG, scrape
 from bench.waiting import until
 from bench.watcher import Watcher
 from bench.workers import Worker
-from protocol.answers import Registered
-from protocol.record import AgentSpec
-from protocol.requests import Register
+from homeport_protocol.answers import Registered
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import Register
 
 PROCESSES = 2
 WAVE, WAVE_PAUSE = 10, 0.001

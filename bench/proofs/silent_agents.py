@@ -18,9 +18,9 @@ from bench.driver import Driver, GoneError
 from bench.errors import BenchError
 from bench.http import HttpCaller
 from bench.workers import Run, work
-from protocol.answers import HeartbeatAck, Registered
-from protocol.record import AgentSpec
-from protocol.requests import Heartbeat, Register
+from homeport_protocol.answers import HeartbeatAck, Registered
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import Heartbeat, Register
 
 
 class SilentSpec(Struct, frozen=True, kw_only=True):

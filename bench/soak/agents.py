@@ -11,9 +11,18 @@ from agent_client import AgentClient
 from bench.driver import Driver
 from bench.soak.place import CAPABILITIES, Place, any_spec
 from bench.waiting import until
-from protocol.answers import Registered
-from protocol.filters import Filter
-from protocol.requests import Find, Get, Heartbeat, Ping, Register, Resume, Unregister, Update
+from homeport_protocol.answers import Registered
+from homeport_protocol.filters import Filter
+from homeport_protocol.requests import (
+    Find,
+    Get,
+    Heartbeat,
+    Ping,
+    Register,
+    Resume,
+    Unregister,
+    Update,
+)
 
 _numbers = itertools.count()
 

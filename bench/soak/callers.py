@@ -14,10 +14,10 @@ from bench.http import HttpCaller
 from bench.soak.place import CAPABILITIES, TYPES, Place, any_spec
 from bench.waiting import until
 from bench.watcher import Watcher
-from protocol.answers import Agents, Watching
-from protocol.filters import MATCH_ALL, Filter
-from protocol.record import AgentRecord
-from protocol.requests import Find, Get, ListHubs, Pick, Unwatch, Watch
+from homeport_protocol.answers import Agents, Watching
+from homeport_protocol.filters import MATCH_ALL, Filter
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Find, Get, ListHubs, Pick, Unwatch, Watch
 
 STAY = 4.0
 """Seconds that a watcher watches on one connection, at most."""

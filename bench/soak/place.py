@@ -13,9 +13,9 @@ from msgspec import Struct
 from bench.driver import Driver
 from bench.errors import BenchError
 from bench.http import HttpCaller, Response
-from protocol.answers import Answer, Error
-from protocol.record import AgentSpec
-from protocol.requests import Request
+from homeport_protocol.answers import Answer, Error
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import Request
 
 NAMESPACES = ("default", "soak-0", "soak-1")
 """Namespaces that somebody is in all the time."""

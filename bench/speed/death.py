@@ -18,8 +18,8 @@ from bench.report import Report, listed
 from bench.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.scene import Scene
-from protocol.answers import Event
-from protocol.codec import decode_message
+from homeport_protocol.answers import Event
+from homeport_protocol.codec import decode_message
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -15,9 +15,9 @@ from bench.report import Report, listed
 from bench.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.scene import HubUrl, Scene
-from protocol.answers import Event
-from protocol.codec import decode_message, encode
-from protocol.requests import Update
+from homeport_protocol.answers import Event
+from homeport_protocol.codec import decode_message, encode
+from homeport_protocol.requests import Update
 
 
 class Options(Struct, frozen=True, kw_only=True):

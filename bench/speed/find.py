@@ -17,10 +17,10 @@ from bench.rounds import in_turn
 from bench.scenario import Scenario
 from bench.speed.driven import Server
 from bench.speed.scene import Driving, HubUrl, Scene, sizes
-from protocol.answers import Agents
-from protocol.codec import encode
-from protocol.record import AgentRecord
-from protocol.requests import Find
+from homeport_protocol.answers import Agents
+from homeport_protocol.codec import encode
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Find
 
 QUESTIONS = 50
 """Different filters that are asked for in turn, if the smallest fleet has agents for so many."""

@@ -7,15 +7,15 @@ import re
 
 import click
 
+from homeport_protocol.bounds import STRATEGIES, UUID, Strategy
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import show, show_json
 from hub.cli.reach import reached
 from hub.cli.tables import show_agent, show_agents
 from hub.errors import HubError
-from protocol.bounds import STRATEGIES, UUID, Strategy
-from protocol.filters import Filter
-from protocol.record import AgentRecord
 
 _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
 

@@ -10,8 +10,8 @@ import click
 import msgspec
 from msgspec import UNSET
 
-from protocol.bounds import STATUSES
-from protocol.filters import Filter
+from homeport_protocol.bounds import STATUSES
+from homeport_protocol.filters import Filter
 
 Command = Callable[..., Any]
 

@@ -11,7 +11,7 @@ import click
 
 from agent_client.errors import BadURL
 from agent_client.urls import DEFAULT_URL, hub_urls, without_secrets
-from protocol.bounds import NAMESPACE
+from homeport_protocol.bounds import NAMESPACE
 
 
 class Target(NamedTuple):

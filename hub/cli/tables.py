@@ -12,10 +12,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from homeport_protocol.bounds import STATUSES, Status
+from homeport_protocol.record import AgentRecord
 from hub.cli.output import is_terminal, now
 from hub.cli.text import SHORT_ID, address, ago, condition, printable, reason
-from protocol.bounds import STATUSES, Status
-from protocol.record import AgentRecord
 
 WIDE = 150
 """Columns from which a table has room for whole ids."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from protocol.record import AgentRecord
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import parse_timestamp
 
 SHORT_ID = 8
 """Characters of an id that a narrow table shows; `homeport agent` finds an agent by them."""

@@ -8,15 +8,9 @@ import msgspec
 
 from actors.directory import Page
 from actors.outcomes import Acknowledged, Lease
-from hub.http.bodies import CallerGoneError, read_body
-from hub.http.bridge import outcome
-from hub.http.port import Directory, HubPort
-from hub.http.query import find, find_query, pick, pick_query
-from hub.http.replies import Answer, json, refusal
-from hub.http.request import Request
-from protocol.codec import encode
-from protocol.errors import ProtocolError
-from protocol.http import (
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.http import (
     Confirmation,
     LegacyHeartbeat,
     LegacyHeartbeatAnswer,
@@ -24,6 +18,12 @@ from protocol.http import (
     LegacyRegistration,
     whole,
 )
+from hub.http.bodies import CallerGoneError, read_body
+from hub.http.bridge import outcome
+from hub.http.port import Directory, HubPort
+from hub.http.query import find, find_query, pick, pick_query
+from hub.http.replies import Answer, json, refusal
+from hub.http.request import Request
 
 T = TypeVar("T")
 

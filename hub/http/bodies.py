@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import msgspec
 
+from homeport_protocol.codec import decode_json
+from homeport_protocol.errors import ProtocolError
 from hub.http.request import Request
-from protocol.codec import decode_json
-from protocol.errors import ProtocolError
 
 T = TypeVar("T")
 

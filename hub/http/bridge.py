@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from actors.outcomes import Outcome
-from protocol.errors import ProtocolError
+from homeport_protocol.errors import ProtocolError
 
 T = TypeVar("T")
 

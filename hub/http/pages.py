@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import FAILURES
+from homeport_protocol.http import HealthAnswer, Index, NotReady, Ready
+from homeport_protocol.schemas import asyncapi, openapi
+from homeport_protocol.timestamps import format_timestamp
 from hub.http.port import HubPort
 from hub.http.replies import Answer, json, refusal, retry_after
 from hub.http.request import Request
-from protocol.codec import encode
-from protocol.errors import FAILURES
-from protocol.http import HealthAnswer, Index, NotReady, Ready
-from protocol.schemas import asyncapi, openapi
-from protocol.timestamps import format_timestamp
 
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 

@@ -10,11 +10,11 @@ from msgspec import UnsetType
 from actors.directory import Page
 from actors.outcomes import Reply
 from actors.timing import Timing
+from homeport_protocol.bounds import Metadata, Status, Strategy
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentSpec
 from hub.metrics import Metrics
-from protocol.bounds import Metadata, Status, Strategy
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
-from protocol.record import AgentSpec
 
 
 class Directory(Protocol):

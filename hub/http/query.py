@@ -11,11 +11,11 @@ from msgspec import Struct
 from starlette.datastructures import QueryParams
 
 from actors.directory import Page
+from homeport_protocol.bounds import MAX_FIND_LIMIT, STRATEGIES, Strategy
+from homeport_protocol.codec import convert
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
 from hub.http.port import Directory
-from protocol.bounds import MAX_FIND_LIMIT, STRATEGIES, Strategy
-from protocol.codec import convert
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
 
 MAX_AMBIGUOUS = 4
 """Metadata values in one query that may each be a text or a number; see `Query.filters`."""

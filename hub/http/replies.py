@@ -7,10 +7,10 @@ from typing import Final
 
 from starlette.types import Send
 
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import FAILURES, ProtocolError
+from homeport_protocol.http import ErrorBody
 from hub.exchange import Exchange
-from protocol.codec import encode
-from protocol.errors import FAILURES, ProtocolError
-from protocol.http import ErrorBody
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from homeport_protocol.errors import ProtocolError
 from hub.http.bodies import CallerGoneError, LateBodyError
 from hub.http.replies import Answer, failure, refusal
 from hub.http.request import Request
 from hub.metrics import Metrics
-from protocol.errors import ProtocolError
 
 Handler = Callable[[Request], Awaitable[Answer]]
 

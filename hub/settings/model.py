@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from homeport_protocol.bounds import MAX_FRAME_BYTES
 from hub.logs import redact_text
-from protocol.bounds import MAX_FRAME_BYTES
 
 YEAR = 365 * 24 * 3600
 

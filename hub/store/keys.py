@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from protocol.bounds import NAMESPACE
+from homeport_protocol.bounds import NAMESPACE
 
 DEFAULT_NAMESPACE = "default"
 

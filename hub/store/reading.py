@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import cast
 
 from actors.ports import Fenced, Loaded, LogEntry, Position, Stored
+from homeport_protocol.bounds import Kind
 from hub import logs
 from hub.store.keys import Keys
 from hub.store.lane import Lane
 from hub.store.roster import read_roster
 from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG
-from protocol.bounds import Kind
 
 PIECE = 500
 """Entries or records of one command; at the largest, they are some 10 MB."""

@@ -22,6 +22,7 @@ from actors.ports import (
     Roster,
     Stored,
 )
+from homeport_protocol.bounds import NAMESPACE
 from hub.store import reading
 from hub.store.backend import Backend
 from hub.store.batches import arguments_of, committed, keys_of, milliseconds
@@ -34,7 +35,6 @@ from hub.store.renewals import read_renewals
 from hub.store.replies import Replies, note
 from hub.store.roster import renew_lease
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
-from protocol.bounds import NAMESPACE
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from bench.proofs.pair import Settled, judge_directory, judge_sessions
 from bench.proofs.silence import Verdicts, judge_silences
 from bench.report import Check, Report, percentile
 from bench.watcher import Seen, Watcher
-from protocol.record import AgentRecord, Health
+from homeport_protocol.record import AgentRecord, Health
 
 TIMEOUT = 10.0
 NOW = "2026-01-01T00:00:00.000000Z"

@@ -13,8 +13,8 @@ from bench.errors import BenchError
 from bench.load.connection import Connection, Script, Target, Timed
 from bench.load.records import METADATA_BYTES, bench_spec, group_filter, group_names
 from bench.load.talk import Talk, constant, echo, finds, heartbeats, masked_text
-from protocol.codec import decode_request, encode
-from protocol.requests import Find, Heartbeat
+from homeport_protocol.codec import decode_request, encode
+from homeport_protocol.requests import Find, Heartbeat
 
 
 class Wire:

@@ -14,9 +14,9 @@ import msgspec
 
 from actors.ports import Away
 from actors.timing import Timing
-from protocol.codec import encode
-from protocol.errors import CloseCode
-from protocol.filters import Filter
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.filters import Filter
 from tests.brain.model_port import ModelPort
 from tests.brain.model_store import ModelStore
 from tests.brain.world import FakeLink, VirtualScheduler, VirtualTimer, World

@@ -24,7 +24,7 @@ from actors.ports import (
 )
 from actors.records import complete
 from actors.timing import HUB_LEASE
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 from tests.brain.model_port import ModelPort
 
 if TYPE_CHECKING:

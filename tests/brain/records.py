@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol.record import AgentRecord, Health
+from homeport_protocol.record import AgentRecord, Health
 
 NOW = "2026-01-01T00:00:00.000000Z"
 

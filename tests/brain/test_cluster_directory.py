@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from protocol.timestamps import format_timestamp
+from homeport_protocol.timestamps import format_timestamp
 from tests.brain.cluster_world import TICK, Cluster, answered, told
 from tests.brain.world import FakeLink
 

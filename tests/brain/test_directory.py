@@ -10,10 +10,10 @@ from msgspec import UNSET, structs
 
 from actors.directory import FEW_CHANGES, LONG, MAX_PAGES, REMEMBERED, Directory
 from actors.indexes import MAX_METADATA_INDEXES
-from protocol.codec import decode_record, encode
-from protocol.errors import ProtocolError
-from protocol.filters import MATCH_ALL, Filter
-from protocol.record import AgentRecord
+from homeport_protocol.codec import decode_record, encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import MATCH_ALL, Filter
+from homeport_protocol.record import AgentRecord
 from tests.brain.records import agent_id, record
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.history import Entry, History
-from protocol.record import AgentRecord, Health
+from homeport_protocol.record import AgentRecord, Health
 
 
 def entry(revision: int) -> Entry:

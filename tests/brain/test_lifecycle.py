@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from actors.lifecycle import TRANSITIONS, Signal, State, Verdict, judge, transit
-from protocol.bounds import Reason, Status
+from homeport_protocol.bounds import Reason, Status
 
 C, P, L, U, G = State.CONNECTED, State.POLLING, State.LOST, State.UNREACHABLE, State.GONE
 ATTACHED, POLLED, SOCKET_LOST = Signal.ATTACHED, Signal.POLLED, Signal.SOCKET_LOST

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from actors.matching import compile_filter
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
-from protocol.record import AgentRecord
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
 from tests.brain.records import record
 
 AGENT = record(

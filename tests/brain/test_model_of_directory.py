@@ -16,11 +16,11 @@ from actors import directory as directory_module
 from actors import indexes as indexes_module
 from actors.directory import Directory
 from actors.picking import Picker
-from protocol.bounds import STATUSES
-from protocol.codec import decode_record, encode
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import STATUSES
+from homeport_protocol.codec import decode_record, encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
 from tests.brain.records import agent_id, record
 
 IDS = st.integers(0, 11)

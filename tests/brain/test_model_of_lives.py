@@ -22,8 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec import UNSET
 
 from actors.outcomes import Acknowledged, Lease
-from protocol.record import AgentSpec
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.timestamps import parse_timestamp
 from tests.brain.records import agent_id
 from tests.brain.world import START_WALL, FakeLink, World
 

@@ -10,11 +10,11 @@ import pytest
 
 from actors.directory import Directory
 from actors.picking import MAX_ROTATIONS, Picker
-from protocol.bounds import Strategy
-from protocol.codec import encode
-from protocol.errors import ProtocolError
-from protocol.filters import MATCH_ALL, Filter
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import Strategy
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import MATCH_ALL, Filter
+from homeport_protocol.record import AgentRecord
 from tests.brain.records import agent_id, record
 
 STRATEGIES: list[Strategy] = ["round_robin", "least_loaded", "random", "sticky"]

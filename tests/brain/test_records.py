@@ -12,9 +12,9 @@ from msgspec import UNSET, structs
 
 from actors.lifecycle import Verdict
 from actors.records import WORDS, amend, complete, head_of, judged, kind_of, new_record
-from protocol.codec import decode_record, encode
-from protocol.errors import ProtocolError
-from protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
+from homeport_protocol.codec import decode_record, encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
 from tests.brain.records import NOW, agent_id, record
 
 LATER = "2026-01-01T00:01:00.000000Z"

@@ -15,7 +15,7 @@ from actors.lifecycle import State
 from actors.ports import Committed
 from actors.proposals import Proposal
 from actors.timing import Timing
-from protocol.record import AgentChanges, AgentRecord, Health
+from homeport_protocol.record import AgentChanges, AgentRecord, Health
 from tests.brain.records import NOW, record
 from tests.brain.world import World
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.ports import LogEntry
 from actors.records import complete, head_of
-from protocol.record import Health
+from homeport_protocol.record import Health
 from tests.brain.records import agent_id, record
 from tests.brain.world import FakeLink, ModelStore, VirtualScheduler, World
 

@@ -20,8 +20,8 @@ from actors.runtime import Runtime
 from actors.session import Session
 from actors.supervisor import Supervisor
 from actors.timing import Timing
-from protocol.errors import CloseCode
-from protocol.record import AgentRecord, AgentSpec
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.record import AgentRecord, AgentSpec
 from tests.brain.model_store import ModelStore
 
 START_WALL = 1_700_000_000.0

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from homeport_protocol.filters import MATCH_ALL, Filter
 from hub.cli.filters import filter_options, read_pairs, read_value
-from protocol.filters import MATCH_ALL, Filter
 
 
 def parse(*arguments: str) -> tuple[int, str, Any]:

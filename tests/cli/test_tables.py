@@ -7,10 +7,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import parse_timestamp
 from hub.cli import tables
 from hub.cli.tables import shortened, show_agent, show_agents
-from protocol.record import AgentRecord
-from protocol.timestamps import parse_timestamp
 
 from .fake_hub import NOW, record
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import format_timestamp
 from hub.cli.text import address, ago, condition, one_line, printable
-from protocol.record import AgentRecord
-from protocol.timestamps import format_timestamp
 
 from .fake_hub import record
 

@@ -12,7 +12,7 @@ import agent_client
 from agent_client import Backoff, BadURL, ConnectionLost, HomeportError
 from agent_client.errors import BY_CODE, LONGEST_HINT, closed, refused
 from agent_client.urls import hub_urls, is_loopback, websocket_url, without_secrets
-from protocol.errors import ERROR_CODES, FAILURES
+from homeport_protocol.errors import ERROR_CODES, FAILURES
 
 
 def test_the_exported_names_are_these() -> None:

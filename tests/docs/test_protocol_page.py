@@ -12,13 +12,13 @@ from actors.lifecycle import TRANSITIONS
 from actors.session import MAX_MALFORMED, MAX_PIPELINE
 from actors.turns import MAX_WAITING
 from actors.watch_set import MAX_WATCHES
+from homeport_protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
+from homeport_protocol.codec import decode_message, decode_request, encode
+from homeport_protocol.errors import FAILURES, CloseCode, ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.requests import OPS
 from hub.namespaces import MAX_NAMESPACES
 from hub.settings import FIELDS
-from protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
-from protocol.codec import decode_message, decode_request, encode
-from protocol.errors import FAILURES, CloseCode, ProtocolError
-from protocol.filters import Filter
-from protocol.requests import OPS
 
 from .pages import (
     ARCHITECTURE,

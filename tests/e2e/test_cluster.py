@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.timestamps import parse_timestamp
 
 from .faults import SOON
 from .hubs import Hub, Place, new_namespace, running_hub, wait_until

@@ -15,9 +15,9 @@ import uuid
 from agent_client.channel import Channel
 from agent_client.connection import Dialer
 from agent_client.errors import Fenced, HomeportError
-from protocol.answers import HeartbeatAck, Registered, Updated
-from protocol.record import AgentSpec
-from protocol.requests import Heartbeat, Register, Resume, Update
+from homeport_protocol.answers import HeartbeatAck, Registered, Updated
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import Heartbeat, Register, Resume, Update
 
 from .notes import Pen, Trouble
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 from tests.e2e.hubs import Hub
 from tests.e2e.wire import Wire
 from tests.history.recorded import Found, History, Living

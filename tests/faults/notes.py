@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 
 
 class Note(Struct, frozen=True, kw_only=True, tag_field="what"):

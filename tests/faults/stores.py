@@ -7,7 +7,7 @@ import time
 import msgspec
 import redis
 
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 from tests.e2e.hubs import free_port
 from tests.e2e.servers import RedisServer
 from tests.history.recorded import Stored

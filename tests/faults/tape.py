@@ -16,10 +16,26 @@ from msgspec import UNSET
 from agent_client.connection import Connection, Dialer
 from agent_client.errors import HomeportError
 from agent_client.incoming import NotUnderstood
-from protocol.answers import Error, Event, HeartbeatAck, Message, Registered, Snapshot, Updated
-from protocol.answers import Watching as WatchingAnswer
-from protocol.record import AgentRecord
-from protocol.requests import Heartbeat, Register, Request, Resume, Unregister, Update, Watch
+from homeport_protocol.answers import (
+    Error,
+    Event,
+    HeartbeatAck,
+    Message,
+    Registered,
+    Snapshot,
+    Updated,
+)
+from homeport_protocol.answers import Watching as WatchingAnswer
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import (
+    Heartbeat,
+    Register,
+    Request,
+    Resume,
+    Unregister,
+    Update,
+    Watch,
+)
 
 from .notes import Answered, Ended, Heard, Opened, Pen, Said, Snapped, Watching
 

@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
-from protocol.record import AgentRecord, Health
+from homeport_protocol.record import AgentRecord, Health
 from tests.bench.test_interruption import descendants, processes
 from tests.history.checks import violations
 from tests.history.recorded import Fault, Found, History, Living

@@ -9,8 +9,8 @@ from msgspec import UNSET
 
 from agent_client import Backoff, Event, HomeportError, HubClient
 from agent_client.connection import Connection, Dialer
-from protocol import answers
-from protocol.requests import Ping, Watch
+from homeport_protocol import answers
+from homeport_protocol.requests import Ping, Watch
 
 from .notes import Pen, Trouble
 from .tape import WATCHER

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from actors.ports import Link
+from homeport_protocol.errors import ProtocolError
 from hub.connection import Connection
 from hub.gateway import Gateway
 from hub.listener import Listener
-from protocol.errors import ProtocolError
 
 OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 UPGRADE = (

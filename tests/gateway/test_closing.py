@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 import hub.closing as hub_closing
 import hub.connection as hub_connection
+from homeport_protocol.errors import CloseCode
 from hub.outbox import HIGH_WATER
-from protocol.errors import CloseCode
 
 from .fakes import FakeSession, RawPeer, RunningHub, client_frame, until
 

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from protocol.errors import ProtocolError
+from homeport_protocol.errors import ProtocolError
 
 from .fakes import RawPeer, RunningHub, client_frame, until, upgrade
 

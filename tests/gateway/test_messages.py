@@ -11,7 +11,7 @@ import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from protocol.errors import CloseCode
+from homeport_protocol.errors import CloseCode
 
 from .fakes import FakeSession, RawPeer, RunningHub, client_frame, until
 

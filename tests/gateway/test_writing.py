@@ -11,12 +11,12 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 import hub.connection as hub_connection
+from homeport_protocol.errors import CloseCode
 from hub.connection import Connection
 from hub.flushing import Flusher
 from hub.frames import text_frame
 from hub.outbox import HIGH_WATER
 from hub.websocket import MAX_CLOSE_REASON, fit_reason
-from protocol.errors import CloseCode
 
 from .fakes import FakeHub, FakeSession, NotingTransport, client_frame, upgrade
 

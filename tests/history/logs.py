@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 from tests.history.recorded import Entry, Event, History, Snapshot, Watch
 
 REMOVALS = frozenset({"unregistered", "expired"})

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 
 
 class Terms(Struct, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from protocol.record import AgentRecord, Health
-from protocol.timestamps import format_timestamp
+from homeport_protocol.record import AgentRecord, Health
+from homeport_protocol.timestamps import format_timestamp
 from tests.history.checks import CHECKS, longest_until_found, violations
 from tests.history.recorded import (
     Ask,

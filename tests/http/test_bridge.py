@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from actors.outcomes import Acknowledged, Lease, Reply
+from homeport_protocol.errors import ProtocolError
 from hub.http.bridge import outcome
-from protocol.errors import ProtocolError
 from tests.http.fakes import NOW
 
 HEARD = Acknowledged(revision=1, durable=True, timestamp=NOW)

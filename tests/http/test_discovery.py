@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from protocol.errors import ProtocolError
-from protocol.filters import Filter
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
 from tests.http.conftest import Ask
 from tests.http.fakes import FakeHub
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from actors.timing import Timing
-from protocol.errors import ProtocolError
+from homeport_protocol.errors import ProtocolError
 from tests.http.conftest import Ask
 from tests.http.fakes import NOW, FakeHub
 

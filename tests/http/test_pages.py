@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from homeport_protocol.schemas import asyncapi, openapi
+from homeport_protocol.timestamps import parse_timestamp
 from hub.http.app import App
-from protocol.schemas import asyncapi, openapi
-from protocol.timestamps import parse_timestamp
 from tests.http.asgi import call
 from tests.http.conftest import Ask
 from tests.http.fakes import FakeHub

@@ -12,10 +12,10 @@ from msgspec import UNSET
 from structlog.testing import capture_logs
 
 from actors.timing import Timing
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentSpec
 from hub.http import bodies
 from hub.http.app import App
-from protocol.errors import ProtocolError
-from protocol.record import AgentSpec
 from tests.http.asgi import call
 from tests.http.conftest import Ask
 from tests.http.fakes import AGENT_ID, NOW, FakeHub

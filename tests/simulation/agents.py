@@ -6,7 +6,14 @@ from typing import Any
 
 import msgspec
 
-from protocol.answers import Error, HeartbeatAck, Message, Registered, Unregistered, Updated
+from homeport_protocol.answers import (
+    Error,
+    HeartbeatAck,
+    Message,
+    Registered,
+    Unregistered,
+    Updated,
+)
 from tests.history.recorded import Ask, Living, Session
 from tests.simulation.asking import Surroundings, agent_id
 from tests.simulation.clock import Timer

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET
 
 from actors.outcomes import Acknowledged, Lease, Outcome
-from protocol.errors import ProtocolError
-from protocol.record import AgentSpec
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentSpec
 from tests.history.recorded import Ask, Living
 from tests.simulation.asking import Surroundings, agent_id
 from tests.simulation.hubs import SimHub

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actors.runtime import Runtime
 from actors.supervisor import Supervisor
 from actors.timing import Timing
-from protocol.errors import CloseCode
+from homeport_protocol.errors import CloseCode
 from tests.brain.world import Recorder
 from tests.simulation.clock import Clock, HubClock
 from tests.simulation.storage import SimPort, SimStore

@@ -7,7 +7,7 @@ from random import Random
 from typing import Protocol
 
 from actors.session import Session
-from protocol.errors import CloseCode
+from homeport_protocol.errors import CloseCode
 from tests.simulation.clock import Clock
 from tests.simulation.hubs import SimHub
 

@@ -9,9 +9,9 @@ from random import Random
 from msgspec import Struct
 
 from actors.timing import HUB_LEASE
-from protocol.codec import decode_record
-from protocol.filters import MATCH_ALL
-from protocol.record import AgentRecord
+from homeport_protocol.codec import decode_record
+from homeport_protocol.filters import MATCH_ALL
+from homeport_protocol.record import AgentRecord
 from tests.history.checks import Violation, longest_until_found, violations
 from tests.history.recorded import Found, History, Slack, Stored, Terms
 from tests.simulation.agents import WebsocketAgent

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from actors.ports import Away, Change, Committed, Fenced, HubReport, Roster
-from protocol.codec import decode_record
+from homeport_protocol.codec import decode_record
 from tests.brain.model_port import ModelPort
 from tests.brain.model_store import ModelStore
 from tests.history.recorded import Entry, Loss

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from protocol.answers import Error, Event, Message, Pong, Snapshot, Watching
-from protocol.record import AgentRecord
+from homeport_protocol.answers import Error, Event, Message, Pong, Snapshot, Watching
+from homeport_protocol.record import AgentRecord
 from tests.history import recorded
 from tests.simulation.asking import Surroundings
 from tests.simulation.hubs import SimHub

@@ -25,10 +25,10 @@ from actors.ports import (
     Roster,
     Stored,
 )
+from homeport_protocol.bounds import Kind
+from homeport_protocol.codec import encode
+from homeport_protocol.record import AgentRecord, Health
 from hub.store import RedisStore
-from protocol.bounds import Kind
-from protocol.codec import encode
-from protocol.record import AgentRecord, Health
 
 NOW = "2026-11-23T10:00:00.000000Z"
 LIMIT = 20.0

@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.ports import Applied, Committed, Operation
-from protocol.codec import decode_record
-from protocol.record import AgentRecord
+from homeport_protocol.codec import decode_record
+from homeport_protocol.record import AgentRecord
 from tests.store.asking import ENTRY, LEGACY, Asked, agent_id, change, head, put, stored, until
 
 

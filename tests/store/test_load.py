@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from actors.ports import Fenced, Position
+from homeport_protocol.codec import decode_record
 from hub.store.reading import PIECE
-from protocol.codec import decode_record
 from tests.store.asking import LEGACY, Asked, agent_id, change
 from tests.store.conftest import MakeStore
 

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.ports import Applied, Operation
-from protocol.codec import decode_record
+from homeport_protocol.codec import decode_record
 from tests.store.asking import ENTRY, LEGACY, NOW, Asked, agent_id, change, put, stored
 
 OPERATIONS: list[Operation] = ["register", "resume", "write", "renew", "remove", "restore"]

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentSpec
 from hub import namespaces
 from hub.hub import Hub
 from hub.settings import Settings
-from protocol.errors import ProtocolError
-from protocol.record import AgentSpec
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from protocol.answers import Agents, Error, Pong
-from protocol.bounds import NAMESPACE
-from protocol.codec import (
+from homeport_protocol.answers import Agents, Error, Pong
+from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.codec import (
     convert,
     decode_json,
     decode_message,
@@ -18,11 +18,11 @@ from protocol.codec import (
     encode,
     error_answer,
 )
-from protocol.errors import ERROR_CODES, FAILURES, ProtocolError
-from protocol.filters import Filter
-from protocol.http import LegacyHeartbeat
-from protocol.record import AgentSpec
-from protocol.requests import RESERVED_OPS, Register
+from homeport_protocol.errors import ERROR_CODES, FAILURES, ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.http import LegacyHeartbeat
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import RESERVED_OPS, Register
 
 HEARTBEAT = msgspec.json.Decoder(LegacyHeartbeat)
 

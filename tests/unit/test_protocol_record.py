@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from protocol.bounds import MAX_METADATA_BYTES, MAX_METADATA_DEPTH
-from protocol.codec import decode_record, encode
-from protocol.errors import ProtocolError
-from protocol.record import AgentRecord, Health, merge_metadata, unique
+from homeport_protocol.bounds import MAX_METADATA_BYTES, MAX_METADATA_DEPTH
+from homeport_protocol.codec import decode_record, encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentRecord, Health, merge_metadata, unique
 
 NOW = "2026-11-20T12:00:00.000000Z"
 HEALTH = Health(connection="http", reported="healthy", reason="ok", since=NOW)

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from protocol.bounds import STATUSES, STRATEGIES
-from protocol.codec import decode_request
-from protocol.errors import ProtocolError
+from homeport_protocol.bounds import STATUSES, STRATEGIES
+from homeport_protocol.codec import decode_request
+from homeport_protocol.errors import ProtocolError
 
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
 ABSENT = object()

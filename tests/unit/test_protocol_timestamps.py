@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.timestamps import format_timestamp, normalize_timestamp, parse_timestamp
+from homeport_protocol.timestamps import format_timestamp, normalize_timestamp, parse_timestamp
 
 FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 YEAR_2200 = 7_258_118_400

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from protocol.answers import Message
-from protocol.asyncapi import ANSWERS, CLOSE_WORDS
-from protocol.codec import decode_message, decode_record, decode_request
-from protocol.errors import ERROR_CODES, CloseCode, ProtocolError
-from protocol.requests import OPS, Request
-from protocol.schemas import asyncapi, documents, json_schemas, main, openapi
+from homeport_protocol.answers import Message
+from homeport_protocol.asyncapi import ANSWERS, CLOSE_WORDS
+from homeport_protocol.codec import decode_message, decode_record, decode_request
+from homeport_protocol.errors import ERROR_CODES, CloseCode, ProtocolError
+from homeport_protocol.requests import OPS, Request
+from homeport_protocol.schemas import asyncapi, documents, json_schemas, main, openapi
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -197,7 +197,9 @@ def resolve(document: dict[str, Any], reference: str) -> Any:
 
 @pytest.mark.parametrize("path", sorted(documents()))
 def test_the_committed_copy_is_what_the_types_say(path: str) -> None:
-    assert (DOCS / path).read_bytes() == documents()[path], "run: python -m protocol.schemas"
+    assert (DOCS / path).read_bytes() == documents()[path], (
+        "run: python -m homeport_protocol.schemas"
+    )
 
 
 def test_no_stale_copy_is_committed() -> None:

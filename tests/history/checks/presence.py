@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from protocol.record import AgentRecord
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import parse_timestamp
 from tests.history.logs import without_last_seen
 from tests.history.recorded import Ask, Found, History, Living, Slack
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from protocol.timestamps import parse_timestamp
+from homeport_protocol.timestamps import parse_timestamp
 from tests.history.logs import by_agent, logs_of, lost_between
 from tests.history.recorded import Ask, Entry, History, Session, Slack
 

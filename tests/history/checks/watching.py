@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.record import AgentRecord
+from homeport_protocol.record import AgentRecord
 from tests.history.logs import (
     REMOVALS,
     events_of,

@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
-from protocol.bounds import (
+from homeport_protocol.bounds import (
     AgentId,
     AgentType,
     Capabilities,
@@ -23,8 +23,8 @@ from protocol.bounds import (
     Status,
     Version,
 )
-from protocol.errors import ProtocolError
-from protocol.record import AgentSpec
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentSpec
 
 R = TypeVar("R")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from protocol.answers import Message
-from protocol.bounds import NAMESPACE
-from protocol.filters import Filter
-from protocol.http import (
+from homeport_protocol.answers import Message
+from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.filters import Filter
+from homeport_protocol.http import (
     AgentList,
     Confirmation,
     ErrorBody,
@@ -23,8 +23,8 @@ from protocol.http import (
     NotReady,
     Ready,
 )
-from protocol.record import AgentRecord
-from protocol.requests import Request
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Request
 
 Schema = dict[str, Any]
 

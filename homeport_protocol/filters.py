@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from protocol.bounds import Status
+from homeport_protocol.bounds import Status
 
 _Text = Annotated[str, Meta(max_length=255)]
 _Texts = Annotated[list[_Text], Meta(max_length=256)]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from protocol.bounds import (
+from homeport_protocol.bounds import (
     MAX_EXACT_INTEGER,
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
@@ -23,7 +23,7 @@ from protocol.bounds import (
     Status,
     Version,
 )
-from protocol.errors import ProtocolError
+from homeport_protocol.errors import ProtocolError
 
 
 class Health(Struct, frozen=True, gc=False):

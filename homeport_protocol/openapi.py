@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol.bounds import MAX_FIND_LIMIT, MAX_FRAME_BYTES, STATUSES, STRATEGIES
-from protocol.components import CONTRACT_VERSION, DIALECT, NAMESPACE_SCHEMA, http_components
+from homeport_protocol.bounds import MAX_FIND_LIMIT, MAX_FRAME_BYTES, STATUSES, STRATEGIES
+from homeport_protocol.components import (
+    CONTRACT_VERSION,
+    DIALECT,
+    NAMESPACE_SCHEMA,
+    http_components,
+)
 
 Document = dict[str, Any]
 

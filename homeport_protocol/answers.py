@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
-from protocol.bounds import Kind
-from protocol.errors import ErrorCode
-from protocol.record import AgentRecord
+from homeport_protocol.bounds import Kind
+from homeport_protocol.errors import ErrorCode
+from homeport_protocol.record import AgentRecord
 
 R = TypeVar("R")
 

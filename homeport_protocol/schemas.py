@@ -1,7 +1,7 @@
 """The contract for machines: JSON Schemas, OpenAPI and AsyncAPI, all made from the types.
 
-`python -m protocol.schemas [DIRECTORY]` writes the committed copies (default: `docs`); a test
-fails when they are not what the types say.
+`python -m homeport_protocol.schemas [DIRECTORY]` writes the committed copies (default: `docs`); a
+test fails when they are not what the types say.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from protocol.asyncapi import asyncapi
-from protocol.components import json_schemas
-from protocol.openapi import openapi
+from homeport_protocol.asyncapi import asyncapi
+from homeport_protocol.components import json_schemas
+from homeport_protocol.openapi import openapi
 
 __all__ = ["asyncapi", "documents", "json_schemas", "openapi"]
 

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from protocol.answers import Error, Message
-from protocol.bounds import PATTERNS, STATUSES, STRATEGIES, RequestId
-from protocol.errors import FAILURES, ProtocolError
-from protocol.record import AgentRecord
-from protocol.requests import RESERVED_OPS, Request
+from homeport_protocol.answers import Error, Message
+from homeport_protocol.bounds import PATTERNS, STATUSES, STRATEGIES, RequestId
+from homeport_protocol.errors import FAILURES, ProtocolError
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import RESERVED_OPS, Request
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from protocol.bounds import (
+from homeport_protocol.bounds import (
     DEFAULT_FIND_LIMIT,
     AgentId,
     Capabilities,
@@ -23,8 +23,8 @@ from protocol.bounds import (
     Version,
     WatchNumber,
 )
-from protocol.filters import MATCH_ALL, Filter
-from protocol.record import NO_CHANGES, AgentChanges, AgentSpec
+from homeport_protocol.filters import MATCH_ALL, Filter
+from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentSpec
 
 
 class _Request(Struct, frozen=True, kw_only=True, tag_field="op", gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from protocol.answers import (
+from homeport_protocol.answers import (
     Agent,
     Agents,
     Error,
@@ -20,10 +20,10 @@ from protocol.answers import (
     Updated,
     Watching,
 )
-from protocol.bounds import MAX_FRAME_BYTES
-from protocol.components import CONTRACT_VERSION, NAMESPACE_SCHEMA, websocket_components
-from protocol.errors import FAILURES, CloseCode
-from protocol.requests import (
+from homeport_protocol.bounds import MAX_FRAME_BYTES
+from homeport_protocol.components import CONTRACT_VERSION, NAMESPACE_SCHEMA, websocket_components
+from homeport_protocol.errors import FAILURES, CloseCode
+from homeport_protocol.requests import (
     RESERVED_OPS,
     AcknowledgeLoss,
     Find,
