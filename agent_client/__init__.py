@@ -7,7 +7,7 @@ An agent registers and stays registered with `AgentClient`; programs that look f
 from __future__ import annotations
 
 from agent_client.agent import AgentClient
-from agent_client.backoff import Backoff
+from agent_client.agent_registration import AgentRegistration
 from agent_client.errors import (
     AlreadyRegistered,
     BadRequest,
@@ -29,11 +29,11 @@ from agent_client.errors import (
     Unavailable,
     UnknownOp,
 )
-from agent_client.hub import HubClient
-from agent_client.items import Event, Resync, Snapshot, WatchItem
+from agent_client.hub_client import HubClient
 from agent_client.lease import Lease
-from agent_client.registration import AgentRegistration
+from agent_client.transport.backoff import Backoff
 from agent_client.watch import Watch
+from agent_client.watch_items import Event, Resync, Snapshot, WatchItem
 from homeport_protocol.answers import HeartbeatAck, Hubs, HubStatus, LossAcknowledged, Updated
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord, Health

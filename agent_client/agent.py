@@ -12,11 +12,6 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from agent_client.arguments import changes_from, checked_id, spec_from
-from agent_client.backoff import Backoff
-from agent_client.callbacks import Callback, CallbackTasks
-from agent_client.channel import Channel
-from agent_client.connection import Dialer
 from agent_client.errors import (
     CannotConnect,
     ConnectionLost,
@@ -24,10 +19,15 @@ from agent_client.errors import (
     HomeportError,
     Timeout,
 )
-from agent_client.heartbeats import SESSION_UNKNOWN
 from agent_client.lease import Lease
-from agent_client.session import Session
-from agent_client.state import AgentState
+from agent_client.session.callbacks import Callback, CallbackTasks
+from agent_client.session.heartbeats import SESSION_UNKNOWN
+from agent_client.session.reported_state import AgentState
+from agent_client.session.session import Session
+from agent_client.transport.backoff import Backoff
+from agent_client.transport.channel import Channel
+from agent_client.transport.connection import Dialer
+from agent_client.validation import changes_from, checked_id, spec_from
 from homeport_protocol.answers import HeartbeatAck, Unregistered, Updated
 from homeport_protocol.bounds import Status
 from homeport_protocol.record import AgentChanges

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from agent_client.urls import without_secrets
+from agent_client.transport.urls import without_secrets
 from homeport_protocol.answers import Registered
 
 

@@ -12,8 +12,6 @@ from typing import Self
 
 from msgspec import UNSET
 
-from agent_client.backoff import Backoff
-from agent_client.connection import Connection, Dialer
 from agent_client.errors import (
     CannotConnect,
     ConnectionLost,
@@ -22,9 +20,11 @@ from agent_client.errors import (
     Timeout,
     Unavailable,
 )
-from agent_client.heartbeats import PONG_PATIENCE
-from agent_client.incoming import NotUnderstood, failure
-from agent_client.items import Event, Resync, Snapshot, WatchItem
+from agent_client.session.heartbeats import PONG_PATIENCE
+from agent_client.transport.backoff import Backoff
+from agent_client.transport.connection import Connection, Dialer
+from agent_client.transport.decoding import NotUnderstood, failure
+from agent_client.watch_items import Event, Resync, Snapshot, WatchItem
 from homeport_protocol import answers
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from agent_client.errors import BadURL
-from agent_client.urls import DEFAULT_URL, hub_urls, without_secrets
+from agent_client.transport.urls import DEFAULT_URL, hub_urls, without_secrets
 from homeport_protocol.bounds import NAMESPACE
 
 

@@ -21,8 +21,8 @@ from actors.messages import (
     Sweep,
 )
 from actors.runtime import MAX_RESTARTS
-from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, World, failures_expected
+from tests.support.records import agent_id
 
 ID = agent_id(1)
 SPEC = {"name": "a1", "type": "cost"}

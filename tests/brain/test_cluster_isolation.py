@@ -11,8 +11,8 @@ from actors.agent import AgentActor
 from actors.messages import Beat, Message, Modify
 from actors.runtime import MAX_RESTARTS
 from tests.brain.cluster_world import Cluster, Hub, kinds
-from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, failures_expected
+from tests.support.records import agent_id
 
 ID = agent_id(1)
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors.timing import HUB_LEASE
 from tests.brain.cluster_world import HEARD, Cluster, Hub, kinds
-from tests.brain.records import agent_id
+from tests.support.records import agent_id
 
 ID = agent_id(1)
 SILENCE = 45.0

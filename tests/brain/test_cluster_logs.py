@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.brain.cluster_world import Cluster, told
-from tests.brain.records import agent_id
 from tests.brain.world import FakeLink
+from tests.support.records import agent_id
 
 SOON = 7.0
 """Seconds in which all is well again: those that nobody puts back are waited for."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.brain.cluster_world import TICK, Cluster, answered, kinds
-from tests.brain.records import agent_id
+from tests.support.records import agent_id
 
 ID = agent_id(1)
 SILENCE = 45.0

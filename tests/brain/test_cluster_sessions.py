@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.brain.cluster_world import Cluster, Hub, answered, told
-from tests.brain.records import agent_id
 from tests.brain.world import FakeLink
+from tests.support.records import agent_id
 
 ID = agent_id(1)
 SPEC = {"name": "a1", "type": "cost"}

@@ -14,7 +14,7 @@ from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import MATCH_ALL, Filter
 from homeport_protocol.record import AgentRecord
-from tests.brain.records import agent_id, record
+from tests.support.records import agent_id, record
 
 
 def directory_of(*records: AgentRecord) -> Directory:

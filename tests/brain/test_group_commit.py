@@ -8,8 +8,8 @@ from typing import Any
 from actors.committer import FEW, Committer
 from actors.ports import Applied, Away, Change, Committed, Fenced, Opened, Refusal
 from actors.proposals import Proposal
-from tests.brain.records import record
 from tests.brain.world import VirtualScheduler
+from tests.support.records import record
 
 Reply = Callable[[Committed | Fenced | Away], None]
 

@@ -11,7 +11,7 @@ from actors.matching import compile_filter
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
-from tests.brain.records import record
+from tests.support.records import record
 
 AGENT = record(
     type="cost",

@@ -6,8 +6,8 @@ from actors.membership import Membership
 from actors.ports import Away, Fenced, HubLease, HubReport, Renewal, Renewals, Roster
 from actors.timing import HUB_LEASE
 from tests.brain.cluster_world import Cluster, told
-from tests.brain.records import record
 from tests.brain.world import VirtualScheduler
+from tests.support.records import record
 
 
 class Stub:

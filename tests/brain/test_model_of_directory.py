@@ -21,7 +21,7 @@ from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
-from tests.brain.records import agent_id, record
+from tests.support.records import agent_id, record
 
 IDS = st.integers(0, 11)
 WORDS = st.sampled_from(["x", "y", "z"])

@@ -24,8 +24,8 @@ from msgspec import UNSET
 from actors.outcomes import Acknowledged, Lease
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.timestamps import parse_timestamp
-from tests.brain.records import agent_id
 from tests.brain.world import START_WALL, FakeLink, World
+from tests.support.records import agent_id
 
 AGENTS = 4
 NUMBERS = st.integers(0, AGENTS - 1)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from actors.ports import Away, Opened, Position
 from actors.timing import Timing
 from tests.brain.cluster_world import Cluster, told
-from tests.brain.records import agent_id
 from tests.brain.world import World
+from tests.support.records import agent_id
 
 A, B = agent_id(1), agent_id(2)
 SOON = 9.0

@@ -15,7 +15,7 @@ from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import MATCH_ALL, Filter
 from homeport_protocol.record import AgentRecord
-from tests.brain.records import agent_id, record
+from tests.support.records import agent_id, record
 
 STRATEGIES: list[Strategy] = ["round_robin", "least_loaded", "random", "sticky"]
 

@@ -15,7 +15,7 @@ from actors.records import WORDS, amend, complete, head_of, judged, kind_of, new
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
-from tests.brain.records import NOW, agent_id, record
+from tests.support.records import NOW, agent_id, record
 
 LATER = "2026-01-01T00:01:00.000000Z"
 HEALTHY = Verdict("websocket", "healthy", "ok")

@@ -16,8 +16,8 @@ from actors.ports import Committed
 from actors.proposals import Proposal
 from actors.timing import Timing
 from homeport_protocol.record import AgentChanges, AgentRecord, Health
-from tests.brain.records import NOW, record
 from tests.brain.world import World
+from tests.support.records import NOW, record
 
 LATER = "2026-01-01T00:00:30.000000Z"
 REPORTS = ("healthy", "degraded")

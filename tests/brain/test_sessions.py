@@ -9,8 +9,8 @@ import pytest
 from actors.session import MAX_MALFORMED, MAX_PIPELINE
 from actors.watch_set import MAX_WATCHES
 from actors.watches import HIGH_WATER
-from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, ModelStore, VirtualScheduler, World
+from tests.support.records import agent_id
 
 SPEC = {"name": "a1", "type": "cost"}
 

@@ -10,8 +10,8 @@ import pytest
 from actors.ports import LogEntry
 from actors.records import complete, head_of
 from homeport_protocol.record import Health
-from tests.brain.records import agent_id, record
 from tests.brain.world import FakeLink, ModelStore, VirtualScheduler, World
+from tests.support.records import agent_id, record
 
 SPEC = {"name": "a1", "type": "cost"}
 

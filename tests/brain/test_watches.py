@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from actors.watches import CHUNK_AGENTS, HIGH_WATER
-from tests.brain.records import agent_id
 from tests.brain.world import FakeLink, World
+from tests.support.records import agent_id
 
 BIG = "x" * 15_000
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from agent_client.channel import Channel
-from agent_client.connection import Dialer
 from agent_client.errors import Fenced, HomeportError
+from agent_client.transport.channel import Channel
+from agent_client.transport.connection import Dialer
 from homeport_protocol.answers import HeartbeatAck, Registered, Updated
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Heartbeat, Register, Resume, Update

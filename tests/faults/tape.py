@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
-from agent_client.connection import Connection, Dialer
 from agent_client.errors import HomeportError
-from agent_client.incoming import NotUnderstood
+from agent_client.transport.connection import Connection, Dialer
+from agent_client.transport.decoding import NotUnderstood
 from homeport_protocol.answers import (
     Error,
     Event,

@@ -13,7 +13,7 @@ import structlog
 from hub import logs
 from hub.metrics import Metrics
 from hub.observer import HubObserver
-from tests.brain.records import record
+from tests.support.records import record
 
 SECRETS = ("hunter2", "s3cr3t/with@odd:parts", "eyJhbGciOi")
 

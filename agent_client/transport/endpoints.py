@@ -18,8 +18,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from agent_client.backoff import Backoff
 from agent_client.errors import ConnectionLost, HomeportError
+from agent_client.transport.backoff import Backoff
 
 PATIENCE = 3.0
 """Seconds that one of several hubs has to answer before the next one's turn.

@@ -23,7 +23,6 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
-from agent_client.channel import Channel
 from agent_client.errors import (
     BadRequest,
     ConnectionLost,
@@ -32,7 +31,8 @@ from agent_client.errors import (
     NotFound,
     TooLarge,
 )
-from agent_client.state import AgentState
+from agent_client.session.reported_state import AgentState
+from agent_client.transport.channel import Channel
 from homeport_protocol.answers import Agent, Registered
 from homeport_protocol.record import NO_CHANGES, AgentChanges
 from homeport_protocol.requests import Get, Register, Resume

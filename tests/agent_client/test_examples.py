@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from .fake_hub import FakeHub, event, record, snapshot, watching
-from .legacy_hub import LegacyHub
+from tests.support.fake_hub import FakeHub, event, record, snapshot, watching
+from tests.support.legacy_hub import LegacyHub
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from .fake_hub import FakeHub
+from tests.support.fake_hub import FakeHub
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ async def other() -> AsyncIterator[FakeHub]:
 @pytest.fixture
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that does not answer is left after a fifth of a second."""
-    monkeypatch.setattr("agent_client.endpoints.PATIENCE", 0.2)
+    monkeypatch.setattr("agent_client.transport.endpoints.PATIENCE", 0.2)
 
 
 class Waits(list[float]):

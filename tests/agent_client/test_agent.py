@@ -22,9 +22,8 @@ from agent_client import (
     Unauthorized,
     Unavailable,
 )
-
-from .conftest import Waits
-from .fake_hub import FakeHub, agent_id, error, eventually, silent
+from tests.agent_client.conftest import Waits
+from tests.support.fake_hub import FakeHub, agent_id, error, eventually, silent
 
 
 def client(hub: FakeHub, **more: Any) -> AgentClient:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
-from agent_client.channel import Channel
-from agent_client.connection import Dialer
 from agent_client.errors import (
     ConnectionLost,
     HomeportError,
@@ -14,6 +12,8 @@ from agent_client.errors import (
     Timeout,
     Unavailable,
 )
+from agent_client.transport.channel import Channel
+from agent_client.transport.connection import Dialer
 from homeport_protocol.requests import Request
 
 A = TypeVar("A")

@@ -26,8 +26,17 @@ from agent_client import (
     Unauthorized,
     Unavailable,
 )
-
-from .fake_hub import NOW, FakeHub, Message, Peer, agent_id, error, eventually, record, silent
+from tests.support.fake_hub import (
+    NOW,
+    FakeHub,
+    Message,
+    Peer,
+    agent_id,
+    error,
+    eventually,
+    record,
+    silent,
+)
 
 
 @pytest.fixture

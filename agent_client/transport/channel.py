@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from agent_client.connection import Connection
 from agent_client.errors import ConnectionLost, HomeportError, Internal, Timeout
-from agent_client.incoming import NotUnderstood, failure
+from agent_client.transport.connection import Connection
+from agent_client.transport.decoding import NotUnderstood, failure
 from homeport_protocol.answers import Answer, Error, Event, Message, Snapshot
 from homeport_protocol.requests import Request
 

@@ -10,9 +10,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from agent_client.backoff import Backoff
-from agent_client.channel import Channel
-from agent_client.connection import Dialer
 from agent_client.errors import (
     CannotConnect,
     ConnectionLost,
@@ -21,11 +18,14 @@ from agent_client.errors import (
     Internal,
     Timeout,
 )
-from agent_client.heartbeats import Heartbeats
-from agent_client.joining import Joining
 from agent_client.lease import Lease, lease_of
-from agent_client.state import AgentState
-from agent_client.urls import without_secrets
+from agent_client.session.heartbeats import Heartbeats
+from agent_client.session.registering import Joining
+from agent_client.session.reported_state import AgentState
+from agent_client.transport.backoff import Backoff
+from agent_client.transport.channel import Channel
+from agent_client.transport.connection import Dialer
+from agent_client.transport.urls import without_secrets
 
 log = logging.getLogger("homeport.client")
 

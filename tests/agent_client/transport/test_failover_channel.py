@@ -18,9 +18,8 @@ from agent_client import (
     Timeout,
     Unavailable,
 )
-
-from .conftest import Waits
-from .fake_hub import FakeHub, error, event, script, silent, snapshot, watching
+from tests.agent_client.conftest import Waits
+from tests.support.fake_hub import FakeHub, error, event, script, silent, snapshot, watching
 
 
 def client(*hubs: FakeHub, **more: Any) -> HubClient:

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from agent_client import AgentClient, Backoff, ConnectionLost, Fenced, HomeportError, Lease
-
-from .conftest import Waits
-from .fake_hub import FakeHub, Message, error, eventually, record, silent
+from tests.agent_client.conftest import Waits
+from tests.support.fake_hub import FakeHub, Message, error, eventually, record, silent
 
 
 def client(*urls: str, **more: Any) -> AgentClient:

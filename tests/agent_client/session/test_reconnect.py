@@ -18,9 +18,8 @@ from agent_client import (
     Timeout,
     Updated,
 )
-
-from .conftest import Waits
-from .fake_hub import FakeHub, Message, Peer, error, eventually, record, silent
+from tests.agent_client.conftest import Waits
+from tests.support.fake_hub import FakeHub, Message, Peer, error, eventually, record, silent
 
 
 def client(*hubs: FakeHub, **more: Any) -> AgentClient:

@@ -19,9 +19,9 @@ from urllib.error import HTTPError
 
 import msgspec
 
-from agent_client.connection import bearer
-from agent_client.endpoints import Endpoints
-from agent_client.urls import is_loopback, split_urls, without_secrets
+from agent_client.transport.connection import bearer
+from agent_client.transport.endpoints import Endpoints
+from agent_client.transport.urls import is_loopback, split_urls, without_secrets
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from agent_client import AgentRegistration
-
-from .legacy_hub import LegacyHub
+from tests.support.legacy_hub import LegacyHub
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from agent_client.endpoints import Endpoints
 from agent_client.errors import (
     BadRequest,
     BadURL,
@@ -31,8 +30,9 @@ from agent_client.errors import (
     Unavailable,
     closed,
 )
-from agent_client.incoming import NotUnderstood, understand
-from agent_client.urls import hub_urls, is_loopback, without_secrets
+from agent_client.transport.decoding import NotUnderstood, understand
+from agent_client.transport.endpoints import Endpoints
+from agent_client.transport.urls import hub_urls, is_loopback, without_secrets
 from homeport_protocol.answers import Message
 from homeport_protocol.bounds import NAMESPACE
 from homeport_protocol.codec import encode

@@ -20,9 +20,8 @@ from agent_client import (
     Snapshot,
     Unauthorized,
 )
-
-from .conftest import Waits
-from .fake_hub import (
+from tests.agent_client.conftest import Waits
+from tests.support.fake_hub import (
     FakeHub,
     Message,
     Peer,

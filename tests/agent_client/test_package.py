@@ -11,7 +11,7 @@ import pytest
 import agent_client
 from agent_client import Backoff, BadURL, ConnectionLost, HomeportError
 from agent_client.errors import BY_CODE, LONGEST_HINT, closed, refused
-from agent_client.urls import hub_urls, is_loopback, websocket_url, without_secrets
+from agent_client.transport.urls import hub_urls, is_loopback, websocket_url, without_secrets
 from homeport_protocol.errors import ERROR_CODES, FAILURES
 
 

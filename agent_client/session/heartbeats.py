@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from agent_client.channel import Channel
 from agent_client.errors import (
     ConnectionLost,
     Fenced,
@@ -22,7 +21,8 @@ from agent_client.errors import (
     Unauthorized,
 )
 from agent_client.lease import Lease
-from agent_client.state import AgentState
+from agent_client.session.reported_state import AgentState
+from agent_client.transport.channel import Channel
 from homeport_protocol.answers import HeartbeatAck
 from homeport_protocol.requests import Heartbeat
 

@@ -1,0 +1,1 @@
+"""One agent's session: registering, resuming and heartbeating over lost connections."""

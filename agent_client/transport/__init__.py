@@ -1,0 +1,1 @@
+"""One connection to a hub: dialling it, messages in and out, and which hub comes next."""
