@@ -1,11 +1,10 @@
 """Load tests and side-by-side measurements: what is claimed of Homeport, for anyone to run.
 
-`python -m bench` (`command`, `options`, `running`) runs scenarios, which `scenarios` lists: those
-of `speed` measure against the servers of `baselines`, those of `proofs` and `soak` show what holds
-when things die, `costs` says what to plan with. Each ends in a `report`; `result` puts them into
-one document, which `table` prints, `plots` draws and `compare` holds against another one.
+`python -m bench` (`runner`) runs scenarios, which `scenarios` lists: those of `speed` measure
+against the servers of `baselines`, those of `faults` show what holds when things die, `costs` says
+what to plan with. Each ends in a report; `results` has them in one document, printed, drawn and
+compared with another.
 
-The rest is shared: raw peers that cost little (`driver`, `http`, `load`), hubs and servers as
-processes on cores of their own (`processes`, `cores`), load in processes of its own (`workers`,
-`agents`, `clients`), and bars that tell how far a run is (`progress`).
+The rest is shared: `peers` are who talks to a hub, raw or by the real client, and `load` is as
+many of them as a core can carry; `rig` starts hubs, servers and workers as processes on cores.
 """

@@ -15,8 +15,8 @@ _OURS = ("agent_client", "bench", "hub", "homeport_protocol")
 def main() -> int:
     """Run the command line; returns the exit status."""
     try:
-        from bench.command import run  # noqa: PLC0415  (the light client comes without rich)
         from bench.errors import BenchError  # noqa: PLC0415
+        from bench.runner.command import run  # noqa: PLC0415  (the light client comes without rich)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", *_OURS):

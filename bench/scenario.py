@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from bench.report import Report
+from bench.results.report import Report
 
 
 class Scenario(Struct, frozen=True):
     """`run` starts all it needs, finds out, and leaves nothing behind.
 
-    `options` is a Struct as `bench.options.parse` takes it. Those that can be run against a hub
-    that is there already have a field `url`, those that repeat themselves a field `rounds`.
+    `options` is a Struct as `bench.runner.options.parse` takes it. Those that can be run against
+    a hub that is there already have a field `url`, those that repeat themselves a field `rounds`.
     """
 
     name: str

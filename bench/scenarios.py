@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bench.costs import costs
-from bench.proofs import (
+from bench.faults import (
     agent_death,
     cluster_lag,
     failover,
@@ -15,8 +15,8 @@ from bench.proofs import (
     rolling,
     silence,
 )
+from bench.faults.soak import soak
 from bench.scenario import Scenario
-from bench.soak import soak
 from bench.speed import death, fanout, find, growth, heartbeats, http, hubs, memory, storm
 
 

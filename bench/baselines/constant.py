@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn import Config, Server
 
-from bench.workers import Run, work
+from bench.rig.workers import Run, work
 from hub.listener import BACKLOG, UVICORN
 
 

@@ -7,9 +7,9 @@ from asyncio.subprocess import PIPE
 from types import TracebackType
 from typing import Self
 
-from bench.cores import Cores, pin
 from bench.errors import BenchError
-from bench.processes import STOP_TIMEOUT, announced_url, end, spawn
+from bench.rig.cores import Cores, pin
+from bench.rig.processes import STOP_TIMEOUT, announced_url, end, spawn
 
 
 class BaselineProcess:

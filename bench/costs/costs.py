@@ -16,9 +16,9 @@ from bench.costs.hubs import (
     measure_namespaces,
 )
 from bench.costs.script import measure_script
-from bench.processes import StoreServer, temporary_directory
-from bench.progress import say
-from bench.report import Report
+from bench.results.report import Report
+from bench.rig.processes import StoreServer, temporary_directory
+from bench.rig.progress import say
 from bench.scenario import Scenario
 
 

@@ -12,13 +12,13 @@ from typing import Self
 
 from msgspec import Struct
 
-from bench.agents import Fleet
 from bench.costs.server import StoreAccount
-from bench.driver import Driver, Push
-from bench.machine import usage
-from bench.processes import HubProcess
-from bench.progress import say
-from bench.report import Report, listed
+from bench.peers.raw_client import Driver, Push
+from bench.peers.raw_fleet import Fleet
+from bench.results.report import Report, listed
+from bench.rig.machine import usage
+from bench.rig.processes import HubProcess
+from bench.rig.progress import say
 from homeport_protocol.answers import Registered, Snapshot, Updated, Watching
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Register, Update, Watch

@@ -11,10 +11,10 @@ from typing import Literal
 from actors.lifecycle import Verdict
 from actors.ports import Applied, Away, Change, Committed, Fenced, Opened, Position
 from actors.records import head_of, new_record
-from bench.agents import agent_spec
 from bench.costs.server import StoreAccount
 from bench.errors import BenchError
-from bench.report import Report
+from bench.peers.raw_fleet import agent_spec
+from bench.results.report import Report
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import format_timestamp

@@ -15,8 +15,8 @@ from bench.errors import BenchError
 from bench.load.connection import Connection, Script, Target, Timed
 from bench.load.load import Done, Drive, LoadSpec
 from bench.load.records import bench_spec
-from bench.machine import source_address
-from bench.workers import Run, work
+from bench.rig.machine import source_address
+from bench.rig.workers import Run, work
 from homeport_protocol.answers import Registered, Unregistered
 from homeport_protocol.codec import decode_message, encode
 from homeport_protocol.requests import Register, Unregister

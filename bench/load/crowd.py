@@ -14,13 +14,13 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, structs
 
-from bench.cores import Cores, pin
 from bench.errors import BenchError
 from bench.load.connection import Target
 from bench.load.peers import Peer, Peers
 from bench.load.records import bench_spec
 from bench.load.talk import masked_text
-from bench.workers import Run, Worker, work
+from bench.rig.cores import Cores, pin
+from bench.rig.workers import Run, Worker, work
 from homeport_protocol.answers import Registered
 from homeport_protocol.codec import decode_message, encode
 from homeport_protocol.requests import Register, Unregister, Watch

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.errors import BenchError
-from bench.workers import Run, work
+from bench.rig.workers import Run, work
 
 WARM_UP = 0.2
 """Seconds of load before each measurement."""

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 
 from msgspec import Struct, structs
 
-from bench.cores import Cores, pin
 from bench.load.talk import Talk
-from bench.machine import connections_per_process
-from bench.workers import Worker
+from bench.rig.cores import Cores, pin
+from bench.rig.machine import connections_per_process
+from bench.rig.workers import Worker
 
 
 class LoadSpec(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from bench.errors import BenchError
 from bench.load.connection import Target
-from bench.machine import source_address
+from bench.rig.machine import source_address
 
 TIMEOUT = 30.0
 """Seconds without any news after which what is waited for will not come."""

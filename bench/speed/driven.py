@@ -9,8 +9,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from bench.load.load import Outcome
-from bench.machine import busy_time, children, is_store, usage
-from bench.report import Report, listed
+from bench.results.report import Report, listed
+from bench.rig.machine import busy_time, children, is_store, usage
 
 
 class Server(Struct, frozen=True):

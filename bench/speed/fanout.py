@@ -8,11 +8,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bench.cores import Cores
 from bench.load.crowd import Crowd, CrowdSpec, Group
-from bench.progress import progress, say
-from bench.report import Report, listed
-from bench.rounds import Rounds, alternate
+from bench.results.report import Report, listed
+from bench.rig.cores import Cores
+from bench.rig.progress import progress, say
+from bench.rig.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.scene import HubUrl, Scene
 from homeport_protocol.answers import Event

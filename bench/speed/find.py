@@ -8,12 +8,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bench.driver import Driver
 from bench.load.records import GROUP, group_filter, group_names
 from bench.load.talk import constant, finds, heartbeats
-from bench.progress import progress, say
-from bench.report import Report, listed
-from bench.rounds import in_turn
+from bench.peers.raw_client import Driver
+from bench.results.report import Report, listed
+from bench.rig.progress import progress, say
+from bench.rig.rounds import in_turn
 from bench.scenario import Scenario
 from bench.speed.driven import Server
 from bench.speed.scene import Driving, HubUrl, Scene, sizes

@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bench.load.talk import echo, heartbeats
-from bench.progress import progress
-from bench.report import Report
-from bench.rounds import in_turn
+from bench.results.report import Report
+from bench.rig.progress import progress
+from bench.rig.rounds import in_turn
 from bench.scenario import Scenario
 from bench.speed.scene import Driving, HubUrl, Scene
 

@@ -15,20 +15,20 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bench.baselines.constant import Answers, Serving
-from bench.cores import Cores, pin
 from bench.load.http import WARM_UP, HttpLoadSpec, Seen
 from bench.load.load import Outcome
-from bench.processes import HubProcess, temporary_directory
-from bench.progress import progress, say
-from bench.report import Report
-from bench.rounds import in_turn
+from bench.results.report import Report
+from bench.rig.cores import Cores, pin
+from bench.rig.processes import HubProcess, temporary_directory
+from bench.rig.progress import progress, say
+from bench.rig.rounds import in_turn
+from bench.rig.workers import Worker
 from bench.scenario import Scenario
 from bench.speed.driven import Driven, Server
 from bench.speed.http_calls import CALLS, Call
 from bench.speed.http_checks import faults
 from bench.speed.http_fleet import Fleet
 from bench.speed.scene import PATIENT, HubUrl
-from bench.workers import Worker
 
 HUB, CONSTANT, PEER = "hub", "constant", "peer"
 

@@ -7,8 +7,8 @@ import time
 from urllib.parse import urlsplit
 
 from bench.errors import BenchError
-from bench.http import HttpCaller, Response
 from bench.load.http import Aim
+from bench.peers.http_client import HttpCaller, Response
 from bench.speed.http_calls import Call, registration, request
 
 LANES = 16

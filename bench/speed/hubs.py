@@ -6,11 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from bench.cores import Cores
 from bench.load.talk import heartbeats
-from bench.progress import progress
-from bench.report import Report
-from bench.rounds import alternate
+from bench.results.report import Report
+from bench.rig.cores import Cores
+from bench.rig.progress import progress
+from bench.rig.rounds import alternate
 from bench.scenario import Scenario
 from bench.speed.scene import Driving, Scene
 

@@ -10,11 +10,11 @@ from typing import Annotated, Self, TypeVar
 from msgspec import Meta, Struct
 
 from bench.baselines.process import BaselineProcess
-from bench.cores import Cores
 from bench.load.load import Load, LoadSpec
 from bench.load.talk import Talk
-from bench.processes import HubProcess, temporary_directory
-from bench.rounds import Rounds
+from bench.rig.cores import Cores
+from bench.rig.processes import HubProcess, temporary_directory
+from bench.rig.rounds import Rounds
 from bench.speed.driven import Driven, Server
 
 T = TypeVar("T")

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bench.cores import Cores
 from bench.load.crowd import Crowd, CrowdSpec, Group, Kind, Opened
-from bench.machine import children, is_store, usage
-from bench.progress import progress
-from bench.report import Report, listed
-from bench.rounds import Rounds, alternate
+from bench.results.report import Report, listed
+from bench.rig.cores import Cores
+from bench.rig.machine import children, is_store, usage
+from bench.rig.progress import progress
+from bench.rig.rounds import Rounds, alternate
 from bench.scenario import Scenario
 from bench.speed.driven import Server
 from bench.speed.scene import HubUrl, Scene

@@ -41,7 +41,7 @@ def soak(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Soak | None]:
     """Begins with the first test of the bench, where a test asks for it at all."""
-    if not any(item.path.name == "test_soak_short.py" for item in request.session.items):
+    if not any(item.path.name == "test_short.py" for item in request.session.items):
         yield None
         return
     soak = Soak(tmp_path_factory.mktemp("soak"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bench.http import HttpCaller
+from bench.peers.http_client import HttpCaller
 
 
 async def agents_left(url: str) -> set[float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.report import Report
-from bench.result import Result
+from bench.results.document import Result
+from bench.results.report import Report
 
 
 def result(*reports: Report) -> Result:

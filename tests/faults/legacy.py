@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from bench.errors import BenchError
-from bench.http import HttpCaller, Response
+from bench.peers.http_client import HttpCaller, Response
 
 from .notes import Answered, Pen, Said, Trouble
 from .tape import next_number

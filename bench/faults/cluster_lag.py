@@ -1,0 +1,229 @@
+"""Three hubs on one Redis: how soon a change made at one is seen at all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from bench.peers.raw_client import Driver
+from bench.peers.watcher import Watcher
+from bench.results.report import Report, listed, percentile
+from bench.rig.processes import HubProcess, StoreServer, temporary_directory
+from bench.rig.progress import say
+from bench.rig.waiting import until
+from bench.scenario import Scenario
+from homeport_protocol.answers import Agent, Agents, HeartbeatAck, Registered, Updated
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord, AgentSpec
+from homeport_protocol.requests import Find, Get, Heartbeat, Register, Update
+from homeport_protocol.timestamps import parse_timestamp
+
+HUBS = 3
+WITHIN = 0.25
+"""Seconds within which other hubs tell of a change, at the 99th percentile."""
+
+LAG = 5.0
+"""Seconds by which `last_seen` in another hub's list may lag."""
+
+BEAT, LOOK = 0.5, 0.25
+"""Seconds between heartbeats of those who only heartbeat, and between two looks at lists."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command line."""
+
+    agents: Annotated[
+        int, Meta(ge=3, le=3000, description="agents that change all the time, at three hubs")
+    ] = 60
+    rate: Annotated[
+        float, Meta(gt=0, le=5000, description="changes a second of all of them together")
+    ] = 200.0
+    seconds: Annotated[
+        float, Meta(ge=6, le=3600, description="how long they go on; lists are looked at after 5")
+    ] = 30.0
+
+
+class Change(Struct, frozen=True):
+    """A change that the hub of this number acknowledged as this revision."""
+
+    hub: int
+    revision: int
+    at: float
+
+
+class Found(Struct):
+    """What was found out; `stale` are changes that their own hub did not show at once."""
+
+    changes: list[Change] = []
+    stale: list[str] = []
+    lists: list[float] = []
+    gets: list[str] = []
+    looks: int = 0
+
+
+class _Agent:
+    """One agent, on a connection of its own, and another one to look at it at the same hub."""
+
+    def __init__(self, hub: int, driver: Driver, looker: Driver, agent_id: str) -> None:
+        self.hub = hub
+        self.agent_id = agent_id
+        self.heard_at = 0.0
+        self._driver = driver
+        self._looker = looker
+
+    @classmethod
+    async def register(cls, hub: int, url: str, looker: Driver, name: str, type_: str) -> _Agent:
+        driver = await Driver.connect(url)
+        spec = AgentSpec(name=name, type=type_, version="0")
+        answer, _ = await driver.demand(Register(id=0, agent=spec), Registered)
+        return cls(hub, driver, looker, answer.agent_id)
+
+    async def change_on(self, pause: float, over: asyncio.Event, found: Found) -> None:
+        """Change, and look at once whether the same hub shows it."""
+        for number in itertools.count(1):
+            await asyncio.sleep(pause * 2 * random.random())
+            if over.is_set():
+                return
+            update = Update(id=0, version=str(number))
+            answer, heard = await self._driver.demand(update, Updated)
+            found.changes.append(Change(self.hub, answer.revision, heard.at))
+            shown: Agent[AgentRecord]
+            shown, _ = await self._looker.demand(Get(id=0, agent_id=self.agent_id), Agent)
+            if shown.agent.version != str(number):
+                found.stale.append(f"{shown.agent.name}: {shown.agent.version}, not {number}")
+
+    async def beat_on(self, over: asyncio.Event) -> None:
+        """Heartbeat without a change; `heard_at` is when (Unix time) the newest was sent."""
+        while not over.is_set():
+            sent = time.time()
+            await self._driver.demand(Heartbeat(id=0), HeartbeatAck)
+            self.heard_at = sent
+            await asyncio.sleep(BEAT)
+
+
+async def prove(options: Options) -> Report:
+    """Change things at all hubs, watch at all hubs, and compare."""
+    report = SCENARIO.report(options)
+    found = Found()
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(temporary_directory())
+        store = await stack.enter_async_context(StoreServer(directory))
+        hubs = []
+        for number in range(HUBS):
+            place = Path(directory) / f"hub-{number}"
+            place.mkdir()
+            hub = HubProcess(place, hub_id=f"hub-{number}", redis=store.url)
+            hubs.append(await stack.enter_async_context(hub))
+        urls = [hub.websocket_url for hub in hubs]
+        watchers = [await Watcher.open(url) for url in urls]
+        lookers = [await Driver.connect(url) for url in urls]
+        agents = [
+            await _Agent.register(n % HUBS, urls[n % HUBS], lookers[n % HUBS], f"agent-{n}", "busy")
+            for n in range(options.agents)
+        ]
+        beating = [
+            await _Agent.register(n, urls[n], lookers[n], f"beating-{n}", "beating")
+            for n in range(HUBS)
+        ]
+        say(f"{options.rate:g} changes a second for {options.seconds:g} s")
+        over = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for agent in agents:
+                group.create_task(agent.change_on(options.agents / options.rate, over, found))
+            for agent in beating:
+                group.create_task(agent.beat_on(over))
+            group.create_task(_look_on(lookers, beating, over, found))
+            await asyncio.sleep(options.seconds)
+            over.set()
+        newest = max(change.revision for change in found.changes)
+        for watcher in watchers:
+            await until("every change told", partial(_has, watcher, newest), 30.0)
+        failures = sum(hub.failures() for hub in hubs)
+    judge_changes(report, found, watchers, options.seconds)
+    report.check("the hubs logged no failure of their own", failures == 0, f"{failures}")
+    return report
+
+
+async def _look_on(
+    lookers: list[Driver], beating: list[_Agent], over: asyncio.Event, found: Found
+) -> None:
+    """See how old `last_seen` is at the hubs where an agent is not."""
+    await asyncio.sleep(LAG)  # from here on, each has been heard of
+    while not over.is_set():
+        await asyncio.sleep(LOOK)
+        for number, looker in enumerate(lookers):
+            heard_at = {agent.agent_id: agent.heard_at for agent in beating}
+            page: Agents[AgentRecord]
+            page, _ = await looker.demand(Find(id=0, filter=Filter(type="beating")), Agents)
+            for record in page.agents:
+                lag = heard_at[record.id] - parse_timestamp(record.last_seen)
+                found.lists.append(max(0.0, lag))
+            for agent in beating:
+                if agent.hub == number:
+                    continue
+                heard = agent.heard_at
+                shown: Agent[AgentRecord]
+                shown, _ = await looker.demand(Get(id=0, agent_id=agent.agent_id), Agent)
+                found.looks += 1
+                lag = heard - parse_timestamp(shown.agent.last_seen)
+                if lag > 0:
+                    found.gets.append(f"{shown.agent.name}: {lag:.3f} s")
+
+
+def _has(watcher: Watcher, revision: int) -> bool:
+    return watcher.stands_at[1] >= revision
+
+
+def judge_changes(report: Report, found: Found, watchers: list[Watcher], seconds: float) -> None:
+    """Tell how soon changes were told where; `watchers` are those of the hubs, in their order."""
+    told = [{event.revision: event.at for event in watcher.events} for watcher in watchers]
+    own: list[float] = []
+    others: list[float] = []
+    missing: list[str] = []
+    for change in found.changes:
+        for number, at in enumerate(told):
+            if change.revision not in at:
+                missing.append(f"{change.revision} at hub-{number}")
+                continue
+            lag = max(0.0, at[change.revision] - change.at)
+            (own if number == change.hub else others).append(lag)
+    report.figure("changes acknowledged", len(found.changes))
+    report.figure("changes", len(found.changes) / seconds, "/s")
+    report.spread("acknowledged until a watcher at the same hub is told", own)
+    report.spread("acknowledged until a watcher at another hub is told", others)
+    report.spread(
+        "age of `last_seen` in lists, beyond the newest acknowledged heartbeat", found.lists
+    )
+    report.check("every watcher was told of every change", not missing, listed(missing))
+    gaps = [gap for watcher in watchers for gap in watcher.gaps()]
+    report.check("none was told with a gap", not gaps, listed(gaps))
+    report.check(
+        f"another hub's watchers are told within {WITHIN * 1000:.0f} ms (99th percentile)",
+        bool(others) and percentile(sorted(others), 0.99) <= WITHIN,
+    )
+    report.check("the same hub shows a change at once", not found.stale, listed(found.stale, 3))
+    report.check(
+        f"`last_seen` in lists lags by at most {LAG:g} s",
+        bool(found.lists) and max(found.lists) <= LAG,
+    )
+    report.check(
+        "`last_seen` in `get` does not lag",
+        found.looks > 0 and not found.gets,
+        f"{len(found.gets)} of {found.looks}: {listed(found.gets, 3)}",
+    )
+
+
+SCENARIO = Scenario(
+    "cluster-lag",
+    "three hubs: a change at one is seen at the others within 250 ms, at its own at once",
+    Options,
+    prove,
+)

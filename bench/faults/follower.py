@@ -1,0 +1,51 @@
+"""A watcher of the client package, which finds its own way over whatever becomes of hubs."""
+
+from __future__ import annotations
+
+from agent_client import AgentRecord, Event, HubClient, Resync, Watch
+from bench.results.report import Report, listed
+
+
+class Follower:
+    """Watches everything, and notes what must not come: resyncs, gaps, anyone unreachable."""
+
+    def __init__(self, client: HubClient) -> None:
+        self.items = 0
+        self.resyncs = 0
+        self.coalesced = 0
+        self.gaps: list[int] = []
+        self.blamed: list[AgentRecord] = []
+        self.resumed: set[str] = set()
+        self.revision = 0
+        self._watch: Watch = client.watch()
+
+    async def follow(self) -> None:
+        """Watch until cancelled."""
+        position = None
+        async for item in self._watch:
+            self.items += 1
+            if isinstance(item, Event):
+                if position is not None and item.revision != position + 1:
+                    self.gaps.append(item.revision)
+                if item.coalesced:
+                    self.coalesced = item.revision
+                if item.agent.status == "unreachable":
+                    self.blamed.append(item.agent)
+                if item.kind == "resumed":
+                    self.resumed.add(item.agent.id)
+            elif isinstance(item, Resync):
+                self.resyncs += 1
+            position = self.revision = item.revision
+
+    def judge(self, report: Report, who: str) -> None:
+        """Check that it was told of everything once, and of nobody unreachable.
+
+        What a coalesced event may stand for, which comes later, is not missing.
+        """
+        missing = [revision for revision in self.gaps if revision > self.coalesced]
+        report.check(
+            f"{who}: no gap, and none was ever unreachable",
+            not (self.resyncs or missing or self.blamed),
+            f"{self.items} items, resyncs: {self.resyncs}, gaps: {listed(missing)}, "
+            f"unreachable: {listed([agent.name for agent in self.blamed])}",
+        )

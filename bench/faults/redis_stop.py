@@ -1,0 +1,348 @@
+"""Redis is stopped under a fleet, and goes on: nobody is lost, nothing was falsely acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from redis.asyncio import Redis
+
+from bench.faults.changers import Changers, HttpRegistrar
+from bench.faults.repeated import repeat
+from bench.peers.http_client import HttpCaller
+from bench.peers.raw_client import Driver
+from bench.peers.raw_fleet import Beats, Fleet
+from bench.peers.watcher import Watcher
+from bench.results.report import Report, listed
+from bench.rig.machine import usage
+from bench.rig.processes import HubProcess, StoreServer, temporary_directory
+from bench.rig.progress import say
+from bench.rig.waiting import until
+from bench.scenario import Scenario
+from homeport_protocol.answers import Agents
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.requests import Find
+from homeport_protocol.timestamps import parse_timestamp
+
+BEFORE, AFTER = 2.0, 4.0
+"""Seconds that everything goes on before the stop, and after the end of it.
+
+Longer than the 2 s that a change may wait, so that every answer is known at the end.
+"""
+
+LOG_LENGTH = 10
+"""Changes that the hub keeps: its history must be full before memory is compared."""
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at the hub's memory."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command line."""
+
+    agents: Annotated[int, Meta(ge=1, le=10_000, description="heartbeating agents")] = 1000
+    rate: Annotated[
+        float, Meta(gt=0, le=100_000, description="heartbeats a second, of all agents")
+    ] = 1000.0
+    seconds: Annotated[
+        float, Meta(gt=2.5, le=3600, description="how long Redis is stopped (SIGSTOP)")
+    ] = 10.0
+    lease_ttl: Annotated[
+        float,
+        Meta(
+            ge=6,  # so that even who registers and says nothing lives until the end
+            le=600,
+            description="the hub's --lease-ttl, in seconds; heartbeat timeout: three quarters",
+        ),
+    ] = 60.0
+    rounds: Annotated[int, Meta(ge=1, le=100, description="how often it is done")] = 5
+
+
+class _Outage(Struct):
+    """When it began and ended (`time.monotonic()`, and Unix time), and what was seen of it."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    began_wall: float = 0.0
+    written: float = 0.0
+    ready_before: int = 0
+    ready_during: int = 0
+    ready_after: int = 0
+    find: list[float] = []
+    found_wrongly: list[int] = []
+    memory: list[tuple[float, int]] = []
+    """The hub's, in bytes, by instants (`time.monotonic()`)."""
+
+
+async def prove(options: Options) -> Report:
+    """Stop the store under agents, callers and a watcher; let it go on; compare with what is."""
+    return await repeat(SCENARIO.report(options), options.rounds, partial(_prove_once, options))
+
+
+async def _prove_once(options: Options, report: Report) -> None:
+    timeout = options.lease_ttl * 3 / 4
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(temporary_directory())
+        store = await stack.enter_async_context(StoreServer(directory))
+        hub = await stack.enter_async_context(
+            HubProcess(
+                directory,
+                redis=store.url,
+                heartbeat_interval=options.lease_ttl / 2,
+                heartbeat_timeout=timeout,
+                lease_ttl=options.lease_ttl,
+                log_length=LOG_LENGTH,
+            )
+        )
+        redis = Redis.from_url(store.url)
+        stack.push_async_callback(redis.aclose)
+        fleet = await Fleet.start(
+            stack, hub.websocket_url, options.agents, options.agents / options.rate
+        )
+        agents = (await fleet.register()).ids
+        watcher = await Watcher.open(hub.websocket_url)
+        changers = await Changers.start(hub.url, hub.websocket_url)
+        stack.callback(changers.close)
+        outage = _Outage()
+        async with changers.going_on(), asyncio.TaskGroup() as group:
+            looking = group.create_task(_look_at_memory(hub.pid, outage))
+            await _stop_and_go_on(options.seconds, outage, hub, store, agents)
+            looking.cancel()
+        beats = await fleet.report()
+        stored = await _stored(redis)
+        members = await redis.smembers("agents:active")
+        active = {each if isinstance(each, str) else each.decode() for each in members}
+        failures = hub.failures()
+        watcher.close()
+
+    _tell(report, outage, beats, changers)
+    _judge_agents(report, outage, watcher, beats)
+    _judge_answers(report, outage, changers)
+    _judge_changes(report, watcher, changers, stored, active)
+    _judge_outage(report, outage, changers.http)
+    _judge_memory(report, outage)
+    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
+
+
+async def _look_at_memory(pid: int, outage: _Outage) -> None:
+    while True:
+        outage.memory.append((time.monotonic(), usage(pid).memory))
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _stop_and_go_on(
+    seconds: float, outage: _Outage, hub: HubProcess, store: StoreServer, agents: list[str]
+) -> None:
+    driver = await Driver.connect(hub.websocket_url)
+    async with HttpCaller(hub.url) as caller, Redis.from_url(store.url) as redis:
+        await asyncio.sleep(BEFORE)
+        outage.ready_before = (await caller.call("GET", "/ready")).status
+        say(f"stopping the store for {seconds:g} s")
+        outage.began_wall = time.time()
+        outage.began = store.suspend()
+        try:
+            end = outage.began + seconds
+            while time.monotonic() < end:
+                await asyncio.sleep(min(0.5, max(0.0, end - time.monotonic())))
+                request = Find(id=0, filter=Filter(capabilities=["probe"]), limit=10_000)
+                found: Agents[AgentRecord]
+                found, heard = await driver.demand(request, Agents)
+                outage.find.append(heard.latency)
+                if found.count != len(agents):
+                    outage.found_wrongly.append(found.count)
+                outage.ready_during = (await caller.call("GET", "/ready")).status
+        finally:
+            outage.ended = store.go_on()
+        say("the store goes on")
+        outage.written = await until(
+            "everything owed written",
+            lambda: _all_written(redis, agents, outage.began_wall),
+            10.0,
+            every=0.005,
+        )
+        await asyncio.sleep(AFTER)
+        outage.ready_after = (await caller.call("GET", "/ready")).status
+    driver.abort()
+
+
+async def _all_written(redis: Redis, agents: list[str], since: float) -> bool:
+    """Whether every agent's entry exists, and tells of a heartbeat after `since` (Unix time)."""
+    entries = await redis.mget([f"agent:{agent_id}" for agent_id in agents])
+    return all(
+        entry is not None and parse_timestamp(_decode(entry).last_seen) >= since
+        for entry in entries
+    )
+
+
+async def _stored(redis: Redis) -> dict[str, AgentRecord]:
+    keys = [key async for key in redis.scan_iter(match="agent:*", count=1000)]
+    entries = await redis.mget(keys) if keys else []
+    records = [_decode(entry) for entry in entries if entry is not None]
+    return {record.id: record for record in records}
+
+
+def _decode(entry: bytes | str) -> AgentRecord:
+    return msgspec.json.decode(entry, type=AgentRecord)
+
+
+def _tell(report: Report, outage: _Outage, beats: Beats, changers: Changers) -> None:
+    during = [ack for ack in beats.acks if outage.began < ack[0] and ack[1] < outage.ended]
+    report.figure("the store was stopped for", outage.ended - outage.began, "s")
+    report.figure("heartbeats acknowledged meanwhile", len(during))
+    report.spread("heartbeat until acknowledged, meanwhile", [at - sent for sent, at, _ in during])
+    report.spread("find of all agents, meanwhile", outage.find)
+    for what, attempts in (
+        ("updates", changers.updates),
+        ("registrations", changers.registrar.attempts),
+        ("registrations over HTTP", changers.http.attempts),
+    ):
+        meanwhile = [each for each in attempts if each.sent > outage.began]
+        meanwhile = [each for each in meanwhile if each.sent < outage.ended]
+        answers = Counter(
+            f"{each.answer}{' when it went on' if each.at > outage.ended else ''}"
+            for each in meanwhile
+        )
+        told = ", ".join(f"{count} {answer}" for answer, count in answers.most_common())
+        report.figure(f"{what} asked for meanwhile", told or "none")
+        waits = [each.at - each.sent for each in meanwhile if not each.done]
+        if waits:
+            report.figure(f"{what}, longest wait for a refusal", max(waits), "s")
+
+
+def _judge_agents(report: Report, outage: _Outage, watcher: Watcher, beats: Beats) -> None:
+    bad = ("lost", "expired", "unregistered")
+    news = [
+        f"{e.agent.name}: {e.kind} {e.agent.status}"
+        for e in watcher.events
+        if e.agent.type not in ("late", "updater")
+        and (e.kind in bad or e.agent.status != "healthy")
+    ]
+    report.check("nobody was told lost, unreachable or removed", not news, listed(news))
+    report.check(
+        "no agent's connection ended, and none was refused a heartbeat",
+        not beats.lost and not beats.refusals,
+        f"ended: {beats.lost}, refused: {listed(beats.refusals, 2)}",
+    )
+    newest = max((sent for sent, _, _ in beats.acks), default=0.0)
+    overdue = [sent for sent in beats.unanswered if sent < newest - 1.0]
+    report.check("every heartbeat was acknowledged", not overdue, f"{len(overdue)} were not")
+    false = [
+        at
+        for sent, at, durable in beats.acks
+        if durable and outage.began < sent < at < outage.ended
+    ]
+    report.check("none meanwhile claimed to be durable", not false, f"{len(false)} did")
+    within = outage.written - outage.ended
+    report.goal(
+        "Redis's return until all that was owed to it is written",
+        [within],
+        unit="s",
+        must=1.0,
+        higher=False,
+    )
+
+
+def _judge_answers(report: Report, outage: _Outage, changers: Changers) -> None:
+    attempts = [*changers.updates, *changers.registrations]
+    false = [
+        each.name
+        for each in attempts
+        if each.done and outage.began < each.sent < each.at < outage.ended
+    ]
+    report.check(
+        "no change was acknowledged while Redis was stopped", not false, listed(sorted(set(false)))
+    )
+    strange = {each.answer for each in attempts} - {"done", "unavailable"}
+    report.check("every refusal said `unavailable`", not strange, listed(sorted(strange)))
+
+
+def _judge_changes(
+    report: Report,
+    watcher: Watcher,
+    changers: Changers,
+    stored: dict[str, AgentRecord],
+    active: set[str],
+) -> None:
+    registrations = changers.registrations
+    done = [each for each in registrations if each.done]
+    refused = [each for each in registrations if not each.done]
+    lost = [each.name for each in done if each.agent_id not in stored]
+    report.check(
+        "every registration that was acknowledged is in Redis",
+        not lost,
+        f"{len(done)} acknowledged, missing: {listed(lost)}",
+    )
+    present = {*stored, *active, *(record.name for record in stored.values())}
+    left = [each.name for each in refused if {each.agent_id, each.name} & present]
+    report.check(
+        "no registration that was refused is",
+        not left,
+        f"{len(refused)} refused, found: {listed(left)}",
+    )
+    forgotten, applied = [], []
+    for updater in changers.updaters:
+        record = stored.get(updater.agent_id)
+        made = set() if record is None else updater.made(record)
+        asked = {each.value: each.done for each in updater.attempts}
+        forgotten += [value for value, done in asked.items() if done and value not in made]
+        applied += [value for value, done in asked.items() if not done and value in made]
+    report.check("every update that was acknowledged is, too", not forgotten, listed(forgotten))
+    report.check("and none that was refused", not applied, listed(applied))
+    told = {(e.agent.id, e.agent.version) for e in watcher.events if e.kind == "updated"}
+    untold = {(each.agent_id, each.value) for each in changers.updates if each.done} - told
+    report.check(
+        "each that was acknowledged was told to it, in one log without a gap",
+        not untold and not watcher.restarts and not watcher.gaps(),
+        f"{len(told)} told, missing: {listed([value for _, value in untold])}, "
+        f"new logs: {watcher.restarts}, gaps: {listed(watcher.gaps())}",
+    )
+
+
+def _judge_memory(report: Report, outage: _Outage) -> None:
+    before = statistics.median(size for at, size in outage.memory if at < outage.began)
+    peak = max(size for at, size in outage.memory if at >= outage.began)
+    end = outage.memory[-1][0]
+    after = statistics.median(size for at, size in outage.memory if at > end - 1.0)
+    for what, size in (("before", before), ("at most", peak), (f"{AFTER:g} s after", after)):
+        report.figure(f"hub memory, {what}", size / 2**20, "MB")
+    points = [(at - outage.began, size / 2**20) for at, size in outage.memory]
+    report.growth("memory of the hub", "s since Redis was stopped", "MB", points)
+    report.goal(
+        f"hub memory {AFTER:g} s after, more than before",
+        [100 * (after - before) / before],
+        unit="%",
+        must=5.0,
+        higher=False,
+    )
+
+
+def _judge_outage(report: Report, outage: _Outage, http: HttpRegistrar) -> None:
+    refusals = sum(not each.done for each in http.attempts)
+    report.check(
+        "each refusal over HTTP said when to try again",
+        not http.without_hint and bool(refusals),
+        f"{refusals} refusals",
+    )
+    report.check(
+        "find went on answering from memory, with every agent",
+        bool(outage.find) and not outage.found_wrongly,
+        f"{len(outage.find)} answers, wrong counts: {listed(outage.found_wrongly)}",
+    )
+    seen = (outage.ready_before, outage.ready_during, outage.ready_after)
+    report.check("/ready said so", seen == (200, 503, 200), f"{seen}")
+
+
+SCENARIO = Scenario(
+    "redis-stop",
+    "Redis stopped under a fleet: nobody is lost, nothing is falsely acknowledged",
+    Options,
+    prove,
+)

@@ -1,0 +1,110 @@
+"""Where the lives of the soak take place, and what is written down of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from urllib.parse import urlencode
+
+from msgspec import Struct
+
+from bench.errors import BenchError
+from bench.peers.http_client import HttpCaller, Response
+from bench.peers.raw_client import Driver
+from homeport_protocol.answers import Answer, Error
+from homeport_protocol.record import AgentSpec
+from homeport_protocol.requests import Request
+
+NAMESPACES = ("default", "soak-0", "soak-1")
+"""Namespaces that somebody is in all the time."""
+
+PASSING_EVERY = 5.0
+"""Seconds after which a made-up namespace is named no more, and the next one is."""
+
+PASSING_SHARE = 0.02
+"""Share of the lives that take place in a made-up namespace."""
+
+PAUSE = 0.8
+"""Seconds between two doings of one life, at most."""
+
+MAX_TROUBLES = 20
+
+TYPES = ("cost", "performance", "resource", "application", "soak")
+CAPABILITIES = tuple(f"capability-{number}" for number in range(12))
+
+
+class Times(Struct, frozen=True):
+    """The hub's settings, in seconds: short enough for every end of a life to be seen."""
+
+    interval: float = 1.0
+    timeout: float = 3.0
+    lease: float = 4.0
+    window: float = 1.0
+
+
+class Place:
+    """A hub, as the lives see it: one namespace of it for each life."""
+
+    def __init__(self, url: str, times: Times) -> None:
+        self.url = url
+        self.times = times
+        self.leaving = False
+        self.lived: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
+        self.troubles: list[str] = []
+        self._began = time.monotonic()
+
+    def namespace(self) -> str:
+        """One for the next life."""
+        if random.random() < PASSING_SHARE:
+            return f"passing-{int((time.monotonic() - self._began) / PASSING_EVERY)}"
+        return random.choice(NAMESPACES)
+
+    def trouble(self, words: str) -> None:
+        """Something came that must not come."""
+        if len(self.troubles) < MAX_TROUBLES:
+            self.troubles.append(words)
+
+    async def pause(self, most: float = PAUSE) -> None:
+        """Do nothing for a while."""
+        await asyncio.sleep(random.random() * most)
+
+    async def connect(self, namespace: str, *, pongs: bool = True) -> Driver:
+        """A websocket in the namespace."""
+        query = urlencode({"namespace": namespace})
+        return await Driver.connect(f"ws{self.url.removeprefix('http')}/ws?{query}", pongs=pongs)
+
+    async def ask(self, driver: Driver, request: Request, *refusals: str) -> Answer | None:
+        """The answer; None for a refusal that may be. Raises BenchError for any other refusal."""
+        answer = (await driver.ask(request)).answer
+        name = type(request).__name__.lower()
+        if isinstance(answer, Error):
+            if answer.code not in refusals:
+                raise BenchError(f"{name} was refused: {answer.code}: {answer.message}")
+            self.answers[f"{name}: {answer.code}"] += 1
+            return None
+        self.answers[name] += 1
+        return answer
+
+    async def call(
+        self, caller: HttpCaller, method: str, path: str, *may: int, body: object = None
+    ) -> Response:
+        """The answer over HTTP, which has one of these statuses; else BenchError."""
+        response = await caller.call(method, path, body)
+        if response.status not in may:
+            raise BenchError(f"{method} {path}: {response.status}: {response.body[:100]!r}")
+        self.answers[f"{method} {response.status}"] += 1
+        return response
+
+
+def any_spec(number: int) -> AgentSpec:
+    """What an agent says of itself; no two say the same."""
+    return AgentSpec(
+        name=f"soak-{number}",
+        type=random.choice(TYPES),
+        capabilities=random.sample(CAPABILITIES, 3),
+        version=f"1.{random.randrange(5)}",
+        metadata={"run": number, "words": "x" * random.randrange(200)},
+    )

@@ -1,0 +1,47 @@
+"""What a hub tells of itself at /metrics."""
+
+from __future__ import annotations
+
+import math
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.errors import BenchError
+from bench.peers.http_client import HttpCaller
+
+LOOP_LAG = "homeport_event_loop_lag_seconds"
+
+
+class Scrape:
+    """The samples of one scrape."""
+
+    def __init__(self, text: str) -> None:
+        self._samples = [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
+
+    def total(self, name: str) -> float:
+        """The samples of this name, added up over their labels. Raises BenchError for none."""
+        values = [sample.value for sample in self._samples if sample.name == name]
+        if not values:
+            raise BenchError(f"the hub tells nothing of {name}")
+        return sum(values)
+
+    def quantile(self, name: str, share: float) -> float:
+        """The bound of the bucket that holds this quantile of a histogram: it is at most that."""
+        wanted = share * self.total(f"{name}_count")
+        bounds = [
+            (float(sample.labels["le"]), sample.value)
+            for sample in self._samples
+            if sample.name == f"{name}_bucket"
+        ]
+        return min((bound for bound, count in bounds if count >= wanted), default=math.inf)
+
+
+async def scrape(url: str) -> Scrape:
+    """Ask the hub at this URL."""
+    async with HttpCaller(url) as caller:
+        response = await caller.call("GET", "/metrics")
+    if response.status != 200:
+        raise BenchError(f"GET /metrics: {response.status}")
+    return Scrape(response.body.decode())

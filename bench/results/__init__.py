@@ -1,0 +1,1 @@
+"""What a run found: reports in one document, printed, drawn and compared."""

@@ -1,0 +1,1 @@
+"""What a run stands on: processes, cores, workers, rounds and progress bars."""

@@ -1,0 +1,277 @@
+"""Hubs and store servers as processes: started privately, measured, killed, always cleaned up."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import Process
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from bench.errors import BenchError
+from bench.rig.cores import Cores, pin, pin_hub
+from hub.engine.binary import find_server
+
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 12.0
+MAX_TEMPORARY = 60
+"""Characters of the system's temporary directory that leave room for the path of a socket."""
+
+_OURS = ("HOMEPORT_", "REDIS_ADDR", "REDIS_PASSWORD", "PORT")
+
+_running: dict[int, Process] = {}
+
+
+def _kill_the_rest() -> None:
+    for process in _running.values():
+        with suppress(ProcessLookupError):
+            process.kill()
+
+
+atexit.register(_kill_the_rest)  # for the second Ctrl-C, which cuts even the cleaning up short
+
+
+async def spawn(
+    command: list[str],
+    *,
+    stdin: int | None = asyncio.subprocess.DEVNULL,
+    stdout: int | None = asyncio.subprocess.DEVNULL,
+    stderr: int | BinaryIO | None = None,
+    limit: int = 2**16,
+) -> Process:
+    """Start a process that no Ctrl-C of the terminal reaches; `end` ends it."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        env=_clean_environment(os.environ),
+        limit=limit,
+    )
+    _running[process.pid] = process
+    return process
+
+
+async def end(process: Process, patience: float) -> None:
+    """SIGTERM, and SIGKILL when that does not help; the process is gone when this returns."""
+    if process.returncode is None:
+        _send(process, signal.SIGTERM)
+        _send(process, signal.SIGCONT)  # a stopped process could not obey
+        try:
+            async with asyncio.timeout(patience):
+                await process.wait()
+        except BaseException as error:
+            _send(process, signal.SIGKILL)
+            await process.wait()
+            if not isinstance(error, TimeoutError):
+                raise
+    _running.pop(process.pid, None)
+
+
+def _send(process: Process, number: signal.Signals) -> None:
+    """Send a signal; `Process.send_signal` would reap the process before asyncio does, at times."""
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+
+
+async def announced_url(process: Process) -> str:
+    """The URL that ends the first line of a server's output; "" when none comes in time."""
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            line = await process.stdout.readline()
+    except TimeoutError:
+        return ""
+    words = line.decode(errors="replace").split()
+    return words[-1] if words and "://" in words[-1] else ""
+
+
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """A private directory, with a path short enough for unix sockets in it where there is one."""
+    parent, short = tempfile.gettempdir(), "/tmp"  # noqa: S108 - mkdtemp makes it private
+    if len(parent) > MAX_TEMPORARY and os.path.isdir(short):
+        parent = short
+    return tempfile.TemporaryDirectory(prefix="hpb-", dir=parent, ignore_cleanup_errors=True)
+
+
+class HubProcess:
+    """One hub; an async context that starts it, and ends it in whatever way is needed.
+
+    `settings` are options of `homeport serve`, without the dashes and with `_` for `-`. The
+    store is the embedded engine with its data in `directory`, unless `redis` is among the
+    settings. The log is `directory/hub.log`. With `cores` it and its store are pinned to those.
+    """
+
+    def __init__(
+        self, directory: str | Path, *, cores: Cores | None = None, **settings: object
+    ) -> None:
+        self._directory = Path(directory)
+        self._cores = cores
+        self._settings = {"port": 0, "hub_id": "bench", **settings}
+        if "redis" not in settings:
+            self._settings["data_dir"] = self._directory / "data"
+        self._process: Process | None = None
+        self.url = ""
+
+    @property
+    def websocket_url(self) -> str:
+        """Where its websockets are."""
+        return f"ws{self.url.removeprefix('http')}/ws"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> Path:
+        """Its log, of all its lives."""
+        return self._directory / "hub.log"
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:  # an interruption, too: nobody else ends it then
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, BenchError):
+            exc.add_note(f"the hub's last words: {self.last_words()}")
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start it and wait until it listens; again after `kill`, on the same port and data."""
+        command = [*_hub_command(), "serve"]
+        for name, value in self._settings.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        with self.log.open("ab") as log:
+            self._process = await spawn(command, stdout=asyncio.subprocess.PIPE, stderr=log)
+        if self._cores is not None:
+            pin(self._process.pid, self._cores.server)
+        self.url = await announced_url(self._process)
+        if not self.url:
+            raise BenchError(f"the hub did not start: {self.last_words()}")
+        self._settings["port"] = self.url.rpartition(":")[2]
+        if self._cores is not None:
+            pin_hub(self.pid, self._cores)
+
+    async def kill(self) -> float:
+        """`kill -9`; returns when, as `time.monotonic()`. The process is gone when this returns."""
+        assert self._process is not None
+        at = time.monotonic()
+        self._process.kill()
+        await self._process.wait()
+        _running.pop(self._process.pid, None)
+        return at
+
+    async def stop(self) -> None:
+        """Stop it gracefully, unless it is gone."""
+        if self._process is not None:
+            await end(self._process, STOP_TIMEOUT)
+
+    def stalls(self) -> int:
+        """How often it found that it had itself been stalled, and gave its agents more time."""
+        return self.log.read_text(errors="replace").count("the hub was stalled")
+
+    def failures(self) -> int:
+        """How many failures of its own it logged: faults of the product, whatever else held."""
+        text = self.log.read_text(errors="replace")
+        return sum(text.count(words) for words in ("Traceback", "actor failed", "[critical"))
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+
+class StoreServer:
+    """A private Valkey or Redis server on a unix socket, which can be stopped and let go on."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self._directory = Path(directory)
+        self._socket = self._directory / "store.sock"
+        self._process: Process | None = None
+        self.url = f"unix://{self._socket}"
+
+    async def __aenter__(self) -> Self:
+        binary = await asyncio.to_thread(find_server, self._directory)
+        settings = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "dir": str(self._directory),
+            "save": "",
+            "appendonly": "no",
+            "logfile": str(self._directory / "store.log"),
+        }
+        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        self._process = await spawn([binary.path, *options])
+        until = time.monotonic() + START_TIMEOUT
+        try:
+            while not await self._listens():
+                if self._process.returncode is not None or time.monotonic() > until:
+                    raise BenchError(f"the store server {binary} did not start")
+                await asyncio.sleep(0.02)
+        except BaseException:
+            await end(self._process, STOP_TIMEOUT)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            await end(self._process, STOP_TIMEOUT)
+
+    def suspend(self) -> float:
+        """SIGSTOP; returns `time.monotonic()` of an instant from which on it does nothing."""
+        self._signal(signal.SIGSTOP)
+        time.sleep(0.005)  # the signal takes effect at the process's next interruption
+        return time.monotonic()
+
+    def go_on(self) -> float:
+        """SIGCONT; returns `time.monotonic()` of an instant before which it did nothing."""
+        at = time.monotonic()
+        self._signal(signal.SIGCONT)
+        return at
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(self._socket))
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+
+def _hub_command() -> list[str]:
+    script = Path(sys.executable).with_name("homeport")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "hub"]
+
+
+def _clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ours without the settings of other hubs."""
+    return {name: value for name, value in environ.items() if not name.startswith(_OURS)}

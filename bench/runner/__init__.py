@@ -1,0 +1,1 @@
+"""The command line of the bench, and the run of the scenarios that it names."""
