@@ -21,7 +21,7 @@ from hub.version import VERSION
 LIBRARIES = ("websockets", "uvloop", "msgspec", "redis", "uvicorn", "starlette")
 """Those whose versions have a share in the figures."""
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 
 class Failure(Struct, frozen=True):

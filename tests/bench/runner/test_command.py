@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +17,8 @@ from bench.results.report import Report
 from bench.runner.command import run
 from bench.scenario import Scenario
 from bench.scenarios import GROUPS, SCENARIOS, named
+
+ROOT = Path(__file__).parents[3]
 
 Rounds = Annotated[int, Meta(ge=1, le=9, description="rounds; the medians count")]
 Seconds = Annotated[float, Meta(gt=0, description="seconds of each")]
@@ -191,6 +195,8 @@ def test_the_document_can_be_decoded_again(capsys: pytest.CaptureFixture[str]) -
     }
     assert all(result.versions.values())
     assert result.cores >= 1
+    in_a_checkout = (ROOT / ".git").exists() and shutil.which("git") is not None
+    assert (result.commit is not None) is in_a_checkout
     assert result.reports[0].goals[0].median == 2.0
 
 

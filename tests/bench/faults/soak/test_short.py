@@ -10,8 +10,7 @@ import json
 import pytest
 
 from bench.faults.soak.leftovers import GAUGES
-
-from .conftest import Soak
+from tests.bench.conftest import Soak
 
 
 @pytest.mark.timeout(240)
