@@ -26,7 +26,7 @@ from agent_client.session.reported_state import AgentState
 from agent_client.session.session import Session
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.channel import Channel
-from agent_client.transport.connection import Dialer
+from agent_client.transport.dialer import Dialer
 from agent_client.validation import changes_from, checked_id, spec_from
 from homeport_protocol.answers import HeartbeatAck, Unregistered, Updated
 from homeport_protocol.bounds import Status

@@ -19,7 +19,7 @@ from urllib.error import HTTPError
 
 import msgspec
 
-from agent_client.transport.connection import bearer
+from agent_client.transport.dialer import bearer
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.urls import is_loopback, split_urls, without_secrets
 

@@ -12,10 +12,10 @@ from typing import Any, Self, TypeVar, Unpack
 from msgspec import UNSET
 
 from agent_client.errors import BadRequest
-from agent_client.query import FilterKeys, as_filter
 from agent_client.transport.backoff import Backoff
-from agent_client.transport.connection import Dialer
+from agent_client.transport.dialer import Dialer
 from agent_client.transport.failover_channel import Questions, client_closed
+from agent_client.validation import FilterKeys, as_filter
 from agent_client.watch import Watch
 from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong
 from homeport_protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Strategy

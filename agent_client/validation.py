@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from agent_client.errors import BadRequest, from_protocol
-from homeport_protocol.bounds import UUID
-from homeport_protocol.codec import decode_json
+from homeport_protocol.bounds import UUID, Status
+from homeport_protocol.codec import convert, decode_json
 from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentChanges, AgentSpec
 
 T = TypeVar("T")
 
 _spec = msgspec.json.Decoder(AgentSpec)
 _changes = msgspec.json.Decoder(AgentChanges)
+
+
+class FilterKeys(TypedDict, total=False):
+    """The filter's keys as keyword arguments; see `Filter` for what each means."""
+
+    type: str
+    name: str
+    capabilities: Sequence[str]
+    any_capability: Sequence[str]
+    status: Status | Sequence[Status]
+    host: str
+    version: str
+    metadata: Mapping[str, Any]
 
 
 def spec_from(**values: Any) -> AgentSpec:
@@ -39,6 +54,21 @@ def checked_id(agent_id: str) -> str:
             field="agent_id",
         )
     return str(agent_id)
+
+
+def as_filter(filter: Filter | Mapping[str, Any] | None, keys: Mapping[str, Any]) -> Filter:
+    """The filter to send; raises BadRequest naming the key that is unknown or out of bounds."""
+    values: dict[str, Any] = {}
+    if isinstance(filter, Filter):
+        given = msgspec.structs.asdict(filter)
+        values = {key: value for key, value in given.items() if value is not UNSET}
+    elif filter is not None:
+        values = dict(filter)
+    values.update(keys)
+    try:
+        return convert(values, Filter, "filter.")
+    except ProtocolError as error:
+        raise from_protocol(error) from None
 
 
 def _checked(type_: type[T], decoder: msgspec.json.Decoder[T], values: dict[str, Any]) -> T:

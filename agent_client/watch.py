@@ -20,10 +20,10 @@ from agent_client.errors import (
     Timeout,
     Unavailable,
 )
-from agent_client.session.heartbeats import PONG_PATIENCE
 from agent_client.transport.backoff import Backoff
-from agent_client.transport.connection import Connection, Dialer
+from agent_client.transport.connection import PONG_PATIENCE, Connection
 from agent_client.transport.decoding import NotUnderstood, failure
+from agent_client.transport.dialer import Dialer
 from agent_client.watch_items import Event, Resync, Snapshot, WatchItem
 from homeport_protocol import answers
 from homeport_protocol.filters import Filter

@@ -23,6 +23,7 @@ from agent_client.errors import (
 from agent_client.lease import Lease
 from agent_client.session.reported_state import AgentState
 from agent_client.transport.channel import Channel
+from agent_client.transport.connection import PONG_PATIENCE
 from homeport_protocol.answers import HeartbeatAck
 from homeport_protocol.requests import Heartbeat
 
@@ -30,13 +31,6 @@ log = logging.getLogger("homeport.client")
 
 SESSION_UNKNOWN = (Fenced, NotFound, NotRegistered, Unauthorized)
 """Answers which say that the connection is no session of this agent (any more): resume decides."""
-
-PONG_PATIENCE = 3.0
-"""Seconds that a hub has to answer a ping.
-
-With a ping after 5 s of silence a dead hub is left within 8 s. Its own lease lasts 10, after which
-the other hubs give its agents the resume window, 5 s by default: enough to come to one of them.
-"""
 
 _SHORTEST_INTERVAL = 0.01
 

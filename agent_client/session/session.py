@@ -24,7 +24,7 @@ from agent_client.session.registering import Joining
 from agent_client.session.reported_state import AgentState
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.channel import Channel
-from agent_client.transport.connection import Dialer
+from agent_client.transport.dialer import Dialer
 from agent_client.transport.urls import without_secrets
 
 log = logging.getLogger("homeport.client")

@@ -13,7 +13,7 @@ from agent_client.errors import (
     Unavailable,
 )
 from agent_client.transport.channel import Channel
-from agent_client.transport.connection import Dialer
+from agent_client.transport.dialer import Dialer
 from homeport_protocol.requests import Request
 
 A = TypeVar("A")

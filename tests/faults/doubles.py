@@ -14,7 +14,7 @@ import uuid
 
 from agent_client.errors import Fenced, HomeportError
 from agent_client.transport.channel import Channel
-from agent_client.transport.connection import Dialer
+from agent_client.transport.dialer import Dialer
 from homeport_protocol.answers import HeartbeatAck, Registered, Updated
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Heartbeat, Register, Resume, Update

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from msgspec import UNSET
 
 from agent_client.errors import HomeportError
-from agent_client.transport.connection import Connection, Dialer
+from agent_client.transport.connection import Connection
 from agent_client.transport.decoding import NotUnderstood
+from agent_client.transport.dialer import Dialer
 from homeport_protocol.answers import (
     Error,
     Event,

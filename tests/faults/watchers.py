@@ -8,7 +8,8 @@ import random
 from msgspec import UNSET
 
 from agent_client import Backoff, Event, HomeportError, HubClient
-from agent_client.transport.connection import Connection, Dialer
+from agent_client.transport.connection import Connection
+from agent_client.transport.dialer import Dialer
 from homeport_protocol import answers
 from homeport_protocol.requests import Ping, Watch
 

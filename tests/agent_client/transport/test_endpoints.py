@@ -10,7 +10,8 @@ import pytest
 
 from agent_client import Backoff, CannotConnect, ConnectionLost, Lease, Timeout, Unavailable
 from agent_client.errors import closed
-from agent_client.session.heartbeats import PONG_PATIENCE, ack_patience
+from agent_client.session.heartbeats import ack_patience
+from agent_client.transport.connection import PONG_PATIENCE
 from agent_client.transport.endpoints import PATIENCE, SPREAD, Endpoints
 
 URLS = ["ws://a/ws", "ws://b/ws", "ws://c/ws"]
