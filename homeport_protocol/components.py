@@ -23,6 +23,7 @@ from homeport_protocol.http import (
     NotReady,
     Ready,
 )
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Request
 
@@ -32,7 +33,11 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CONTRACT_VERSION = "1.1.0"
 """Of the contract, not of the hub: it changes when what travels changes."""
 
-NAMESPACE_SCHEMA: Schema = {"type": "string", "pattern": NAMESPACE, "default": "default"}
+NAMESPACE_SCHEMA: Schema = {
+    "type": "string",
+    "pattern": NAMESPACE,
+    "default": DEFAULT_NAMESPACE,
+}
 
 _HTTP_TYPES = [
     LegacyRegistration,

@@ -27,7 +27,7 @@ from agent_client.errors import (
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.urls import hub_urls, is_loopback, without_secrets
-from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.namespaces import NAMESPACE_RULE, is_namespace
 
 _QUEUED_FRAMES = 64
 """Messages read ahead of who consumes them; past it the socket is not read: backpressure."""
@@ -52,12 +52,8 @@ class Dialer:
         self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle, chance=chance)
         self._headers: dict[str, str] = {}
         if namespace is not None:
-            if not re.fullmatch(NAMESPACE, namespace):
-                raise BadRequest(
-                    "namespace: expected 1 to 63 letters, digits, dots, dashes and underscores, "
-                    "beginning with a letter or digit",
-                    field="namespace",
-                )
+            if not is_namespace(namespace):
+                raise BadRequest(f"namespace: expected {NAMESPACE_RULE}", field="namespace")
             self._headers["Homeport-Namespace"] = namespace
         token = os.environ.get("HOMEPORT_TOKEN") if token is None else token
         if token:

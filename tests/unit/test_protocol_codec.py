@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 import pytest
 from msgspec import UNSET
 
 from homeport_protocol.answers import Agents, Error, Pong
-from homeport_protocol.bounds import NAMESPACE
 from homeport_protocol.codec import (
     convert,
     decode_json,
@@ -21,6 +18,7 @@ from homeport_protocol.codec import (
 from homeport_protocol.errors import ERROR_CODES, FAILURES, ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.http import LegacyHeartbeat
+from homeport_protocol.namespaces import is_namespace
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import RESERVED_OPS, Register
 
@@ -224,13 +222,9 @@ def test_a_client_ignores_fields_it_does_not_know() -> None:
 
 @pytest.mark.parametrize("name", ["default", "a", "A.b_c-1", "x" * 63, "0"])
 def test_a_namespace_is_a_short_slug(name: str) -> None:
-    assert _is_namespace(name)
+    assert is_namespace(name)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 64, ".a", "-a", "a b", "a/b", "{a}", "a:b", "a\n", "é"])
 def test_a_namespace_holds_nothing_that_means_something_to_redis(name: str) -> None:
-    assert not _is_namespace(name)
-
-
-def _is_namespace(name: str) -> bool:
-    return re.search(NAMESPACE, name) is not None
+    assert not is_namespace(name)
