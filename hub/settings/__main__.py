@@ -1,12 +1,14 @@
-"""The table of settings as Markdown, made from `FIELDS`.
+"""The settings as Markdown, made from `FIELDS`.
 
-`python -m hub.settings` prints it; `python -m hub.settings FILE` puts it into FILE, between the
-lines `<!-- settings -->` and `<!-- /settings -->`. A test fails when docs/operation.md is behind.
+`python -m hub.settings` prints them; `python -m hub.settings docs/reference.md` puts them into that
+file, between the lines `<!-- settings -->` and `<!-- /settings -->`. A test fails when the file is
+out of date.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,42 +16,43 @@ from hub.settings.fields import FIELDS, Field
 
 BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->\n"
 
-_HEAD = (
-    "| option, TOML key | variable | default | accepts | meaning |",
-    "|---|---|---|---|---|",
-)
+_WIDTH = 100
 
 
-def table() -> str:
-    """One row for each setting, in the order of `Settings`; ends with a line feed."""
-    return "\n".join([*_HEAD, *map(_row, FIELDS.values())]) + "\n"
+def listing() -> str:
+    """One section for each setting, in the order of `Settings`; ends with a line feed."""
+    return "\n".join(map(_section, FIELDS.values()))
 
 
-def with_table(text: str) -> str:
-    """`text` with what stands between the two marks replaced; raises ValueError without them."""
+def with_listing(text: str) -> str:
+    """`text` with the part between the two marks replaced; raises ValueError without them."""
     head, begun, rest = text.partition(BEGIN)
     _, ended, tail = rest.partition(END)
     if not (begun and ended):
         raise ValueError(f"there are no lines {BEGIN.strip()} and {END.strip()}")
-    return f"{head}{BEGIN}{table()}{END}{tail}"
+    return f"{head}{BEGIN}{listing()}{END}{tail}"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the table, or put it into the file that the arguments name."""
+    """Print the settings, or put them into the file that the arguments name."""
     if not arguments:
-        sys.stdout.write(table())
+        sys.stdout.write(listing())
         return
     path = Path(arguments[0])
-    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path.write_text(with_listing(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def _row(field: Field) -> str:
-    # A number or a word of the table is code; what is described in words is not.
+def _section(field: Field) -> str:
+    # A number or a word of the code is shown as code; a description is not.
     default = field.default_text if field.default is None else f"`{field.default_text}`"
-    return (
-        f"| `{field.flag}`, `{field.name}` | `{field.variable}` | {default} | {field.expects} "
-        f"| {field.help} |"
+    facts = (
+        f"`{field.variable}`, TOML key `{field.name}`. Default: {default}. Accepts {field.expects}."
     )
+    return f"### `{field.flag}`\n\n{_wrapped(field.help)}\n\n{_wrapped(facts)}\n"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ PAGES = sorted(
 )
 
 PROTOCOL = ROOT / "docs" / "protocol.md"
-OPERATION = ROOT / "docs" / "operation.md"
+REFERENCE = ROOT / "docs" / "reference.md"
+HOW_TO = ROOT / "docs" / "how-to.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)

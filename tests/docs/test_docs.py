@@ -20,13 +20,12 @@ from homeport_protocol.openapi import openapi
 from hub.cli.main import cli
 from hub.metrics import Metrics
 from hub.settings import FIELDS, load_settings
-from hub.settings.__main__ import with_table
+from hub.settings.__main__ import with_listing
 from hub.store import Keys
 
 from .pages import (
-    ARCHITECTURE,
-    OPERATION,
     PAGES,
+    REFERENCE,
     ROOT,
     Block,
     anchors,
@@ -198,13 +197,13 @@ def test_the_commands_are_found_at_all() -> None:
 # --- settings ------------------------------------------------------------------------------------
 
 
-def test_the_table_of_settings_is_what_the_settings_are() -> None:
-    text = OPERATION.read_text(encoding="utf-8")
-    assert text == with_table(text), "run: python -m hub.settings docs/operation.md"
+def test_the_listing_of_settings_is_what_the_settings_are() -> None:
+    text = REFERENCE.read_text(encoding="utf-8")
+    assert text == with_listing(text), "run: python -m hub.settings docs/reference.md"
 
 
 def test_the_toml_example_is_a_good_configuration(tmp_path: Path) -> None:
-    (block,) = [each for each in blocks(OPERATION) if each.info == "toml"]
+    (block,) = [each for each in blocks(REFERENCE) if each.info == "toml"]
     file = tmp_path / "homeport.toml"
     file.write_text(block.text, encoding="utf-8")
     settings = load_settings({}, {}, str(file))
@@ -261,12 +260,12 @@ def test_every_metric_that_is_named_exists_and_every_one_that_exists_is_named() 
         ):
             base = re.sub(r"_(?:bucket|sum|count)$", "", name)
             assert name in ours or base in ours, f"{page.name}: {name}"
-    assert ours <= set(re.findall(r"homeport_\w+", OPERATION.read_text(encoding="utf-8")))
+    assert ours <= set(re.findall(r"homeport_\w+", REFERENCE.read_text(encoding="utf-8")))
 
 
 def test_every_key_in_redis_is_explained() -> None:
     keys = Keys()
-    named = {code for row in table_rows(ARCHITECTURE, "## Keys in Redis") for code in codes(row[0])}
+    named = {code for row in table_rows(REFERENCE, "## Keys in Redis") for code in codes(row[0])}
     assert named == {
         keys.agent("{id}").decode(),
         keys.hub("{hub_id}").decode(),
@@ -279,6 +278,13 @@ def test_every_key_in_redis_is_explained() -> None:
             )
         ),
     }
+
+
+def test_every_log_event_that_is_explained_is_logged_at_that_level() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "hub").rglob("*.py"))
+    for events, level, *_ in table_rows(REFERENCE, "## Logs"):
+        for event in codes(events):
+            assert re.search(rf'\.{level}\(\s*"{re.escape(event)}"', source), event
 
 
 # --- Python --------------------------------------------------------------------------------------

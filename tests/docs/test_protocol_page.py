@@ -22,7 +22,7 @@ from hub.settings import FIELDS
 
 from .pages import (
     ARCHITECTURE,
-    OPERATION,
+    HOW_TO,
     PROTOCOL,
     Block,
     block_id,
@@ -107,7 +107,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def test_every_reason_has_its_row_in_the_troubleshooting() -> None:
-    rows = table_rows(OPERATION, "### Why is my agent not healthy?")
+    rows = table_rows(HOW_TO, "## Find out why an agent is not healthy")
     assert sorted(codes(row[0])[0] for row in rows) == sorted(get_args(Reason))
 
 

@@ -11,7 +11,7 @@ from hub.store.standalone import Standalone
 from tests.store.asking import Asked, agent_id, change
 from tests.store.servers import RealServer
 
-MANUAL = Path(__file__).parents[2] / "docs" / "operation.md"
+MANUAL = Path(__file__).parents[2] / "docs" / "reference.md"
 
 
 def commands() -> list[str]:
