@@ -17,7 +17,7 @@ READING_TIMEOUT = 30.0
 class Timing(Struct, frozen=True, kw_only=True):
     """Seconds; fractions allowed. Section 2 of the contract tells what each one means.
 
-    `loss_share` (0 to 1) and `loss_hold` are those of `actors.massloss`.
+    `loss_share` (0 to 1) and `loss_hold` are those of `actors.cluster.mass_loss`.
     """
 
     heartbeat_interval: float = 30.0

@@ -62,7 +62,7 @@ class Phase(IntEnum):
 
 
 class Connection(asyncio.Protocol):
-    """A websocket, from the upgrade request to the end; implements `actors.ports.Link`."""
+    """A websocket, from the upgrade request to the end; implements `actors.ports.store.Link`."""
 
     __slots__ = (
         "_between_frames",

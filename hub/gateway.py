@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from actors.ports import Link
+from actors.ports.store import Link
 from hub.connection import Connection
 from hub.flushing import Flusher
 
 
 class WebsocketSession(Protocol):
-    """What a connection tells its session; `actors.session.Session` is the real one."""
+    """What a connection tells its session; `actors.session.session.Session` is the real one."""
 
     def received(self, data: bytes) -> None:
         """One complete text message; whether it is UTF-8 has not been checked."""

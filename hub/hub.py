@@ -8,10 +8,10 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 
-from actors.ports import Link
-from actors.runtime import Runtime
-from actors.session import Session
-from actors.supervisor import Supervisor
+from actors.namespace.supervisor import Supervisor
+from actors.ports.store import Link
+from actors.runtime.dispatch import Runtime
+from actors.session.session import Session
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.timestamps import format_timestamp

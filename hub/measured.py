@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.ports import (
+from actors.ports.store import (
     Away,
     Change,
     Committed,
@@ -36,11 +36,11 @@ class MeasuredStore:
     def open(
         self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.open(position, reply, new_log=new_log)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.load(reply)
 
     def commit(
@@ -50,7 +50,7 @@ class MeasuredStore:
         *,
         announce: bool,
     ) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         began = self._now()
 
         def finished(answer: Committed | Fenced | Away) -> None:
@@ -66,27 +66,27 @@ class MeasuredStore:
         upto: int | None,
         reply: Callable[[list[LogEntry] | Fenced | Away], None],
     ) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.read_log(position, upto, reply)
 
     def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.await_change(after, reply)
 
     def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.read(agent_id, reply)
 
     def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.read_renewals(position, reply)
 
     def renew_lease(
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
     ) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.renew_lease(report, reply)
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
-        """See `actors.ports.Store`."""
+        """See `actors.ports.store.Store`."""
         self._store.acknowledge_loss(revision, reply)

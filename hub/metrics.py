@@ -28,7 +28,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from actors.observing import Stats
+from actors.ports.observer import Stats
 from homeport_protocol.bounds import STATUSES
 from homeport_protocol.errors import ERROR_CODES, CloseCode
 from homeport_protocol.requests import OPS

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator
 
-from actors.supervisor import Supervisor
+from actors.namespace.supervisor import Supervisor
 from homeport_protocol.bounds import NAMESPACE
 from homeport_protocol.errors import ProtocolError
 from hub import logs

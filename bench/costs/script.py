@@ -8,9 +8,9 @@ import time
 import uuid
 from typing import Literal
 
-from actors.lifecycle import Verdict
-from actors.ports import Applied, Away, Change, Committed, Fenced, Opened, Position
-from actors.records import head_of, new_record
+from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Position
+from actors.rules.records import head_of, new_record
+from actors.rules.states import Verdict
 from bench.costs.server import StoreAccount
 from bench.errors import BenchError
 from bench.peers.raw_fleet import agent_spec

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.directory import Page
-from actors.outcomes import Acknowledged, Lease
+from actors.agent.outcomes import Acknowledged, Lease
+from actors.directory.directory import Page
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.http import (

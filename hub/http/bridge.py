@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from actors.outcomes import Outcome
+from actors.agent.outcomes import Outcome
 from homeport_protocol.errors import ProtocolError
 
 T = TypeVar("T")

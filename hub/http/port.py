@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import UnsetType
 
-from actors.directory import Page
-from actors.outcomes import Reply
+from actors.agent.outcomes import Reply
+from actors.directory.directory import Page
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError

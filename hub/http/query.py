@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from starlette.datastructures import QueryParams
 
-from actors.directory import Page
+from actors.directory.directory import Page
 from homeport_protocol.bounds import MAX_FIND_LIMIT, STRATEGIES, Strategy
 from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError

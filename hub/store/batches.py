@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from actors.ports import Applied, Change, Committed, Refusal
+from actors.ports.store import Applied, Change, Committed, Refusal
 from hub.store.keys import Keys
 
 _REFUSALS = (b"fenced", b"missing", b"stale", b"poisoned")

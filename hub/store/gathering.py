@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from actors.ports import Away
+from actors.ports.store import Away
 
 T = TypeVar("T")
 Reply = Callable[[T | Away | None], None]

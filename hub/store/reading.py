@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from actors.ports import Fenced, Loaded, LogEntry, Position, Stored
+from actors.ports.store import Fenced, Loaded, LogEntry, Position, Stored
 from homeport_protocol.bounds import Kind
 from hub import logs
 from hub.store.keys import Keys

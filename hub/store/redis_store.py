@@ -1,4 +1,4 @@
-"""The store of one namespace in Redis: `actors.ports.Store` over redis-py."""
+"""The store of one namespace in Redis: `actors.ports.store.Store` over redis-py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from actors.ports import (
+from actors.ports.store import (
     Away,
     Change,
     Committed,
@@ -119,12 +119,12 @@ class RedisStore:
         )
         self._closing = False
 
-    # --- actors.ports.Store ---------------------------------------------------------------------
+    # --- actors.ports.store.Store ----------------------------------------------------------------
 
     def open(
         self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
-        """Begin a writer generation; see `actors.ports.Store.open`.
+        """Begin a writer generation; see `actors.ports.store.Store.open`.
 
         `Opened.fresh` is true as well when another hub began a new log since `position`. Away also
         when the place of this hub is another's; see `RivalFound`.

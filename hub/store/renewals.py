@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actors.ports import Renewal, Renewals
+from actors.ports.store import Renewal, Renewals
 from hub.store.keys import Keys
 from hub.store.lane import Lane
 from hub.store.scripts import READ_RENEWALS

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from actors.ports import Away
+from actors.ports.store import Away
 from hub import logs
 from hub.store.failures import STOPPING, is_bug, reason_of
 

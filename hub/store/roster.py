@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.ports import HubLease, HubReport, Roster
+from actors.ports.store import HubLease, HubReport, Roster
 from hub.store.keys import Keys
 from hub.store.lane import Lane
 from hub.store.scripts import ROSTER

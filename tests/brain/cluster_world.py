@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from actors.ports import Away
+from actors.ports.store import Away
 from actors.timing import Timing
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import CloseCode
@@ -80,7 +80,7 @@ class HubClock:
 
 
 class Line:
-    """One hub's connection to the store (`actors.ports.Store`): `cut` it, or `hold` answers."""
+    """One hub's way to the store (`actors.ports.store.Store`): `cut` it, or `hold` answers."""
 
     def __init__(self, port: ModelPort, clock: HubClock) -> None:
         self._port = port

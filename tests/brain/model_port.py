@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.ports import (
+from actors.ports.store import (
     Away,
     Change,
     Committed,
@@ -28,7 +28,7 @@ BLOCK = 1.0
 
 
 class ModelPort:
-    """The store as one hub sees it: `actors.ports.Store`. Answers after the store's latency."""
+    """The store as one hub sees it: `actors.ports.store.Store`. Answers come late."""
 
     def __init__(self, store: ModelStore, hub_id: str) -> None:
         self.store = store

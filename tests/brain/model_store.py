@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from actors.ports import (
+from actors.ports.store import (
     Applied,
     Change,
     Committed,
@@ -22,7 +22,7 @@ from actors.ports import (
     Refusal,
     Roster,
 )
-from actors.records import complete
+from actors.rules.records import complete
 from actors.timing import HUB_LEASE
 from homeport_protocol.record import AgentRecord
 from tests.brain.model_port import ModelPort

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from actors.agent import AgentActor
-from actors.messages import (
+from actors.agent.actor import AgentActor
+from actors.agent.messages import (
     Absolve,
     Alive,
     Beat,
@@ -20,7 +20,7 @@ from actors.messages import (
     Settled,
     Sweep,
 )
-from actors.runtime import MAX_RESTARTS
+from actors.runtime.dispatch import MAX_RESTARTS
 from tests.brain.world import FakeLink, World, failures_expected
 from tests.support.records import agent_id
 

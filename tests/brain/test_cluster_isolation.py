@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from actors.agent import AgentActor
-from actors.messages import Beat, Message, Modify
-from actors.runtime import MAX_RESTARTS
+from actors.agent.actor import AgentActor
+from actors.agent.messages import Beat, Message, Modify
+from actors.runtime.dispatch import MAX_RESTARTS
 from tests.brain.cluster_world import Cluster, Hub, kinds
 from tests.brain.world import FakeLink, failures_expected
 from tests.support.records import agent_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from actors.deadlines import FEW, INFINITE, Deadlines
+from actors.runtime.deadlines import FEW, INFINITE, Deadlines
 from tests.brain.world import VirtualScheduler
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec import UNSET, structs
 
-from actors.directory import FEW_CHANGES, LONG, MAX_PAGES, REMEMBERED, Directory
-from actors.indexes import MAX_METADATA_INDEXES
+from actors.directory.directory import FEW_CHANGES, LONG, MAX_PAGES, REMEMBERED, Directory
+from actors.directory.indexes import MAX_METADATA_INDEXES
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import MATCH_ALL, Filter

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.committer import FEW, Committer
-from actors.ports import Applied, Away, Change, Committed, Fenced, Opened, Refusal
-from actors.proposals import Proposal
+from actors.log.committer import FEW, Committer
+from actors.log.proposal import Proposal
+from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Refusal
 from tests.brain.world import VirtualScheduler
 from tests.support.records import record
 

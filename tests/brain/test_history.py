@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.history import Entry, History
+from actors.watch.history import Entry, History
 from homeport_protocol.record import AgentRecord, Health
 
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from actors.lifecycle import TRANSITIONS, Signal, State, Verdict, judge, transit
+from actors.rules.states import TRANSITIONS, Signal, State, Verdict, judge, transit
 from homeport_protocol.bounds import Reason, Status
 
 C, P, L, U, G = State.CONNECTED, State.POLLING, State.LOST, State.UNREACHABLE, State.GONE

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from actors.massloss import LossGuard
+from actors.cluster.mass_loss import LossGuard
 from actors.timing import Timing
 from tests.brain.cluster_world import Cluster, kinds
 from tests.brain.world import FakeLink, World

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.matching import compile_filter
+from actors.directory.predicates import compile_filter
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actors.membership import Membership
-from actors.ports import Away, Fenced, HubLease, HubReport, Renewal, Renewals, Roster
+from actors.cluster.membership import Membership
+from actors.ports.store import Away, Fenced, HubLease, HubReport, Renewal, Renewals, Roster
 from actors.timing import HUB_LEASE
 from tests.brain.cluster_world import Cluster, told
 from tests.brain.world import VirtualScheduler

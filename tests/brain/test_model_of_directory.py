@@ -12,10 +12,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from msgspec import UNSET
 from packaging.specifiers import SpecifierSet
 
-from actors import directory as directory_module
-from actors import indexes as indexes_module
-from actors.directory import Directory
-from actors.picking import Picker
+from actors.directory import directory as directory_module
+from actors.directory import indexes as indexes_module
+from actors.directory.directory import Directory
+from actors.directory.pick import Picker
 from homeport_protocol.bounds import STATUSES
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import UNSET
 
-from actors.outcomes import Acknowledged, Lease
+from actors.agent.outcomes import Acknowledged, Lease
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.timestamps import parse_timestamp
 from tests.brain.world import START_WALL, FakeLink, World

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.ports import Away, Opened, Position
+from actors.ports.store import Away, Opened, Position
 from actors.timing import Timing
 from tests.brain.cluster_world import Cluster, told
 from tests.brain.world import World

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.agent import AgentActor
-from actors.session import Session
+from actors.agent.actor import AgentActor
+from actors.session.session import Session
 from tests.brain.world import FakeLink, World
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.directory import Directory
-from actors.picking import MAX_ROTATIONS, Picker
+from actors.directory.directory import Directory
+from actors.directory.pick import MAX_ROTATIONS, Picker
 from homeport_protocol.bounds import Strategy
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
-from actors.lifecycle import Verdict
-from actors.records import WORDS, amend, complete, head_of, judged, kind_of, new_record
+from actors.rules.records import WORDS, amend, complete, head_of, judged, kind_of, new_record
+from actors.rules.states import Verdict
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec, Health

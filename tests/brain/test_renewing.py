@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from actors.keeper import RecordKeeper
-from actors.life import Life
-from actors.lifecycle import State
-from actors.ports import Committed
-from actors.proposals import Proposal
+from actors.agent.record_writer import RecordKeeper
+from actors.log.proposal import Proposal
+from actors.ports.store import Committed
+from actors.rules.liveness import Life
+from actors.rules.states import State
 from actors.timing import Timing
 from homeport_protocol.record import AgentChanges, AgentRecord, Health
 from tests.brain.world import World

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from actors.runtime import BUDGET, MAX_RESTARTS, RESTART_PERIOD, TURN, Ref, Runtime
+from actors.runtime.dispatch import BUDGET, MAX_RESTARTS, RESTART_PERIOD, TURN, Ref, Runtime
 
 
 class Loop:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.session import MAX_MALFORMED, MAX_PIPELINE
-from actors.watch_set import MAX_WATCHES
-from actors.watches import HIGH_WATER
+from actors.session.session import MAX_MALFORMED, MAX_PIPELINE
+from actors.session.watches import MAX_WATCHES
+from actors.watch.watch import HIGH_WATER
 from tests.brain.world import FakeLink, ModelStore, VirtualScheduler, World
 from tests.support.records import agent_id
 

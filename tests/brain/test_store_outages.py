@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.ports import LogEntry
-from actors.records import complete, head_of
+from actors.ports.store import LogEntry
+from actors.rules.records import complete, head_of
 from homeport_protocol.record import Health
 from tests.brain.world import FakeLink, ModelStore, VirtualScheduler, World
 from tests.support.records import agent_id, record

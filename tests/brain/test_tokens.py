@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.tokens import check_token, issue_token
+from actors.rules.tokens import check_token, issue_token
 
 SECRET = b"secret"
 AGENT = "550e8400-e29b-41d4-a716-446655440000"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.watches import CHUNK_AGENTS, HIGH_WATER
+from actors.watch.watch import CHUNK_AGENTS, HIGH_WATER
 from tests.brain.world import FakeLink, World
 from tests.support.records import agent_id
 

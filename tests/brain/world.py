@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from actors.runtime import Runtime
-from actors.session import Session
-from actors.supervisor import Supervisor
+from actors.namespace.supervisor import Supervisor
+from actors.runtime.dispatch import Runtime
+from actors.session.session import Session
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentRecord, AgentSpec

@@ -8,10 +8,10 @@ from typing import get_args
 import msgspec
 import pytest
 
-from actors.lifecycle import TRANSITIONS
-from actors.session import MAX_MALFORMED, MAX_PIPELINE
-from actors.turns import MAX_WAITING
-from actors.watch_set import MAX_WATCHES
+from actors.agent.ask_queue import MAX_WAITING
+from actors.rules.states import TRANSITIONS
+from actors.session.session import MAX_MALFORMED, MAX_PIPELINE
+from actors.session.watches import MAX_WATCHES
 from homeport_protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
 from homeport_protocol.codec import decode_message, decode_request, encode
 from homeport_protocol.errors import FAILURES, CloseCode, ProtocolError

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.directory import Page
-from actors.outcomes import Acknowledged, Lease, Outcome, Reply
+from actors.agent.outcomes import Acknowledged, Lease, Outcome, Reply
+from actors.directory.directory import Page
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.outcomes import Acknowledged, Lease, Reply
+from actors.agent.outcomes import Acknowledged, Lease, Reply
 from homeport_protocol.errors import ProtocolError
 from hub.http.bridge import outcome
 from tests.http.fakes import NOW

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from actors.outcomes import Acknowledged, Lease, Outcome
+from actors.agent.outcomes import Acknowledged, Lease, Outcome
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
 from tests.history.recorded import Ask, Living

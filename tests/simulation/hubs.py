@@ -6,8 +6,8 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from actors.runtime import Runtime
-from actors.supervisor import Supervisor
+from actors.namespace.supervisor import Supervisor
+from actors.runtime.dispatch import Runtime
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from tests.brain.world import Recorder

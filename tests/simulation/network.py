@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from actors.session import Session
+from actors.session.session import Session
 from homeport_protocol.errors import CloseCode
 from tests.simulation.clock import Clock
 from tests.simulation.hubs import SimHub

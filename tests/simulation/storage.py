@@ -12,7 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from actors.ports import Away, Change, Committed, Fenced, HubReport, Roster
+from actors.ports.store import Away, Change, Committed, Fenced, HubReport, Roster
 from homeport_protocol.codec import decode_record
 from tests.brain.model_port import ModelPort
 from tests.brain.model_store import ModelStore

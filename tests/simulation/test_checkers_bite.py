@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from actors.agent import AgentActor
-from actors.feed import Feed
-from actors.life import Life
-from actors.outcomes import Acknowledged
-from actors.ports import Applied, Change, LogEntry
-from actors.replica import Replica
-from actors.session import Session
-from actors.supervisor import Supervisor
-from actors.watches import Watch
+from actors.agent.actor import AgentActor
+from actors.agent.outcomes import Acknowledged
+from actors.cluster.replica import Replica
+from actors.namespace.supervisor import Supervisor
+from actors.ports.store import Applied, Change, LogEntry
+from actors.rules.liveness import Life
+from actors.session.session import Session
+from actors.watch.feed import Feed
+from actors.watch.watch import Watch
 from tests.brain import model_store
 from tests.brain.model_store import ModelStore
 from tests.history.checks import CHECKS

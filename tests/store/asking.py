@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from actors.ports import (
+from actors.ports.store import (
     Applied,
     Away,
     Change,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from actors.ports import Away, Committed, Fenced, Opened
+from actors.ports.store import Away, Committed, Fenced, Opened
 from hub.store import Keys, RedisStore, StoreError, connect
 from hub.store.keys import DEFAULT_NAMESPACE
 from tests.store.asking import Asked, change, until

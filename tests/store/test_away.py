@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Away, Committed, Fenced
+from actors.ports.store import Applied, Away, Committed, Fenced
 from hub.store import connect
 from tests.store.asking import Asked, change, until
 from tests.store.reaching import open_at_last, store_at

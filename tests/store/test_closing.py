@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from actors.ports import Applied, Away, Committed, HubReport, Position
+from actors.ports.store import Applied, Away, Committed, HubReport, Position
 from hub.store import Keys, RedisStore, connect
 from tests.store.asking import Asked, agent_id, change, until
 from tests.store.conftest import MakeStore

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from actors.ports import Applied, Away, Fenced
+from actors.ports.store import Applied, Away, Fenced
 from hub.store import StoreUnavailableError
 from tests.store.asking import agent_id, answer_of, change, until
 from tests.store.reaching import open_at_last, problem_at, store_at, until_refused

@@ -1,4 +1,4 @@
-"""Each row of the table in `actors.ports.Change`: what is applied, refused, and left behind."""
+"""Each row of the table in `actors.ports.store.Change`: what is applied, refused and left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Committed, Operation
+from actors.ports.store import Applied, Committed, Operation
 from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
 from tests.store.asking import ENTRY, LEGACY, Asked, agent_id, change, head, put, stored, until

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from actors.ports import Applied, Away, Fenced
+from actors.ports.store import Applied, Away, Fenced
 from hub.store import Keys
 from hub.store.batches import arguments_of, keys_of
 from hub.store.scripts import COMMIT

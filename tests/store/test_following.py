@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Away, Stored
+from actors.ports.store import Away, Stored
 from hub.store import Keys, RedisStore, connect
 from hub.store.reading import PIECE
 from tests.store.asking import LEGACY, Asked, agent_id, change, until

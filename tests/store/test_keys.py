@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied
+from actors.ports.store import Applied
 from hub.store import Keys
 from tests.store.asking import agent_id, change
 from tests.store.conftest import MakeStore

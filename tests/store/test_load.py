@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from actors.ports import Fenced, Position
+from actors.ports.store import Fenced, Position
 from homeport_protocol.codec import decode_record
 from hub.store.reading import PIECE
 from tests.store.asking import LEGACY, Asked, agent_id, change

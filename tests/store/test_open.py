@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Away, Fenced
+from actors.ports.store import Applied, Away, Fenced
 from tests.store.asking import Asked, change
 from tests.store.conftest import MakeStore
 

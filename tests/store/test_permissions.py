@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from actors.ports import Applied
+from actors.ports.store import Applied
 from hub.store import Keys, RedisStore, connect
 from hub.store.standalone import Standalone
 from tests.store.asking import Asked, agent_id, change

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Operation
+from actors.ports.store import Applied, Operation
 from homeport_protocol.codec import decode_record
 from tests.store.asking import ENTRY, LEGACY, NOW, Asked, agent_id, change, put, stored
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Away, Renewals
+from actors.ports.store import Applied, Away, Renewals
 from hub.store.renewals import PIECE
 from tests.store.asking import NOW, Asked, agent_id, change
 from tests.store.conftest import MakeStore

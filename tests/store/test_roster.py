@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Away, Fenced, HubLease, Roster
+from actors.ports.store import Away, Fenced, HubLease, Roster
 from hub.store import Keys
 from tests.store.asking import Asked, change, until
 from tests.store.conftest import MakeStore

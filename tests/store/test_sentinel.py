@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.ports import Applied, Fenced
+from actors.ports.store import Applied, Fenced
 from hub.store import StoreUnavailableError
 from tests.store.asking import change
 from tests.store.reaching import open_at_last, problem_at, store_at, until_refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports import Applied, Operation
+from actors.ports.store import Applied, Operation
 from tests.store.asking import Asked, agent_id, change
 from tests.store.conftest import MakeStore
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.observing import Stats
+from actors.ports.observer import Stats
 from hub.metrics import Metrics
 
 

@@ -1,4 +1,4 @@
--- Applies a batch of changes in one step, in order: the table of `actors.ports.Change`.
+-- Applies a batch of changes in one step, in order: the table of `actors.ports.store.Change`.
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
 --       6… the entry of each change; that of a register, remove or restore is followed by its tombstone

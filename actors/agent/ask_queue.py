@@ -1,0 +1,113 @@
+"""Who waits for what: the asks that a change under way answers, and all that waits behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from actors.agent.messages import Ask, Beat, Message
+from actors.agent.outcomes import Outcome
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import NO_CHANGES
+
+MAX_WAITING = 1024
+"""Asks that may wait for their turn; one more is answered `rate_limited`."""
+
+
+class Turns:
+    """The asks of one agent, in the order in which they came; each is answered exactly once."""
+
+    __slots__ = ("_in_hand", "_waiting", "under_way")
+
+    def __init__(self) -> None:
+        self._in_hand: Message | None = None
+        self.under_way: list[Ask] = []
+        self._waiting: list[Message] = []  # mostly empty, and an empty deque takes 0.7 KB
+
+    def __bool__(self) -> bool:
+        """Whether something waits for its turn."""
+        return bool(self._waiting)
+
+    def wait(self, message: Message) -> None:
+        """Put a message behind all others; an ask too many is refused."""
+        if len(self._waiting) >= MAX_WAITING and isinstance(message, Ask):
+            message.reply(ProtocolError("rate_limited", "too many requests wait for this agent"))
+        else:
+            self._waiting.append(message)
+
+    def next(self) -> Message:
+        """The message whose turn it is."""
+        self._in_hand = self._waiting.pop(0)
+        return self._in_hand
+
+    def done(self) -> None:
+        """The message whose turn it was has been handled.
+
+        Kept, it would keep its session alive, and the session this: a circle that no collector
+        of garbage sees, since messages are none of its business (`gc=False`).
+        """
+        self._in_hand = None
+
+    def superseded_by(self, beat: Beat) -> list[Ask]:
+        """The heartbeat and those right behind it that say nothing new: one renewal serves all."""
+        asks: list[Ask] = [beat]
+        for message in self._waiting:
+            if (
+                not isinstance(message, Beat)
+                or message.session is not beat.session
+                or message.changes is not NO_CHANGES
+            ):
+                break
+            asks.append(message)
+        del self._waiting[: len(asks) - 1]
+        return asks
+
+    def take(self) -> list[Ask]:
+        """The asks of the change that has just ended."""
+        asks, self.under_way = self.under_way, []
+        return asks
+
+    def again(self) -> None:
+        """The change under way will not be made: its asks wait once more, before all others."""
+        self._waiting[:0] = self.take()
+
+    def answer(self, outcome: Callable[[Ask], Outcome]) -> None:
+        """Answer the asks of the change that has just ended, each when it is taken away."""
+        while self.under_way:
+            ask = self.under_way.pop(0)
+            ask.reply(outcome(ask))
+
+    def expire(self, late: float, too_late: Callable[[Ask], Outcome], *, away: bool) -> bool:
+        """Answer the asks that came at `late` or before.
+
+        While the store is `away`, heartbeats with nothing else before them need wait no longer.
+        Returns whether the change under way is left without anybody who wants it.
+        """
+        asks = self.under_way
+        self.under_way = [ask for ask in asks if ask.at > late]
+        for ask in asks:
+            if ask.at <= late:
+                ask.reply(too_late(ask))
+        unwanted = bool(asks) and not self.under_way and not isinstance(asks[0], Beat)
+        waiting, self._waiting = self._waiting, []
+        for message in waiting:
+            first = not self.under_way and not self._waiting
+            if isinstance(message, Ask) and (
+                message.at <= late or (away and first and isinstance(message, Beat))
+            ):
+                message.reply(too_late(message))
+            else:
+                self._waiting.append(message)
+        return unwanted
+
+    def fail(self, messages: Sequence[Message]) -> None:
+        """Answer every ask `internal`, those among `messages` too, in the order of their coming."""
+        error = ProtocolError("internal", "the hub failed on this request; it has been logged")
+        asks = [
+            each
+            for each in (*self.take(), self._in_hand, *self._waiting, *messages)
+            if isinstance(each, Ask)
+        ]
+        self._waiting = [each for each in self._waiting if not isinstance(each, Ask)]
+        self._in_hand = None
+        for ask in {id(ask): ask for ask in asks}.values():
+            ask.reply(error)

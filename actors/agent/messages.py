@@ -1,0 +1,160 @@
+"""What an agent's actor is told: commands are verbs, news is in the past tense.
+
+The `at` of an ask is when it came, on the scheduler's scale; its `reply` is called exactly once.
+`session` is None for a caller over HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from actors.agent.outcomes import Reply
+from actors.log.proposal import Proposal
+from actors.ports.store import Applied, Away, Refusal, Stored
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
+
+
+class Holder(Protocol):
+    """A session as the agent it holds sees it."""
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """The session is over: close its connection."""
+        ...
+
+
+class Register(Struct, frozen=True, gc=False):
+    """Begin a lease under this identity, and fence off whoever held it."""
+
+    session: Holder | None
+    spec: AgentSpec
+    reply: Reply
+    at: float
+
+
+class Resume(Struct, frozen=True, gc=False):
+    """Hold the registration from a new connection."""
+
+    session: Holder
+    token: str
+    changes: AgentChanges
+    reply: Reply
+    at: float
+
+
+class Beat(Struct, frozen=True, gc=False):
+    """A sign of life, with what the agent says of itself."""
+
+    session: Holder | None
+    changes: AgentChanges
+    reply: Reply
+    at: float
+
+
+class Modify(Struct, frozen=True, gc=False):
+    """Change the record."""
+
+    session: Holder
+    changes: AgentChanges
+    reply: Reply
+    at: float
+
+
+class Unregister(Struct, frozen=True, gc=False):
+    """End the lease now."""
+
+    session: Holder | None
+    reply: Reply
+    at: float
+
+
+Ask = Register | Resume | Beat | Modify | Unregister
+
+
+class SocketLost(Struct, frozen=True, gc=False):
+    """The session's connection is gone, since `at`."""
+
+    session: Holder
+    at: float
+
+
+class Alive(Struct, frozen=True, gc=False):
+    """The session's peer gave a sign of life: a pong, or a message (`spoke`) for somebody else."""
+
+    session: Holder
+    spoke: bool
+
+
+class DeadlineReached(Struct, frozen=True, gc=False):
+    """The actor's deadline has passed."""
+
+
+class Settled(Struct, frozen=True, gc=False):
+    """A proposed change has ended."""
+
+    proposal: Proposal
+    result: Applied | Refusal | Away
+
+
+class Overtaken(Struct, frozen=True, gc=False):
+    """Another hub changed the record, or (`removed`) ended the lease: this is what the log says."""
+
+    record: AgentRecord
+    removed: bool
+
+
+class RenewedElsewhere(Struct, frozen=True, gc=False):
+    """The agent gave another hub a sign of life: then, on the scheduler's scale."""
+
+    last_seen: str
+    at: float
+
+
+class Looked(Struct, frozen=True, gc=False):
+    """What the store holds of the agent, after it was asked for."""
+
+    stored: Stored | Away | None
+
+
+class HubsChanged(Struct, frozen=True, gc=False):
+    """Another hub may be in charge now."""
+
+
+class RemovalHeld(Struct, frozen=True, gc=False):
+    """Many agents were lost at once: an unreachable one stays listed for longer."""
+
+
+class Sweep(Struct, frozen=True, gc=False):
+    """Answer the asks that have waited too long."""
+
+
+class StoreReturned(Struct, frozen=True, gc=False):
+    """The store answers again: write what is owed."""
+
+
+class Absolve(Struct, frozen=True, gc=False):
+    """The hub was absent: judge nobody for that time."""
+
+
+class Drain(Struct, frozen=True, gc=False):
+    """The hub is stopping: let go of the websocket."""
+
+
+News = (
+    SocketLost
+    | Alive
+    | DeadlineReached
+    | Settled
+    | Overtaken
+    | RenewedElsewhere
+    | Looked
+    | HubsChanged
+    | RemovalHeld
+    | Sweep
+    | StoreReturned
+    | Absolve
+    | Drain
+)
+Message = Ask | News

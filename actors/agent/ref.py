@@ -1,0 +1,146 @@
+"""What others hold of an agent's actor: typed calls that become messages in its mailbox."""
+
+from __future__ import annotations
+
+from actors.agent.messages import (
+    Absolve,
+    Alive,
+    Ask,
+    Beat,
+    DeadlineReached,
+    Drain,
+    Holder,
+    HubsChanged,
+    Looked,
+    Message,
+    Modify,
+    Overtaken,
+    Register,
+    RemovalHeld,
+    RenewedElsewhere,
+    Resume,
+    Settled,
+    SocketLost,
+    StoreReturned,
+    Sweep,
+    Unregister,
+)
+from actors.agent.outcomes import Reply
+from actors.log.proposal import Proposal
+from actors.ports.store import Applied, Away, Refusal, Stored
+from actors.runtime.dispatch import Ref
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
+
+_ABSOLVE, _DRAIN, _STORE_RETURNED, _SWEEP = Absolve(), Drain(), StoreReturned(), Sweep()
+_DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), RemovalHeld()
+
+
+class AgentRef:
+    """A reference to the actor of one agent. Every ask is answered, also when it is gone."""
+
+    __slots__ = ("_ref", "_tell")
+
+    def __init__(self, ref: Ref[Message]) -> None:
+        self._ref = ref
+        self._tell = ref.tell
+
+    # Asks; `at` is the scheduler's now.
+
+    def register(self, session: Holder | None, spec: AgentSpec, reply: Reply, at: float) -> None:
+        """Answered with a Lease, or a ProtocolError."""
+        self._ask(Register(session, spec, reply, at))
+
+    def resume(
+        self, session: Holder, token: str, changes: AgentChanges, reply: Reply, at: float
+    ) -> None:
+        """Answered with a Lease, or a ProtocolError."""
+        self._ask(Resume(session, token, changes, reply, at))
+
+    def beat(self, session: Holder | None, changes: AgentChanges, reply: Reply, at: float) -> None:
+        """Answered with Acknowledged, or a ProtocolError."""
+        beat = Beat(session, changes, reply, at)
+        if not self._ref.deliver(beat):
+            self._refuse(beat)
+
+    def modify(self, session: Holder, changes: AgentChanges, reply: Reply, at: float) -> None:
+        """Answered with Acknowledged, or a ProtocolError."""
+        self._ask(Modify(session, changes, reply, at))
+
+    def unregister(self, session: Holder | None, reply: Reply, at: float) -> None:
+        """Answered with Acknowledged, or a ProtocolError."""
+        self._ask(Unregister(session, reply, at))
+
+    # News.
+
+    def alive(self, session: Holder, *, spoke: bool) -> None:
+        """The session's peer answered a ping, or sent (`spoke`) a message for somebody else."""
+        self._tell(Alive(session, spoke))
+
+    def socket_lost(self, session: Holder, at: float) -> None:
+        """The connection of the session is gone, since `at`."""
+        self._tell(SocketLost(session, at))
+
+    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
+        """A change that the actor proposed has ended."""
+        news = Settled(proposal, result)
+        if proposal.change.operation == "renew":
+            self._ref.deliver(news)
+        else:
+            self._tell(news)
+
+    def deadline_reached(self) -> None:
+        """The actor's deadline has passed."""
+        self._tell(_DEADLINE_REACHED)
+
+    def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
+        """Another hub's change of the agent was folded."""
+        self._tell(Overtaken(record, removed))
+
+    def renewed_elsewhere(self, last_seen: str, at: float) -> None:
+        """The agent gave another hub a sign of life."""
+        self._tell(RenewedElsewhere(last_seen, at))
+
+    def looked(self, stored: Stored | Away | None) -> None:
+        """What the actor asked the store for."""
+        self._tell(Looked(stored))
+
+    def hubs_changed(self) -> None:
+        """Another hub may be in charge now."""
+        self._tell(_HUBS_CHANGED)
+
+    def removal_held(self) -> None:
+        """Unreachable agents stay listed for longer."""
+        self._tell(_HELD)
+
+    def sweep(self) -> None:
+        """Something has been waiting long."""
+        self._tell(_SWEEP)
+
+    def store_returned(self) -> None:
+        """The store answers again."""
+        self._tell(_STORE_RETURNED)
+
+    def absolve(self) -> None:
+        """The hub was absent."""
+        self._tell(_ABSOLVE)
+
+    def drain(self) -> None:
+        """The hub is stopping."""
+        self._tell(_DRAIN)
+
+    def stop(self) -> None:
+        """End the actor."""
+        self._ref.stop()
+
+    @property
+    def waiting(self) -> int:
+        """Messages in its mailbox."""
+        return self._ref.waiting
+
+    def _ask(self, ask: Ask) -> None:
+        if not self._tell(ask):
+            self._refuse(ask)
+
+    def _refuse(self, ask: Ask) -> None:
+        ask.reply(ProtocolError("not_found", "the agent has just been removed"))

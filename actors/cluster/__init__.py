@@ -1,0 +1,1 @@
+"""This hub's replica of the directory: load, fold, resync, membership and mass loss."""

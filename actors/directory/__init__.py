@@ -1,0 +1,1 @@
+"""Which agents there are and which of them match: records, indexes, predicates, pick."""

@@ -1,0 +1,167 @@
+"""Indexes over records: the ids that one attribute, or several, narrow a filter down to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Set
+from typing import Protocol
+
+from msgspec import UNSET
+
+from actors.directory.predicates import metadata_value, only_status
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
+
+Ids = set[str]
+
+MAX_METADATA_INDEXES = 16
+"""Metadata paths that are indexed at a time; the least recently asked for gives way."""
+
+
+class Indexed(Protocol):
+    """What holds a record that is listed."""
+
+    record: AgentRecord
+
+
+class Index:
+    """Ids by one attribute of their records; an attribute may have several values."""
+
+    __slots__ = ("_ids",)
+
+    def __init__(self) -> None:
+        self._ids: dict[str, Ids] = {}
+
+    def add(self, agent_id: str, keys: Iterable[str]) -> None:
+        """List the agent under each key."""
+        for key in keys:
+            ids = self._ids.get(key)
+            if ids is None:
+                self._ids[key] = {agent_id}
+            else:
+                ids.add(agent_id)
+
+    def discard(self, agent_id: str, keys: Iterable[str]) -> None:
+        """Take the agent away from each key; keys without agents are forgotten."""
+        for key in keys:
+            ids = self._ids.get(key)
+            if ids is not None:
+                ids.discard(agent_id)
+                if not ids:
+                    del self._ids[key]
+
+    def get(self, key: str) -> Set[str]:
+        """The ids under a key; not to be changed by the caller."""
+        return self._ids.get(key) or _NONE
+
+    def counts(self) -> dict[str, int]:
+        """How many agents each key has."""
+        return {key: len(ids) for key, ids in self._ids.items()}
+
+
+_NONE: Ids = set()
+
+
+class Indexes:
+    """The indexes of one directory, whose records they are given one by one."""
+
+    def __init__(self) -> None:
+        self._types = Index()
+        self._names = Index()
+        self._statuses = Index()
+        self._capabilities = Index()
+        self._metadata: OrderedDict[str, Index] = OrderedDict()
+
+    def status_counts(self) -> dict[str, int]:
+        """How many agents are in each status."""
+        return self._statuses.counts()
+
+    def add(self, record: AgentRecord) -> None:
+        """Take in a record that is new."""
+        agent_id = record.id
+        self._types.add(agent_id, (record.type,))
+        self._names.add(agent_id, (record.name,))
+        self._statuses.add(agent_id, (record.status,))
+        self._capabilities.add(agent_id, record.capabilities)
+        for path, index in self._metadata.items():
+            index.add(agent_id, _text_at(record, path))
+
+    def replace(self, old: AgentRecord, new: AgentRecord) -> None:
+        """Take in what has become of a record."""
+        agent_id = new.id
+        for index, before, after in (
+            (self._types, old.type, new.type),
+            (self._names, old.name, new.name),
+            (self._statuses, old.status, new.status),
+        ):
+            if before != after:
+                index.discard(agent_id, (before,))
+                index.add(agent_id, (after,))
+        if old.capabilities != new.capabilities:
+            self._capabilities.discard(agent_id, old.capabilities)
+            self._capabilities.add(agent_id, new.capabilities)
+        if old.metadata != new.metadata:
+            for path, index in self._metadata.items():
+                index.discard(agent_id, _text_at(old, path))
+                index.add(agent_id, _text_at(new, path))
+
+    def discard(self, record: AgentRecord) -> None:
+        """Forget a record."""
+        agent_id = record.id
+        self._types.discard(agent_id, (record.type,))
+        self._names.discard(agent_id, (record.name,))
+        self._statuses.discard(agent_id, (record.status,))
+        self._capabilities.discard(agent_id, record.capabilities)
+        for path, index in self._metadata.items():
+            index.discard(agent_id, _text_at(record, path))
+
+    def narrow(self, filter: Filter, entries: Collection[Indexed]) -> Set[str] | None:
+        """The ids that fit as far as indexes tell; None when the filter asks none of them.
+
+        What they do not tell is left to `actors.matching.compile_unindexed`. The time it takes
+        goes with the rarest of what is asked for, not with the fleet. `entries` are all there are:
+        each index that is made now walks through them once, so an iterator will not do. The ids
+        are not to be changed by the caller.
+        """
+        sets: list[Set[str]] = []
+        if filter.type is not UNSET:
+            sets.append(self._types.get(filter.type))
+        if filter.name is not UNSET:
+            sets.append(self._names.get(filter.name))
+        status = only_status(filter)
+        if status is not None:
+            sets.append(self._statuses.get(status))
+        if filter.capabilities is not UNSET:
+            sets.extend(self._capabilities.get(each) for each in filter.capabilities)
+        if filter.metadata is not UNSET:
+            sets.extend(
+                self._metadata_index(path, entries).get(value)
+                for path, value in filter.metadata.items()
+                if isinstance(value, str)
+            )
+        if not sets:
+            return None
+        sets.sort(key=len)
+        found, *others = sets
+        for each in others:
+            found = found & each  # walks through the smaller one
+        return found
+
+    def _metadata_index(self, path: str, entries: Collection[Indexed]) -> Index:
+        """The index of a metadata path, made when it is first asked for."""
+        index = self._metadata.get(path)
+        if index is None:
+            index = Index()
+            for entry in entries:
+                index.add(entry.record.id, _text_at(entry.record, path))
+            self._metadata[path] = index
+            if len(self._metadata) > MAX_METADATA_INDEXES:
+                self._metadata.popitem(last=False)
+        self._metadata.move_to_end(path)
+        return index
+
+
+def _text_at(record: AgentRecord, path: str) -> tuple[str, ...]:
+    # Only text is indexed: 1, 1.0 and true are different in JSON and equal as Python keys.
+    value = metadata_value(record, path)
+    return (value,) if isinstance(value, str) else ()

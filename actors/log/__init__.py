@@ -1,0 +1,1 @@
+"""The one way to the shared log: group commit, following it, opening it again."""

@@ -1,0 +1,418 @@
+"""Group commit: gathers the changes that wait into one batch at a time, and survives the store.
+
+One batch is under way at a time, and what is proposed meanwhile makes up the next: under load the
+batches fill themselves, and an idle hub waits for nothing. The next one is sent before the outcome
+of the last one is told, and takes only half of what waits: so there is always one for the store to
+write while the hub is busy with another. Else all agents would fall into step, and the hub would
+idle while the store writes for all of them at once.
+
+When the store does not answer, the outcome of the batch is unknown. It is not sent again before
+the committer knows: the store is opened anew (`actors.log.reopening`), own changes are found by
+their keys in what was read of the log, and only those that are not there are sent again. So no
+change is applied twice and none is lost.
+
+Other hubs write to the same log. Their changes are folded before ours that come after them, and,
+while other hubs are alive, as soon as the store tells that there are some.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from actors.log.proposal import Proposal
+from actors.log.reopening import Opening, complete, why
+from actors.ports.store import (
+    Applied,
+    Away,
+    Committed,
+    Fenced,
+    LogEntry,
+    Opened,
+    Position,
+    Refusal,
+    Scheduler,
+    Store,
+    Timer,
+)
+from actors.timing import CHANGE_TIMEOUT
+from homeport_protocol.codec import decode_record
+
+MAX_BATCH = 512
+MAX_BATCH_BYTES = 1024 * 1024
+
+FEW = 16
+"""Changes that are not worth two batches."""
+
+_GAP = "entries of the log are missing"
+
+SWEEP_INTERVAL = 0.1
+
+FOLLOW_PAUSE = 0.005
+"""Seconds between two hints that the log has grown: what comes meanwhile is read in one piece."""
+
+FOLLOW_RETRY = 0.25
+"""Seconds until the log is followed again after that failed."""
+
+
+Barrier = Callable[[bool], None]
+"""Called with True once the fold holds all that was durable when it was asked for; with False when
+the store could not be asked."""
+
+
+class _Batch(Struct):
+    """A batch that was answered, and who waits for the fold to hold it."""
+
+    proposals: list[Proposal]
+    results: list[Applied | Refusal]
+    barriers: list[Barrier]
+
+
+class Fold(Protocol):
+    """Who keeps the directory: hears everything in the log's order."""
+
+    def opened(self, opened: Opened, *, gap: bool) -> None:
+        """The store answers: at first, and again after every time it was away.
+
+        With a `gap`, changes that nobody can tell any more came since the last one folded.
+        """
+        ...
+
+    def away(self, reason: str) -> None:
+        """The store does not answer."""
+        ...
+
+    def applied(self, proposal: Proposal, applied: Applied) -> None:
+        """One of our changes is durable."""
+        ...
+
+    def foreign(self, entry: LogEntry) -> None:
+        """Somebody else's change is durable."""
+        ...
+
+
+class Committer:
+    """The one way from the brain to the log."""
+
+    def __init__(self, scheduler: Scheduler, store: Store, fold: Fold, name: str) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        self._fold = fold
+        self._name = name
+        self._sequence = 0
+        self._queue: deque[Proposal] = deque()
+        self._under_way: list[Proposal] = []
+        self._barriers: list[Barrier] = []
+        self._barriers_under_way: list[Barrier] = []
+        self._untold: _Batch | None = None
+        self._busy = False
+        self._behind = False
+        self._following = False
+        self._awaiting = False
+        self._unknown: list[Proposal] = []
+        self._advance_scheduled = False
+        self._sweeper: Timer | None = None
+        self._sweep_at = 0.0
+        self._opening = Opening(
+            scheduler,
+            store,
+            lambda: self.position,
+            opened=self._opened,
+            failed=self._failed,
+        )
+        self._closed = False
+        self._key = ""
+        self.open = False
+        self.reason = "not opened yet"
+        self.log = ""
+        self.revision = 0
+        self.commits = 0
+
+    @property
+    def outstanding(self) -> int:
+        """Changes whose outcome is not known yet."""
+        untold = len(self._untold.proposals) if self._untold is not None else 0
+        return len(self._queue) + len(self._under_way) + len(self._unknown) + untold
+
+    @property
+    def position(self) -> Position:
+        """How far the log has been folded."""
+        return Position(self.log, self.revision, self._key)
+
+    def start(self) -> None:
+        """Open the store, and again whenever it has been away, until `close`."""
+        self._opening.begin()
+
+    def renew_log(self) -> None:
+        """Begin a new log now; the fold hears of it as of any opening."""
+        self._tell()
+        self.open = False
+        self._opening.begin(new_log=True)
+
+    def close(self) -> None:
+        """Send nothing more; what waits is settled as away."""
+        self._tell()
+        self._closed = True
+        self._opening.close()
+        self.open = False
+        self._give_up()
+        self._break_barriers()
+
+    def propose(self, proposal: Proposal) -> None:
+        """Send the change with the next batch; `settled` tells how it ended."""
+        if self._closed:
+            proposal.proposer.settled(proposal, Away("the hub is stopping"))
+            return
+        if proposal.change.kind:
+            self._sequence += 1
+            proposal.change.key = f"{self._name}:{self._sequence}"
+        self._queue.append(proposal)
+        self._advance_soon()
+        self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
+
+    def catch_up(self, barrier: Barrier) -> None:
+        """Fold all that any hub has made durable until now, then call back."""
+        if self.open:
+            self._barriers.append(barrier)
+            self._advance_soon()
+        else:
+            barrier(False)
+
+    def follow(self, *, following: bool) -> None:
+        """Whether there are other hubs, whose changes must be heard of as they are made."""
+        self._following = following
+        self._await_change()
+
+    def grown(self, revision: int) -> None:
+        """The log is known to have reached `revision`."""
+        if revision > self.revision and not self._busy:
+            self._behind = True
+            self._advance_soon()
+
+    def suspect(self, answer: Fenced | Away) -> None:
+        """Another request to the store failed: open it anew."""
+        if self.open and not self._busy:  # else the commit under way will tell
+            self._lost(why(answer))
+
+    # --- committing --------------------------------------------------------------------------
+
+    def _advance_soon(self) -> None:
+        if self.open and not self._busy and not self._advance_scheduled:
+            self._advance_scheduled = True
+            self._scheduler.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Send what waits; with nothing to send, read what others wrote."""
+        self._advance_scheduled = False
+        if not self.open or self._busy:
+            return
+        batch = self._gather()
+        if batch or self._barriers:
+            self._barriers_under_way, self._barriers = self._barriers, []
+            self.commits += bool(batch)
+            self._busy = True
+            changes = [each.change for each in batch]
+            self._store.commit(changes, self._committed, announce=self._following)
+        elif self._behind and self._untold is None:  # else it would be read once more
+            self._behind = False
+            self._busy = True
+            self._store.read_log(self.position, None, self._heard)
+
+    def _gather(self) -> list[Proposal]:
+        queue, batch, size = self._queue, self._under_way, 0
+        limit = min(MAX_BATCH, max(FEW, (len(queue) + 1) // 2))
+        while queue and len(batch) < limit and size < MAX_BATCH_BYTES:
+            proposal = queue.popleft()
+            if proposal.withdrawn:
+                proposal.proposer.settled(proposal, Away("withdrawn"))
+                continue
+            batch.append(proposal)
+            size += len(proposal.change.head)
+        return batch
+
+    def _committed(self, answer: Committed | Fenced | Away) -> None:
+        self._tell()
+        if not isinstance(answer, Committed):
+            self._busy = False
+            batch, self._under_way = self._under_way, []
+            if isinstance(answer, Fenced):  # nothing was applied: all of it may be sent again
+                self._queue.extendleft(reversed(batch))
+            else:
+                self._unknown.extend(batch)
+            self._lost(why(answer))
+        elif answer.before > self.revision:
+            # Others wrote in between. Their changes come first in every fold.
+            self._store.read_log(
+                self.position, answer.before, lambda entries: self._caught_up(answer, entries)
+            )
+        elif answer.before < self.revision:
+            self._fail_under_way("the log went back")
+        else:
+            self._apply(answer)
+
+    def _caught_up(self, answer: Committed, entries: list[LogEntry] | Fenced | Away) -> None:
+        if not isinstance(entries, list):
+            self._fail_under_way(why(entries))
+        elif not complete(entries, self.revision, answer.before):
+            self._fail_under_way(_GAP)
+        else:
+            for entry in entries:
+                self._foreign(entry)
+            self._apply(answer)
+
+    def _fail_under_way(self, reason: str) -> None:
+        self._busy = False
+        batch, self._under_way = self._under_way, []
+        self._unknown.extend(batch)
+        self._lost(reason)
+
+    def _apply(self, answer: Committed) -> None:
+        self._busy = False
+        self._untold = _Batch(self._under_way, answer.results, self._barriers_under_way)
+        self._under_way, self._barriers_under_way = [], []
+        if self._queue:
+            self._advance()
+        if self._busy:
+            # In the first turn from now the next batch is written, and in the second it is sent.
+            self._scheduler.call_soon(lambda: self._scheduler.call_soon(self._tell))
+        else:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell the outcome of the batch that was answered last, unless that has been done."""
+        batch, self._untold = self._untold, None
+        if batch is None:
+            return
+        for proposal, result in zip(batch.proposals, batch.results, strict=True):
+            if isinstance(result, Applied):
+                if proposal.change.kind:
+                    self.revision = result.revision
+                    self._key = proposal.change.key
+                self._fold.applied(proposal, result)
+        # Only now: who is told may look at what the whole batch has made of the directory.
+        for proposal, result in zip(batch.proposals, batch.results, strict=True):
+            proposal.proposer.settled(proposal, result)
+        for barrier in batch.barriers:
+            barrier(True)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._queue or self._barriers or self._behind:
+            self._advance_soon()
+
+    def _foreign(self, entry: LogEntry) -> None:
+        if entry.revision > self.revision:
+            self.revision = entry.revision
+            self._key = entry.key
+            self._fold.foreign(entry)
+
+    # --- following ---------------------------------------------------------------------------
+
+    def _await_change(self) -> None:
+        if self._following and self.open and not self._awaiting and not self._closed:
+            self._awaiting = True
+            self._store.await_change(self.revision, self._hinted)
+
+    def _hinted(self, answer: bool | Away) -> None:
+        self._awaiting = False
+        # A commit under way will tell by itself what came before it.
+        if answer is True and not self._busy:
+            self._behind = True
+            self._advance_soon()
+        pause = FOLLOW_RETRY if isinstance(answer, Away) else FOLLOW_PAUSE
+        self._scheduler.call_at(self._scheduler.now() + pause, self._await_change)
+
+    def _heard(self, entries: list[LogEntry] | Fenced | Away) -> None:
+        self._busy = False
+        if not isinstance(entries, list):
+            self._lost(why(entries))
+        elif entries and not complete(entries, self.revision, entries[-1].revision):
+            self._lost(_GAP)
+        else:
+            for entry in entries:
+                self._foreign(entry)
+            self._go_on()
+
+    # --- losing the store, and having it again ---------------------------------------------------
+
+    def _lost(self, reason: str) -> None:
+        was_open, self.open = self.open, False
+        self._failed(reason)
+        if was_open:
+            self._fold.away(reason)
+        if self._closed:
+            self._give_up()
+        else:
+            self._opening.begin_soon()
+
+    def _failed(self, reason: str) -> None:
+        self.reason = reason
+        self._break_barriers()
+
+    def _give_up(self) -> None:
+        waiting = [*self._unknown, *self._queue]
+        self._unknown.clear()
+        self._queue.clear()
+        for proposal in waiting:
+            proposal.proposer.settled(proposal, Away("the hub is stopping"))
+
+    def _break_barriers(self) -> None:
+        broken = [*self._barriers_under_way, *self._barriers]
+        self._barriers_under_way, self._barriers = [], []
+        for barrier in broken:
+            barrier(False)
+
+    def _opened(self, opened: Opened, entries: list[LogEntry] | None) -> None:
+        unknown, self._unknown = self._unknown, []
+        by_key = {each.change.key: each for each in unknown if each.change.key}
+        for entry in entries or ():
+            proposal = by_key.pop(entry.key, None)
+            if proposal is None:
+                self._foreign(entry)
+            else:
+                unknown.remove(proposal)
+                self.revision, self._key = entry.revision, entry.key
+                applied = Applied(entry.revision, _epoch_of(entry))
+                self._fold.applied(proposal, applied)
+                proposal.proposer.settled(proposal, applied)
+        self._queue.extendleft(reversed(unknown))
+        if opened.log != self.log or opened.revision != self.revision:
+            self._key = ""
+        self.log = opened.log
+        self.revision = opened.revision
+        self.reason = ""
+        self.open = True
+        self._behind = False
+        self._fold.opened(opened, gap=entries is None)
+        self._await_change()
+        self._advance()
+
+    # --- time limits ---------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        outstanding = [*self._unknown, *self._under_way, *self._queue]
+        if not outstanding:
+            return
+        now = self._scheduler.now()
+        oldest = now
+        for proposal in outstanding:
+            if proposal.born + CHANGE_TIMEOUT <= now:
+                proposal.proposer.sweep()
+            oldest = min(oldest, proposal.born)
+        self._arm_sweeper(max(oldest + CHANGE_TIMEOUT, now + SWEEP_INTERVAL))
+
+    def _arm_sweeper(self, at: float) -> None:
+        if self._sweeper is not None:
+            if self._sweep_at <= at:
+                return
+            self._sweeper.cancel()
+        self._sweep_at = at
+        self._sweeper = self._scheduler.call_at(at, self._sweep)
+
+
+def _epoch_of(entry: LogEntry) -> int:
+    return decode_record(entry.record).epoch

@@ -1,0 +1,350 @@
+"""The actors of one namespace's agents in this hub, and what they need of it.
+
+There is an actor for every agent that this hub is in charge of, and for the time of an ask one for
+any other. The directory they stand in is the replica's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.agent.actor import AgentActor
+from actors.agent.ref import AgentRef
+from actors.cluster.replica import Replica
+from actors.log.proposal import Proposal
+from actors.ports.observer import Observer
+from actors.ports.store import (
+    Applied,
+    Away,
+    Change,
+    HubReport,
+    Refusal,
+    Scheduler,
+    Store,
+    Stored,
+)
+from actors.rules.records import head_of
+from actors.runtime.deadlines import Deadlines
+from actors.runtime.dispatch import Runtime
+from actors.runtime.stall_detector import Watchdog
+from actors.timing import Timing
+from actors.watch.history import REMOVALS
+from homeport_protocol.bounds import Kind
+from homeport_protocol.record import AgentRecord
+from homeport_protocol.timestamps import format_timestamp, parse_timestamp
+
+CHARGED_AT_ONCE = 100
+"""Agents that are looked at in one turn of the loop when hubs come or go."""
+
+
+class Population:
+    """The actors by their agents' ids. `sessions` tells how many connections there are."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        *,
+        hub_id: str,
+        timing: Timing,
+        scheduler: Scheduler,
+        runtime: Runtime,
+        store: Store,
+        observer: Observer,
+        sessions: Callable[[], int],
+    ) -> None:
+        self.hub_id = hub_id
+        self.timing = timing
+        self.now = scheduler.now
+        self.deadlines = Deadlines(scheduler)
+        self.agents: dict[str, AgentRef] = {}
+        self.doubtful: set[str] = set()
+        """Ids of agents whose connection was lost a moment ago."""
+        self.fenced = 0
+        self._replica = replica
+        self._scheduler = scheduler
+        self._runtime = runtime
+        self._store = store
+        self._observer = observer
+        self._sessions = sessions
+        self._uncharged: list[str] = []
+        self._charging = False
+        self._found_upto = 0
+        self._found_until = 0.0
+        self._watchdog = Watchdog(scheduler, timing, self._absolve)
+
+    def start(self) -> None:
+        """Watch over this hub's own absences."""
+        self._watchdog.start()
+
+    def close(self) -> None:
+        """Judge nobody any more."""
+        self._watchdog.stop()
+        self._uncharged.clear()
+        self.deadlines.clear()
+
+    def drain(self) -> None:
+        """Let go of every websocket."""
+        for agent in list(self.agents.values()):
+            agent.drain()
+
+    def knows(self, agent_id: str) -> bool:
+        """Whether there is such an agent, as far as this hub has heard."""
+        return agent_id in self.agents or agent_id in self._replica.directory
+
+    def known(self, agent_id: str) -> AgentRef | None:
+        """The agent's actor; one that only the directory knows is given an actor for the ask."""
+        if agent_id not in self.agents:
+            entry = self._replica.directory.get(agent_id)
+            if entry is None:
+                return None
+            if self.in_charge(entry.record):
+                self._take_over(entry.record)
+            else:
+                self._spawn(agent_id)[0].adopt(entry.record, self._log_of(agent_id))
+        return self.agents[agent_id]
+
+    def reserved(self, agent_id: str) -> AgentRef:
+        """The agent's actor, which is made if there is no such agent yet."""
+        return self.known(agent_id) or self._spawn(agent_id)[1]
+
+    # --- what the replica tells (Residents) ------------------------------------------------------
+
+    def begin(self) -> None:
+        """Everything is loaded: be in charge of whom this hub is in charge of."""
+        self._found_upto = self._replica.revision
+        self._found_until = self.now() + self.timing.heartbeat_timeout
+        self.hubs_changed()
+
+    def report(self, revision: int) -> HubReport:
+        """What the other hubs are told of this one."""
+        return HubReport(len(self.agents), self._sessions(), revision)
+
+    def store_came_back(self) -> None:
+        """The store's absence is not charged to the agents either."""
+        self._watchdog.present_since = self.now()
+
+    def store_returned(self) -> None:
+        """Write what is owed."""
+        for agent in list(self.agents.values()):
+            agent.store_returned()
+
+    def changed_here(self, kind: Kind, record: AgentRecord) -> None:
+        """A change of this hub has been folded."""
+        if kind not in REMOVALS and record.id not in self.agents:
+            self._remove(record.id)  # its actor was isolated meanwhile
+
+    def changed_elsewhere(self, record: AgentRecord, *, removed: bool) -> None:
+        """A change of another hub has been folded: it may be ours to judge now."""
+        if record.id in self.agents:
+            self.overtaken(record, removed=removed)
+        elif not removed and self._replica.ready and self.in_charge(record):
+            self._take_over(record)
+
+    def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
+        """What is stored is newer than what was known of the agent here."""
+        agent = self.agents.get(record.id)
+        if agent is not None:
+            agent.overtaken(record, removed=removed)
+
+    def renewed_elsewhere(self, agent_id: str, last_seen: str, at: float) -> None:
+        """Another hub renewed the entry."""
+        agent = self.agents.get(agent_id)
+        if agent is not None:
+            agent.renewed_elsewhere(last_seen, at)
+
+    def hubs_changed(self) -> None:
+        """Look, some agents at a time, who is in charge of whom."""
+        self._uncharged = [*reversed(self._replica.directory.ids())]
+        if not self._charging:
+            self._charging = True
+            self._scheduler.call_soon(self._charge_some)
+
+    def removal_held(self) -> None:
+        """Many agents were lost at once: the unreachable ones stay listed for longer."""
+        for agent in list(self.agents.values()):
+            agent.removal_held()
+
+    # --- what the agents' actors need (Home) -----------------------------------------------------
+
+    @property
+    def secret(self) -> bytes:
+        """What signs session tokens."""
+        return self._replica.secret
+
+    @property
+    def log(self) -> str:
+        """The name of the log that is written to."""
+        return self._replica.log
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether nothing may be written now."""
+        return self._replica.store_is_away
+
+    def timestamp(self) -> str:
+        """The wall clock's now, as records hold it."""
+        return format_timestamp(self._scheduler.wall())
+
+    def propose(self, proposal: Proposal) -> None:
+        """Have a change committed."""
+        self._replica.committer.propose(proposal)
+
+    def doubt(self, agent_id: str, *, doubtful: bool) -> None:
+        """Do not pick the agent, even before the log tells that its connection is lost."""
+        if doubtful:
+            self.doubtful.add(agent_id)
+        else:
+            self.doubtful.discard(agent_id)
+
+    def count_fenced(self) -> None:
+        """A session was fenced off."""
+        self.fenced += 1
+
+    def in_charge(self, record: AgentRecord) -> bool:
+        """Whether this hub judges the agent."""
+        return self._replica.membership.in_charge(record)
+
+    def look(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
+        """Ask the store what it holds of the agent now."""
+        self._store.read(agent_id, reply)
+
+    @property
+    def holds_removal(self) -> bool:
+        """Whether nobody may be removed, because many were lost at once."""
+        return self._replica.removal_held
+
+    def lease_left(self, record: AgentRecord) -> float:
+        """Seconds until an unreachable agent's lease is over, by the record's own words."""
+        since = parse_timestamp(record.health.since)
+        return since + self.timing.lease_ttl - self._scheduler.wall()
+
+    def gone(self, agent_id: str) -> None:
+        """An agent's actor has ended."""
+        agent = self.agents.pop(agent_id, None)
+        if agent is not None:
+            agent.stop()
+        self.doubtful.discard(agent_id)
+        entry = self._replica.directory.get(agent_id)
+        if entry is None:
+            self._replica.feed.expect_no_more(agent_id)
+        elif self.in_charge(entry.record):  # its own ask failed, and yet somebody must judge it
+            self._take_over(entry.record)
+
+    def superseded(self, agent_id: str, epoch: int) -> None:
+        """The store knows a newer session of the agent than that epoch, or its end.
+
+        All that the log tells had been folded when the store said so. Where the directory knows
+        nothing newer, an older log told: it was removed, or whoever is in charge is about to put
+        it back. Kept, it would be put back and refused for ever.
+        """
+        entry = self._replica.directory.get(agent_id)
+        if entry is not None and entry.record.epoch <= epoch:
+            self._replica.disown(agent_id)
+
+    def failed(self, agent_id: str) -> None:
+        """An actor was isolated: take its agent off the directory; it may register anew."""
+        self.agents.pop(agent_id, None)
+        self.doubtful.discard(agent_id)
+        self._replica.feed.expect_no_more(agent_id)
+        self._remove(agent_id)
+
+    def was_absent(self) -> bool:
+        """Look whether the hub was stalled just now; if so, every agent is being absolved."""
+        return self._watchdog.look()
+
+    @property
+    def present_since(self) -> float:
+        """When the hub's last absence ended."""
+        return self._watchdog.present_since
+
+    # --- within ----------------------------------------------------------------------------------
+
+    def _charge_some(self) -> None:
+        for _ in range(min(CHARGED_AT_ONCE, len(self._uncharged))):
+            agent_id = self._uncharged.pop()
+            entry = self._replica.directory.get(agent_id)
+            agent = self.agents.get(agent_id)
+            if agent is not None:
+                agent.hubs_changed()
+            elif entry is not None and self.in_charge(entry.record):
+                self._take_over(entry.record)
+        self._charging = bool(self._uncharged)
+        if self._charging:
+            self._scheduler.call_soon(self._charge_some)
+
+    def _log_of(self, agent_id: str) -> str:
+        """The log that tells of an agent of the directory; a new one may not do so yet."""
+        return "" if agent_id in self._replica.feed.missing else self.log
+
+    def _spawn(self, agent_id: str) -> tuple[AgentActor, AgentRef]:
+        actor = AgentActor(self, agent_id)
+        reference = AgentRef(self._runtime.spawn(actor, f"agent {agent_id}"))
+        actor.begin(reference)
+        self.agents[agent_id] = reference
+        return actor, reference
+
+    def _take_over(self, record: AgentRecord) -> None:
+        grace = self.timing.resume_window
+        if record.revision <= self._found_upto:
+            # Found in the store by a hub that began, and nothing was heard of it since.
+            grace = max(grace, self._found_until - self.now())
+        actor, _ = self._spawn(record.id)
+        actor.take_over(record, self._log_of(record.id), grace)
+
+    def _remove(self, agent_id: str) -> None:
+        _Removal(self, self._replica, agent_id).propose()
+
+    def _absolve(self, absence: float) -> None:
+        self._observer.stalled(absence)
+        for agent in list(self.agents.values()):
+            agent.absolve()
+
+
+class _Removal:
+    """Takes an agent without an actor off the directory, while this hub is in charge of it.
+
+    Once another one is, the bug of an actor here is none of the agent's business.
+    """
+
+    def __init__(self, population: Population, replica: Replica, agent_id: str) -> None:
+        self._population = population
+        self._replica = replica
+        self._agent_id = agent_id
+
+    def propose(self) -> None:
+        """Remove the agent as the directory has it."""
+        entry = self._replica.directory.get(self._agent_id)
+        if entry is None or not self._population.in_charge(entry.record):
+            return
+        record = entry.record
+        change = Change(
+            operation="remove",
+            kind="expired",
+            agent_id=record.id,
+            epoch=record.epoch,
+            head=head_of(record),
+            hub=record.hub,
+            ttl=0.0,
+            revision=record.revision,
+        )
+        self._population.propose(Proposal(change, record, self, self._population.now()))
+
+    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
+        """The change ended; what came between has been folded."""
+        entry = self._replica.directory.get(self._agent_id)
+        if (
+            result not in ("stale", "fenced")
+            or entry is None
+            or self._agent_id in self._population.agents
+        ):
+            return
+        if (entry.record.epoch, entry.record.revision) != (
+            proposal.change.epoch,
+            proposal.change.revision,
+        ):
+            self.propose()
+        else:  # no log tells of what is stored: removing it would be refused for ever
+            self._replica.disown(self._agent_id)
+
+    def sweep(self) -> None:
+        """The change waits."""

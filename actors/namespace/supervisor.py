@@ -1,0 +1,380 @@
+"""The supervisor of one namespace: where queries, asks and sessions come in.
+
+Queries are answered at once from memory; they are plain calls, since they change nothing. Whatever
+changes something goes through the actor of the agent concerned (`actors.namespace.actor_registry`)
+and comes back as an entry of the log, which is the only thing that changes the directory
+(`actors.cluster.replica`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from msgspec import UnsetType
+
+from actors.agent.messages import Holder
+from actors.agent.outcomes import Acknowledged, Reply
+from actors.agent.ref import AgentRef
+from actors.agent.refusals import gone, unavailable
+from actors.cluster.replica import Replica
+from actors.directory.directory import Page
+from actors.directory.pick import Picker
+from actors.namespace.actor_registry import Population
+from actors.ports.observer import Observer, Stats
+from actors.ports.store import Away, HubLease, RandomSource, Scheduler, Store, Stored
+from actors.rules.records import completed
+from actors.rules.stored_records import read_records
+from actors.runtime.dispatch import Runtime
+from actors.timing import Timing
+from homeport_protocol.bounds import Metadata, Status, Strategy
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentChanges, AgentSpec
+from homeport_protocol.timestamps import format_timestamp
+
+
+class Supervisor:
+    """One namespace of a hub."""
+
+    def __init__(
+        self,
+        *,
+        hub_id: str,
+        timing: Timing,
+        scheduler: Scheduler,
+        runtime: Runtime,
+        store: Store,
+        random: RandomSource,
+        observer: Observer,
+        log_length: int,
+        incarnation: str,
+    ) -> None:
+        self.hub_id = hub_id
+        self.timing = timing
+        self.now = scheduler.now
+        self.observer = observer
+        self.replica = Replica(
+            hub_id=hub_id,
+            timing=timing,
+            scheduler=scheduler,
+            store=store,
+            observer=observer,
+            log_length=log_length,
+            incarnation=incarnation,
+        )
+        self.population = Population(
+            self.replica,
+            hub_id=hub_id,
+            timing=timing,
+            scheduler=scheduler,
+            runtime=runtime,
+            store=store,
+            observer=observer,
+            sessions=lambda: len(self._sessions),
+        )
+        self.replica.residents = self.population
+        self.directory = self.replica.directory
+        self.feed = self.replica.feed
+        self._scheduler = scheduler
+        self._runtime = runtime
+        self._store = store
+        self._random = random
+        self._picker = Picker(self.directory, random)
+        self._sessions: dict[Holder, None] = {}
+        self._draining = False
+        self._heartbeats = 0
+
+    # --- beginning and end ---------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the store and load what it holds; `ready` from then on."""
+        self.replica.committer.start()
+        self.population.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything stored has been loaded."""
+        return self.replica.ready
+
+    def when_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once everything stored has been loaded; at once if it has."""
+        self.replica.when_ready(callback)
+
+    def drain(self) -> None:
+        """Take no new agents, and write for every connected one that the hub lets go of it."""
+        self._draining = True
+        self.population.drain()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits to be written, as far as the store can be reached."""
+        return self.store_is_away or (
+            self.replica.committer.outstanding == 0 and self._runtime.backlog == 0
+        )
+
+    @property
+    def unused(self) -> bool:
+        """Whether there is nobody here, and nothing on its way."""
+        busy = self.population.agents or self._sessions or self.replica.committer.outstanding
+        elsewhere = any(hub.sessions for hub in self.roster if hub.hub_id != self.hub_id)
+        idle = self.ready and not (busy or elsewhere or self.replica.awaited)
+        return idle and len(self.directory) == 0
+
+    def close(self) -> None:
+        """Stop judging and writing."""
+        self.population.close()
+        self.replica.close()
+
+    # --- queries -------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> str:
+        """The name of the log that `revision` belongs to."""
+        return self.replica.log
+
+    @property
+    def revision(self) -> int:
+        """The newest change that the directory holds."""
+        return self.replica.revision
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether changes cannot be written now."""
+        return self.replica.store_is_away
+
+    @property
+    def roster(self) -> list[HubLease]:
+        """The living hubs of the cluster, ordered by id; this one among them."""
+        return self.replica.membership.hubs
+
+    @property
+    def alone(self) -> bool:
+        """Whether this is the only hub of its cluster, as far as it knows."""
+        return self.replica.membership.alone
+
+    def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page:
+        """The agents that match, ordered by id.
+
+        Raises ProtocolError: `unavailable` before the directory is loaded, `bad_request` for a
+        filter that cannot be understood.
+        """
+        self._check_ready()
+        return self.directory.find(filter, limit, cursor)
+
+    def get(self, agent_id: str) -> bytes:
+        """The agent's record as JSON, as the directory has it.
+
+        Raises ProtocolError `not_found` or `unavailable`.
+        """
+        self._check_ready()
+        entry = self.directory.get(agent_id.lower())
+        if entry is None:
+            raise ProtocolError("not_found", "Agent not found")
+        return entry.data
+
+    def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None:
+        """The agent's record as JSON, with what other hubs heard of it until now.
+
+        Answered as `get`; the store is asked about agents that are not held here.
+        """
+        agent_id = agent_id.lower()
+        entry = self.directory.get(agent_id)
+        held_here = entry is not None and entry.record.hub == self.hub_id
+        if not self.ready or self.alone or held_here or self.store_is_away:
+            reply(self._listed(agent_id))
+        else:
+            self._store.read(agent_id, lambda stored: reply(self._newest(agent_id, stored)))
+
+    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes:
+        """One agent to give work to, as JSON. Raises ProtocolError as `Picker.pick`."""
+        self._check_ready()
+        return self._picker.pick(filter, strategy, key, self.population.doubtful).data
+
+    def not_ready_reasons(self) -> list[str]:
+        """Why this namespace cannot do all its work now, in plain phrases; empty when it can."""
+        reasons = []
+        if self.store_is_away:
+            reasons.append(f"Redis: {self.replica.why_away}")
+        if not self.ready:
+            reasons.append("the directory has not been loaded yet")
+        if self._draining:
+            reasons.append("the hub is stopping")
+        return reasons
+
+    @property
+    def loss(self) -> str | None:
+        """One phrase while removal is held because many agents were lost at once."""
+        return self.replica.loss
+
+    def stats(self) -> Stats:
+        """Figures for metrics."""
+        return Stats(
+            agents=self.directory.status_counts(),
+            actors=len(self.population.agents),
+            deadlines=len(self.population.deadlines),
+            sessions=len(self._sessions),
+            watches=self.feed.watches,
+            revision=self.revision,
+            pending_changes=self.replica.committer.outstanding,
+            commits=self.replica.committer.commits,
+            mailbox=self._runtime.backlog,
+            hubs=max(1, len(self.roster)),
+            agents_lost_at_once=self.replica.losses.lost if self.replica.removal_held else 0,
+            heartbeats=self._heartbeats,
+            fenced=self.population.fenced,
+            **self.replica.counts,
+        )
+
+    # --- asks ----------------------------------------------------------------------------------
+
+    def register(
+        self,
+        spec: AgentSpec,
+        agent_id: str | None,
+        reply: Reply,
+        session: Holder | None = None,
+    ) -> AgentRef | None:
+        """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
+
+        Answered with a Lease or a ProtocolError. Returns the agent's reference, None when the
+        answer was an error already.
+        """
+        if not self.ready or self._draining:
+            reply(unavailable(self.not_ready_reasons()))
+            return None
+        if agent_id is None:
+            agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        agent_id = agent_id.lower()
+        agent = self.population.reserved(agent_id)
+        agent.register(session, spec, reply, self.now())
+        return agent
+
+    def locate(
+        self,
+        agent_id: str,
+        found: Callable[[AgentRef | ProtocolError | None], None],
+        *,
+        current: bool = False,
+    ) -> None:
+        """The reference of an agent that is to be asked something, now or later.
+
+        With `current`, everything that is durable has been folded by then, whether or not the
+        agent is known already.
+
+        None when there is no such agent. Another hub may have registered it a moment ago: before
+        that is said, all that is durable has been folded. ProtocolError `unavailable` when that
+        cannot be done now.
+        """
+        agent_id = agent_id.lower()
+        if not self.ready:
+            found(unavailable(self.not_ready_reasons()))
+            return
+        if self.alone or (not current and self.population.knows(agent_id)):
+            found(self.population.known(agent_id))
+            return
+
+        def caught_up(complete: bool) -> None:
+            agent = self.population.known(agent_id)
+            if agent is None and not complete:
+                found(unavailable(self.not_ready_reasons()))
+            else:
+                found(agent)
+
+        self.replica.committer.catch_up(caught_up)
+
+    def catch_up(self, caught_up: Callable[[bool], None]) -> None:
+        """Call back once all is folded that any hub made durable; False when the store is away."""
+        self.replica.committer.catch_up(caught_up)
+
+    def heartbeat(
+        self,
+        agent_id: str,
+        status: Status | UnsetType,
+        metadata: Metadata | UnsetType,
+        reply: Reply,
+    ) -> None:
+        """A heartbeat over HTTP; answered with Acknowledged or a ProtocolError."""
+        at = self.now()
+
+        def found(agent: AgentRef | ProtocolError | None) -> None:
+            if isinstance(agent, AgentRef):
+                self._heartbeats += 1
+                agent.beat(None, AgentChanges(status=status, metadata=metadata), reply, at)
+            else:
+                reply(agent or gone())
+
+        self.locate(agent_id, found)
+
+    def unregister(self, agent_id: str, reply: Reply) -> None:
+        """End a lease over HTTP; an unknown id has nothing left to end."""
+        at = self.now()
+
+        def found(agent: AgentRef | ProtocolError | None) -> None:
+            if isinstance(agent, AgentRef):
+                agent.unregister(None, reply, at)
+            else:
+                reply(agent or Acknowledged(self.revision, True, self.timestamp()))
+
+        self.locate(agent_id, found)
+
+    def acknowledge_loss(self, reply: Reply) -> None:
+        """Let agents that were lost at once be removed; answered once all hubs can know."""
+        revision = self.revision
+
+        def acknowledged(answer: bool | Away) -> None:
+            if isinstance(answer, Away):
+                reply(ProtocolError("unavailable", f"the hub is not ready: {answer.reason}"))
+                return
+            self.replica.losses.acknowledged(revision)
+            self.replica.note_losses()
+            reply(Acknowledged(revision, True, self.timestamp()))
+
+        self._store.acknowledge_loss(revision, acknowledged)
+
+    # --- sessions and watches --------------------------------------------------------------------
+
+    def join(self, session: Holder) -> None:
+        """A connection has come to this namespace."""
+        self._sessions[session] = None
+
+    def part(self, session: Holder) -> None:
+        """A connection has gone."""
+        self._sessions.pop(session, None)
+
+    def sessions(self) -> list[Holder]:
+        """The connections of this namespace."""
+        return list(self._sessions)
+
+    def count_heartbeat(self) -> None:
+        """A heartbeat came over a websocket."""
+        self._heartbeats += 1
+
+    @property
+    def draining(self) -> bool:
+        """Whether the hub is stopping, and takes no more agents."""
+        return self._draining
+
+    # --- within ----------------------------------------------------------------------------------
+
+    def timestamp(self) -> str:
+        """The wall clock's now, as records hold it."""
+        return format_timestamp(self._scheduler.wall())
+
+    def _listed(self, agent_id: str) -> bytes | ProtocolError:
+        try:
+            return self.get(agent_id)
+        except ProtocolError as error:
+            return error
+
+    def _newest(self, agent_id: str, stored: Stored | Away | None) -> bytes | ProtocolError:
+        if isinstance(stored, Stored):
+            entry = self.directory.get(agent_id)
+            for record in read_records([stored.record], self.observer):
+                if entry is None or record.revision >= entry.record.revision:
+                    return completed(record)
+        return self._listed(agent_id)
+
+    def _check_ready(self) -> None:
+        if not self.ready:
+            raise unavailable(self.not_ready_reasons())

@@ -1,0 +1,1 @@
+"""What the brain needs from the world: clock, link, store and observer."""

@@ -1,0 +1,1 @@
+"""An agent's life as tables and plain functions: no message, no store, no callback."""

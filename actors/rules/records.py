@@ -1,0 +1,123 @@
+"""Records as the brain makes them: new, amended, compared, and cut for the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from msgspec import UNSET, structs
+
+from actors.rules.states import Verdict
+from homeport_protocol.bounds import Kind
+from homeport_protocol.codec import encode
+from homeport_protocol.record import (
+    AgentChanges,
+    AgentRecord,
+    AgentSpec,
+    Health,
+    merge_metadata,
+    same_value,
+    unique,
+)
+
+WORDS = 4096
+"""Words that fleets have in common and that are therefore kept once; of more, the newest."""
+
+_shared = lru_cache(WORDS)(str)  # and not `sys.intern`, which Python 3.12 never lets go of
+
+
+def new_record(
+    agent_id: str, spec: AgentSpec, verdict: Verdict, now: str, field: str = "agent.metadata"
+) -> AgentRecord:
+    """The record of a registration made at `now`; epoch, hub and revision come later.
+
+    `field` names the metadata in errors. Raises ProtocolError for metadata that may not be kept.
+    """
+    return AgentRecord(
+        id=agent_id,
+        name=spec.name,
+        type=_shared(spec.type),
+        host="" if spec.host is UNSET else _shared(spec.host),
+        port=spec.port,
+        capabilities=[_shared(each) for each in unique(spec.capabilities)],
+        status=verdict.status,
+        version=_shared(spec.version),
+        registered_at=now,
+        last_seen=now,
+        metadata=merge_metadata(UNSET, spec.metadata, field),
+        load=spec.load,
+        health=Health(verdict.connection, spec.status, verdict.reason, now),
+    )
+
+
+def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -> AgentRecord:
+    """The record with the changes applied, all but `status`, which is judged, not set.
+
+    `field` names the metadata in errors. Raises ProtocolError as `merge_metadata`.
+    """
+    updates: dict[str, object] = {}
+    if changes.capabilities is not UNSET:
+        updates["capabilities"] = unique(changes.capabilities)
+    if changes.version is not UNSET:
+        updates["version"] = changes.version
+    if changes.host is not UNSET:
+        updates["host"] = changes.host
+    if changes.port is not UNSET:
+        updates["port"] = changes.port
+    if changes.load is not UNSET:
+        updates["load"] = changes.load
+    if changes.metadata is not UNSET:
+        updates["metadata"] = merge_metadata(record.metadata, changes.metadata, field)
+    return structs.replace(record, **updates) if updates else record
+
+
+def judged(
+    record: AgentRecord,
+    committed: AgentRecord | None,
+    verdict: Verdict,
+    reported: str,
+    timestamp: Callable[[], str],
+) -> AgentRecord:
+    """The record with its status and health; `since` moves only when the status changes."""
+    if committed is not None and committed.status == verdict.status:
+        since = committed.health.since
+    else:
+        since = timestamp()
+    health = Health(verdict.connection, reported, verdict.reason, since)  # type: ignore[arg-type]
+    if record.status == verdict.status and record.health == health:
+        return record
+    return structs.replace(record, status=verdict.status, health=health)
+
+
+def kind_of(old: AgentRecord, new: AgentRecord) -> Kind | None:
+    """The event that tells of the difference; None when only `last_seen` moved on."""
+    if old.status != new.status:
+        return "status_changed"
+    if (
+        old.health != new.health
+        or not same_value(old.metadata, new.metadata)
+        or old.load != new.load
+        or old.capabilities != new.capabilities
+        or old.version != new.version
+        or old.host != new.host
+        or old.port != new.port
+    ):
+        return "updated"
+    return None
+
+
+def head_of(record: AgentRecord) -> bytes:
+    """The record's JSON up to and including `health`: what the store completes."""
+    data = encode(record)
+    # The tail is ours and holds no such text; a metadata value that does stands before it.
+    return data[: data.rindex(b',"epoch":')]
+
+
+def complete(head: bytes, epoch: int, hub: str, revision: int) -> bytes:
+    """The record's whole JSON, byte for byte what the store's script makes of `head`."""
+    return b'%s,"epoch":%d,"hub":"%s","revision":%d}' % (head, epoch, hub.encode(), revision)
+
+
+def completed(record: AgentRecord) -> bytes:
+    """The record's whole JSON."""
+    return complete(head_of(record), record.epoch, record.hub, record.revision)

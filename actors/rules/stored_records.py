@@ -1,0 +1,114 @@
+"""Reading what is stored: records of ours and of the legacy registry, and the log's newest part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from actors.ports.observer import Observer
+from actors.ports.store import LogEntry
+from actors.watch.history import Entry
+from homeport_protocol.bounds import STATUSES, Status
+from homeport_protocol.codec import decode_record
+from homeport_protocol.record import AgentRecord, Health
+from homeport_protocol.timestamps import normalize_timestamp, parse_timestamp
+
+
+class _Legacy(Struct):
+    """The twelve documented fields as the legacy registry wrote them; it checked few of them."""
+
+    id: str
+    name: str
+    type: str
+    registered_at: str
+    last_seen: str
+    host: str = ""
+    port: int = 0
+    capabilities: list[str] | None = None
+    status: str = "healthy"
+    version: str = ""
+    metadata: dict[str, Any] | None = None
+
+
+_legacy = msgspec.json.Decoder(_Legacy)
+
+
+def read_record(data: bytes) -> AgentRecord:
+    """A stored record, ours or the legacy registry's (which has no health, epoch or revision).
+
+    Raises ValueError (msgspec's errors and UnicodeDecodeError among them) or RecursionError when
+    it is no record.
+    """
+    try:
+        record = decode_record(data)
+    except msgspec.ValidationError:
+        return _from_legacy(_legacy.decode(data))
+    for instant in (record.registered_at, record.last_seen, record.health.since):
+        parse_timestamp(instant)
+    return record
+
+
+def read_records(stored: list[bytes], observer: Observer) -> list[AgentRecord]:
+    """All that are records; `observer` is told of the others, which are left alone."""
+    records = []
+    for data in stored:
+        try:
+            records.append(read_record(data))
+        except (ValueError, RecursionError):
+            observer.unreadable(data)
+    return records
+
+
+def _from_legacy(old: _Legacy) -> AgentRecord:
+    status: Status = next((each for each in STATUSES if each == old.status), "healthy")
+    last_seen = normalize_timestamp(old.last_seen)
+    metadata: dict[str, Any] | UnsetType = old.metadata or UNSET
+    reported: Status = "healthy" if status == "unreachable" else status
+    match status:
+        case "healthy":
+            health = Health("http", reported, "ok", last_seen)
+        case "unreachable":
+            health = Health("http", reported, "heartbeat_timeout", last_seen)
+        case _:
+            health = Health("http", reported, "self_reported", last_seen)
+    return AgentRecord(
+        id=old.id,
+        name=old.name,
+        type=old.type,
+        host=old.host,
+        port=old.port,
+        capabilities=old.capabilities or [],
+        status=status,
+        version=old.version,
+        registered_at=normalize_timestamp(old.registered_at),
+        last_seen=last_seen,
+        metadata=metadata,
+        health=health,
+    )
+
+
+def read_entries(entries: list[LogEntry]) -> list[Entry]:
+    """The log's newest part as watchers will see it.
+
+    Each entry's `previous` is found among the entries before it; where there is none, it is
+    UNSET, unless the entry is the first registration of its agent. An entry that cannot be read
+    ends what is known: only what comes after it is returned.
+    """
+    known: dict[str, AgentRecord | None] = {}
+    result: list[Entry] = []
+    for entry in entries:
+        try:
+            record = decode_record(entry.record)
+        except (ValueError, RecursionError):
+            known.clear()
+            result.clear()
+            continue
+        previous = known.get(record.id, UNSET)
+        if previous is UNSET and entry.kind == "registered" and record.epoch == 1:
+            previous = None
+        removal = entry.kind in ("unregistered", "expired")
+        known[record.id] = None if removal else record
+        result.append(Entry(entry.revision, entry.kind, record, entry.record, previous))
+    return result

@@ -1,0 +1,1 @@
+"""Mailboxes, deadlines and stall detection; knows nothing of agents."""

@@ -1,0 +1,1 @@
+"""One websocket's conversation: order, back-pressure, keepalive, queries and watches."""

@@ -1,0 +1,60 @@
+"""Queries over a websocket: from a request to its answer's bytes, without encoding a record anew.
+
+Each raises ProtocolError for what cannot be granted.
+"""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Raw, structs
+
+from actors.agent.refusals import unavailable
+from actors.namespace.supervisor import Supervisor
+from homeport_protocol.answers import Agent, Hubs, HubStatus
+from homeport_protocol.codec import encode
+from homeport_protocol.requests import Find, Get, ListHubs, Pick
+
+
+def find(supervisor: Supervisor, request: Find) -> bytes:
+    """A page of the agents that match."""
+    cursor = None if request.cursor is UNSET else request.cursor
+    page = supervisor.find(request.filter, request.limit, cursor)
+    more = b"" if page.next_cursor is None else b',"next_cursor":' + encode(page.next_cursor)
+    return b'{"op":"agents","id":%s,"agents":[%s],"count":%d,"log":%s,"revision":%d%s}' % (
+        encode(request.id),
+        page.joined,
+        len(page.agents),
+        encode(supervisor.log),
+        supervisor.revision,
+        more,
+    )
+
+
+def agent(request: Get, record: bytes) -> bytes:
+    """One agent by its id, whose record this is."""
+    return encode(Agent(id=request.id, agent=Raw(record)))
+
+
+def pick(supervisor: Supervisor, request: Pick) -> bytes:
+    """One agent to give work to."""
+    key = None if request.key is UNSET else request.key
+    data = supervisor.pick(request.filter, request.strategy, key)
+    return encode(Agent(id=request.id, agent=Raw(data)))
+
+
+def hubs(supervisor: Supervisor, request: ListHubs) -> bytes:
+    """The hubs of the cluster that live."""
+    if not supervisor.ready:
+        raise unavailable(supervisor.not_ready_reasons())
+    leases = supervisor.roster
+    furthest = max((each.revision for each in leases), default=0)
+    return encode(
+        Hubs(
+            id=request.id,
+            hubs=[
+                HubStatus(**structs.asdict(each), lag=furthest - each.revision) for each in leases
+            ],
+            answered_by=supervisor.hub_id,
+            log=supervisor.log,
+            revision=supervisor.revision,
+        )
+    )

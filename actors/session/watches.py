@@ -1,0 +1,83 @@
+"""The watches of one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from actors.namespace.supervisor import Supervisor
+from actors.ports.store import Link
+from actors.watch.watch import Watch
+from homeport_protocol.answers import Unwatched, Watching
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.requests import Unwatch
+from homeport_protocol.requests import Watch as WatchRequest
+
+MAX_WATCHES = 64
+"""Watches that one connection may hold."""
+
+
+class WatchSet:
+    """Begun and ended as the peer asks; they end with the connection."""
+
+    __slots__ = ("_last", "_link", "_supervisor", "_watches")
+
+    def __init__(self, supervisor: Supervisor, link: Link) -> None:
+        self._supervisor = supervisor
+        self._link = link
+        self._watches: dict[int, Watch] = {}
+        self._last = 0
+
+    def make(self, request: WatchRequest) -> Watch:
+        """A watch that does not follow yet; raises ProtocolError when it may not be had."""
+        if (request.since is UNSET) != (request.log is UNSET):
+            field = "since" if request.since is UNSET else "log"
+            raise ProtocolError("bad_request", f"{field}: since and log go together", field=field)
+        if len(self._watches) >= MAX_WATCHES:
+            raise ProtocolError(
+                "rate_limited", f"a connection may hold {MAX_WATCHES} watches: open another one"
+            )
+        watch = Watch(self._last + 1, request.filter, self._link)
+        self._last = watch.number
+        return watch
+
+    def begin(self, request: WatchRequest, watch: Watch, answer: Callable[[bytes], None]) -> None:
+        """Answer, and follow: from where the request says, or else from a snapshot."""
+        supervisor = self._supervisor
+        since = None if request.since is UNSET else request.since
+        log = "" if request.log is UNSET else request.log
+        if since is not None and not supervisor.feed.reaches(log, since):
+            since = None
+        watching = Watching(
+            id=request.id,
+            watch=watch.number,
+            resumed=since is not None,
+            log=supervisor.log,
+            revision=supervisor.revision,
+        )
+        answer(encode(watching))
+        self._watches[watch.number] = watch
+        supervisor.feed.follow(watch, since)
+
+    def end(self, request: Unwatch) -> bytes:
+        """End a watch; returns the answer, or raises ProtocolError when there is none such."""
+        watch = self._watches.pop(request.watch, None)
+        if watch is None:
+            raise ProtocolError(
+                "not_found", f"watch: there is no watch {request.watch}", field="watch"
+            )
+        self._supervisor.feed.forget(watch)
+        return encode(Unwatched(id=request.id))
+
+    def end_all(self) -> None:
+        """End them all, and say nothing."""
+        for watch in self._watches.values():
+            self._supervisor.feed.forget(watch)
+        self._watches.clear()
+
+    def pump(self) -> None:
+        """The peer has read on: each goes on with what it holds back."""
+        for watch in self._watches.values():
+            watch.pump()

@@ -1,0 +1,1 @@
+"""The newest part of the log, and the watches that follow it."""
