@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from actors.ports.store import Link
+from actors.ports.link import Link
 from hub.connection import Connection
 from hub.flushing import Flusher
 

@@ -15,7 +15,7 @@ from homeport_protocol.bounds import NAMESPACE
 from homeport_protocol.errors import FAILURES, ProtocolError
 
 if TYPE_CHECKING:
-    from actors.ports.store import Link
+    from actors.ports.link import Link
     from hub.gateway import GatewayPort, WebsocketSession
 
 PATH = "/ws"

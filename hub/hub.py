@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from actors.namespace.supervisor import Supervisor
-from actors.ports.store import Link
+from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from actors.timing import Timing

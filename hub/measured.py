@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from actors.ports.clock import Scheduler
 from actors.ports.store import (
     Away,
     Change,
@@ -16,7 +17,6 @@ from actors.ports.store import (
     Position,
     Renewals,
     Roster,
-    Scheduler,
     Store,
     Stored,
 )

@@ -46,15 +46,22 @@ from actors.agent.messages import (
     Unregister,
 )
 from actors.agent.monitor import Standing
-from actors.agent.outcomes import Acknowledged, Lease, Outcome
-from actors.agent.refusals import NEWER_SESSION, bad_token, fenced, gone
+from actors.agent.outcomes import (
+    NEWER_SESSION,
+    Acknowledged,
+    Lease,
+    Outcome,
+    bad_token,
+    fenced,
+    gone,
+)
 from actors.log.proposal import Proposal
+from actors.ports.clock import INFINITE
 from actors.ports.store import Applied, Away, Operation
 from actors.rules.liveness import Life
 from actors.rules.records import amend, new_record
 from actors.rules.states import Signal, State, transit
 from actors.rules.tokens import check_token, issue_token
-from actors.runtime.deadlines import INFINITE
 from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.bounds import Kind
 from homeport_protocol.errors import CloseCode, ProtocolError

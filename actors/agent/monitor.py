@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from actors.agent.context import Home, Me
 from actors.agent.messages import Alive, Holder, Overtaken, RenewedElsewhere
+from actors.agent.outcomes import NEWER_SESSION
 from actors.agent.record_writer import RecordKeeper
-from actors.agent.refusals import NEWER_SESSION
+from actors.ports.clock import INFINITE
 from actors.ports.store import Away, Stored
 from actors.rules.liveness import Life
 from actors.rules.states import Signal, State
 from actors.rules.stored_records import read_record
-from actors.runtime.deadlines import INFINITE
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentRecord
 

@@ -6,11 +6,11 @@ from msgspec import UNSET, structs
 
 from actors.agent.context import Home, Me
 from actors.log.proposal import Proposal
+from actors.ports.clock import INFINITE
 from actors.ports.store import Change, Operation
 from actors.rules.liveness import Life
 from actors.rules.records import amend, head_of, judged, kind_of
 from actors.rules.states import State
-from actors.runtime.deadlines import INFINITE
 from homeport_protocol.bounds import Kind
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentRecord

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Away, Loaded, Roster, Scheduler, Store
-from actors.rules.stored_records import read_entries, read_records
-from actors.watch.history import Entry
+from actors.ports.store import Away, Loaded, Roster, Store
+from actors.rules.stored_records import read_records
+from actors.watch.history import Entry, read_entries
 from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25

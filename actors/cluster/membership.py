@@ -10,18 +10,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from actors.ports.store import (
-    Away,
-    Fenced,
-    HubLease,
-    HubReport,
-    Renewal,
-    Renewals,
-    Roster,
-    Scheduler,
-    Store,
-    Timer,
-)
+from actors.ports.clock import Scheduler, Timer
+from actors.ports.store import Away, Fenced, HubLease, HubReport, Renewal, Renewals, Roster, Store
 from actors.timing import HUB_LEASE
 from homeport_protocol.record import AgentRecord
 

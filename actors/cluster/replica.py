@@ -20,6 +20,7 @@ from actors.cluster.resync import Reloading
 from actors.directory.directory import Directory
 from actors.log.committer import Committer
 from actors.log.proposal import Proposal
+from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import (
     Applied,
@@ -30,7 +31,6 @@ from actors.ports.store import (
     Opened,
     Renewal,
     Roster,
-    Scheduler,
     Store,
 )
 from actors.rules.records import complete, completed

@@ -12,12 +12,13 @@ from typing import Protocol
 from actors.cluster.membership import Membership
 from actors.directory.directory import Directory
 from actors.log.committer import Committer
+from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Away, Loaded, Opened, Roster, Scheduler, Store
+from actors.ports.store import Away, Loaded, Opened, Roster, Store
 from actors.rules.records import completed
-from actors.rules.stored_records import read_entries, read_records
+from actors.rules.stored_records import read_records
 from actors.watch.feed import Feed
-from actors.watch.history import REMOVALS
+from actors.watch.history import REMOVALS, read_entries
 from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25

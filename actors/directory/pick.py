@@ -11,7 +11,7 @@ from itertools import chain, islice
 from msgspec import UNSET
 
 from actors.directory.directory import Directory, Entry
-from actors.ports.store import RandomSource
+from actors.ports.clock import RandomSource
 from homeport_protocol.bounds import Strategy
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError

@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from actors.log.proposal import Proposal
 from actors.log.reopening import Opening, complete, why
+from actors.ports.clock import Scheduler, Timer
 from actors.ports.store import (
     Applied,
     Away,
@@ -34,9 +35,7 @@ from actors.ports.store import (
     Opened,
     Position,
     Refusal,
-    Scheduler,
     Store,
-    Timer,
 )
 from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.codec import decode_record

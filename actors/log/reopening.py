@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.ports.store import Away, Fenced, LogEntry, Opened, Position, Scheduler, Store, Timer
+from actors.ports.clock import Scheduler, Timer
+from actors.ports.store import Away, Fenced, LogEntry, Opened, Position, Store
 
 RETRY_DELAYS = (0.05, 0.1, 0.25)
 """Seconds between attempts to open the store again; the last one repeats."""

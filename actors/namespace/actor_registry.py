@@ -12,17 +12,9 @@ from actors.agent.actor import AgentActor
 from actors.agent.ref import AgentRef
 from actors.cluster.replica import Replica
 from actors.log.proposal import Proposal
+from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import (
-    Applied,
-    Away,
-    Change,
-    HubReport,
-    Refusal,
-    Scheduler,
-    Store,
-    Stored,
-)
+from actors.ports.store import Applied, Away, Change, HubReport, Refusal, Store, Stored
 from actors.rules.records import head_of
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from msgspec import UnsetType
 
 from actors.agent.messages import Holder
-from actors.agent.outcomes import Acknowledged, Reply
+from actors.agent.outcomes import Acknowledged, Reply, gone, unavailable
 from actors.agent.ref import AgentRef
-from actors.agent.refusals import gone, unavailable
 from actors.cluster.replica import Replica
 from actors.directory.directory import Page
 from actors.directory.pick import Picker
 from actors.namespace.actor_registry import Population
+from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.observer import Observer, Stats
-from actors.ports.store import Away, HubLease, RandomSource, Scheduler, Store, Stored
+from actors.ports.store import Away, HubLease, Store, Stored
 from actors.rules.records import completed
 from actors.rules.stored_records import read_records
 from actors.runtime.dispatch import Runtime

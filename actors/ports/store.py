@@ -1,4 +1,4 @@
-"""What the brain needs from the world, as Protocols, and the types that cross them."""
+"""The port to the store, and the types that cross it."""
 
 from __future__ import annotations
 
@@ -8,75 +8,6 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from homeport_protocol.bounds import Kind
-from homeport_protocol.errors import CloseCode
-
-
-class Timer(Protocol):
-    """A callback that has been scheduled."""
-
-    def cancel(self) -> None: ...
-
-
-class Scheduler(Protocol):
-    """The only clock. All times are seconds; `now` is monotonic and goes on while suspended."""
-
-    def now(self) -> float: ...
-
-    def wall(self) -> float:
-        """Unix time, for timestamps that people read; never for deadlines."""
-        ...
-
-    def call_soon(self, callback: Callable[[], None]) -> None: ...
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at `when` (on the scale of `now`) or as soon after as can be."""
-        ...
-
-
-class RandomSource(Protocol):
-    """The only source of chance; must be unguessable in a hub (ids of agents come from it)."""
-
-    def random(self) -> float: ...
-
-    def getrandbits(self, k: int, /) -> int: ...
-
-
-class Link(Protocol):
-    """One websocket connection, as its session sees it. No method blocks or raises."""
-
-    @property
-    def unsent(self) -> int:
-        """Bytes accepted by `send` that have not yet been handed to the kernel."""
-        ...
-
-    @property
-    def delivered(self) -> int:
-        """Bytes handed to the kernel since the connection began; tells whether a peer reads."""
-        ...
-
-    def send(self, payload: bytes) -> None:
-        """Queue one text message (UTF-8 JSON); messages of one loop turn leave in one write."""
-        ...
-
-    def ping(self) -> None:
-        """Send a ping; its pong comes back as `Session.pong`."""
-        ...
-
-    def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
-        """Close after what is queued, or with `discard` instead of what is queued.
-
-        Later sends are dropped. The transport is aborted when the peer does not complete the
-        closing handshake in time.
-        """
-        ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
-# --- the store -------------------------------------------------------------------------------
-
 
 Operation = Literal["register", "resume", "write", "renew", "remove", "restore"]
 """What a change does in the one atomic script; see `Change`."""

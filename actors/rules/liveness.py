@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from actors.ports.clock import INFINITE
 from actors.rules.states import Signal, State, Verdict, judge, transit
-from actors.runtime.deadlines import INFINITE
 from actors.timing import Timing
 from homeport_protocol.bounds import Reason, Status
 from homeport_protocol.record import AgentRecord

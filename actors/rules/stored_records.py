@@ -1,4 +1,4 @@
-"""Reading what is stored: records of ours and of the legacy registry, and the log's newest part."""
+"""Reading stored records, ours and the legacy registry's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from actors.ports.observer import Observer
-from actors.ports.store import LogEntry
-from actors.watch.history import Entry
 from homeport_protocol.bounds import STATUSES, Status
 from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord, Health
@@ -87,28 +85,3 @@ def _from_legacy(old: _Legacy) -> AgentRecord:
         metadata=metadata,
         health=health,
     )
-
-
-def read_entries(entries: list[LogEntry]) -> list[Entry]:
-    """The log's newest part as watchers will see it.
-
-    Each entry's `previous` is found among the entries before it; where there is none, it is
-    UNSET, unless the entry is the first registration of its agent. An entry that cannot be read
-    ends what is known: only what comes after it is returned.
-    """
-    known: dict[str, AgentRecord | None] = {}
-    result: list[Entry] = []
-    for entry in entries:
-        try:
-            record = decode_record(entry.record)
-        except (ValueError, RecursionError):
-            known.clear()
-            result.clear()
-            continue
-        previous = known.get(record.id, UNSET)
-        if previous is UNSET and entry.kind == "registered" and record.epoch == 1:
-            previous = None
-        removal = entry.kind in ("unregistered", "expired")
-        known[record.id] = None if removal else record
-        result.append(Entry(entry.revision, entry.kind, record, entry.record, previous))
-    return result

@@ -11,9 +11,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
-from actors.ports.store import Scheduler, Timer
-
-INFINITE = float("inf")
+from actors.ports.clock import INFINITE, Scheduler, Timer
 
 FEW = 1000
 """Entries that are not worth tidying up for."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from actors.ports.store import Scheduler
+from actors.ports.clock import Scheduler
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.ports.store import Scheduler, Timer
+from actors.ports.clock import Scheduler, Timer
 from actors.timing import Timing
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from actors.ports.store import Link
-from actors.runtime.deadlines import INFINITE, Deadlines
+from actors.ports.clock import INFINITE
+from actors.ports.link import Link
+from actors.runtime.deadlines import Deadlines
 from actors.timing import READING_TIMEOUT, Timing
 
 Verdict = Literal["silent", "reads too slowly"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Raw, structs
 
-from actors.agent.refusals import unavailable
+from actors.agent.outcomes import unavailable
 from actors.namespace.supervisor import Supervisor
 from homeport_protocol.answers import Agent, Hubs, HubStatus
 from homeport_protocol.codec import encode

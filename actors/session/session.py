@@ -12,11 +12,10 @@ from typing import get_args
 
 from msgspec import UNSET
 
-from actors.agent.outcomes import Acknowledged, Lease, Outcome
+from actors.agent.outcomes import Acknowledged, Lease, Outcome, gone, unavailable
 from actors.agent.ref import AgentRef
-from actors.agent.refusals import gone, unavailable
 from actors.namespace.supervisor import Supervisor
-from actors.ports.store import Link
+from actors.ports.link import Link
 from actors.session import queries
 from actors.session.keepalive import Keepalive, Verdict
 from actors.session.watches import WatchSet

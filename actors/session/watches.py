@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from actors.namespace.supervisor import Supervisor
-from actors.ports.store import Link
+from actors.ports.link import Link
 from actors.watch.watch import Watch
 from homeport_protocol.answers import Unwatched, Watching
 from homeport_protocol.codec import encode

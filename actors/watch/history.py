@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
-from msgspec import Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
+from actors.ports.store import LogEntry
 from homeport_protocol.bounds import Kind
+from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
 
 
@@ -59,3 +61,27 @@ class History:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def read_entries(entries: list[LogEntry]) -> list[Entry]:
+    """The log's newest part as watchers will see it.
+
+    Each entry's `previous` is found among the entries before it; where there is none, it is
+    UNSET, unless the entry is the first registration of its agent. An entry that cannot be read
+    ends what is known: only what comes after it is returned.
+    """
+    known: dict[str, AgentRecord | None] = {}
+    result: list[Entry] = []
+    for entry in entries:
+        try:
+            record = decode_record(entry.record)
+        except (ValueError, RecursionError):
+            known.clear()
+            result.clear()
+            continue
+        previous = known.get(record.id, UNSET)
+        if previous is UNSET and entry.kind == "registered" and record.epoch == 1:
+            previous = None
+        known[record.id] = None if entry.kind in REMOVALS else record
+        result.append(Entry(entry.revision, entry.kind, record, entry.record, previous))
+    return result

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from msgspec import UNSET, Struct
 
 from actors.directory.predicates import compile_filter
-from actors.ports.store import Link
+from actors.ports.link import Link
 from actors.watch.history import REMOVALS, Entry
 from homeport_protocol.codec import encode
 from homeport_protocol.filters import Filter

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from actors.runtime.deadlines import FEW, INFINITE, Deadlines
+from actors.ports.clock import INFINITE
+from actors.runtime.deadlines import FEW, Deadlines
 from tests.brain.world import VirtualScheduler
 
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actors.ports.store import Link
+from actors.ports.link import Link
 from homeport_protocol.errors import ProtocolError
 from hub.connection import Connection
 from hub.gateway import Gateway

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from actors.ports.store import Scheduler
+from actors.ports.clock import Scheduler
 from hub.clock import LoopScheduler, read_clock
 
 
