@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
 from bench.baselines import serverprotocol, uvicorn_upgrades, websockets_asyncio
-from hub.limits import raise_open_file_limit
+from hub.net.open_files import raise_open_file_limit
 
 Announce = Callable[[str], None]
 

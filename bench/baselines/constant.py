@@ -19,7 +19,7 @@ from starlette.routing import Route
 from uvicorn import Config, Server
 
 from bench.rig.workers import Run, work
-from hub.listener import BACKLOG, UVICORN
+from hub.net.listener import BACKLOG, UVICORN
 
 
 class Answers(Struct, frozen=True, kw_only=True):

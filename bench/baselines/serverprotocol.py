@@ -14,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from hub.listener import BACKLOG
+from hub.net.listener import BACKLOG
 
 _log = logging.getLogger("bench.serverprotocol")
 _log.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection

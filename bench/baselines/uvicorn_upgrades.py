@@ -22,8 +22,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from hub.frames import text_frame
-from hub.listener import BACKLOG, UVICORN
+from hub.net.listener import BACKLOG, UVICORN
+from hub.websocket.frames import text_frame
 
 _log = logging.getLogger("bench.uvicorn_upgrades")
 _log.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection

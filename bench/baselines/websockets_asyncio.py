@@ -9,7 +9,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 from websockets.exceptions import ConnectionClosed
 
-from hub.listener import BACKLOG
+from hub.net.listener import BACKLOG
 
 
 async def serve(announce: Callable[[str], None], size: int) -> None:

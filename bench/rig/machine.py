@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from hub.limits import raise_open_file_limit
+from hub.net.open_files import raise_open_file_limit
 
 SPARE_FILES = 100
 """Open files that a process needs besides its connections."""

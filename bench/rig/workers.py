@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from bench.errors import BenchError
 from bench.rig.processes import end, spawn
-from hub.limits import raise_open_file_limit
+from hub.net.open_files import raise_open_file_limit
 
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T", bound=Struct)

@@ -13,12 +13,12 @@ import click
 from click.shell_completion import shell_complete
 
 from agent_client import HomeportError
-from hub.cli.ask import agent, agents, pick
 from hub.cli.bench import bench
 from hub.cli.child import CommandError
-from hub.cli.cluster import acknowledge_loss, hubs
+from hub.cli.hubs import acknowledge_loss, hubs
 from hub.cli.options import examples
 from hub.cli.output import note
+from hub.cli.queries import agent, agents, pick
 from hub.cli.serve import serve
 from hub.cli.sidecar import register
 from hub.cli.text import one_line

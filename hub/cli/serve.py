@@ -70,13 +70,13 @@ def serve(config: str | None, **flags: Any) -> int:
     settings = load_settings(flags, os.environ, config)
     if settings.redis is not None and "?" in settings.redis:
         # What may follow, only the library knows; and workers would each fail of their own.
-        from hub.store.connection import backend_of  # noqa: PLC0415
+        from hub.store.backends.connect import backend_of  # noqa: PLC0415
 
         backend_of(settings.redis)
     # A client's commands need neither the server nor its start-up time, and who only looks after
     # workers needs no server.
     if settings.workers > 1:
-        from hub.workers import run  # noqa: PLC0415
+        from hub.process.workers import run  # noqa: PLC0415
     else:
-        from hub.server import run  # noqa: PLC0415
+        from hub.process.run import run  # noqa: PLC0415
     return run(settings, show)

@@ -11,10 +11,10 @@ import click
 from agent_client import AgentClient, HomeportError, Lease
 from agent_client.errors import BadRequest, CannotConnect, Fenced, TooLarge
 from hub.cli.child import SIGNALLED, Child, Signals, require
+from hub.cli.client import cannot_reach
 from hub.cli.filters import read_pairs
 from hub.cli.options import Target, examples, hub_options
 from hub.cli.output import note, show
-from hub.cli.reach import cannot_reach
 from hub.cli.text import one_line, printable
 from hub.errors import HubError
 

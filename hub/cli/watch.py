@@ -14,10 +14,10 @@ from rich.text import Text
 from agent_client import Event, Resync, Snapshot
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
+from hub.cli.client import reached
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import is_terminal, note, show, show_json_line
-from hub.cli.reach import reached
 from hub.cli.tables import coloured, show_agents, show_rich
 from hub.cli.text import SHORT_ID, condition, one_line, printable
 

@@ -8,10 +8,10 @@ import sys
 from urllib.parse import quote
 
 from hub.engine.binary import ServerBinary, find_server
-from hub.engine.directory import DataDirectory
+from hub.engine.data_directory import DataDirectory
 from hub.engine.errors import EngineError
-from hub.engine.server import Server, launch
-from hub.logs import get
+from hub.engine.server_process import Server, launch
+from hub.telemetry.logs import get
 
 LEFTOVER_PATIENCE = 10.0
 """Seconds that a server left over by a killed hub gets to end."""

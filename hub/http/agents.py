@@ -18,12 +18,12 @@ from homeport_protocol.http import (
     LegacyRegistration,
     whole,
 )
+from hub.http.ask import outcome
 from hub.http.bodies import CallerGoneError, read_body
-from hub.http.bridge import outcome
-from hub.http.port import Directory, HubPort
+from hub.http.ports import Directory, HubPort
 from hub.http.query import find, find_query, pick, pick_query
-from hub.http.replies import Answer, json, refusal
 from hub.http.request import Request
+from hub.http.responses import Answer, json, refusal
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from hub.http.agents import AgentRoutes
 from hub.http.pages import Pages
-from hub.http.port import HubPort
-from hub.http.replies import refusal
-from hub.http.resource import Handler, Resource
+from hub.http.ports import HubPort
+from hub.http.responses import refusal
+from hub.http.route import Handler, Resource
 
 _log = structlog.get_logger("hub.http")
 

@@ -12,9 +12,9 @@ from homeport_protocol.errors import FAILURES
 from homeport_protocol.http import HealthAnswer, Index, NotReady, Ready
 from homeport_protocol.schemas import asyncapi, openapi
 from homeport_protocol.timestamps import format_timestamp
-from hub.http.port import HubPort
-from hub.http.replies import Answer, json, refusal, retry_after
+from hub.http.ports import HubPort
 from hub.http.request import Request
+from hub.http.responses import Answer, json, refusal, retry_after
 
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 

@@ -15,7 +15,7 @@ from homeport_protocol.bounds import MAX_FIND_LIMIT, STRATEGIES, Strategy
 from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
-from hub.http.port import Directory
+from hub.http.ports import Directory
 
 MAX_AMBIGUOUS = 4
 """Metadata values in one query that may each be a text or a number; see `Query.filters`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
-from hub.exchange import EXCHANGE, Exchange
+from hub.net.exchange import EXCHANGE, Exchange
 
 _NO_QUERY = QueryParams()
 

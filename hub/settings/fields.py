@@ -10,8 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from hub.redis_url import FORMS, complaint, is_redis_url
 from hub.settings.model import Settings
+from hub.settings.redis_url import FORMS, complaint, is_redis_url
 
 Kind = Literal["text", "whole", "number", "choice"]
 

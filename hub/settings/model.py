@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from homeport_protocol.bounds import MAX_FRAME_BYTES
-from hub.logs import redact_text
+from hub.telemetry.logs import redact_text
 
 YEAR = 365 * 24 * 3600
 

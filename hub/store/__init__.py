@@ -4,9 +4,9 @@
 one namespace. Every change is made by the Lua scripts in `scripts/`.
 """
 
-from hub.store.backend import Backend
-from hub.store.connection import MEMORY, connect
-from hub.store.failures import StoreError, StoreUnavailableError
+from hub.store.backends.backend import Backend
+from hub.store.backends.connect import MEMORY, connect
+from hub.store.backends.failures import StoreError, StoreUnavailableError
 from hub.store.keys import DEFAULT_NAMESPACE, Keys
 from hub.store.redis_store import RedisStore
 

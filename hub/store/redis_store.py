@@ -23,17 +23,17 @@ from actors.ports.store import (
     Stored,
 )
 from homeport_protocol.bounds import NAMESPACE
-from hub.store import reading
-from hub.store.backend import Backend
-from hub.store.batches import arguments_of, committed, keys_of, milliseconds
-from hub.store.connection import DEFAULT_TIMEOUT
-from hub.store.failures import StoreError, StoreUnavailableError, reason_of
-from hub.store.gathering import Gathering
+from hub.store import reads as reading
+from hub.store.backends.backend import Backend
+from hub.store.backends.connect import DEFAULT_TIMEOUT
+from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
+from hub.store.backends.lane import ReconnectedError
+from hub.store.commit_batch import arguments_of, committed, keys_of, milliseconds
 from hub.store.keys import DEFAULT_NAMESPACE, Keys
-from hub.store.lane import ReconnectedError
+from hub.store.leases import renew_lease
+from hub.store.read_batcher import Gathering
 from hub.store.renewals import read_renewals
-from hub.store.replies import Replies, note
-from hub.store.roster import renew_lease
+from hub.store.reply_tasks import Replies, note
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.ports.store import Renewal, Renewals
+from hub.store.backends.lane import Lane
 from hub.store.keys import Keys
-from hub.store.lane import Lane
 from hub.store.scripts import READ_RENEWALS
 
 PIECE = 100

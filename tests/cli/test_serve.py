@@ -17,10 +17,10 @@ from hub.settings import FIELDS, Settings
 
 
 class Server(ModuleType):
-    """Stands in for `hub.server`: keeps its settings, announces, and does as the test says."""
+    """Stands in for `hub.process.run`: keeps its settings, announces, and does as the test says."""
 
     def __init__(self) -> None:
-        super().__init__("hub.server")
+        super().__init__("hub.process.run")
         self.settings: Settings | None = None
         self.fails: Exception | None = None
 
@@ -39,7 +39,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     for field in FIELDS.values():
         monkeypatch.delenv(field.variable, raising=False)
     stand_in = Server()
-    monkeypatch.setitem(sys.modules, "hub.server", stand_in)
+    monkeypatch.setitem(sys.modules, "hub.process.run", stand_in)
     return stand_in
 
 
@@ -148,7 +148,7 @@ def test_several_workers_are_run_by_another_program_than_one_hub(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workers = Server()
-    monkeypatch.setitem(sys.modules, "hub.workers", workers)
+    monkeypatch.setitem(sys.modules, "hub.process.workers", workers)
     assert run(["serve", "--workers", "3", "--hub-id", "eu"]) == 0
     assert server.settings is None
     assert workers.settings is not None

@@ -18,10 +18,10 @@ from bench.scenario import Scenario
 from bench.scenarios import named
 from homeport_protocol.openapi import openapi
 from hub.cli.main import cli
-from hub.metrics import Metrics
 from hub.settings import FIELDS, load_settings
 from hub.settings.__main__ import with_listing
 from hub.store import Keys
+from hub.telemetry.metrics import Metrics
 
 from .pages import (
     PAGES,

@@ -17,7 +17,7 @@ from homeport_protocol.codec import decode_message, decode_request, encode
 from homeport_protocol.errors import FAILURES, CloseCode, ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.requests import OPS
-from hub.namespaces import MAX_NAMESPACES
+from hub.process.namespaces import MAX_NAMESPACES
 from hub.settings import FIELDS
 
 from .pages import (

@@ -13,8 +13,8 @@ import sys
 
 import uvloop
 
-from hub import logs
 from hub.engine import EmbeddedEngine, EngineError
+from hub.telemetry import logs
 
 
 async def main(data_dir: str) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from hub.engine import EmbeddedEngine, EngineError, ServerBinary
-from hub.engine import directory as directory_module
+from hub.engine import data_directory as directory_module
 from hub.engine import engine as engine_module
-from hub.engine import server as server_module
-from hub.engine.directory import MAX_SOCKET_PATH
+from hub.engine import server_process as server_module
+from hub.engine.data_directory import MAX_SOCKET_PATH
 
 from .processes import alive, answers, client, until
 

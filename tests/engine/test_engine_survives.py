@@ -12,7 +12,7 @@ import pytest
 
 from hub.engine import EmbeddedEngine, EngineError, find_server
 from hub.engine import engine as engine_module
-from hub.engine import server as server_module
+from hub.engine import server_process as server_module
 from hub.engine.locks import FileLock
 
 from .processes import alive, answers, client, parent, until, wait_until

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from actors.ports.link import Link
 from homeport_protocol.errors import ProtocolError
-from hub.connection import Connection
-from hub.gateway import Gateway
-from hub.listener import Listener
+from hub.net.listener import Listener
+from hub.websocket.connection import Connection
+from hub.websocket.gateway import Gateway
 
 OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 UPGRADE = (

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from hub.binding import ListenError, bind, release, reserve, url_of
+from hub.net.sockets import ListenError, bind, release, reserve, url_of
 
 LOCAL = "127.0.0.1"
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from actors.ports.clock import Scheduler
-from hub.clock import LoopScheduler, read_clock
+from hub.process.clock import LoopScheduler, read_clock
 
 
 async def test_a_timer_never_fires_early():
@@ -106,7 +106,7 @@ class EarlyLoop:
 
 def test_a_loop_that_fires_early_is_asked_again(monkeypatch):
     loop = EarlyLoop()
-    monkeypatch.setattr("hub.clock.read_clock", lambda: loop.time)
+    monkeypatch.setattr("hub.process.clock.read_clock", lambda: loop.time)
     scheduler = LoopScheduler(loop)
     fired: list[float] = []
     scheduler.call_at(100.1, lambda: fired.append(loop.time))
@@ -121,7 +121,7 @@ def test_a_loop_that_fires_early_is_asked_again(monkeypatch):
 
 def test_a_timer_that_was_asked_again_can_be_cancelled(monkeypatch):
     loop = EarlyLoop()
-    monkeypatch.setattr("hub.clock.read_clock", lambda: loop.time)
+    monkeypatch.setattr("hub.process.clock.read_clock", lambda: loop.time)
     fired: list[float] = []
     timer = LoopScheduler(loop).call_at(101.0, lambda: fired.append(loop.time))
     loop.fire()

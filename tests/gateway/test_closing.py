@@ -10,10 +10,10 @@ import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-import hub.closing as hub_closing
-import hub.connection as hub_connection
+import hub.websocket.close_timer as hub_closing
+import hub.websocket.connection as hub_connection
 from homeport_protocol.errors import CloseCode
-from hub.outbox import HIGH_WATER
+from hub.websocket.outbox import HIGH_WATER
 
 from .fakes import FakeSession, RawPeer, RunningHub, client_frame, until
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from hub.exchange import EXCHANGE
-from hub.gateway import Gateway
-from hub.listener import Listener
+from hub.net.exchange import EXCHANGE
+from hub.net.listener import Listener
+from hub.websocket.gateway import Gateway
 
 from .fakes import FakeHub, until
 

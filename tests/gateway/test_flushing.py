@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from hub.flushing import Flusher
+from hub.websocket.flushing import Flusher
 
 
 class Writer:

@@ -9,8 +9,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from hub.connection import SLICE
-from hub.frames import whole_messages
+from hub.websocket.connection import SLICE
+from hub.websocket.frames import whole_messages
 
 from .fakes import FakeHub, client_frame
 from .test_writing import Opened

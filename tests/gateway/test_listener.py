@@ -13,11 +13,11 @@ import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-import hub.http_connection as hub_http_connection
-from hub.binding import ListenError
-from hub.gateway import Gateway
-from hub.limits import connection_room, raise_open_file_limit
-from hub.listener import Listener
+import hub.net.http_protocol as hub_http_connection
+from hub.net.listener import Listener
+from hub.net.open_files import connection_room, raise_open_file_limit
+from hub.net.sockets import ListenError
+from hub.websocket.gateway import Gateway
 
 from .fakes import FakeHub, RawPeer, RunningHub, answer_ok, until
 

@@ -10,13 +10,13 @@ import structlog
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
-import hub.connection as hub_connection
+import hub.websocket.connection as hub_connection
 from homeport_protocol.errors import CloseCode
-from hub.connection import Connection
-from hub.flushing import Flusher
-from hub.frames import text_frame
-from hub.outbox import HIGH_WATER
-from hub.websocket import MAX_CLOSE_REASON, fit_reason
+from hub.websocket.connection import Connection
+from hub.websocket.flushing import Flusher
+from hub.websocket.frames import text_frame
+from hub.websocket.outbox import HIGH_WATER
+from hub.websocket.protocol import MAX_CLOSE_REASON, fit_reason
 
 from .fakes import FakeHub, FakeSession, NotingTransport, client_frame, upgrade
 

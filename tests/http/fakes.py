@@ -16,7 +16,7 @@ from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
-from hub.metrics import Metrics
+from hub.telemetry.metrics import Metrics
 
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
 NOW = "2026-11-20T12:00:00.000000Z"

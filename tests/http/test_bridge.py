@@ -6,7 +6,7 @@ import pytest
 
 from actors.agent.outcomes import Acknowledged, Lease, Reply
 from homeport_protocol.errors import ProtocolError
-from hub.http.bridge import outcome
+from hub.http.ask import outcome
 from tests.http.fakes import NOW
 
 HEARD = Acknowledged(revision=1, durable=True, timestamp=NOW)

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from hub.store import MEMORY, Keys, RedisStore, connect
-from hub.store.standalone import Standalone
+from hub.store.backends.standalone import Standalone
 from tests.store.asking import Asked
 from tests.store.servers import RealServer
 from tests.store.topologies import running

@@ -10,11 +10,11 @@ from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 
 from hub.store import MEMORY, Keys, RedisStore, StoreError, StoreUnavailableError, connect
-from hub.store.cluster import Cluster
-from hub.store.lane import Lane
-from hub.store.sentinel import SentinelPrimary
-from hub.store.server import check_server
-from hub.store.standalone import Standalone
+from hub.store.backends.cluster import Cluster
+from hub.store.backends.lane import Lane
+from hub.store.backends.sentinel import SentinelPrimary
+from hub.store.backends.server_check import check_server
+from hub.store.backends.standalone import Standalone
 from tests.store.asking import Asked
 from tests.store.servers import RealServer
 

@@ -11,9 +11,9 @@ from redis.exceptions import ResponseError
 
 from actors.ports.store import Applied, Away, Fenced
 from hub.store import Keys
-from hub.store.batches import arguments_of, keys_of
+from hub.store.backends.standalone import Standalone
+from hub.store.commit_batch import arguments_of, keys_of
 from hub.store.scripts import COMMIT
-from hub.store.standalone import Standalone
 from tests.store.asking import Asked, change
 from tests.store.conftest import MakeStore
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from actors.ports.store import Away, Stored
 from hub.store import Keys, RedisStore, connect
-from hub.store.reading import PIECE
+from hub.store.reads import PIECE
 from tests.store.asking import LEGACY, Asked, agent_id, change, until
 from tests.store.conftest import MakeStore
 from tests.store.servers import RealServer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
-from hub.store.guides import Guides, UnguidedError
+from hub.store.backends.seeds import Guides, UnguidedError
 
 A, B, C = ("a", 1), ("b", 2), ("c", 3)
 RIGHT, WRONG = ("right", 9), ("wrong", 9)

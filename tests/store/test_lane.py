@@ -15,10 +15,10 @@ from redis.exceptions import ConnectionError as GoneError
 from redis.exceptions import ResponseError
 
 from hub.store import connect
-from hub.store.lane import Lane, ReconnectedError, pack
-from hub.store.opening import opened
+from hub.store.backends.dialer import opened
+from hub.store.backends.lane import Lane, ReconnectedError, pack
+from hub.store.backends.standalone import Standalone
 from hub.store.scripts import ACKNOWLEDGE_LOSS
-from hub.store.standalone import Standalone
 from tests.store.servers import DeafServer, RealServer
 
 

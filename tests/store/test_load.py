@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from actors.ports.store import Fenced, Position
 from homeport_protocol.codec import decode_record
-from hub.store.reading import PIECE
+from hub.store.reads import PIECE
 from tests.store.asking import LEGACY, Asked, agent_id, change
 from tests.store.conftest import MakeStore
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actors.ports.store import Applied
 from hub.store import Keys, RedisStore, connect
-from hub.store.standalone import Standalone
+from hub.store.backends.standalone import Standalone
 from tests.store.asking import Asked, agent_id, change
 from tests.store.servers import RealServer
 

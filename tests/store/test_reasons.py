@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis import exceptions
 
-from hub.store.failures import StoreUnavailableError, is_bug, reason_of
+from hub.store.backends.failures import StoreUnavailableError, is_bug, reason_of
 
 WRAPPED = (
     "Error running script (call to f_0123456789012345678901234567890123456789): "

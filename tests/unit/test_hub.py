@@ -9,8 +9,8 @@ import pytest
 
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
-from hub import namespaces
-from hub.hub import Hub
+from hub.process import namespaces
+from hub.process.hub import Hub
 from hub.settings import Settings
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from hub import logs
-from hub.metrics import Metrics
-from hub.observer import HubObserver
+from hub.telemetry import logs
+from hub.telemetry.metrics import Metrics
+from hub.telemetry.observer import HubObserver
 from tests.support.records import record
 
 SECRETS = ("hunter2", "s3cr3t/with@odd:parts", "eyJhbGciOi")

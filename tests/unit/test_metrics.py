@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.ports.observer import Stats
-from hub.metrics import Metrics
+from hub.telemetry.metrics import Metrics
 
 
 def stats(**changes: object) -> Stats:

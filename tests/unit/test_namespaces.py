@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from hub.metrics import Metrics
-from hub.namespaces import LOAD_TIMEOUT, Namespace, Namespaces
+from hub.process.namespaces import LOAD_TIMEOUT, Namespace, Namespaces
+from hub.telemetry.metrics import Metrics
 
 
 class Supervisor:

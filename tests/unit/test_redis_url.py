@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.redis_url import several_servers
+from hub.settings.redis_url import several_servers
 
 
 def test_sentinels_have_addresses_and_a_primary_with_a_login_of_its_own() -> None:

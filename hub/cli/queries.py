@@ -1,0 +1,150 @@
+"""`homeport agents`, `agent` and `pick`: one question, one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import click
+
+from homeport_protocol.bounds import STRATEGIES, UUID, Strategy
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentRecord
+from hub.cli.client import reached
+from hub.cli.filters import filter_options
+from hub.cli.options import Target, examples, hub_options, json_option
+from hub.cli.output import show, show_json
+from hub.cli.tables import show_agent, show_agents
+from hub.errors import HubError
+
+_PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
+
+
+@click.command(
+    short_help="List the agents.",
+    epilog=examples(
+        "homeport agents",
+        "homeport agents --type cost --status healthy",
+        "homeport agents --capability sql --capability csv --version '>=1.2,<2'",
+        "homeport agents --meta region=eu --meta gpu.count=4",
+        "homeport agents --json | jq -r '.agents[].name'",
+    ),
+)
+@filter_options
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; all when absent."
+)
+@json_option
+@hub_options
+def agents(target: Target, filter: Filter, limit: int | None, as_json: bool) -> None:
+    """List the agents, all of them or those that match every given option.
+
+    With --json: {"agents": [...], "count": N}. A list without agents is no failure.
+    """
+    found = asyncio.run(_find(target, filter, limit))
+    if as_json:
+        show_json({"agents": found, "count": len(found)})
+    elif found:
+        show_agents(found)
+    else:
+        show("No agents match.")
+
+
+@click.command(
+    short_help="Show one agent.",
+    epilog=examples(
+        "homeport agent 3f2a91bc-8f0e-4c57-9d39-0f1c2d7f5a11",
+        "homeport agent 3f2a91bc",
+        "homeport agent 3f2a91bc --json | jq .health",
+    ),
+)
+@click.argument("agent_id", metavar="ID")
+@json_option
+@hub_options
+def agent(target: Target, agent_id: str, as_json: bool) -> None:
+    """Show all that is known about one agent.
+
+    ID is the agent's id, or the beginning of it (four characters or more) when no other agent's
+    id begins so. With --json: the record.
+    """
+    if re.fullmatch(UUID, agent_id):
+        _show_one(asyncio.run(_get(target, agent_id)), as_json)
+    elif _PART_OF_ID.fullmatch(agent_id):
+        _show_one(asyncio.run(_get_by_beginning(target, agent_id)), as_json)
+    else:
+        raise click.BadParameter(
+            f"{agent_id!r} is not an agent's id, nor four or more characters of its beginning",
+            param_hint="'ID'",
+        )
+
+
+@click.command(
+    short_help="Choose one agent to give work to.",
+    epilog=examples(
+        "homeport pick --capability sql",
+        "homeport pick --type cost --strategy least_loaded",
+        "homeport pick --type application --strategy sticky --key customer-42",
+        "homeport pick --capability sql --json | jq -r '\"\\(.host):\\(.port)\"'",
+    ),
+)
+@filter_options
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="round_robin",
+    show_default=True,
+    help="How to choose among the agents that match.",
+)
+@click.option(
+    "--key", metavar="TEXT", help="With sticky: the same key gets the same agent while it lives."
+)
+@json_option
+@hub_options
+def pick(
+    target: Target,
+    filter: Filter,
+    strategy: Strategy,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Choose one healthy agent among those that match every given option.
+
+    An agent that is not healthy is considered only when --status accepts it, and one whose
+    connection is lost never. Exit status 1 when no agent matches.
+    """
+    if (strategy == "sticky") != (key is not None):
+        raise click.UsageError("--strategy sticky and --key TEXT go together")
+    _show_one(asyncio.run(_pick(target, filter, strategy, key)), as_json)
+
+
+async def _find(target: Target, wanted: Filter, limit: int | None) -> list[AgentRecord]:
+    async with reached(target) as hub:
+        return await hub.find(wanted, limit=limit)
+
+
+async def _get(target: Target, agent_id: str) -> AgentRecord:
+    async with reached(target) as hub:
+        return await hub.get(agent_id)
+
+
+async def _get_by_beginning(target: Target, beginning: str) -> AgentRecord:
+    async with reached(target) as hub:
+        every = await hub.find()
+    matches = [one for one in every if one.id.lower().startswith(beginning.lower())]
+    if not matches:
+        raise HubError(f"no agent has an id that begins with {beginning}")
+    if len(matches) > 1:
+        raise HubError(f"{len(matches)} agents have ids that begin with {beginning}; give more")
+    return matches[0]
+
+
+async def _pick(target: Target, wanted: Filter, strategy: Strategy, key: str | None) -> AgentRecord:
+    async with reached(target) as hub:
+        return await hub.pick(wanted, strategy=strategy, key=key)
+
+
+def _show_one(record: AgentRecord, as_json: bool) -> None:
+    if as_json:
+        show_json(record)
+    else:
+        show_agent(record)

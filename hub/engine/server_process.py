@@ -1,0 +1,207 @@
+"""One run of the store server, under its guard."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from hub.engine.binary import ServerBinary
+from hub.engine.data_directory import DataDirectory
+from hub.engine.errors import EngineError
+from hub.engine.guard import PATIENCE
+from hub.telemetry.logs import get
+
+GUARD = str(Path(__file__).with_name("guard.py"))
+
+DEAF = 30.0
+"""Seconds that a starting server may give no answer at all; loading its data is an answer."""
+
+LOADING_NEWS = 10.0
+"""Seconds between log lines while a server loads its data."""
+
+log = get("engine")
+
+
+class Server:
+    """A running server: its process id, its end, and how to bring that about."""
+
+    def __init__(
+        self, guard: subprocess.Popen[bytes], pipe: int, status: asyncio.StreamReader, name: str
+    ) -> None:
+        self.name = name
+        self.pid = 0
+        self._guard = guard
+        self._pipe: int | None = pipe
+        self._named: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.create_task(self._attend(status), name="store engine guard")
+
+    async def named(self) -> None:
+        """Wait until `pid` is known; it stays 0 when there is no server to name."""
+        await asyncio.shield(self._named)
+
+    async def exited(self) -> int:
+        """Wait for the end; the server's exit status (128 + N for signal N)."""
+        return await asyncio.shield(self._ended)
+
+    async def stop(self) -> None:
+        """End the server: it writes out what it has accepted. Takes at most some 7 seconds."""
+        self._close_pipe()
+        try:
+            async with asyncio.timeout(PATIENCE + 2):
+                await self.exited()
+        except TimeoutError:  # the guard itself was stopped
+            self._guard.kill()
+            await self.exited()
+
+    async def _attend(self, status: asyncio.StreamReader) -> int:
+        line = await status.readline()
+        self.pid = int(line) if line.strip().isdigit() else 0
+        self._named.set_result(None)
+        while await status.read(64):
+            pass
+        # The guard has closed its output, hence is exiting: this wait is short.
+        while (code := self._guard.poll()) is None:  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0.002)
+        self._close_pipe()
+        return code if code >= 0 else 128 - code
+
+    def _close_pipe(self) -> None:
+        """What the guard waits for."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+
+async def launch(binary: ServerBinary, directory: DataDirectory) -> Server:
+    """Start the server on a directory whose `server_lock` is held, and wait until it serves.
+
+    Loading its data may take it long, and is waited for. The lock is the server's afterwards,
+    also when this fails. Raises EngineError with the end of the server's log.
+    """
+    directory.rotate_log()
+    start = directory.log_size()
+    try:
+        server = await _spawn(binary, directory)
+    finally:
+        directory.server_lock.let_go()
+    try:
+        await server.named()
+        await _wait_until_ready(server, directory, start)
+    except BaseException:
+        await server.stop()
+        raise
+    return server
+
+
+async def _spawn(binary: ServerBinary, directory: DataDirectory) -> Server:
+    lock = directory.server_lock.descriptor
+    read_end, write_end = os.pipe()
+    try:
+        # The guard, and the server before it has opened its log, complain into the same file.
+        with _private_log(directory.log) as complaints:
+            guard = subprocess.Popen(  # noqa: S603, ASYNC220 - returns in about a millisecond
+                [
+                    sys.executable,
+                    *("-I", "-S", GUARD, str(lock), str(directory.path)),
+                    *(binary.path, *_options(directory)),
+                ],
+                stdin=read_end,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+    except OSError as error:
+        os.close(write_end)
+        raise EngineError(
+            f"the embedded engine cannot be started in {directory.path}: {error.strerror or error}"
+        ) from None
+    finally:
+        os.close(read_end)
+    status = asyncio.StreamReader()
+    try:
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(status), guard.stdout
+        )
+    except BaseException:
+        os.close(write_end)  # on which the guard ends, and the server with it
+        raise
+    return Server(guard, write_end, status, str(binary))
+
+
+def _private_log(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
+
+
+def _options(directory: DataDirectory) -> list[str]:
+    settings = {
+        "port": "0",
+        "unixsocket": str(directory.socket),
+        "unixsocketperm": "700",
+        "dir": str(directory.path),
+        "daemonize": "no",
+        "databases": "1",
+        "logfile": str(directory.log),
+        "loglevel": "notice",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "aof-load-truncated": "yes",
+        "save": "",
+        # An agent that is evicted has silently vanished; a refused write is at least heard of.
+        "maxmemory": "0",
+        "maxmemory-policy": "noeviction",
+    }
+    return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+
+async def _wait_until_ready(server: Server, directory: DataDirectory, start: int) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.ensure_future(server.exited())
+    heard = news = loop.time()
+    pause = 0.005
+    try:
+        while True:
+            answer = await _ask(directory.socket)
+            now = loop.time()
+            if answer.startswith(b"+PONG"):
+                return
+            if answer:
+                heard = now
+            if ended.done():
+                raise _failure(server, directory, start, f"ended with status {ended.result()}")
+            if now - heard > DEAF:
+                raise _failure(server, directory, start, f"gave no answer for {DEAF:g} s")
+            if now - news > LOADING_NEWS:
+                news = now
+                log.info("the store engine still loads its data", directory=str(directory.path))
+            await asyncio.wait([ended], timeout=pause)
+            pause = min(pause * 1.5, 0.2)
+    finally:
+        ended.cancel()
+
+
+async def _ask(path: Path) -> bytes:
+    """One PING; its first line, or nothing when nobody answers."""
+    with suppress(OSError, TimeoutError, ValueError):
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            try:
+                writer.write(b"PING\r\n")
+                return await reader.readline()
+            finally:
+                writer.close()
+    return b""
+
+
+def _failure(server: Server, directory: DataDirectory, start: int, what: str) -> EngineError:
+    said = directory.log_tail(start)
+    last_words = f"; its last words: {said}" if said else ""
+    return EngineError(
+        f"the embedded engine ({server.name}) did not start: it {what}{last_words} "
+        f"(the whole log is {directory.log})"
+    )

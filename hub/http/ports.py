@@ -1,0 +1,79 @@
+"""What the HTTP side needs from the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import UnsetType
+
+from actors.agent.outcomes import Reply
+from actors.directory.directory import Page
+from actors.timing import Timing
+from homeport_protocol.bounds import Metadata, Status, Strategy
+from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentSpec
+from hub.telemetry.metrics import Metrics
+
+
+class Directory(Protocol):
+    """One namespace, as the routes see it; a Supervisor is one.
+
+    Reads answer from memory and raise ProtocolError; writes answer once through `reply`.
+    """
+
+    @property
+    def timing(self) -> Timing: ...
+
+    def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page: ...
+
+    def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None: ...
+
+    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes: ...
+
+    def register(self, spec: AgentSpec, agent_id: str | None, reply: Reply) -> object: ...
+
+    def heartbeat(
+        self,
+        agent_id: str,
+        status: Status | UnsetType,
+        metadata: Metadata | UnsetType,
+        reply: Reply,
+    ) -> None: ...
+
+    def unregister(self, agent_id: str, reply: Reply) -> None: ...
+
+
+class HubPort(Protocol):
+    """One hub process."""
+
+    @property
+    def hub_id(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """Largest body that is taken, as of a websocket message."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    async def namespace(self, name: str) -> Directory:
+        """The directory of a namespace, once it is loaded.
+
+        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot
+        be loaded in time.
+        """
+        ...
+
+    def not_ready_reasons(self) -> list[str]:
+        """What keeps this hub from taking registrations, in plain phrases; empty when ready."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """What an operator should look at although the hub is ready, in plain phrases."""
+        ...

@@ -1,0 +1,67 @@
+"""Answers: bytes with few headers, mostly JSON, and the one form of every failure."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from starlette.types import Send
+
+from homeport_protocol.codec import encode
+from homeport_protocol.errors import FAILURES, ProtocolError
+from homeport_protocol.http import ErrorBody
+from hub.net.exchange import Exchange
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON: Final = (b"content-type", b"application/json")
+# An answer about a living fleet is stale at once; no proxy may keep it.
+NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+class Answer:
+    """An answer; its body is the parts one after the other, which are sent as they are."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: tuple[bytes, ...], headers: Headers) -> None:
+        self.status = status
+        self.body = body
+        self.headers: Headers = ((b"content-length", b"%d" % sum(map(len, body))), *headers)
+
+    async def send(self, send: Send, exchange: Exchange | None, *, head_only: bool) -> None:
+        """Send it, the whole at once where the server can; of an answer to HEAD only the head."""
+        body = () if head_only else self.body
+        if exchange is not None:
+            await exchange.answer(self.status, self.headers, body)
+            return
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": list(self.headers)}
+        )
+        await send({"type": "http.response.body", "body": b"".join(body)})
+
+
+def json(*body: bytes, status: int = 200, headers: Headers = ()) -> Answer:
+    """JSON that is already encoded, in one part or several."""
+    return Answer(status, body, (JSON, NO_STORE, *headers))
+
+
+def refusal(status: int, message: str, headers: Headers = ()) -> Answer:
+    """A failure in one plain sentence: `{"error": message}`."""
+    return json(encode(ErrorBody(message)), status=status, headers=headers)
+
+
+def failure(error: ProtocolError) -> Answer:
+    """The HTTP form of a failure of the protocol, with `Retry-After` where waiting helps."""
+    known = FAILURES[error.code]
+    status = known.http_status
+    if error.code == "too_large" and error.field is not None:
+        status = 400  # a field of the body, as the legacy refused it; 413 is for the body itself
+    return refusal(status, error.message, retry_after(known.retry_after))
+
+
+def retry_after(seconds: float | None) -> Headers:
+    """The `Retry-After` header, in whole seconds and at least one; none for None."""
+    if seconds is None:
+        return ()
+    return ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)

@@ -1,0 +1,70 @@
+"""A path of the API: which methods it has, and how every one of them can end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from homeport_protocol.errors import ProtocolError
+from hub.http.bodies import CallerGoneError, LateBodyError
+from hub.http.request import Request
+from hub.http.responses import Answer, failure, refusal
+from hub.telemetry.metrics import Metrics
+
+Handler = Callable[[Request], Awaitable[Answer]]
+
+_log = structlog.get_logger("hub.http")
+
+
+class Resource:
+    """What answers requests for one path; `HEAD` is answered wherever `GET` is."""
+
+    def __init__(self, path: str, handlers: dict[str, Handler], metrics: Metrics) -> None:
+        self.path = path
+        self.methods = frozenset(handlers) | ({"HEAD"} if "GET" in handlers else frozenset())
+        self._handlers = dict(handlers)
+        if "GET" in handlers:
+            self._handlers["HEAD"] = handlers["GET"]
+        self._metrics = metrics
+        self._allow = ", ".join(sorted(self.methods)).encode()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, value: str) -> None:
+        """Answer one request, whatever happens; only a caller that has gone gets no answer.
+
+        `value` is what the path has in the place of `{…}`.
+        """
+        began = time.perf_counter()
+        request = Request(scope, receive, value)
+        method = request.method
+        try:
+            answer = await self._answer(request)
+        except CallerGoneError:
+            return
+        self._metrics.http_answered(self.path, method, answer.status, time.perf_counter() - began)
+        # The headers are those of GET, its length included; the body stays here.
+        await answer.send(send, request.exchange, head_only=method == "HEAD")
+
+    async def _answer(self, request: Request) -> Answer:
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            return self._wrong_method(request.method)
+        try:
+            return await handler(request)
+        except ProtocolError as error:
+            return failure(error)
+        except LateBodyError:
+            return refusal(408, "the body did not come in time")
+        except CallerGoneError:
+            raise
+        except Exception:
+            _log.exception("request_failed", method=request.method, route=self.path)
+            return refusal(500, "internal error")
+
+    def _wrong_method(self, method: str) -> Answer:
+        allowed = self._allow.decode()
+        return refusal(
+            405, f"{method[:32]} is not allowed here, only {allowed}", ((b"allow", self._allow),)
+        )

@@ -1,0 +1,177 @@
+"""The one port of a hub: uvicorn's HTTP, and the gateway's websockets beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from hub.net.http_protocol import HttpConnection
+from hub.net.open_files import UNLIMITED
+from hub.net.sockets import bind
+from hub.telemetry import logs
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted; a fleet that comes back arrives all at once."""
+
+KEEP_ALIVE = 75
+"""Seconds that an HTTP connection may idle between requests."""
+
+UVICORN: dict[str, Any] = {
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "proxy_headers": False,
+    "server_header": False,
+    "timeout_keep_alive": KEEP_ALIVE,
+}
+"""How uvicorn is set up, whatever it serves: a server to compare a hub with has the same."""
+
+POLL = 0.02
+"""Seconds between looks at what is still open, while stopping."""
+
+WARN_EVERY = 60.0
+"""Seconds between warnings that connections are refused."""
+
+log = logs.get("hub.listener")
+
+
+class Listener:
+    """Serves `app` and websockets on one port, inside the running loop.
+
+    `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`). Beyond
+    `max_connections`, connections are answered 503, so that files are left for the hub's own use.
+    With `shared_port` other workers listen on the port too; the kernel chooses among them.
+    Signals and logging are the caller's.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        ws_protocol_factory: Callable[..., asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        backlog: int = BACKLOG,
+        max_connections: int = UNLIMITED,
+        shared_port: bool = False,
+    ) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._backlog = backlog
+        self._max_connections = max_connections
+        self._shared_port = shared_port
+        self._warned_at = -WARN_EVERY
+        self._stopping = False
+        self._sockets: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
+        self._state = ServerState()
+        self._config = Config(
+            self._serve,
+            http=HttpConnection,
+            ws=cast(Any, ws_protocol_factory),
+            interface="asgi3",
+            **UVICORN,
+        )
+
+    @property
+    def open_connections(self) -> int:
+        """Connections now open, HTTP and websocket."""
+        return len(self._state.connections)
+
+    async def bind(self) -> tuple[str, int]:
+        """Take the port; who connects waits until `start`, or goes to another worker.
+
+        Returns the address and port, which for port 0 the system has chosen. Raises ListenError
+        with one plain sentence.
+        """
+        self._sockets = await bind(
+            self._host,
+            self._port,
+            # Who shares a port listens only once it can serve: others can until then.
+            listening=not self._shared_port,
+            shared=self._shared_port,
+        )
+        host, port = self._sockets[0].getsockname()[:2]
+        return host, port
+
+    async def start(self) -> tuple[str, int]:
+        """Serve on the port, which is taken now unless `bind` has; returns and raises as `bind`."""
+        loop = asyncio.get_running_loop()
+        self._config.load()
+        if not self._sockets:
+            await self.bind()
+        host, port = self._sockets[0].getsockname()[:2]
+        while self._sockets:
+            server = await loop.create_server(
+                self._connect, sock=self._sockets.pop(0), backlog=self._backlog
+            )
+            self._servers.append(server)
+        return host, port
+
+    def release(self) -> None:
+        """Give a port back that was taken and never served."""
+        for bound in self._sockets:
+            bound.close()
+        self._sockets.clear()
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more, and let requests under way finish for up to `grace` seconds.
+
+        What is still open then is cut off. Websockets are asked to close with 1001; a hub with
+        more to say to them does so before.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        self._stopping = True
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        while self._busy() and loop.time() < deadline:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(POLL)
+        if self._busy():
+            log.warning(
+                "connections cut off",
+                connections=len(self._state.connections),
+                requests=len(self._state.tasks),
+            )
+            for connection in list(self._state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0)  # handlers learn of it before they are cancelled
+            await asyncio.sleep(0)
+            tasks = list(self._state.tasks)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=POLL)
+
+    def _busy(self) -> bool:
+        return bool(self._state.connections or self._state.tasks)
+
+    def _connect(self) -> asyncio.Protocol:
+        overload = len(self._state.connections) >= self._max_connections
+        if overload:
+            now = asyncio.get_running_loop().time()
+            if now - self._warned_at >= WARN_EVERY:
+                self._warned_at = now
+                log.warning(
+                    "connections refused: the limit is reached; raise the limit of open files",
+                    limit=self._max_connections,
+                )
+        return HttpConnection(self._config, self._state, overload=overload)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            # Cut off by `stop`, which has said so; uvicorn would log a traceback.

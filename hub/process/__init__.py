@@ -1,0 +1,1 @@
+"""A hub as a process: its parts, start, stop, workers, namespaces, clock."""

@@ -1,0 +1,338 @@
+"""One hub: its namespaces, its listener, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+
+from actors.namespace.supervisor import Supervisor
+from actors.ports.link import Link
+from actors.runtime.dispatch import Runtime
+from actors.session.session import Session
+from actors.timing import Timing
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.timestamps import format_timestamp
+from hub.engine import EmbeddedEngine
+from hub.errors import HubError, RivalError
+from hub.http.app import App
+from hub.net.listener import Listener
+from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
+from hub.net.sockets import url_of
+from hub.process.clock import LoopScheduler
+from hub.process.namespaces import Namespace, Namespaces
+from hub.settings import Settings, describe
+from hub.store import (
+    DEFAULT_NAMESPACE,
+    MEMORY,
+    Backend,
+    Keys,
+    RedisStore,
+    StoreUnavailableError,
+    connect,
+)
+from hub.telemetry import logs
+from hub.telemetry.metered_store import MeasuredStore
+from hub.telemetry.metrics import Metrics
+from hub.telemetry.observer import HubObserver
+from hub.version import VERSION
+from hub.websocket.connection import Connection
+from hub.websocket.gateway import Gateway
+
+START_TIMEOUT = 10.0
+"""Seconds that Redis may take to answer when the hub starts."""
+
+START_PAUSE = 0.5
+"""Seconds between two attempts to reach it."""
+
+SETTLE_TIMEOUT = 4.0
+"""Seconds that a stopping hub waits for its last changes to become durable."""
+
+GOODBYE_TIMEOUT = 2.0
+"""Seconds that a stopping hub waits for its peers to close."""
+
+RETRIES_PER_SECOND = 500
+"""How fast a fleet is asked to come back to a hub that restarts."""
+
+LAG_INTERVAL = 0.5
+"""Seconds between two measurements of the event loop's lag."""
+
+FROZEN_AT_ONCE = 500
+"""Connections and agents that the collector of garbage may have to walk, but for frozen ones."""
+
+log = logs.get("hub")
+
+
+class Hub:
+    """A hub process. `start`, then `stop`; what serves in between is driven by the event loop.
+
+    It is the port of the HTTP application and of the websocket gateway. With `shared_port` it is
+    one of several workers on its port.
+    """
+
+    def __init__(self, settings: Settings, *, shared_port: bool = False) -> None:
+        self.hub_id = settings.hub_id
+        self.version = VERSION
+        self.metrics = Metrics(settings.hub_id, VERSION)
+        self.accepting = False
+        self.connections: set[Connection] = set()
+        self.max_frame_bytes = settings.max_frame_bytes
+        self.max_rate = settings.max_rate or UNLIMITED
+        self._settings = settings
+        self._shared_port = shared_port
+        self._timing = Timing(
+            heartbeat_interval=settings.heartbeat_interval,
+            heartbeat_timeout=settings.heartbeat_timeout,
+            lease_ttl=settings.lease_ttl,
+            resume_window=settings.resume_window,
+            loss_share=settings.loss_share,
+            loss_hold=settings.loss_hold,
+        )
+        self._scheduler = LoopScheduler(asyncio.get_running_loop())
+        loop = self._scheduler.loop
+        self.metrics.watch_loop(
+            tasks=lambda: len(asyncio.all_tasks(loop)), timers=lambda: self._scheduler.timers
+        )
+        self._runtime = Runtime(self._scheduler, self._actor_failed)
+        self._random = random.SystemRandom()
+        self._started = format_timestamp(self._scheduler.wall())
+        self._incarnation = secrets.token_hex(4)
+        self._namespaces = Namespaces(self._make_namespace, self.metrics)
+        self._caretaker: asyncio.Task[None] | None = None
+        self._agents = 0  # as of a moment ago
+        self._frozen = 0
+        self._engine: EmbeddedEngine | None = None
+        self._backend: Backend | None = None
+        self._listener: Listener | None = None
+        self._url = ""
+        self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
+
+    # --- the beginning and the end -------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Open the store, load what it holds, and listen. Returns the URL.
+
+        Raises HubError with one plain sentence; nothing is left running then.
+        """
+        settings = self._settings
+        log.info("starting", version=VERSION, **describe(settings))
+        room = connection_room(raise_open_file_limit())
+        listener = Listener(
+            App(self),
+            Gateway(self).protocol,
+            settings.host,
+            settings.port,
+            max_connections=room,
+            shared_port=self._shared_port,
+        )
+        # The port first: a second hub of the same name that is started by mistake must fail
+        # before it takes the first one's place in Redis.
+        host, port = await listener.bind()
+        self._url = url = url_of(host, port)
+        try:
+            await self._open_store()
+            gc.collect()
+            gc.freeze()  # what was loaded lives long; collections need not look at it
+            self.accepting = True
+            await listener.start()
+            self._listener = listener
+        except BaseException:
+            listener.release()
+            await self._close_store()
+            raise
+        self._caretaker = asyncio.create_task(self._look_after(), name="caretaker")
+        agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
+        log.info("listening", url=url, agents=agents, room_for_connections=room)
+        return url
+
+    async def failure(self) -> HubError:
+        """Wait until this hub cannot go on: another one uses its id, and started later."""
+        return await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        """Hand the agents over and end: nothing acknowledged is lost, nobody is left waiting.
+
+        Takes under ten seconds whatever peers and Redis do.
+        """
+        log.info("stopping", connections=len(self.connections))
+        self.accepting = False
+        supervisors = [each.supervisor for _, each in self._namespaces]
+        for supervisor in supervisors:
+            supervisor.drain()
+        await self._until(lambda: all(each.settled for each in supervisors), SETTLE_TIMEOUT)
+        self._say_goodbye(supervisors)
+        await self._until(lambda: not self.connections, GOODBYE_TIMEOUT)
+        if self._listener is not None:
+            await self._listener.stop(1.0)
+        if self._caretaker is not None:
+            self._caretaker.cancel()  # before the namespaces that it looks after are closed
+        await self._close_store()
+        log.info("stopped")
+
+    def _say_goodbye(self, supervisors: list[Supervisor]) -> None:
+        sessions = [session for each in supervisors for session in each.sessions()]
+        spread = min(len(sessions) / RETRIES_PER_SECOND, self._timing.heartbeat_timeout / 3)
+        for session in sessions:
+            delay = self._random.uniform(0.1, 0.5 + spread)
+            session.end(CloseCode.GOING_AWAY, f"hub going away, retry in {delay:.1f} s")
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        until = self._scheduler.now() + seconds
+        while not done() and self._scheduler.now() < until:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+    # --- the store -----------------------------------------------------------------------------
+
+    async def _open_store(self) -> None:
+        settings = self._settings
+        url = settings.redis
+        if url is None:
+            self._engine = EmbeddedEngine(settings.data_dir)
+            url = await self._engine.start()
+        elif url == MEMORY:
+            log.warning("memory:// keeps nothing: all agents are forgotten when this hub ends")
+        self._backend = await connect(url, hub_id=self.hub_id)
+        reasons: list[str] = []
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                store = self._namespaces.open(DEFAULT_NAMESPACE).store
+                for warning in await _answering(store.check_server, reasons):
+                    log.warning(warning)
+                for name in await _answering(store.namespaces, reasons):
+                    self._namespaces.open(name)
+                await asyncio.gather(*(each.ready() for _, each in self._namespaces))
+        except TimeoutError:
+            why = f" ({reasons[-1]})" if reasons else ""
+            raise HubError(
+                f"Redis at {logs.redact_text(url)} did not answer within {START_TIMEOUT:g} "
+                f"seconds{why}: start it, or check --redis"
+            ) from None
+
+    def _make_namespace(self, name: str) -> Namespace:
+        assert self._backend is not None
+        settings = self._settings
+        store = RedisStore(
+            self._backend,
+            Keys(settings.key_prefix, name, hash_tags=self._backend.hash_tags),
+            self.hub_id,
+            url=self._url,
+            version=VERSION,
+            started=self._started,
+            log_length=settings.log_length,
+            rival_found=self._rival_found,
+        )
+        supervisor = Supervisor(
+            hub_id=self.hub_id,
+            timing=self._timing,
+            scheduler=self._scheduler,
+            runtime=self._runtime,
+            store=MeasuredStore(store, self._scheduler, self.metrics),
+            random=self._random,
+            observer=HubObserver(name, self.metrics, settings.lease_ttl),
+            log_length=settings.log_length,
+            incarnation=self._incarnation,
+        )
+        supervisor.start()
+        return Namespace(supervisor, store, self._scheduler.now())
+
+    async def _close_store(self) -> None:
+        await self._namespaces.close()
+        if self._backend is not None:
+            await self._backend.aclose()
+            self._backend = None
+        if self._engine is not None:
+            await self._engine.stop()
+            self._engine = None
+
+    # --- the port of HTTP and of the gateway -----------------------------------------------------
+
+    async def namespace(self, name: str) -> Supervisor:
+        """The supervisor of a namespace, once it is loaded.
+
+        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot
+        be loaded in time.
+        """
+        return await self._namespaces.loaded(name)
+
+    def session(self, namespace: str, link: Link) -> Session:
+        """A session in a namespace, which may still be loading. Raises as `namespace`."""
+        return Session(self._namespaces.open(namespace).supervisor, link)
+
+    def opened(self, connection: Connection) -> None:
+        """A websocket is open."""
+        self.connections.add(connection)
+        self._spare_collections()
+        self.metrics.websocket_opened()
+
+    def closed(self, connection: Connection, code: int) -> None:
+        """A websocket is of no more use."""
+        self.connections.discard(connection)
+        self.metrics.websocket_closed(code)
+
+    def not_ready_reasons(self) -> list[str]:
+        """What keeps this hub from taking registrations; empty when it is ready."""
+        own = [] if self.accepting else ["the hub is stopping"]
+        now = self._scheduler.now()
+        return list(dict.fromkeys([*own, *self._namespaces.not_ready_reasons(now)]))
+
+    def warnings(self) -> list[str]:
+        """What an operator should look at although the hub is ready."""
+        return list(self._namespaces.warnings())
+
+    # --- within ----------------------------------------------------------------------------------
+
+    def _actor_failed(self, name: str, message: object, error: BaseException) -> None:
+        # Of the message only its type is told: its content may hold session tokens.
+        log.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
+
+    def _rival_found(self, url: str, goes_on: bool) -> None:
+        """Of two hubs with one id, the later one goes on, and both say what is wrong."""
+        if self._failure.done():
+            return
+        where = f", at {url}," if url else ""
+        sentence = (
+            f"another hub{where} uses this hub's id {self.hub_id}: give each its own --hub-id"
+        )
+        log.error(sentence)
+        if goes_on:
+            self._failure.set_result(RivalError(sentence))
+
+    async def _look_after(self) -> None:
+        """Measure the event loop's lag, and keep collections of garbage from adding to it."""
+        while True:
+            before = self._scheduler.now()
+            await asyncio.sleep(LAG_INTERVAL)
+            self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
+            self._agents = sum(
+                len(each.supervisor.population.agents) for _, each in self._namespaces
+            )
+            self._spare_collections()
+            await self._namespaces.look_after(self._scheduler.now())
+
+    def _spare_collections(self) -> None:
+        """Keep what lives long out of the collector's way.
+
+        A full collection walks every object there is, which takes half a second with 10,000
+        connections, or with as many agents over HTTP, and finds next to nothing. Frozen objects
+        are left out; so they are thawed when so many have gone that there may be something to find.
+        """
+        held = len(self.connections) + self._agents
+        if held > self._frozen + FROZEN_AT_ONCE:
+            gc.freeze()
+            self._frozen = held
+        elif held < self._frozen / 2:
+            gc.unfreeze()
+            self._frozen = held
+
+
+async def _answering(ask: Callable[[], Awaitable[list[str]]], reasons: list[str]) -> list[str]:
+    """Ask Redis until it answers; `reasons` gets why it did not."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailableError as away:
+            reasons.append(str(away))
+            log.warning("waiting for Redis", reason=reasons[-1])
+            await asyncio.sleep(START_PAUSE)

@@ -1,0 +1,169 @@
+"""The namespaces that a hub serves: opened when somebody names them, let go of when nobody does.
+
+Every hub of a cluster serves every namespace, so that each has hubs left when one dies. Those that
+another hub has opened are found in the list that all of them keep in Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+
+from actors.namespace.supervisor import Supervisor
+from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.errors import ProtocolError
+from hub.store import DEFAULT_NAMESPACE, RedisStore, StoreError
+from hub.telemetry import logs
+from hub.telemetry.metrics import Metrics
+
+MAX_NAMESPACES = 1000
+"""Namespaces that one hub serves; each costs a little memory and a few connections to Redis."""
+
+IDLE = 60.0
+"""Seconds after which a namespace without agents and connections is let go of."""
+
+LOAD_TIMEOUT = 2.0
+"""Seconds that a request waits for a namespace that is being loaded."""
+
+DISCOVER_INTERVAL = 2.0
+"""Seconds between two looks for namespaces that other hubs have opened."""
+
+log = logs.get("hub")
+_name = re.compile(NAMESPACE)
+
+
+class Namespace:
+    """A supervisor and the store it writes to."""
+
+    __slots__ = ("busy_at", "opened_at", "store", "supervisor")
+
+    def __init__(self, supervisor: Supervisor, store: RedisStore, now: float) -> None:
+        self.supervisor = supervisor
+        self.store = store
+        self.busy_at = now
+        self.opened_at = now
+
+    async def ready(self) -> None:
+        """Wait until it is loaded."""
+        ready = asyncio.Event()
+        self.supervisor.when_ready(ready.set)
+        await ready.wait()
+
+
+class Namespaces:
+    """All namespaces of one hub; `make` makes one by its name, and starts it."""
+
+    def __init__(self, make: Callable[[str], Namespace], metrics: Metrics) -> None:
+        self._make = make
+        self._metrics = metrics
+        self._open: dict[str, Namespace] = {}
+        self._discovered_at = 0.0
+
+    def __iter__(self) -> Iterator[tuple[str, Namespace]]:
+        return iter(list(self._open.items()))
+
+    def open(self, name: str) -> Namespace:
+        """The namespace, which may still be loading.
+
+        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` for one too many.
+        """
+        namespace = self._open.get(name)
+        if namespace is not None:
+            return namespace
+        if _name.match(name) is None:
+            raise ProtocolError(
+                "bad_request",
+                "namespace: 1 to 63 letters, digits, dots, underscores or hyphens, beginning with "
+                "a letter or digit",
+                field="namespace",
+            )
+        if len(self._open) >= MAX_NAMESPACES:
+            raise ProtocolError(
+                "unavailable", f"this hub serves {MAX_NAMESPACES} namespaces already"
+            )
+        namespace = self._open[name] = self._make(name)
+        self._metrics.add_namespace(name, namespace.supervisor.stats)
+        return namespace
+
+    async def loaded(self, name: str) -> Supervisor:
+        """The namespace's supervisor, once it is loaded.
+
+        Raises as `open`, and `unavailable` when it cannot be loaded in time.
+        """
+        namespace = self.open(name)
+        if not namespace.supervisor.ready:
+            try:
+                async with asyncio.timeout(LOAD_TIMEOUT):
+                    await namespace.ready()
+            except TimeoutError:
+                reasons = "; ".join(namespace.supervisor.not_ready_reasons())
+                raise ProtocolError(
+                    "unavailable", f"the namespace is not loaded: {reasons}"
+                ) from None
+        return namespace.supervisor
+
+    def not_ready_reasons(self, now: float) -> Iterator[str]:
+        """Why some namespace cannot do all its work, in plain phrases.
+
+        One that is being loaded has its time: else whoever names a new one, as anybody may,
+        would make the hub unready for everybody else.
+        """
+
+        def reasons(each: Namespace) -> list[str]:
+            loading = not each.supervisor.ready and now - each.opened_at < LOAD_TIMEOUT
+            return [] if loading else each.supervisor.not_ready_reasons()
+
+        return self._of_all(reasons)
+
+    def warnings(self) -> Iterator[str]:
+        """What an operator should look at although all is ready."""
+        return self._of_all(lambda each: [each.supervisor.loss] if each.supervisor.loss else [])
+
+    def _of_all(self, phrases: Callable[[Namespace], list[str]]) -> Iterator[str]:
+        """What is said of each, with the namespace where it is not the default one."""
+        for name, each in self:
+            for phrase in phrases(each):
+                yield phrase if name == DEFAULT_NAMESPACE else f"namespace {name}: {phrase}"
+
+    async def look_after(self, now: float) -> None:
+        """Let go of what nobody uses, and open what other hubs use; called every now and then."""
+        await self._release(now)
+        if now - self._discovered_at >= DISCOVER_INTERVAL:
+            self._discovered_at = now
+            await self._discover()
+
+    async def close(self) -> None:
+        """End them all."""
+        for _, each in self:
+            each.supervisor.close()
+        # Together: each may have to wait for a Redis that does not answer.
+        await asyncio.gather(*(each.store.close() for _, each in self))
+        self._open.clear()
+
+    async def _release(self, now: float) -> None:
+        for name, each in self:
+            if name == DEFAULT_NAMESPACE or not each.supervisor.unused:
+                each.busy_at = now
+            elif now - each.busy_at >= IDLE:
+                del self._open[name]
+                self._metrics.remove_namespace(name)
+                each.supervisor.close()
+                await each.store.forget()
+                await each.store.close()
+
+    async def _discover(self) -> None:
+        default = self._open.get(DEFAULT_NAMESPACE)
+        if default is None or default.supervisor.store_is_away:
+            return
+        try:
+            listed = await default.store.namespaces()
+            for name in listed:
+                self.open(name)
+            for name, each in self:
+                if name not in listed and not each.supervisor.unused:
+                    await each.store.remember()  # another hub let go of it
+        except StoreError as error:
+            log.debug("namespaces of other hubs could not be read", reason=str(error))
+        except ProtocolError as error:  # more than one hub serves
+            log.warning("a namespace of another hub is not served here", reason=error.message)

@@ -1,0 +1,29 @@
+"""Running one hub as a process: its event loop and its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import uvloop
+
+from hub.process.hub import Hub
+from hub.process.service import serve
+from hub.settings import Settings
+from hub.telemetry import logs
+
+
+def run(settings: Settings, announce: Callable[[str], None], *, shared_port: bool = False) -> int:
+    """Run a hub until SIGTERM or SIGINT; returns the exit status.
+
+    `announce` is given the one line with the URL once the hub listens. With `shared_port` it is
+    one of several workers. Raises HubError when it cannot start. A second signal ends the process
+    at once.
+    """
+
+    async def main() -> int:
+        return await serve(Hub(settings, shared_port=shared_port), announce)
+
+    logs.configure(settings.log_format, settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())

@@ -1,0 +1,76 @@
+"""What serves until a signal ends it: the order of start, announcement and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+from hub.errors import HubError
+from hub.telemetry import logs
+
+STOP_TIMEOUT = 9.5
+"""Seconds after which a hub's stop that does not come to its end is cut short."""
+
+log = logs.get("hub")
+
+
+class Service(Protocol):
+    """A hub, or several."""
+
+    async def start(self) -> str:
+        """Start, and return the URL. Raises HubError; nothing is left running then."""
+        ...
+
+    async def failure(self) -> HubError:
+        """Wait until it cannot go on any more; says why."""
+        ...
+
+    async def stop(self) -> None:
+        """End in good order."""
+        ...
+
+
+async def serve(
+    service: Service, announce: Callable[[str], None], *, patience: float = STOP_TIMEOUT
+) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status of the process.
+
+    `announce` is given the one line with the URL once the service listens. Raises HubError when it
+    cannot start or cannot go on. A second signal ends the process at once. A stop that takes
+    longer than `patience` seconds is cut short.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def stop(number: signal.Signals) -> None:
+        log.info("signal received", signal=number.name)
+        stopping.set()
+        loop.remove_signal_handler(number)  # the next one has its default effect
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    starting = asyncio.create_task(service.start())
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait([starting])
+        return 0
+    announce(f"Homeport is listening on {starting.result()}")
+    failing = asyncio.create_task(service.failure())
+    await asyncio.wait([failing, stopped], return_when=asyncio.FIRST_COMPLETED)
+    failed = failing.result() if failing.done() else None
+    failing.cancel()
+    stopped.cancel()
+    try:
+        async with asyncio.timeout(patience):
+            await service.stop()
+    except TimeoutError:
+        log.error("stopping took too long; ending now")
+        if failed is None:
+            return 1
+    if failed is not None:
+        raise failed
+    return 0

@@ -1,0 +1,111 @@
+"""One run of a worker, as its parent sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from hub.errors import HubError
+from hub.process.service import STOP_TIMEOUT
+from hub.settings import Settings
+
+PATIENCE = STOP_TIMEOUT + 0.5
+"""Seconds that a worker may take to stop, which cuts it short by itself just before."""
+
+WORKER = str(Path(__file__).with_name("worker.py"))
+
+
+class WorkerError(HubError):
+    """A worker cannot serve; says why."""
+
+
+class _Word(msgspec.Struct):
+    """What a worker says: nothing failed, and it listens; or why it does not, and whether it will
+    never do, so that it is not worth starting again."""
+
+    failure: str | None
+    final: bool = False
+
+
+class WorkerProcess:
+    """A hub process that shares its port with others; it is killed when this process is gone."""
+
+    def __init__(self, process: Process, hub_id: str) -> None:
+        self._process = process
+        self._hub_id = hub_id
+
+    @classmethod
+    async def start(cls, settings: Settings) -> WorkerProcess:
+        """Start a hub with these settings. Raises WorkerError when no process can be started."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", WORKER, settings.hub_id),
+                stdin=PIPE,
+                stdout=PIPE,
+                # Ctrl-C is for this process, which asks its workers to stop.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerError(
+                f"the worker {settings.hub_id} cannot be started: {error.strerror or error}"
+            ) from None
+        assert process.stdin is not None
+        orders = {"parent": os.getpid(), "path": sys.path, "settings": settings}
+        process.stdin.write(msgspec.json.encode(orders) + b"\n")
+        process.stdin.close()
+        return cls(process, settings.hub_id)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def listening(self) -> None:
+        """Wait until it serves. Raises WorkerError with its words when it cannot."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            status = await self.ended()
+            raise WorkerError(
+                f"the worker {self._hub_id} ended with status {status} before it served"
+            )
+        failure = msgspec.json.decode(line, type=_Word).failure
+        if failure is not None:
+            raise WorkerError(failure)
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit status (128 + N for signal N)."""
+        status = await self._process.wait()
+        return status if status >= 0 else 128 - status
+
+    async def last_words(self) -> str | None:
+        """Why it ended and must not be started again; None when it may be. Call it once ended."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        word = msgspec.json.decode(line, type=_Word) if line.endswith(b"\n") else None
+        return word.failure if word is not None and word.final else None
+
+    async def stop(self) -> None:
+        """Have it stop gracefully, and wait until it has."""
+        self._send(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.ended()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once."""
+        self._send(signal.SIGKILL)
+        await self.ended()
+
+    def _send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)

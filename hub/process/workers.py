@@ -1,0 +1,177 @@
+"""Several hub processes, the workers, behind one port: `homeport serve --workers N`.
+
+The process that is started serves nobody. It keeps the port, runs the embedded engine, and starts
+the workers, each a hub of its own name with sockets of its own on that port, among which the
+kernel spreads the connections. A worker that ends is started again. When this process is gone,
+the kernel kills the workers, and the engine's guard stops the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+
+from msgspec import structs
+
+from hub.engine import EmbeddedEngine
+from hub.errors import HubError, RivalError
+from hub.net.sockets import release, reserve, url_of
+from hub.process.service import STOP_TIMEOUT, serve
+from hub.process.worker_handle import WorkerError, WorkerProcess
+from hub.settings import Settings, describe, worker_id
+from hub.telemetry import logs
+from hub.version import VERSION
+
+RESTART_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before each restart of a worker that ended by itself; the last one repeats."""
+
+STEADY = 60.0
+"""Seconds of service after which a worker counts as steady, and the pauses begin anew."""
+
+PATIENCE = STOP_TIMEOUT + 1.0
+"""Seconds that the stop of all may take: more than that of one worker, which is waited for."""
+
+log = logs.get("workers")
+
+
+def run(settings: Settings, announce: Callable[[str], None]) -> int:
+    """Run the workers until SIGTERM or SIGINT; returns the exit status.
+
+    `announce` is given the one line with the URL once all of them listen. Raises HubError when one
+    cannot start. A second signal ends all processes at once.
+    """
+    if not sys.platform.startswith("linux"):
+        raise HubError(
+            "several workers need Linux, where the kernel spreads connections among processes; "
+            "leave out --workers, or run several hubs on ports of their own"
+        )
+
+    async def main() -> int:
+        return await serve(Workers(settings), announce, patience=PATIENCE)
+
+    logs.configure(settings.log_format, settings.log_level)
+    return asyncio.run(main())
+
+
+class _Place:
+    """One worker's place: its settings, the same for each process that takes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.process: WorkerProcess | None = None
+
+    async def fill(self) -> None:
+        """Start a process, and wait until it serves. Raises WorkerError."""
+        self.process = process = await WorkerProcess.start(self.settings)
+        try:
+            await process.listening()
+        except BaseException:
+            await process.kill()
+            raise
+
+
+class Workers:
+    """The workers, what they share, and the order in which all of it starts and stops.
+
+    Needs a running loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held: list[socket.socket] = []
+        self._engine: EmbeddedEngine | None = None
+        self._places: list[_Place] = []
+        self._keeping: list[asyncio.Task[None]] = []
+        self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> str:
+        """Take the port, start the engine and all workers; returns the URL when all listen.
+
+        Raises HubError with one plain sentence; nothing is left running then.
+        """
+        settings = self._settings
+        log.info("starting", version=VERSION, **describe(settings))
+        self._held = await reserve(settings.host, settings.port)
+        host, port = self._held[0].getsockname()[:2]
+        try:
+            redis = settings.redis
+            if redis is None:
+                self._engine = EmbeddedEngine(settings.data_dir)
+                redis = await self._engine.start()
+            self._places = [
+                _Place(
+                    structs.replace(
+                        settings,
+                        port=port,
+                        redis=redis,
+                        workers=1,
+                        hub_id=worker_id(settings.hub_id, number),
+                    )
+                )
+                for number in range(1, settings.workers + 1)
+            ]
+            await asyncio.gather(*(place.fill() for place in self._places))
+        except BaseException:
+            await self._end()
+            raise
+        self._keeping = [asyncio.create_task(self._keep(place)) for place in self._places]
+        url = url_of(host, port)
+        log.info("all workers listen", url=url, workers=settings.workers)
+        return url
+
+    async def failure(self) -> HubError:
+        """Wait until a worker has ended that must not be started again; says why."""
+        return await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        """Have every worker stop gracefully, and then the engine."""
+        log.info("stopping", workers=len(self._places))
+        for task in self._keeping:
+            task.cancel()
+        if self._keeping:
+            await asyncio.wait(self._keeping)
+        await self._end()
+        log.info("stopped")
+
+    async def _end(self) -> None:
+        processes = [place.process for place in self._places if place.process is not None]
+        await asyncio.gather(*(process.stop() for process in processes))
+        if self._engine is not None:
+            await self._engine.stop()
+        release(self._held)
+
+    async def _keep(self, place: _Place) -> None:
+        """Start the worker again whenever it ends; not one whose id is another hub's."""
+        loop = asyncio.get_running_loop()
+        hub_id = place.settings.hub_id
+        failures = 0
+        while True:
+            since = loop.time()
+            assert place.process is not None
+            status = await place.process.ended()
+            why = await place.process.last_words()
+            if why is not None:
+                log.error("worker ended for good", worker=hub_id, reason=why)
+                if not self._failure.done():
+                    self._failure.set_result(RivalError(why))
+                return
+            if loop.time() - since > STEADY:
+                failures = 0
+            if status == 0:  # somebody sent it SIGTERM
+                log.info("worker handed over and ended; starting it again", worker=hub_id)
+            else:
+                log.error("worker ended by itself; starting it again", worker=hub_id, status=status)
+            while True:
+                await asyncio.sleep(RESTART_PAUSES[min(failures, len(RESTART_PAUSES) - 1)])
+                failures += 1
+                try:
+                    await place.fill()
+                except WorkerError as error:
+                    log.error("worker could not be started again", worker=hub_id, error=str(error))
+                except Exception:  # whatever it was, the others and this one are worth going on
+                    log.exception("worker could not be started again", worker=hub_id)
+                else:
+                    break
+            log.warning("worker started again", worker=hub_id, pid=place.process.pid)

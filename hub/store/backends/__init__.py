@@ -1,0 +1,1 @@
+"""How to reach Redis: standalone, Sentinel, Cluster."""

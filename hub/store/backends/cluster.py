@@ -1,0 +1,124 @@
+"""A Redis Cluster: each key is held by the node that owns its hash slot, which may change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from redis.crc import key_slot
+from redis.exceptions import MovedError, RedisError, ResponseError
+
+from hub.settings.redis_url import Address
+from hub.store.backends.dialer import Dialer, closed, said
+from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
+from hub.store.backends.lane import Lane
+from hub.store.backends.seeds import Guides, UnguidedError
+from hub.store.backends.server_check import check_server
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+_HOPS = 3
+"""How often one connection may be sent on to another node."""
+
+
+class Cluster:
+    """The nodes of a Redis Cluster; who owns a key's slot is looked up for each connection.
+
+    Any node tells who owns which slot, and may be behind; so the owner itself is asked for the
+    key before it is believed, and a node that disclaims it says who has it.
+    """
+
+    hash_tags = True
+
+    def __init__(self, nodes: Iterable[Address], dialer: Dialer, timeout: float) -> None:
+        self._dialer = dialer
+        self._timeout = timeout
+        # Half, so that one that is gone leaves the next one time enough.
+        self._guides = Guides(nodes, timeout / 2)
+        self._primaries: list[Address] = []
+
+    def lane(self, key: bytes, timeout: float | None = None) -> Lane:
+        """A lane to the node that owns the key's slot."""
+        return Lane(partial(self._connect, key), self._timeout if timeout is None else timeout)
+
+    async def check(self) -> list[str]:
+        """See `Backend.check`; every primary that can be reached is asked."""
+        async with asyncio.timeout(self._timeout):
+            await closed(await self._lead(0, self._dialer.dial))
+        warnings: list[str] = []
+        for address in self._primaries:
+            lane = Lane(partial(self._dialer.dial, address), self._timeout)
+            try:
+                warnings += await check_server(lane, in_cluster=True)
+            except (RedisError, OSError):
+                pass  # whoever needs the keys there is told
+        return list(dict.fromkeys(warnings))
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
+    async def _connect(self, key: bytes) -> AbstractConnection:
+        return await self._lead(key_slot(key), partial(self._reach, key))
+
+    async def _lead(
+        self, slot: int, reach: Callable[[Address], Awaitable[AbstractConnection]]
+    ) -> AbstractConnection:
+        try:
+            return await self._guides.lead(partial(self._look_up, slot), reach)
+        except UnguidedError as error:
+            raise _explained(error.problems) from None
+
+    async def _look_up(self, slot: int, node: Address) -> Address:
+        """The owner of a slot, as a node sees it."""
+        owner: Address | None = None
+        primaries: list[Address] = []
+        others: list[Address] = []
+        for first, last, *servers in await self._dialer.ask(node, b"CLUSTER", b"SLOTS"):
+            addresses = [_address(server, node) for server in servers]
+            primaries.append(addresses[0])
+            others += addresses[1:]
+            if first <= slot <= last:
+                owner = addresses[0]
+        self._primaries = list(dict.fromkeys(primaries))
+        self._guides.learn([*primaries, *others])
+        if owner is None:
+            raise StoreUnavailableError("the Redis Cluster has no node for these keys")
+        return owner
+
+    async def _reach(self, key: bytes, address: Address) -> AbstractConnection:
+        for _ in range(_HOPS):
+            connection = await self._dialer.dial(address)
+            try:
+                await said(connection, b"EXISTS", key)
+                return connection
+            except MovedError as moved:
+                await closed(connection)
+                address = (moved.host or address[0], moved.port)
+            except BaseException:
+                await closed(connection)
+                raise
+        raise StoreUnavailableError("the Redis Cluster does not agree on who has these keys")
+
+
+def _address(server: list[Any], told_by: Address) -> Address:
+    host, port = server[0], int(server[1])
+    # A node that does not know its own address leaves it out.
+    return (host.decode() if host else told_by[0]), port
+
+
+def _explained(problems: list[Exception]) -> StoreError:
+    """The most telling of what the nodes said, or did not say."""
+    answers = [each for each in problems if isinstance(each, StoreError | ResponseError)]
+    problem = (answers or problems)[0]
+    if isinstance(problem, StoreError):
+        return problem
+    if isinstance(problem, ResponseError):
+        text = str(problem).lower()
+        if "cluster support disabled" in text or "unknown command" in text:
+            return StoreError(
+                "the Redis server is not part of a Redis Cluster: use redis://HOST:PORT for it"
+            )
+    return StoreUnavailableError(reason_of(problem))

@@ -1,0 +1,89 @@
+"""Guides: servers that know where another server is, and may be wrong or gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from redis.exceptions import RedisError
+
+from hub.settings.redis_url import Address
+from hub.store.backends.failures import StoreError
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+P = TypeVar("P", bound=Hashable)
+
+
+class UnguidedError(Exception):
+    """No guide could say where to go; `problems` are what became of each, in turn."""
+
+    def __init__(self, problems: list[Exception]) -> None:
+        super().__init__("nobody knows where the Redis server is")
+        self.problems = problems
+
+
+class Guides:
+    """Asks one guide after the other where to go, first the one that was right last.
+
+    Each has `patience` seconds to answer. Whoever knows nothing, or leads to a server that does
+    not work, comes last from then on; so also a caller whose time runs out first begins with
+    another guide the next time. Several callers may ask at once.
+    """
+
+    def __init__(self, addresses: Iterable[Address], patience: float) -> None:
+        self._lasting = list(addresses)
+        self._addresses = list(self._lasting)
+        self._patience = patience
+
+    @property
+    def addresses(self) -> list[Address]:
+        """All guides, in the order in which they would be asked."""
+        return list(self._addresses)
+
+    def learn(self, addresses: Iterable[Address]) -> None:
+        """Who else can be asked, besides those that were given at first."""
+        known = set(addresses).union(self._lasting)
+        old = [each for each in self._addresses if each in known]
+        self._addresses = old + sorted(known.difference(old))
+
+    async def lead(
+        self,
+        ask: Callable[[Address], Awaitable[P]],
+        reach: Callable[[P], Awaitable[AbstractConnection]],
+    ) -> AbstractConnection:
+        """A connection to where a guide leads.
+
+        `ask` gets a guide and returns the place where it points, `reach` connects there and sees
+        that it is the right one. Raises what the last attempt to reach it did, or UnguidedError.
+        """
+        problems: list[Exception] = []
+        unreached: Exception | None = None
+        tried: set[P] = set()
+        for guide in self.addresses:
+            # Last, until it has been right; however this ends.
+            self._move(guide, len(self._addresses))
+            try:
+                async with asyncio.timeout(self._patience):
+                    place = await ask(guide)
+            except (RedisError, OSError, StoreError) as error:
+                problems.append(error)
+                continue
+            if place in tried:
+                continue
+            tried.add(place)
+            try:
+                connection = await reach(place)
+            except (RedisError, OSError, StoreError) as error:
+                unreached = error
+                continue
+            self._move(guide, 0)
+            return connection
+        raise unreached or UnguidedError(problems)
+
+    def _move(self, guide: Address, place: int) -> None:
+        if guide in self._addresses:  # another caller may have learnt that it has left
+            self._addresses.remove(guide)
+            self._addresses.insert(place, guide)

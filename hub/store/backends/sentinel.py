@@ -1,0 +1,193 @@
+"""A primary with replicas under Redis Sentinel: whoever is the primary now holds all keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from hub.settings.redis_url import Address
+from hub.store.backends.dialer import Dialer, closed, said
+from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
+from hub.store.backends.lane import Lane
+from hub.store.backends.seeds import Guides, UnguidedError
+from hub.store.backends.server_check import check_server
+from hub.telemetry import logs
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+WATCH_INTERVAL = 1.0
+"""Seconds between two questions to all Sentinels whether the primary is still the same."""
+
+Told = tuple[int, Address]
+"""The primary as a Sentinel knows it; the first is the epoch, which rises with every failover."""
+
+_log = logs.get("hub.store")
+
+
+class _UnknownPrimaryError(StoreError):
+    """A Sentinel that answers, and knows no primary of that name."""
+
+
+class SentinelPrimary:
+    """The primary that the Sentinels know as `name`; they are asked anew for each connection.
+
+    A primary that was replaced may live on for a while and take writes, all of which will be
+    lost. So all Sentinels are also asked every second, and when one knows of a newer primary,
+    every lane is led there, and Sentinels that still name the old one are passed over.
+    """
+
+    hash_tags = False
+
+    def __init__(
+        self,
+        name: str,
+        sentinels: Iterable[Address],
+        *,
+        ask_sentinel: Dialer,
+        dial_primary: Dialer,
+        timeout: float,
+    ) -> None:
+        self._name = name
+        self._sentinels = ask_sentinel
+        self._servers = dial_primary
+        self._timeout = timeout
+        # Half, so that one that is gone leaves the next one time enough.
+        self._patience = timeout / 2
+        self._guides = Guides(sentinels, self._patience)
+        self._newest: Told | None = None
+        """What the Sentinel that knew most said a moment ago; None when none did."""
+        self._lanes: WeakKeyDictionary[Lane, list[Told]] = WeakKeyDictionary()
+        """Every lane, and what its connection was made upon."""
+        self._watch: asyncio.Task[None] | None = None
+
+    def lane(self, key: bytes, timeout: float | None = None) -> Lane:
+        """A lane to the primary, whatever the key."""
+        upon: list[Told] = []
+        lane = Lane(partial(self._connect, upon), self._timeout if timeout is None else timeout)
+        self._lanes[lane] = upon
+        return lane
+
+    async def check(self) -> list[str]:
+        """See `Backend.check`."""
+        return await check_server(self.lane(b""))
+
+    async def aclose(self) -> None:
+        """Ask the Sentinels no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+            self._watch = None
+
+    # --- finding the primary --------------------------------------------------------------------
+
+    async def _connect(self, upon: list[Told]) -> AbstractConnection:
+        try:
+            connection = await self._guides.lead(self._look_up, partial(self._reach, upon))
+        except UnguidedError as error:
+            raise self._explained(error.problems) from None
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_over(), name="sentinel watch")
+        return connection
+
+    async def _look_up(self, sentinel: Address) -> Told:
+        connection = await self._sentinels.dial(sentinel)
+        try:
+            told = _told(await said(connection, *self._question))
+        except ResponseError as error:
+            if "no such master" not in str(error).lower():
+                raise
+            raise _UnknownPrimaryError(
+                f"Redis Sentinel knows no primary named {self._name}: check what follows the "
+                "addresses in the Redis URL"
+            ) from None
+        finally:
+            await closed(connection)
+        if self._newest is not None and told[0] < self._newest[0]:
+            raise StoreUnavailableError("Redis Sentinel has not heard of the last failover yet")
+        return told
+
+    async def _reach(self, upon: list[Told], told: Told) -> AbstractConnection:
+        connection = await self._servers.dial(told[1])
+        try:
+            role = (await said(connection, b"ROLE"))[0]
+        except NoPermissionError:
+            role = b"master"  # a replica will refuse the first write
+        except BaseException:
+            await closed(connection)
+            raise
+        if role != b"master":
+            await closed(connection)
+            raise StoreUnavailableError(
+                "Redis Sentinel still names a primary that is none any more"
+            )
+        upon[:] = [told]
+        return connection
+
+    def _explained(self, problems: list[Exception]) -> StoreError:
+        """The most telling of what the Sentinels said, or did not say."""
+        answers = [each for each in problems if isinstance(each, StoreError | ResponseError)]
+        problem = (answers or problems)[0]
+        if isinstance(problem, _UnknownPrimaryError):
+            # While some are silent it may be the one that answers who is wrong.
+            final = len(answers) == len(problems)
+            return problem if final else StoreUnavailableError(str(problem))
+        if isinstance(problem, StoreError):
+            return problem
+        if isinstance(problem, ResponseError) and "unknown command" in str(problem).lower():
+            return StoreError(
+                "the Redis server is no Redis Sentinel: give the Sentinels' addresses (their port "
+                "is 26379 as a rule), or redis://HOST:PORT for a server without them"
+            )
+        reason = reason_of(problem).replace("Redis", "Redis Sentinel", 1)
+        if "asks for a password" in reason:
+            reason += ": give it as ?sentinel_password=… in the Redis URL"
+        return StoreUnavailableError(reason)
+
+    # --- watching it ----------------------------------------------------------------------------
+
+    async def _watch_over(self) -> None:
+        sentinels = [
+            Lane(partial(self._sentinels.dial, each), self._patience)
+            for each in self._guides.addresses
+        ]
+        try:
+            while True:
+                await asyncio.sleep(WATCH_INTERVAL)
+                answers = await asyncio.gather(*map(self._ask, sentinels), return_exceptions=True)
+                told = [each for each in answers if not isinstance(each, BaseException)]
+                self._newest = max(told, default=None)
+                if self._newest is not None:
+                    self._lead_to(*self._newest)
+        finally:
+            for each in sentinels:
+                await each.drop()
+
+    def _lead_to(self, epoch: int, primary: Address) -> None:
+        moved = 0
+        for lane, upon in self._lanes.items():
+            # Of one epoch, several Sentinels may know one server by several names.
+            if upon and upon[0][0] < epoch and upon[0][1] != primary:
+                lane.retire()
+                upon.clear()
+                moved += 1
+        if moved:
+            _log.info("Redis Sentinel names another primary", connections=moved)
+
+    async def _ask(self, sentinel: Lane) -> Told:
+        return _told(await sentinel.ask(*self._question))
+
+    @property
+    def _question(self) -> tuple[bytes, ...]:
+        return (b"SENTINEL", b"MASTER", self._name.encode())
+
+
+def _told(answer: Any) -> Told:
+    if not isinstance(answer, dict):
+        answer = dict(zip(answer[::2], answer[1::2], strict=True))
+    return int(answer[b"config-epoch"]), (answer[b"ip"].decode(), int(answer[b"port"]))

@@ -1,0 +1,40 @@
+"""One Redis server, and the one inside this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.store.backends.dialer import opened
+from hub.store.backends.lane import Lane
+from hub.store.backends.server_check import check_server
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
+
+
+class Standalone:
+    """A server that holds all keys; `client` says how to connect to it."""
+
+    hash_tags = False
+
+    def __init__(self, client: Redis, timeout: float) -> None:
+        self.client = client
+        self._timeout = timeout
+
+    def lane(self, key: bytes, timeout: float | None = None) -> Lane:
+        """A lane to the server, whatever the key."""
+        return Lane(self._connect, self._timeout if timeout is None else timeout)
+
+    async def check(self) -> list[str]:
+        """See `Backend.check`."""
+        return await check_server(self.lane(b""))
+
+    async def aclose(self) -> None:
+        """Close the client's own connections."""
+        await self.client.aclose()
+
+    async def _connect(self) -> AbstractConnection:
+        # Not lent from the pool, but the lane's own for good.
+        connection: AbstractConnection = self.client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return await opened(connection)

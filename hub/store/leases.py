@@ -1,0 +1,88 @@
+"""Which hubs of the cluster live, as their leases tell."""
+
+from __future__ import annotations
+
+from actors.ports.store import HubLease, HubReport, Roster
+from hub.store.backends.lane import Lane
+from hub.store.keys import Keys
+from hub.store.scripts import ROSTER
+
+_FIELDS = 7
+_NOTHING = [b"", b"", b"1", b"0", b"0", b"0"]
+
+
+async def read_roster(lane: Lane, keys: Keys, hub_id: str) -> Roster:
+    """The living hubs, while nothing is renewed."""
+    answer = await _ask(lane, keys, hub_id, _NOTHING, None)
+    assert answer is not None
+    return answer
+
+
+async def renew_lease(
+    lane: Lane,
+    keys: Keys,
+    hub_id: str,
+    report: HubReport,
+    *,
+    generation: bytes,
+    log: str,
+    lease: bytes,
+    connection_number: int,
+) -> Roster | None:
+    """Renew the hub's lease and tell who lives; None when the lease is not of that generation.
+
+    Raises ReconnectedError as `Lane.run` does.
+    """
+    arguments = [
+        generation,
+        log.encode(),
+        lease,
+        b"%d" % report.agents,
+        b"%d" % report.sessions,
+        b"%d" % report.revision,
+    ]
+    return await _ask(lane, keys, hub_id, arguments, connection_number)
+
+
+async def _ask(
+    lane: Lane, keys: Keys, hub_id: str, renewal: list[bytes], connection_number: int | None
+) -> Roster | None:
+    own = hub_id.encode()
+    # Two steps, because a script may only touch keys that were named to it. A hub that comes in
+    # between is heard of the next time, and whether one lives is decided by the script alone.
+    ids = sorted({own, *await lane.ask(b"SMEMBERS", keys.hubs)})
+    answer = await lane.run(
+        ROSTER,
+        [
+            *(keys.log_name, keys.log, keys.loss, keys.hubs, keys.lease(own)),
+            *(keys.lease(each) for each in ids),
+        ],
+        [*renewal, own, *ids],
+        connection_number=connection_number,
+    )
+    if answer == b"fenced":
+        return None
+    hubs = [_lease(answer[at : at + _FIELDS]) for at in range(2, len(answer), _FIELDS)]
+    hubs.sort(key=lambda hub: hub.hub_id)
+    return Roster(hubs, _number(answer[0]), _number(answer[1]))
+
+
+def _lease(said: list[bytes]) -> HubLease:
+    hub_id, url, version, started, agents, sessions, revision = said
+    return HubLease(
+        hub_id=_text(hub_id),
+        url=_text(url),
+        version=_text(version),
+        started=_text(started),
+        agents=_number(agents),
+        sessions=_number(sessions),
+        revision=_number(revision),
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
+
+
+def _number(value: bytes) -> int:
+    return int(value) if value.isdigit() else 0

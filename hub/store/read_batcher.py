@@ -1,0 +1,56 @@
+"""Questions about single things that are asked together: one command for all of one loop turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from actors.ports.store import Away
+
+T = TypeVar("T")
+Reply = Callable[[T | Away | None], None]
+
+
+class Begin(Protocol):
+    """Does work and answers once, later; see `hub.store.reply_tasks.Replies.begin`."""
+
+    def __call__(
+        self,
+        work: Callable[[], Awaitable[dict[str, T]]],
+        reply: Callable[[dict[str, T] | Away], None],
+        /,
+    ) -> None: ...
+
+
+class Gathering(Generic[T]):
+    """Gathers what is asked until the loop's next turn, and `find`s it all at once.
+
+    Whoever asks is answered with what was found for his id, None when there is nothing.
+    """
+
+    def __init__(self, begin: Begin, find: Callable[[list[str]], Awaitable[dict[str, T]]]) -> None:
+        self._begin = begin
+        self._find = find
+        self._gathered: list[tuple[str, Reply[T]]] | None = None
+
+    def ask(self, name: str, reply: Reply[T]) -> None:
+        """Answer with what is found for `name`."""
+        if self._gathered is None:
+            gathered: list[tuple[str, Reply[T]]] = []
+            self._gathered = gathered
+            self._begin(partial(self._ask, gathered), partial(self._tell, gathered))
+        self._gathered.append((name, reply))
+
+    async def _ask(self, gathered: list[tuple[str, Reply[T]]]) -> dict[str, T]:
+        self._gathered = None  # who asks from now on is too late for this command
+        return await self._find(list(dict.fromkeys(name for name, _ in gathered)))
+
+    def _tell(self, gathered: list[tuple[str, Reply[T]]], found: dict[str, T] | Away) -> None:
+        if self._gathered is gathered:  # it was cancelled before it began
+            self._gathered = None
+        loop = asyncio.get_running_loop()
+        for name, reply in gathered:
+            # Each by itself, so that one that raises takes no answer from the others.
+            loop.call_soon(reply, found if isinstance(found, Away) else found.get(name))

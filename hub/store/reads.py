@@ -1,0 +1,151 @@
+"""Reading what is stored, in pieces that are small enough for the time limit of one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from actors.ports.store import Fenced, Loaded, LogEntry, Position, Stored
+from homeport_protocol.bounds import Kind
+from hub.store.backends.lane import Lane
+from hub.store.keys import Keys
+from hub.store.leases import read_roster
+from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG
+from hub.telemetry import logs
+
+PIECE = 500
+"""Entries or records of one command; at the largest, they are some 10 MB."""
+
+_log = logs.get("hub.store")
+
+
+async def load(lane: Lane, keys: Keys, hub_id: str, log_length: int) -> Loaded:
+    """All that is stored; at most `log_length` entries of the log.
+
+    The log is read first: every change that it ends with is in the records that are read next.
+    """
+    newest = await lane.ask(b"XREVRANGE", keys.log, b"+", b"-", b"COUNT", b"1")
+    entries: list[LogEntry] = []
+    if newest:
+        after = max(0, _revision(newest[0][0]) - log_length)
+        entries = await _read_newest(lane, keys, after)
+    records, ghosts = await _read_records(lane, keys)
+    roster = await read_roster(lane, keys, hub_id)
+    return Loaded(records, entries[-log_length:], ghosts, roster)
+
+
+async def read_log(
+    lane: Lane, keys: Keys, position: Position, upto: int | None
+) -> list[LogEntry] | Fenced:
+    """The log's entries after `position`, up to revision `upto` (None: to the end), oldest first.
+
+    Fenced when it is not that log or not that history any more, at any piece of it.
+    """
+    log, after, key = position.log.encode(), position.revision, position.key
+    end = b"+" if upto is None else b"%d" % upto
+    entries: list[LogEntry] = []
+    while True:
+        arguments = [log, b"%d" % after, key.encode(), end, b"%d" % PIECE]
+        piece = await lane.run(READ_LOG, [keys.log_name, keys.log], arguments)
+        if piece == b"fenced":
+            return Fenced()
+        for entry_id, fields in piece:
+            after, key = _revision(entry_id), ""
+            entry = _entry(after, fields)
+            if entry is not None:
+                entries.append(entry)
+                key = entry.key
+        if len(piece) < PIECE:
+            return entries
+
+
+async def read_entries(lane: Lane, keys: Keys, ids: list[str]) -> dict[str, Stored]:
+    """What is stored of those agents now; the ids without a record are left out.
+
+    An entry that would never run out tells nothing of when it was renewed: its ttl is 0.
+    """
+    stored: dict[str, Stored] = {}
+    for start in range(0, len(ids), PIECE):
+        piece = ids[start : start + PIECE]
+        answer = await lane.run(READ_ENTRIES, [keys.agent(each) for each in piece], [])
+        for agent_id, record, left in zip(piece, answer[::2], answer[1::2], strict=True):
+            if record is not None:
+                stored[agent_id] = Stored(record, max(0, left) / 1000)
+    return stored
+
+
+async def _read_newest(lane: Lane, keys: Keys, after: int) -> list[LogEntry]:
+    """The entries after that revision, whichever log it is."""
+    entries: list[LogEntry] = []
+    while True:
+        start = b"%d" % (after + 1)
+        piece = await lane.ask(b"XRANGE", keys.log, start, b"+", b"COUNT", b"%d" % PIECE)
+        for entry_id, fields in piece:
+            after = _revision(entry_id)
+            entry = _entry(after, fields)
+            if entry is not None:
+                entries.append(entry)
+        if len(piece) < PIECE:
+            return entries
+
+
+async def _read_records(lane: Lane, keys: Keys) -> tuple[list[bytes], list[str]]:
+    """The records of all active agents, and the ids that had none and have been dropped."""
+    records: list[bytes] = []
+    without: list[bytes] = []
+    # An agent that is active all the while is found for certain, and perhaps twice.
+    seen: set[bytes] = set()
+    cursor = b"0"
+    while True:
+        cursor, members = await lane.ask(b"SSCAN", keys.active, cursor, b"COUNT", b"%d" % PIECE)
+        fresh = [each for each in dict.fromkeys(members) if each not in seen]
+        seen.update(fresh)
+        for piece in _pieces(fresh):
+            values = await lane.ask(b"MGET", *(keys.agent_prefix + each for each in piece))
+            for agent_id, value in zip(piece, values, strict=True):
+                if value is None:
+                    without.append(agent_id)
+                else:
+                    records.append(value)
+        if cursor == b"0":
+            break
+    ghosts: list[str] = []
+    for piece in _pieces(without):
+        ghosts += await _drop_ghosts(lane, keys, piece, records)
+    return records, ghosts
+
+
+async def _drop_ghosts(lane: Lane, keys: Keys, ids: list[bytes], records: list[bytes]) -> list[str]:
+    """Drop the ids that still have no entry; records that have appeared join `records`."""
+    entries = [keys.agent_prefix + each for each in ids]
+    answers = await lane.run(DROP_GHOSTS, [keys.active, *entries], ids)
+    ghosts: list[str] = []
+    for agent_id, answer in zip(ids, answers, strict=True):
+        name = agent_id.decode(errors="backslashreplace")
+        if isinstance(answer, bytes):
+            records.append(answer)
+        elif answer:
+            _log.warning("a key holds no record and is left alone", agent=name)
+        else:
+            ghosts.append(name)
+    return ghosts
+
+
+def _pieces(items: list[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(items), PIECE):
+        yield items[start : start + PIECE]
+
+
+def _revision(entry_id: bytes) -> int:
+    return int(entry_id.partition(b"-")[0])
+
+
+def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
+    try:
+        kind, record = named[b"kind"].decode(), named[b"agent"]
+        key = named.get(b"key", b"").decode()
+    except (KeyError, UnicodeDecodeError):
+        _log.warning("an entry of the log is not a hub's and is passed over", revision=revision)
+        return None
+    return LogEntry(revision, cast(Kind, kind), record, key)

@@ -1,0 +1,78 @@
+"""Work whose outcome goes to a callback: exactly once, later, and whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from actors.ports.store import Away
+from hub.store.backends.failures import STOPPING, is_bug, reason_of
+from hub.telemetry import logs
+
+T = TypeVar("T")
+
+_log = logs.get("hub.store")
+
+
+def note(error: BaseException) -> None:
+    """Log a failure that neither Redis nor the network is to blame for."""
+    if is_bug(error):
+        _log.error("the store failed in an unforeseen way", exc_info=error)
+
+
+class Replies:
+    """Tasks, each of which answers one callback with its result, or with Away and the reason."""
+
+    def __init__(self) -> None:
+        self._to_finish: set[asyncio.Task[Any]] = set()
+        self._to_cancel: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    def begin(
+        self,
+        work: Callable[[], Awaitable[T]],
+        reply: Callable[[T | Away], None],
+        *,
+        finish: bool = False,
+    ) -> None:
+        """Do the work and answer. With `finish` it has its time when the store is closed."""
+        loop = asyncio.get_running_loop()
+        if self._closing:
+            loop.call_soon(reply, Away(STOPPING))
+            return
+        tasks = self._to_finish if finish else self._to_cancel
+        task = loop.create_task(_awaited(work))
+        tasks.add(task)
+        # The callback and not the task answers: a task that is cancelled early never runs.
+        task.add_done_callback(partial(self._answer, reply, tasks))
+
+    async def close(self) -> None:
+        """Answer all that waits, and Away to whatever is asked from now on."""
+        self._closing = True
+        waiting = [*self._to_cancel]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, *self._to_finish, return_exceptions=True)
+
+    def _answer(
+        self,
+        reply: Callable[[T | Away], None],
+        tasks: set[asyncio.Task[Any]],
+        task: asyncio.Task[T],
+    ) -> None:
+        tasks.discard(task)
+        if task.cancelled():
+            reply(Away(STOPPING))
+            return
+        error = task.exception()
+        if error is None:
+            reply(task.result())
+        else:
+            note(error)
+            reply(Away(reason_of(error)))
+
+
+async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()

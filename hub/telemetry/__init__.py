@@ -1,0 +1,1 @@
+"""Logs, metrics, the observer of the brain, the metered store."""

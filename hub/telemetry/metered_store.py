@@ -1,0 +1,92 @@
+"""A store whose commits are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.ports.clock import Scheduler
+from actors.ports.store import (
+    Away,
+    Change,
+    Committed,
+    Fenced,
+    HubReport,
+    Loaded,
+    LogEntry,
+    Opened,
+    Position,
+    Renewals,
+    Roster,
+    Store,
+    Stored,
+)
+from hub.telemetry.metrics import CommitResult, Metrics
+
+_RESULTS: dict[type, CommitResult] = {Committed: "committed", Fenced: "fenced", Away: "away"}
+
+
+class MeasuredStore:
+    """Passes everything on, and tells the metrics how each commit ended and how long it took."""
+
+    def __init__(self, store: Store, scheduler: Scheduler, metrics: Metrics) -> None:
+        self._store = store
+        self._now = scheduler.now
+        self._finished = metrics.commit_finished
+
+    def open(
+        self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
+    ) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.open(position, reply, new_log=new_log)
+
+    def load(self, reply: Callable[[Loaded | Away], None]) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.load(reply)
+
+    def commit(
+        self,
+        changes: list[Change],
+        reply: Callable[[Committed | Fenced | Away], None],
+        *,
+        announce: bool,
+    ) -> None:
+        """See `actors.ports.store.Store`."""
+        began = self._now()
+
+        def finished(answer: Committed | Fenced | Away) -> None:
+            if changes:  # else it was a question whether the store is there
+                self._finished(_RESULTS[type(answer)], len(changes), self._now() - began)
+            reply(answer)
+
+        self._store.commit(changes, finished, announce=announce)
+
+    def read_log(
+        self,
+        position: Position,
+        upto: int | None,
+        reply: Callable[[list[LogEntry] | Fenced | Away], None],
+    ) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.read_log(position, upto, reply)
+
+    def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.await_change(after, reply)
+
+    def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.read(agent_id, reply)
+
+    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.read_renewals(position, reply)
+
+    def renew_lease(
+        self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
+    ) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.renew_lease(report, reply)
+
+    def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.acknowledge_loss(revision, reply)

@@ -1,0 +1,1 @@
+"""One websocket: handshake, frames, protocol, outbox, end."""

@@ -1,0 +1,387 @@
+"""One websocket connection: the asyncio protocol between its transport and its session.
+
+    HANDSHAKE -> OPEN -> CLOSING -> ENDED -> LOST
+
+A connection may skip phases but never goes back. The session hears `closed` when the connection
+enters ENDED or LOST, whichever comes first.
+
+Input goes through `Websocket`, the library's part, and so does every control frame of ours, so that
+its state is right; only whole text messages between its frames are taken without it, which saves
+half of what a heartbeat costs to read. Text messages are framed without it too, which is all that
+is left to do when there is no compression and no mask. Both kinds share one queue, the `Outbox`,
+which keeps them in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from enum import IntEnum
+from typing import TYPE_CHECKING, cast
+
+from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
+
+from homeport_protocol.errors import CloseCode
+from hub.telemetry import logs
+from hub.websocket.close_timer import ClosingTimer
+from hub.websocket.flushing import Flusher
+from hub.websocket.frames import text_frame, whole_messages
+from hub.websocket.handshake import Refused, error_response, open_websocket
+from hub.websocket.outbox import Outbox
+from hub.websocket.protocol import PONG_HEAD, Websocket
+
+if TYPE_CHECKING:
+    from hub.websocket.gateway import GatewayPort, WebsocketSession
+
+MAX_QUEUED = 64 * 1024 * 1024
+"""Bytes queued for one peer. Watches hold back long before; a peer that asks for more is closed."""
+
+SLICE = 4096
+"""Bytes parsed at a time, so that a segment full of tiny frames is judged before it is answered."""
+
+log = logs.get("hub.connection")
+_level = logging.getLogger("hub.connection")
+
+
+class Phase(IntEnum):
+    """Where a connection is in its life."""
+
+    HANDSHAKE = 0
+    """The upgrade request has not been answered."""
+    OPEN = 1
+    """The session and the peer talk."""
+    CLOSING = 2
+    """Our close frame is queued or sent; input is read only to find the peer's."""
+    ENDED = 3
+    """All has been handed to the transport, the end of the stream too; input is dropped."""
+    LOST = 4
+    """The transport is gone."""
+
+
+class Connection(asyncio.Protocol):
+    """A websocket, from the upgrade request to the end; implements `actors.ports.store.Link`."""
+
+    __slots__ = (
+        "_between_frames",
+        "_closing",
+        "_frames_seen",
+        "_namespace",
+        "_outbox",
+        "_phase",
+        "_port",
+        "_reading_paused",
+        "_second",
+        "_server_state",
+        "_session",
+        "_ws",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, port: GatewayPort, server_state: ServerState, flusher: Flusher) -> None:
+        self._port = port
+        self._server_state = server_state
+        self._ws = Websocket(port.max_frame_bytes)
+        self._outbox = Outbox(flusher, self)
+        self._phase = Phase.HANDSHAKE
+        self._namespace = ""
+        self._session: WebsocketSession | None = None
+        self._between_frames = False
+        self._reading_paused = False
+        self._second = 0.0
+        self._frames_seen = 0
+        self._closing: ClosingTimer | None = None
+
+    # --- the link, as the session sees it ----------------------------------------------------
+
+    @property
+    def unsent(self) -> int:
+        """Bytes accepted by `send` that have not yet been handed to the kernel."""
+        return self._outbox.unsent
+
+    @property
+    def delivered(self) -> int:
+        """Bytes handed to the kernel since the websocket opened."""
+        return self._outbox.delivered
+
+    def send(self, payload: bytes) -> None:
+        """Queue one text message; messages of one loop turn leave in one write."""
+        if self._phase is not Phase.OPEN:
+            return
+        outbox = self._outbox
+        if outbox.queued > MAX_QUEUED:
+            self.close(CloseCode.READS_TOO_SLOWLY, "reads too slowly", discard=True)
+            return
+        outbox.push(text_frame(payload))
+
+    def ping(self) -> None:
+        """Send a ping; its pong comes back as `session.pong`."""
+        if self._phase is Phase.OPEN and self._ws.ping():
+            self._collect()
+
+    def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
+        """Close after what is queued, or with `discard` instead of what is queued."""
+        if self._phase is not Phase.OPEN:
+            return
+        if discard:
+            self._outbox.discard()
+        if self._ws.close(code, reason):
+            self._collect()
+        self._phase = Phase.CLOSING
+        self._start_timer()
+        self.resume_reading()
+        if discard:
+            # Right behind what the transport already holds, paused or not.
+            self._outbox.hand_on_all()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the peer for now; messages already read may still come."""
+        if self._phase is Phase.OPEN and not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._reading_paused:
+            self._reading_paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # --- what the transport and uvicorn call -------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport; the upgrade request follows as the first data."""
+        # TCP_NODELAY is on: both asyncio and uvloop set it on every TCP connection.
+        self.transport = cast(asyncio.Transport, transport)
+        self._outbox.attach(self.transport)
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # has its shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the peer."""
+        try:
+            if self._phase is Phase.HANDSHAKE:
+                self._open(data)
+            elif len(data) <= SLICE:
+                self._feed(data)
+            else:
+                for start in range(0, len(data), SLICE):
+                    self._feed(data[start : start + SLICE])
+        except Exception as error:
+            self.crashed(error)
+
+    def eof_received(self) -> None:
+        """The peer has finished sending; the transport closes itself once it has sent all."""
+        try:
+            self._end()
+        except Exception as error:
+            self.crashed(error)
+
+    def pause_writing(self) -> None:
+        """The transport has enough for now."""
+        self._outbox.paused = True
+        try:
+            if self._phase is Phase.OPEN and self._session is not None:
+                self._session.blocked()
+        except Exception as error:
+            self.crashed(error)
+
+    def resume_writing(self) -> None:
+        """The transport has passed most of it on."""
+        outbox = self._outbox
+        outbox.paused = False
+        if self._phase >= Phase.ENDED:
+            return
+        try:
+            if self._phase is Phase.OPEN:  # nothing goes behind our close frame
+                outbox.push_waiting_pong()
+            outbox.hand_on()
+            self.drained()
+        except Exception as error:
+            self.crashed(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone, for whatever reason."""
+        self._phase = Phase.LOST
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        self._outbox.detach()
+        self._server_state.connections.discard(self)
+        self._end_session()
+        self._debug("websocket gone", error=str(exc) if exc else None)
+
+    def shutdown(self) -> None:
+        """The listener stops. The hub has closed its websockets before, with better words."""
+        if self._phase is Phase.HANDSHAKE:
+            self.transport.close()
+        else:
+            self.close(CloseCode.GOING_AWAY, "hub going away")
+
+    # --- the opening handshake ---------------------------------------------------------------
+
+    def _open(self, request: bytes) -> None:
+        try:
+            self._namespace, self._session, response = open_websocket(request, self._port, self)
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        self._outbox.push(response)
+        self._outbox.hand_on_all()
+        self._phase = Phase.OPEN
+        self._between_frames = True
+        self._port.opened(self)
+        self._debug("websocket open")
+
+    def _refuse(self, refused: Refused) -> None:
+        self._debug("websocket refused", status=refused.status, why=refused.message)
+        headers = [*self._server_state.default_headers, *refused.headers]
+        self._phase = Phase.ENDED
+        self._start_timer()
+        self.transport.write(error_response(refused.status, refused.message, headers))
+        self.transport.close()
+
+    # --- input -------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        if self._phase is Phase.OPEN and self._between_frames:
+            messages, taken = whole_messages(data, self._port.max_frame_bytes)
+            if messages:
+                self._take_messages(messages)
+                if taken == len(data):
+                    return
+                data = data[taken:]
+        if self._phase < Phase.ENDED:
+            self._feed_library(data)
+
+    def _take_messages(self, messages: list[bytes]) -> None:
+        if not self._within_rate(len(messages)):
+            self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
+            return
+        for message in messages:
+            if self._phase is Phase.OPEN and self._session is not None:
+                self._session.received(message)
+
+    def _feed_library(self, data: bytes) -> None:
+        frames, self._between_frames = self._ws.read(data)
+        if not self._within_rate(len(frames)):
+            self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
+            return
+        for frame in frames:
+            if self._phase is Phase.OPEN and self._session is not None:
+                self._take(frame, self._session)
+        # Last, so that a close frame of the library's comes behind the answers of the session.
+        self._collect()
+
+    def _within_rate(self, frames: int) -> bool:
+        now = time.monotonic()
+        if now - self._second >= 1.0:
+            self._second = now
+            self._frames_seen = 0
+        self._frames_seen += frames
+        return self._frames_seen <= self._port.max_rate
+
+    def _take(self, frame: Frame, session: WebsocketSession) -> None:
+        match frame.opcode:
+            case Opcode.TEXT | Opcode.CONT:
+                message = self._ws.message(frame)
+                if message is not None:
+                    session.received(message)
+            case Opcode.BINARY:
+                session.received_binary()
+            case Opcode.PONG if self._ws.answered(frame):
+                session.pong()
+            case _:
+                pass  # pings and closes have been answered by the library
+
+    # --- output ------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Queue what the library wants sent, and end the connection when it says so."""
+        ended = False
+        for chunk in self._ws.data_to_send():
+            if not chunk:
+                ended = True
+            elif chunk[0] != PONG_HEAD:
+                self._outbox.push(chunk)
+            elif self._phase is Phase.OPEN:
+                self._outbox.push_pong(chunk)
+        if ended:
+            if self._ws.parser_exc is not None:
+                self._debug("protocol broken", why=str(self._ws.parser_exc))
+            self._end()
+
+    def drained(self) -> None:
+        """The outbox has handed on much of what it held."""
+        if self._phase is Phase.OPEN and self._session is not None:
+            self._session.drained()
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """Close for what the peer, or a bug, did; nothing more is read."""
+        self._ws.fail(code, reason)
+        self._collect()
+
+    def _end(self) -> None:
+        """Hand over all that is left and the end of the stream; then wait for the peer's end.
+
+        Only half of the connection is closed, since closing it with unread input would reset it,
+        and the peer might never see our close frame.
+        """
+        if self._phase >= Phase.ENDED:
+            return
+        self._phase = Phase.ENDED
+        self._start_timer()
+        self.resume_reading()
+        self._outbox.hand_on_all()
+        if not self.transport.is_closing():
+            with suppress(OSError):  # the peer has gone, which the transport tells next
+                self.transport.write_eof()
+        self._end_session()
+
+    def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                self._port.closed(self, self._ws.ended_with)
+                session.closed()
+            except Exception:
+                log.exception("session failed to close", namespace=self._namespace)
+
+    def crashed(self, error: Exception) -> None:
+        """A bug met this connection: log it, close with 1011, leave all others alone."""
+        # Payloads are left out on purpose: they may hold session tokens.
+        log.error(
+            "connection failed",
+            peer=self._peer(),
+            namespace=self._namespace,
+            phase=self._phase.name,
+            unsent=self._outbox.unsent,
+            exc_info=error,
+        )
+        if self._phase is Phase.HANDSHAKE:
+            self._refuse(Refused(500, "internal error"))
+            return
+        try:
+            if self._phase >= Phase.ENDED:
+                self.transport.abort()
+                return
+            self._fail(CloseCode.INTERNAL, "internal error")
+        except Exception:
+            log.exception("connection could not be closed", namespace=self._namespace)
+            self.transport.abort()
+
+    def _start_timer(self) -> None:
+        if self._closing is None:
+            self._closing = ClosingTimer(self.transport, self._outbox)
+
+    def _debug(self, event: str, **context: object) -> None:
+        if _level.isEnabledFor(logging.DEBUG):  # structlog asks later, and that costs
+            log.debug(event, peer=self._peer(), namespace=self._namespace, **context)
+
+    def _peer(self) -> str:
+        return str(self.transport.get_extra_info("peername"))
