@@ -15,3 +15,7 @@ class HubError(Exception):
 
 class RivalError(HubError):
     """Another hub uses this one's id, and goes on in its place."""
+
+
+class EngineError(HubError):
+    """The embedded engine cannot run; says why, where, and what to do."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from bench.results.report import Report
 from bench.rig.machine import processor
 from hub.engine.binary import find_server
-from hub.engine.errors import EngineError
+from hub.errors import EngineError
 from hub.version import VERSION
 
 LIBRARIES = ("websockets", "uvloop", "msgspec", "redis", "uvicorn", "starlette")

@@ -7,6 +7,6 @@ pipe ends, however the hub ended.
 
 from hub.engine.binary import ServerBinary, find_server
 from hub.engine.engine import EmbeddedEngine
-from hub.engine.errors import EngineError
+from hub.errors import EngineError
 
 __all__ = ["EmbeddedEngine", "EngineError", "ServerBinary", "find_server"]

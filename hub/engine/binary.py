@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from hub.engine.errors import EngineError
+from hub.errors import EngineError
 
 OLDEST = (6, 2)
 """The oldest version whose commands the store's scripts may use."""

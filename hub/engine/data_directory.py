@@ -10,8 +10,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from hub.engine.errors import EngineError
 from hub.engine.locks import FileLock
+from hub.errors import EngineError
 
 MAX_SOCKET_PATH = 100
 """Bytes; the kernel's bound is 104 on macOS and 108 on Linux, terminating zero included."""

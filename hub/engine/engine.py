@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from hub.engine.binary import ServerBinary, find_server
 from hub.engine.data_directory import DataDirectory
-from hub.engine.errors import EngineError
 from hub.engine.server_process import Server, launch
+from hub.errors import EngineError
 from hub.telemetry.logs import get
 
 LEFTOVER_PATIENCE = 10.0

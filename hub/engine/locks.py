@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from hub.engine.errors import EngineError
+from hub.errors import EngineError
 
 if sys.platform != "win32":
     import fcntl

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from hub.engine.binary import ServerBinary
 from hub.engine.data_directory import DataDirectory
-from hub.engine.errors import EngineError
 from hub.engine.guard import PATIENCE
+from hub.errors import EngineError
 from hub.telemetry.logs import get
 
 GUARD = str(Path(__file__).with_name("guard.py"))

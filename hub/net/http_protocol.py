@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from hub.net.exchange import EXCHANGE, Exchange
-from hub.websocket.handshake import HeaderLines, error_response
+from hub.net.raw_response import HeaderLines, error_response
 
 MAX_HEAD_BYTES = 64 * 1024
 """What a request may hold beside its body: the head, chunk sizes, trailers."""

@@ -1,4 +1,4 @@
-"""The clock and the timers of a hub: `actors.ports.store.Scheduler` on an asyncio loop."""
+"""The clock and the timers of a hub: `actors.ports.clock.Scheduler` on an asyncio loop."""
 
 from __future__ import annotations
 

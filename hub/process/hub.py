@@ -38,7 +38,6 @@ from hub.telemetry.metered_store import MeasuredStore
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.observer import HubObserver
 from hub.version import VERSION
-from hub.websocket.connection import Connection
 from hub.websocket.gateway import Gateway
 
 START_TIMEOUT = 10.0
@@ -77,7 +76,7 @@ class Hub:
         self.version = VERSION
         self.metrics = Metrics(settings.hub_id, VERSION)
         self.accepting = False
-        self.connections: set[Connection] = set()
+        self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
         self.max_rate = settings.max_rate or UNLIMITED
         self._settings = settings
@@ -260,13 +259,13 @@ class Hub:
         """A session in a namespace, which may still be loading. Raises as `namespace`."""
         return Session(self._namespaces.open(namespace).supervisor, link)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Link) -> None:
         """A websocket is open."""
         self.connections.add(connection)
         self._spare_collections()
         self.metrics.websocket_opened()
 
-    def closed(self, connection: Connection, code: int) -> None:
+    def closed(self, connection: Link, code: int) -> None:
         """A websocket is of no more use."""
         self.connections.discard(connection)
         self.metrics.websocket_closed(code)

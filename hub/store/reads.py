@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from actors.ports.store import Fenced, Loaded, LogEntry, Position, Stored
+from actors.ports.store import Fenced, Loaded, LogEntry, Position, Renewal, Renewals, Stored
 from homeport_protocol.bounds import Kind
 from hub.store.backends.lane import Lane
 from hub.store.keys import Keys
 from hub.store.leases import read_roster
-from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG
+from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG, READ_RENEWALS
 from hub.telemetry import logs
 
 PIECE = 500
 """Entries or records of one command; at the largest, they are some 10 MB."""
+
+ANNOUNCEMENTS = 100
+"""Announced renewals of one command, each of a batch: at the largest, some 4 MB."""
 
 _log = logs.get("hub.store")
 
@@ -149,3 +152,22 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
         _log.warning("an entry of the log is not a hub's and is passed over", revision=revision)
         return None
     return LogEntry(revision, cast(Kind, kind), record, key)
+
+
+async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> Renewals:
+    """All that other hubs have announced since `position`, oldest first."""
+    known, own = position.encode(), hub_id.encode()
+    renewals: list[Renewal] = []
+    while True:
+        arguments = [known, own, b"%d" % ANNOUNCEMENTS]
+        known, more, *found = await lane.run(READ_RENEWALS, [keys.seen], arguments)
+        for age, text in zip(found[::2], found[1::2], strict=True):
+            renewals += _renewals(text.decode(errors="replace"), age / 1000)
+        if more == b"0":
+            return Renewals(known.decode(), renewals)
+
+
+def _renewals(text: str, age: float) -> Iterator[Renewal]:
+    for line in text.split("\n"):
+        agent_id, _, last_seen = line.rpartition(" ")
+        yield Renewal(agent_id, last_seen, age)

@@ -32,7 +32,7 @@ from hub.store.commit_batch import arguments_of, committed, keys_of, millisecond
 from hub.store.keys import DEFAULT_NAMESPACE, Keys
 from hub.store.leases import renew_lease
 from hub.store.read_batcher import Gathering
-from hub.store.renewals import read_renewals
+from hub.store.reads import read_renewals
 from hub.store.reply_tasks import Replies, note
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 

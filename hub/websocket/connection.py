@@ -19,22 +19,20 @@ import logging
 import time
 from contextlib import suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from homeport_protocol.errors import CloseCode
+from hub.net.raw_response import error_response
 from hub.telemetry import logs
 from hub.websocket.close_timer import ClosingTimer
-from hub.websocket.flushing import Flusher
 from hub.websocket.frames import text_frame, whole_messages
-from hub.websocket.handshake import Refused, error_response, open_websocket
-from hub.websocket.outbox import Outbox
+from hub.websocket.handshake import Refused, open_websocket
+from hub.websocket.outbox import Flusher, Outbox
+from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket
-
-if TYPE_CHECKING:
-    from hub.websocket.gateway import GatewayPort, WebsocketSession
 
 MAX_QUEUED = 64 * 1024 * 1024
 """Bytes queued for one peer. Watches hold back long before; a peer that asks for more is closed."""
@@ -62,16 +60,16 @@ class Phase(IntEnum):
 
 
 class Connection(asyncio.Protocol):
-    """A websocket, from the upgrade request to the end; implements `actors.ports.store.Link`."""
+    """A websocket, from the upgrade request to the end; implements `actors.ports.link.Link`."""
 
     __slots__ = (
         "_between_frames",
         "_closing",
         "_frames_seen",
+        "_hub",
         "_namespace",
         "_outbox",
         "_phase",
-        "_port",
         "_reading_paused",
         "_second",
         "_server_state",
@@ -82,10 +80,10 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, port: GatewayPort, server_state: ServerState, flusher: Flusher) -> None:
-        self._port = port
+    def __init__(self, hub: WebsocketHub, server_state: ServerState, flusher: Flusher) -> None:
+        self._hub = hub
         self._server_state = server_state
-        self._ws = Websocket(port.max_frame_bytes)
+        self._ws = Websocket(hub.max_frame_bytes)
         self._outbox = Outbox(flusher, self)
         self._phase = Phase.HANDSHAKE
         self._namespace = ""
@@ -225,7 +223,7 @@ class Connection(asyncio.Protocol):
 
     def _open(self, request: bytes) -> None:
         try:
-            self._namespace, self._session, response = open_websocket(request, self._port, self)
+            self._namespace, self._session, response = open_websocket(request, self._hub, self)
         except Refused as refused:
             self._refuse(refused)
             return
@@ -233,7 +231,7 @@ class Connection(asyncio.Protocol):
         self._outbox.hand_on_all()
         self._phase = Phase.OPEN
         self._between_frames = True
-        self._port.opened(self)
+        self._hub.opened(self)
         self._debug("websocket open")
 
     def _refuse(self, refused: Refused) -> None:
@@ -248,7 +246,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         if self._phase is Phase.OPEN and self._between_frames:
-            messages, taken = whole_messages(data, self._port.max_frame_bytes)
+            messages, taken = whole_messages(data, self._hub.max_frame_bytes)
             if messages:
                 self._take_messages(messages)
                 if taken == len(data):
@@ -282,7 +280,7 @@ class Connection(asyncio.Protocol):
             self._second = now
             self._frames_seen = 0
         self._frames_seen += frames
-        return self._frames_seen <= self._port.max_rate
+        return self._frames_seen <= self._hub.max_rate
 
     def _take(self, frame: Frame, session: WebsocketSession) -> None:
         match frame.opcode:
@@ -347,7 +345,7 @@ class Connection(asyncio.Protocol):
         session, self._session = self._session, None
         if session is not None:
             try:
-                self._port.closed(self, self._ws.ended_with)
+                self._hub.closed(self, self._ws.ended_with)
                 session.closed()
             except Exception:
                 log.exception("session failed to close", namespace=self._namespace)

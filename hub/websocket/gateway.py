@@ -1,4 +1,4 @@
-"""The websocket gateway: what it needs from the hub, and the protocol class it gives to uvicorn.
+"""The websocket gateway: gives uvicorn the protocol object of each websocket.
 
 uvicorn parses the HTTP request, sees the upgrade, and hands the transport to what its `ws=` setting
 names; from there on a `Connection` owns it. There is no task and no queue per connection.
@@ -10,99 +10,25 @@ keep it off addresses that browsers can reach, or check `Origin` in a proxy befo
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from actors.ports.link import Link
 from hub.websocket.connection import Connection
-from hub.websocket.flushing import Flusher
-
-
-class WebsocketSession(Protocol):
-    """What a connection tells its session; `actors.session.session.Session` is the real one."""
-
-    def received(self, data: bytes) -> None:
-        """One complete text message; whether it is UTF-8 has not been checked."""
-        ...
-
-    def received_binary(self) -> None:
-        """A binary message has begun; its content is dropped."""
-        ...
-
-    def pong(self) -> None:
-        """The peer answered a ping of ours; pongs that nobody asked for are not passed on."""
-        ...
-
-    def blocked(self) -> None:
-        """The peer does not read as fast as it is sent to; bytes begin to pile up here."""
-        ...
-
-    def drained(self) -> None:
-        """What was queued has been handed on, and the transport has room again.
-
-        `link.unsent` is then at most about 64 KiB (`hub.websocket.outbox.HIGH_WATER`). Called after
-        every hand-over of more than that, so a session that holds back meanwhile is always called.
-        """
-        ...
-
-    def closed(self) -> None:
-        """The connection is of no more use: nothing more is received, and sends are dropped.
-
-        Called exactly once, and last: when the peer closes or vanishes, breaks the protocol or
-        floods; after the session's own `link.close`, when that has come to its end.
-        """
-        ...
-
-
-class GatewayPort(Protocol):
-    """What the gateway needs from the hub."""
-
-    @property
-    def accepting(self) -> bool:
-        """False while the hub drains: new websockets are refused with 503."""
-        ...
-
-    @property
-    def max_frame_bytes(self) -> int:
-        """Largest message taken from a peer; beyond it the connection is closed with 1009."""
-        ...
-
-    @property
-    def max_rate(self) -> int:
-        """Frames a peer may send within one second, control frames and fragments included.
-
-        Beyond it the connection is closed with 4429.
-        """
-        ...
-
-    def opened(self, connection: Connection) -> None:
-        """A websocket is open."""
-        ...
-
-    def closed(self, connection: Connection, code: int) -> None:
-        """It is of no more use; `code` is 1006 where no close frame told. Called once for each."""
-        ...
-
-    def session(self, namespace: str, link: Link) -> WebsocketSession:
-        """A session for a connection that is about to open, such as `Session(supervisor, link)`.
-
-        Returns at once; the link can be used from the next call of the session on. Raises
-        ProtocolError to refuse (too many namespaces, say): the peer gets that code's HTTP status.
-        """
-        ...
+from hub.websocket.outbox import Flusher
+from hub.websocket.ports import WebsocketHub
 
 
 class Gateway:
     """Makes the protocol object of each websocket; `protocol` goes to the `Listener`."""
 
-    def __init__(self, port: GatewayPort) -> None:
-        self._port = port
+    def __init__(self, hub: WebsocketHub) -> None:
+        self._hub = hub
         self._flusher = Flusher()
 
     def protocol(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> Connection:
         """Called by uvicorn when a request asks for a websocket."""
-        return Connection(self._port, server_state, self._flusher)
+        return Connection(self._hub, server_state, self._flusher)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import http
-import json
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.utils import accept_key
 
+from actors.ports.link import Link
 from homeport_protocol.bounds import NAMESPACE
 from homeport_protocol.errors import FAILURES, ProtocolError
-
-if TYPE_CHECKING:
-    from actors.ports.link import Link
-    from hub.websocket.gateway import GatewayPort, WebsocketSession
+from hub.net.raw_response import HeaderLines
+from hub.websocket.ports import WebsocketHub, WebsocketSession
 
 PATH = "/ws"
 SUBPROTOCOL = "homeport.v1"
@@ -30,8 +26,6 @@ _CHOSEN = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n".encode()
 
 MAX_HEADERS = 128
 
-HeaderLines = Iterable[tuple[bytes, bytes]]
-
 
 class Refused(Exception):  # noqa: N818 - an outcome, not a fault
     """The upgrade is refused with an HTTP status and one plain sentence."""
@@ -44,7 +38,7 @@ class Refused(Exception):  # noqa: N818 - an outcome, not a fault
 
 
 def open_websocket(
-    request: bytes, port: GatewayPort, link: Link
+    request: bytes, hub: WebsocketHub, link: Link
 ) -> tuple[str, WebsocketSession, bytes]:
     """Answer an upgrade request: its namespace, the session, and the response in bytes.
 
@@ -52,30 +46,17 @@ def open_websocket(
     """
     asked = read_request(request)
     namespace = read_namespace(asked)
-    if not port.accepting:
+    if not hub.accepting:
         raise Refused(503, "the hub is going away; try again", [(b"retry-after", b"1")])
     response = accept(asked)
     try:
-        session = port.session(namespace, link)
+        session = hub.session(namespace, link)
     except ProtocolError as error:
         failure = FAILURES[error.code]
         after = failure.retry_after
         headers = [] if after is None else [(b"retry-after", b"%d" % max(1, round(after)))]
         raise Refused(failure.http_status, error.message, headers) from None
     return namespace, session, response
-
-
-def error_response(status: int, message: str, headers: HeaderLines = ()) -> bytes:
-    """A whole HTTP/1.1 response with the body `{"error": message}`, after which we close."""
-    body = json.dumps({"error": message}).encode()
-    lines = [b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())]
-    lines += [b"%s: %s\r\n" % header for header in headers]
-    lines.append(
-        b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        % len(body)
-    )
-    lines.append(body)
-    return b"".join(lines)
 
 
 class Request(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from hub.websocket.flushing import Flusher
+from hub.websocket.outbox import Flusher
 
 
 class Writer:

@@ -13,9 +13,8 @@ from websockets.frames import Frame, Opcode
 import hub.websocket.connection as hub_connection
 from homeport_protocol.errors import CloseCode
 from hub.websocket.connection import Connection
-from hub.websocket.flushing import Flusher
 from hub.websocket.frames import text_frame
-from hub.websocket.outbox import HIGH_WATER
+from hub.websocket.outbox import HIGH_WATER, Flusher
 from hub.websocket.protocol import MAX_CLOSE_REASON, fit_reason
 
 from .fakes import FakeHub, FakeSession, NotingTransport, client_frame, upgrade
