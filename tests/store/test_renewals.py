@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.ports.store import Applied, Away, Renewals
-from hub.store.renewals import PIECE
+from hub.store.reads import ANNOUNCEMENTS
 from tests.store.asking import NOW, Asked, agent_id, change
 from tests.store.conftest import MakeStore
 
@@ -100,11 +100,11 @@ async def test_what_a_hub_itself_announced_is_passed_over_once(store: Asked) -> 
 async def test_more_than_one_piece_is_read_to_the_end(
     store: Asked, other: Asked, client: Redis
 ) -> None:
-    for number in range(2 * PIECE + 1):
+    for number in range(2 * ANNOUNCEMENTS + 1):
         await client.xadd("agents:seen", {"hub-1": f"{agent_id(number)} {NOW}"})
     renewals = await other.read_renewals()
     assert [each.agent_id for each in renewals.renewals] == [
-        agent_id(number) for number in range(2 * PIECE + 1)
+        agent_id(number) for number in range(2 * ANNOUNCEMENTS + 1)
     ]
     assert (await other.read_renewals(renewals.position)).renewals == []
 
