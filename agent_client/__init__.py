@@ -1,7 +1,7 @@
 """What agents and callers import: `AgentClient`, `HubClient` and `AgentRegistration`.
 
-An agent registers and stays registered with `AgentClient`; programs that look for agents ask
-`HubClient`; programs without asyncio use `AgentRegistration`. Everything raises `HomeportError`s.
+An agent registers and stays registered with `AgentClient`; programs that look for agents use
+`HubClient`; programs without asyncio use `AgentRegistration`. All exceptions are `HomeportError`s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AgentClient: an agent's place in the directory, held for as long as the program runs."""
+"""AgentClient: keeps an agent registered for as long as its program runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent_client.errors import (
 from agent_client.lease import Lease
 from agent_client.session.callbacks import Callback, CallbackTasks
 from agent_client.session.heartbeats import SESSION_UNKNOWN
-from agent_client.session.reported_state import AgentState
+from agent_client.session.reported_state import ReportedState
 from agent_client.session.session import Session
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.channel import Channel
@@ -33,14 +33,15 @@ from homeport_protocol.bounds import Status
 from homeport_protocol.record import AgentChanges
 from homeport_protocol.requests import Heartbeat, Unregister, Update
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 A = TypeVar("A", HeartbeatAck, Updated)
 
-_FAREWELL = 3.0
-"""Seconds for which leaving waits for the hub's answer to `unregister`."""
+_UNREGISTER_TIMEOUT = 3.0
+"""Seconds for which closing waits for the hub's answer to `unregister`."""
 
 _CALLBACK_GRACE = 1.0
+"""Seconds that callbacks have to end when the client is closed."""
 
 
 class AgentClient:
@@ -49,27 +50,27 @@ class AgentClient:
         async with AgentClient("http://hub:8080", name="cost-1", type="cost") as agent:
             await agent.report(status="degraded", load=0.9)
 
-    It heartbeats by itself, reconnects and resumes after a lost connection, at another hub if
-    need be, and registers anew under the same `agent_id` when the hubs forgot it. What was
-    reported is remembered and part of every later registration. Leaving unregisters.
+    The client sends heartbeats by itself. After a lost connection it reconnects and resumes, at
+    another hub if necessary, and registers anew under the same `agent_id` when the hubs no longer
+    know it. Reported values are remembered and part of every later registration. Leaving the
+    context unregisters.
 
-    `url` is one or several (http, https, ws, wss; a list, or a text with commas); None reads
+    `url` is one or several (http, https, ws, wss; a list, or a string with commas); None reads
     HOMEPORT_URL, and `token` reads HOMEPORT_TOKEN. `host` and `port` say where the agent itself
-    listens, if it does. `connect_timeout` (seconds, None for no end) is how long entering goes on
-    trying, and `request_timeout` how long one request may take.
+    listens, if it does. `connect_timeout` (seconds, None for no limit) is how long entering the
+    context keeps trying, `request_timeout` how long one request may take.
 
-    The hubs of several `url`s are tried in an order that each client draws by chance, so that a
-    fleet spreads over them; `shuffle=False` keeps the order given. The agent stays at the hub
-    that it came to, and prefers it after a connection that just broke. A hub that refuses, goes
-    away or falls silent comes last; each has a few seconds to answer before the next one's turn.
-    A hub that says nothing for `keepalive` seconds is pinged, and left when no answer comes in
-    three more.
+    Several hubs are tried in a random order, so that a fleet spreads over them; `shuffle=False`
+    keeps the order given. The agent stays at the hub that it reached, and returns to it first
+    when the connection breaks. A hub that refuses, goes away or falls silent is tried last; each
+    has a few seconds to answer before the next one is tried. A hub that is silent for `keepalive`
+    seconds is pinged, and left when no answer comes within three more.
 
-    Callbacks may be functions or coroutine functions; each call runs in a task of its own, and
-    what it raises is logged. `on_connected` gets the `Lease`, `on_disconnected` the error that
-    ended a connection, `on_fenced` the `Fenced` with which this client stopped for good because
-    a newer session took over its id; from then on every call raises it. None is called for
-    leaving on purpose.
+    Callbacks may be functions or coroutine functions; each call runs in a separate task, and an
+    exception in it is logged. `on_connected` gets the `Lease`, `on_disconnected` the error that
+    ended a connection, `on_fenced` the `Fenced` error with which this client stopped for good
+    because a newer session took over its id; from then on every call raises it. Leaving on purpose
+    calls none of them.
 
     Raises BadRequest, TooLarge or BadURL for arguments that no hub could accept.
     """
@@ -113,7 +114,7 @@ class AgentClient:
             load=load,
         )
         self._agent_id = str(uuid.uuid4()) if agent_id is None else checked_id(agent_id)
-        self._state = AgentState(spec)
+        self._state = ReportedState(spec)
         self._connect_timeout = connect_timeout
         self._request_timeout = request_timeout
         self._callbacks = CallbackTasks()
@@ -134,12 +135,12 @@ class AgentClient:
 
     @property
     def agent_id(self) -> str:
-        """The agent's id, the same over every registration."""
+        """The agent's id, the same in every registration."""
         return self._agent_id
 
     @property
     def epoch(self) -> int:
-        """The fencing token of the newest session; 0 before the first."""
+        """The epoch of the newest session, its fencing token; 0 before the first."""
         return self._session.lease.epoch if self._session.lease else 0
 
     @property
@@ -149,7 +150,7 @@ class AgentClient:
 
     @property
     def connected(self) -> bool:
-        """Whether the agent holds a session on a living connection now."""
+        """Whether the agent has a session on an open connection now."""
         return self._session.current is not None
 
     async def __aenter__(self) -> Self:
@@ -165,10 +166,10 @@ class AgentClient:
         await self.close()
 
     async def start(self) -> None:
-        """Register, as entering the context does. A client can be started once.
+        """Register, as entering the context does. A client can be started only once.
 
-        A refusal that trying again cannot mend is raised at once (BadRequest, Unauthorized,
-        Forbidden, ...), any other failure after `connect_timeout` as CannotConnect.
+        Raises a refusal that is not retryable at once (BadRequest, Unauthorized, Forbidden, ...),
+        and CannotConnect after `connect_timeout` for any other failure.
         """
         if self._running is not None:
             raise RuntimeError("an AgentClient can be started only once")
@@ -180,9 +181,9 @@ class AgentClient:
             raise
 
     async def close(self) -> None:
-        """Unregister, if connected, and end everything, as leaving the context does.
+        """Unregister if connected, and end all tasks, as leaving the context does.
 
-        While no hub can be reached this is done at once: the agent's lease then runs out.
+        Returns at once when no hub can be reached: the agent's lease then runs out.
         """
         self._session.end(ConnectionLost("the client is closed", retryable=False))
         tasks = {*self._deliveries, *([self._running] if self._running else [])}
@@ -192,25 +193,25 @@ class AgentClient:
             await asyncio.wait(tasks)
         channel = self._session.current
         if channel is not None:
-            await self._say_farewell(channel)
+            await self._unregister(channel)
         await self._callbacks.finish(_CALLBACK_GRACE)
 
     async def wait_connected(self) -> None:
-        """Wait until the agent holds a session on a living connection.
+        """Wait until the agent has a session on an open connection.
 
         Raises Fenced when a newer session took over, ConnectionLost when the client is closed.
         """
         await self._session.channel(None)
 
     async def wait_ended(self) -> None:
-        """Wait until this client has stopped for good, and raise why.
+        """Wait until this client has stopped for good, and raise the reason.
 
         Fenced when a newer session took over; ConnectionLost when the client was closed.
         """
         if self._running is None:
             raise RuntimeError("the AgentClient has not been started")
         await asyncio.wait({self._running})
-        raise self._over()
+        raise self._final_error()
 
     async def report(
         self,
@@ -221,16 +222,13 @@ class AgentClient:
     ) -> HeartbeatAck:
         """Send a heartbeat now and return its acknowledgement.
 
-        `metadata` is merged key by key; None deletes a key. What is None here stays as it is.
-        While disconnected this waits for up to `request_timeout`. After ConnectionLost,
-        CannotConnect or Timeout the report is remembered, and goes with the next registration;
-        any other error is the hub's refusal, and forgets it.
+        Arguments that are None leave their fields unchanged. `metadata` is merged key by key; a
+        value of None deletes its key. While disconnected this waits for up to `request_timeout`.
+        After ConnectionLost, CannotConnect or Timeout the report is remembered and goes with the
+        next registration. Any other error is the hub's refusal, and discards it.
         """
         changes = changes_from(status=status, metadata=metadata, load=load)
-        request = Heartbeat(
-            id=0, status=changes.status, metadata=changes.metadata, load=changes.load
-        )
-        return await self._deliver(request, changes, HeartbeatAck)
+        return await self._deliver(_heartbeat(changes), changes, HeartbeatAck)
 
     async def update(
         self,
@@ -243,7 +241,7 @@ class AgentClient:
         metadata: Mapping[str, Any] | None = None,
         load: float | None = None,
     ) -> Updated:
-        """Change the agent's record; the answer says from which revision on it is visible.
+        """Change the agent's record; the answer says from which revision on this is visible.
 
         Waits, remembers and raises as `report` does; Unavailable while the hub cannot write.
         """
@@ -264,10 +262,10 @@ class AgentClient:
     ) -> A:
         if self._running is None:
             raise RuntimeError("the AgentClient has not been started")
-        if self._session.over is not None:
-            raise self._over()
+        if self._session.final_error is not None:
+            raise self._final_error()
         self._state.check(changes)
-        # A task of its own: who stops waiting for the answer does not undo what was said.
+        # A separate task: a caller that is cancelled does not cancel what it reported.
         task = asyncio.create_task(self._exchange(request, changes, expected))
         self._deliveries.add(task)
         task.add_done_callback(self._delivered)
@@ -276,7 +274,7 @@ class AgentClient:
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if task.cancelled() and not (caller and caller.cancelling()):
-                raise self._over() from None  # closed meanwhile
+                raise self._final_error() from None  # closed meanwhile
             raise
 
     async def _exchange(
@@ -300,28 +298,33 @@ class AgentClient:
                     if loop.time() >= deadline:
                         raise lost from None
                 else:
-                    self._state.confirm(changes)
+                    self._state.acknowledge(changes)
                     return answer
         except (CannotConnect, ConnectionLost, Timeout) as error:
             if error.retryable:
-                self._state.owe(changes)
+                self._state.add_pending(changes)
             raise
 
     def _delivered(self, task: asyncio.Task[Any]) -> None:
         self._deliveries.discard(task)
         if not task.cancelled():
-            task.exception()  # its caller may have stopped waiting: nobody else retrieves it
+            task.exception()  # its caller may have been cancelled: nobody else retrieves it
 
-    async def _say_farewell(self, channel: Channel) -> None:
+    async def _unregister(self, channel: Channel) -> None:
         try:
-            seconds = min(_FAREWELL, self._request_timeout)
+            seconds = min(_UNREGISTER_TIMEOUT, self._request_timeout)
             await channel.request(Unregister(id=0), Unregistered, seconds=seconds)
         except HomeportError as error:
-            log.warning("agent %s could not unregister: %s", self._agent_id, error)
+            logger.warning("agent %s could not unregister: %s", self._agent_id, error)
         finally:
             await channel.close()
 
-    def _over(self) -> HomeportError:
-        error = self._session.over
-        assert error is not None  # nothing but `end` lets a session stop
+    def _final_error(self) -> HomeportError:
+        error = self._session.final_error
+        assert error is not None  # a session stops only by `end`, which sets it
         return error.with_traceback(None)
+
+
+def _heartbeat(changes: AgentChanges) -> Heartbeat:
+    fields = (field for field in Heartbeat.__struct_fields__ if field != "id")
+    return Heartbeat(id=0, **{field: getattr(changes, field) for field in fields})

@@ -1,10 +1,10 @@
 """AgentRegistration: the legacy registry's helper, for programs without asyncio.
 
-It has the constructor, attributes and methods of the helper it replaces, speaks the legacy HTTP
-routes, and needs nothing beyond the standard library to do so. It works with the legacy service,
-too. New here: an agent that the hub forgot registers again by itself (under a new id), the hub's
-word on the next interval is followed, HOMEPORT_TOKEN is presented when it is set, and
-`orchestrator_url` may name several hubs of one cluster.
+It has the constructor, attributes and methods of the helper that it replaces, and uses the legacy
+HTTP routes with the standard library's client, so it works with the legacy service, too. New are:
+an agent that the hub no longer knows registers again by itself, under a new id; the hub decides
+the next interval; HOMEPORT_TOKEN is sent when it is set; and `orchestrator_url` may name several
+hubs of one cluster.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from agent_client.transport.urls import is_loopback, split_urls, without_secrets
 
 logger = logging.getLogger(__name__)
 
-_LONG = 10.0
-_SHORT = 5.0
-"""Seconds that a heartbeat may take, and that stopping waits for one under way."""
+_REGISTER_TIMEOUT = 10.0
+"""Seconds that registering and unregistering may take."""
 
-_LARGEST_ANSWER = 1 << 20
+_HEARTBEAT_TIMEOUT = 5.0
+"""Seconds that a heartbeat may take, and that stopping waits for a running one."""
 
-_AWAY = (502, 503, 504)
-"""Statuses of a hub that cannot serve now, or of a proxy that does not reach it."""
+_MAX_ANSWER_BYTES = 1 << 20
+
+_UNAVAILABLE = (502, 503, 504)
+"""Statuses of a hub that cannot serve now, or of a proxy that cannot reach it."""
 
 
 class AgentRegistration:
     """Registers an agent over HTTP and heartbeats from a thread. No method raises: all log.
 
-    `agent_id` is None until registered; after the hub forgot the agent it is a new one.
-    `heartbeat_interval` is in seconds. Of several hubs in `orchestrator_url`, separated by commas,
-    the first to be asked is drawn by chance; it is asked until it does not answer in 3 s, or
-    answers 502, 503 or 504: then the next one is. (A hub that registered the agent but whose
-    answer got lost keeps an entry that nobody renews, and that runs out.)
+    `agent_id` is None until registered, and a new one after the hub no longer knew the agent.
+    `heartbeat_interval` is in seconds. `orchestrator_url` may name several hubs, separated by
+    commas. The first one is drawn at random and used until it does not answer within 3 s or
+    answers 502, 503 or 504; then the next one is used. (When a hub registers the agent but its
+    answer is lost, its entry is never renewed and expires.)
     """
 
     def __init__(  # noqa: PLR0917 - the order is that of the helper it replaces
@@ -69,12 +71,12 @@ class AgentRegistration:
         self.heartbeat_interval: float = 30
         self.heartbeat_thread: threading.Thread | None = None
         self.stop_heartbeat = threading.Event()
-        # Held while the id changes, so that unregistering cannot miss a new one.
+        # Held while the id changes, so that unregistering cannot miss a new id.
         self._identity = threading.RLock()
         self._endpoints = Endpoints([])
 
     def register(self) -> bool:
-        """Register this agent; returns whether that worked."""
+        """Register this agent, and return whether that worked."""
         try:
             with self._identity:
                 status, body = self._post(
@@ -88,14 +90,14 @@ class AgentRegistration:
                         "version": self.version,
                         "metadata": self.metadata,
                     },
-                    timeout=_LONG,
+                    timeout=_REGISTER_TIMEOUT,
                 )
                 if status != 201:
                     logger.error("Registration failed: %s - %s", status, _shown(body))
                     return False
-                answer = msgspec.json.decode(body, type=_Registered)
+                answer = msgspec.json.decode(body, type=_RegisterAnswer)
                 self.agent_id = answer.agent_id
-                self._follow(answer.heartbeat_interval_seconds)
+                self._set_interval(answer.heartbeat_interval_seconds)
                 logger.info("Agent registered successfully: %s", answer.agent_id)
                 return True
         except Exception as error:
@@ -103,7 +105,7 @@ class AgentRegistration:
             return False
 
     def start_heartbeat(self) -> None:
-        """Begin to heartbeat from a daemon thread; the first one is sent at once."""
+        """Start heartbeats from a daemon thread; the first one is sent at once."""
         if not self.agent_id:
             logger.error("Cannot start heartbeat - agent not registered")
             return
@@ -123,21 +125,23 @@ class AgentRegistration:
             logger.info("Heartbeat started")
 
     def stop_heartbeat_loop(self) -> None:
-        """Stop heartbeating; waits up to 5 s for a heartbeat under way."""
+        """Stop the heartbeats; waits up to 5 s for a running one."""
         self.stop_heartbeat.set()
         thread = self.heartbeat_thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
-            thread.join(timeout=_SHORT)
+            thread.join(timeout=_HEARTBEAT_TIMEOUT)
         logger.info("Heartbeat stopped")
 
     def unregister(self) -> None:
-        """Stop heartbeating and unregister this agent."""
+        """Stop the heartbeats and unregister this agent."""
         if not self.agent_id:
             return
         try:
             self.stop_heartbeat_loop()
             with self._identity:
-                status, _ = self._post(f"/agents/{self.agent_id}/unregister", None, timeout=_LONG)
+                status, _ = self._post(
+                    f"/agents/{self.agent_id}/unregister", None, timeout=_REGISTER_TIMEOUT
+                )
                 if status == 200:
                     logger.info("Agent unregistered successfully: %s", self.agent_id)
                 else:
@@ -146,7 +150,7 @@ class AgentRegistration:
             logger.error("Unregister error: %s", error)
 
     def _heartbeat_loop(self) -> None:
-        # A thread that was stopped while a request held it up must not revive with the next one.
+        # A thread that was stopped during a request must not go on when a new one has started.
         while self._is_current():
             try:
                 self._send_heartbeat()
@@ -165,10 +169,12 @@ class AgentRegistration:
         status, body = self._post(
             f"/agents/{agent_id}/heartbeat",
             {"status": "healthy", "metadata": self.metadata},
-            timeout=_SHORT,
+            timeout=_HEARTBEAT_TIMEOUT,
         )
         if status == 200:
-            self._follow(msgspec.json.decode(body, type=_Heard).next_interval_seconds)
+            self._set_interval(
+                msgspec.json.decode(body, type=_HeartbeatAnswer).next_interval_seconds
+            )
         elif status == 404:
             logger.warning("Agent %s is not known any more, registering again", agent_id)
             with self._identity:
@@ -177,14 +183,14 @@ class AgentRegistration:
         else:
             logger.warning("Heartbeat failed: %s", status)
 
-    def _follow(self, interval: float | None) -> None:
+    def _set_interval(self, interval: float | None) -> None:
         if interval is not None and interval > 0:
             self.heartbeat_interval = interval
 
     def _post(self, path: str, body: dict[str, Any] | None, *, timeout: float) -> tuple[int, bytes]:
-        """The answer of the first hub that gives one; raises or returns the last one's failure."""
+        """Return the answer of the first hub that gives one; the last hub's failure otherwise."""
         endpoints = self._current_endpoints()
-        seconds = endpoints.patience(timeout)
+        seconds = endpoints.attempt_timeout(timeout)
         *others, last = endpoints.in_turn()
         for base in others:
             try:
@@ -192,7 +198,7 @@ class AgentRegistration:
             except (OSError, HTTPException) as error:
                 logger.warning("No answer from %s: %s", without_secrets(base), error)
             else:
-                if status not in _AWAY:
+                if status not in _UNAVAILABLE:
                     endpoints.prefer(base)
                     return status, answer
                 logger.warning("%s answers %s", without_secrets(base), status)
@@ -200,7 +206,7 @@ class AgentRegistration:
         return _post_to(last + path, body, seconds)
 
     def _current_endpoints(self) -> Endpoints:
-        # The attribute is the program's: what it says now counts.
+        # The program may have changed the attribute.
         urls = list(dict.fromkeys(url.rstrip("/") for url in split_urls(self.orchestrator_url)))
         if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
             raise ValueError("orchestrator_url must begin with http:// or https://")
@@ -222,18 +228,18 @@ def _post_to(url: str, body: dict[str, Any] | None, timeout: float) -> tuple[int
     opener = urllib.request.build_opener(*proxies)
     try:
         with opener.open(request, timeout=timeout) as response:
-            return response.status, response.read(_LARGEST_ANSWER)
+            return response.status, response.read(_MAX_ANSWER_BYTES)
     except HTTPError as error:
         with error:
-            return error.code, error.read(_LARGEST_ANSWER)
+            return error.code, error.read(_MAX_ANSWER_BYTES)
 
 
-class _Registered(msgspec.Struct):
+class _RegisterAnswer(msgspec.Struct):
     agent_id: str
     heartbeat_interval_seconds: float | None = None
 
 
-class _Heard(msgspec.Struct):
+class _HeartbeatAnswer(msgspec.Struct):
     next_interval_seconds: float | None = None
 
 

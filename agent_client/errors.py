@@ -1,12 +1,12 @@
-"""What can go wrong, as exceptions: one class for each error code of the contract, and a few more.
+"""The exceptions of this package: one class for each error code of the contract, and a few more.
 
-Every exception of this package is a `HomeportError`. `retryable` says whether the same call may
-succeed later without a change; `retry_after` (seconds) how long a hub asked to wait, if it did;
-`field` the dotted path of the field to blame, if one is; `url` the hub's (without secrets), where
-one is to blame.
+Every exception is a `HomeportError`. `retryable` says whether the same call may succeed later
+without a change; `retry_after` how many seconds a hub asked to wait, if it did; `field` is the
+dotted path of the field at fault, if there is one; `url` that of the hub concerned, without
+secrets.
 """
 
-# ruff: noqa: N818 - the names are the contract's error codes, which say "error" already by kind
+# ruff: noqa: N818 - the names are the contract's error codes, so none ends in "Error"
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from homeport_protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolErr
 _RETRY_HINT = re.compile(r"retry in (\d+(?:\.\d+)?) ?s\b")
 
 LONGEST_HINT = 300.0
-"""Seconds; a hub that asks for a longer wait is asked again after this long."""
+"""Seconds; a hub's `retry_after` counts up to this."""
 
 
 class HomeportError(Exception):
-    """The base of all; raised itself only for an error code that this client does not know."""
+    """The base class; raised itself only for an error code that this client does not know."""
 
     code: str = ""
 
@@ -45,7 +45,7 @@ class HomeportError(Exception):
 
     @property
     def located(self) -> str:
-        """The message, with the hub's URL where it does not name it."""
+        """The message, with the hub's URL in front unless the message holds it."""
         if self.url is None or self.url in self.message:
             return self.message
         return f"{self.url}: {self.message}"
@@ -64,13 +64,13 @@ class UnknownOp(HomeportError):
 
 
 class Unauthorized(HomeportError):
-    """The token is missing, wrong or no longer good."""
+    """The token is missing, wrong or no longer valid."""
 
     code = "unauthorized"
 
 
 class Forbidden(HomeportError):
-    """The token is good, but not for this."""
+    """The token is valid, but does not allow this."""
 
     code = "forbidden"
 
@@ -82,7 +82,7 @@ class NotFound(HomeportError):
 
 
 class Conflict(HomeportError):
-    """The request contradicts what is."""
+    """The request contradicts the current state."""
 
     code = "conflict"
 
@@ -106,7 +106,7 @@ class AlreadyRegistered(HomeportError):
 
 
 class TooLarge(HomeportError):
-    """A message or the metadata is beyond its bound."""
+    """A message or the metadata exceeds its bound."""
 
     code = "too_large"
 
@@ -118,25 +118,25 @@ class RateLimited(HomeportError):
 
 
 class NoMatch(HomeportError):
-    """No agent that could be picked matches now."""
+    """No agent matches that could be picked now."""
 
     code = "no_match"
 
 
 class Timeout(HomeportError):
-    """No answer in time; whether the request took effect is not known."""
+    """No answer in time; whether the request took effect is unknown."""
 
     code = "timeout"
 
 
 class Unavailable(HomeportError):
-    """The hub cannot do this now (its Redis is away, it starts or it stops)."""
+    """The hub cannot do this now: its Redis is unavailable, or the hub is starting or stopping."""
 
     code = "unavailable"
 
 
 class Internal(HomeportError):
-    """The hub failed, or answered what cannot be an answer."""
+    """The hub failed, or its answer does not fit the request."""
 
     code = "internal"
 
@@ -153,11 +153,11 @@ class CannotConnect(HomeportError):
 
 
 class ConnectionLost(HomeportError):
-    """The connection ended before the answer came; whether the request took effect is not known.
+    """The connection ended before the answer arrived; whether the request took effect is unknown.
 
     `close_code` is the websocket close code, None when the connection broke without one.
-    `elsewhere` says that other hubs are the better choice: this one goes away, failed or fell
-    silent.
+    `elsewhere` is true when other hubs are the better choice, because this one goes away, failed
+    or fell silent.
     """
 
     def __init__(
@@ -203,8 +203,11 @@ _BY_CLOSE_CODE: dict[int, type[HomeportError]] = {
 
 
 _ELSEWHERE = frozenset({CloseCode.GOING_AWAY, CloseCode.INTERNAL, 1012, 1013})
-"""Close codes of a hub that is of no more use now; the numbers are those of a proxy before it:
-"service restart" and "try again later" of IANA's registry."""
+"""Close codes after which another hub is tried first.
+
+The numbers come from a proxy in front of a hub: "service restart" and "try again later" in IANA's
+registry of close codes.
+"""
 
 
 def refused(
@@ -215,18 +218,18 @@ def refused(
     retry_after: float | None = None,
     field: str | None = None,
 ) -> HomeportError:
-    """The exception for an error answer; a code of a newer hub gives a plain `HomeportError`."""
+    """The exception for an error answer; a newer hub's unknown code gives a `HomeportError`."""
     type_: type[HomeportError] = BY_CODE.get(code, HomeportError)  # type: ignore[call-overload]
     return type_(message, retryable=retryable, retry_after=retry_after, field=field, code=code)
 
 
 def from_protocol(error: ProtocolError) -> HomeportError:
-    """The exception for a failure that was found before anything was sent."""
+    """The exception for a failure found before anything was sent."""
     return refused(error.code, error.message, field=error.field)
 
 
 def closed(code: int | None, reason: str) -> HomeportError:
-    """The exception for a connection that ended with this close code; None: it broke."""
+    """The exception for a connection closed with `code`; None when it broke without one."""
     hint = _RETRY_HINT.search(reason)
     retry_after = float(hint.group(1)) if hint else None
     type_ = _BY_CLOSE_CODE.get(code) if code is not None else None

@@ -1,4 +1,4 @@
-"""HubClient: finding agents and watching them."""
+"""HubClient: finding, picking and watching agents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msgspec import UNSET
 from agent_client.errors import BadRequest
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
-from agent_client.transport.failover_channel import Questions, client_closed
+from agent_client.transport.failover_channel import FailoverChannel, client_closed
 from agent_client.validation import FilterKeys, as_filter
 from agent_client.watch import Watch
 from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong
@@ -27,18 +27,18 @@ A = TypeVar("A")
 
 
 class HubClient:
-    """Asks a hub about agents; connects at the first question, and again when it must.
+    """Asks a hub about agents; connects at the first request, and again when needed.
 
         async with HubClient("http://hub:8080") as hub:
             agent = await hub.pick(type="cost", capabilities=["spot_migration"])
 
-    `url`, `shuffle`, `namespace` and `token` are as for `AgentClient`. Several questions may be
-    under way at once. A question whose connection breaks is asked once more on a new one; with
-    several hubs, so is one that a hub did not answer in 3 s or could not answer, at the next. Every
-    method raises CannotConnect when no hub can be reached, Timeout after `request_timeout`
-    seconds without an answer, and the error of the hub's refusal. Each watch has a connection
-    of its own; a hub that says nothing for `keepalive` seconds is pinged, and left when no answer
-    comes in three more.
+    `url`, `shuffle`, `namespace` and `token` are as for `AgentClient`. Requests may be made
+    concurrently. One whose connection breaks is repeated once on a new connection; with several
+    hubs, one that a hub did not answer within 3 s or could not answer is repeated once at the next
+    hub. Every method raises CannotConnect when no hub can be reached, Timeout after
+    `request_timeout` seconds without an answer, and the hub's refusal. Each watch has a separate
+    connection. A hub that is silent for `keepalive` seconds is pinged, and left when no answer
+    comes within three more.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HubClient:
         self._keepalive = keepalive
         self._backoff = backoff
         self._sleep = sleep
-        self._questions = Questions(self._dialer, timeout=request_timeout, keepalive=keepalive)
+        self._channel = FailoverChannel(self._dialer, timeout=request_timeout, keepalive=keepalive)
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._closed = False
 
@@ -75,11 +75,11 @@ class HubClient:
         await self.close()
 
     async def close(self) -> None:
-        """End every watch and the connection; calls under way raise ConnectionLost."""
+        """End every watch and the connection; pending requests raise ConnectionLost."""
         self._closed = True
         for watch in list(self._watches):
             await watch.close()
-        await self._questions.close()
+        await self._channel.close()
 
     async def find(
         self,
@@ -88,7 +88,7 @@ class HubClient:
         limit: int | None = None,
         **keys: Unpack[FilterKeys],
     ) -> list[AgentRecord]:
-        """The agents that match, ordered by id: all of them, or the first `limit`."""
+        """Return the agents that match, ordered by id: all of them, or the first `limit`."""
         wanted = as_filter(filter, keys)
         if limit is not None and limit < 1:
             raise BadRequest(f"limit: expected at least 1, got {limit}", field="limit")
@@ -96,7 +96,7 @@ class HubClient:
         cursor: str | Any = UNSET
         while True:
             page = DEFAULT_FIND_LIMIT if limit is None else min(limit - len(found), MAX_FIND_LIMIT)
-            answer: Agents[AgentRecord] = await self._ask(
+            answer: Agents[AgentRecord] = await self._request(
                 Find(id=0, filter=wanted, limit=page, cursor=cursor), Agents
             )
             found += answer.agents
@@ -105,8 +105,8 @@ class HubClient:
                 return found
 
     async def get(self, agent_id: str) -> AgentRecord:
-        """One agent; raises NotFound."""
-        answer: Agent[AgentRecord] = await self._ask(Get(id=0, agent_id=str(agent_id)), Agent)
+        """Return one agent; raises NotFound."""
+        answer: Agent[AgentRecord] = await self._request(Get(id=0, agent_id=str(agent_id)), Agent)
         return answer.agent
 
     async def pick(
@@ -117,34 +117,34 @@ class HubClient:
         key: str | None = None,
         **keys: Unpack[FilterKeys],
     ) -> AgentRecord:
-        """One agent to give work to; raises NoMatch.
+        """Return one agent to give work to; raises NoMatch.
 
         Only healthy agents are considered, unless the filter names `status`. `sticky` needs a
         `key`: the same key gets the same agent while it lives.
         """
         wanted = as_filter(filter, keys)
         request = Pick(id=0, filter=wanted, strategy=strategy, key=UNSET if key is None else key)
-        answer: Agent[AgentRecord] = await self._ask(request, Agent)
+        answer: Agent[AgentRecord] = await self._request(request, Agent)
         return answer.agent
 
     async def ping(self) -> float:
-        """Ask for a sign of life; returns the round trip in seconds."""
+        """Ask the hub for a `pong`, and return the round trip in seconds."""
         loop = asyncio.get_running_loop()
-        begun = loop.time()
-        await self._ask(Ping(id=0), Pong)
-        return loop.time() - begun
+        started = loop.time()
+        await self._request(Ping(id=0), Pong)
+        return loop.time() - started
 
     async def hubs(self) -> Hubs:
-        """The hubs of the cluster that live, ordered by id, and which of them answered."""
-        return await self._ask(ListHubs(id=0), Hubs)
+        """Return the live hubs of the cluster, ordered by id, and which of them answered."""
+        return await self._request(ListHubs(id=0), Hubs)
 
     async def acknowledge_loss(self) -> LossAcknowledged:
-        """Let agents be removed that were lost at once, and that are held back for that.
+        """Let the hubs remove agents that they hold back because many were lost at once.
 
-        An operator's call: first make sure that they are gone, and not cut off. Tells how many
-        they were.
+        This is an operator's decision: make sure first that the agents are gone and not just cut
+        off. The answer says how many there were.
         """
-        return await self._ask(AcknowledgeLoss(id=0), LossAcknowledged)
+        return await self._request(AcknowledgeLoss(id=0), LossAcknowledged)
 
     def watch(
         self,
@@ -156,7 +156,7 @@ class HubClient:
     ) -> Watch:
         """Follow the agents that match: an async iterator of `Snapshot`, `Event` and `Resync`.
 
-        With `since` and `log` (of an earlier watch's `revision` and `log`) it begins there.
+        With `since` and `log`, which are an earlier watch's `revision` and `log`, it begins there.
         """
         if (since is None) != (log is None):
             missing = "log" if log is None else "since"
@@ -175,5 +175,5 @@ class HubClient:
         self._watches.add(watch)
         return watch
 
-    async def _ask(self, request: Request, expected: type[A]) -> A:
-        return await self._questions.ask(request, expected)
+    async def _request(self, request: Request, expected: type[A]) -> A:
+        return await self._channel.request(request, expected)

@@ -11,9 +11,10 @@ from homeport_protocol.answers import Registered
 class Lease(Struct, frozen=True, kw_only=True):
     """The terms of this session; intervals are in seconds.
 
-    `resumed` is true when an earlier session was taken up, false for a new registration.
-    `revision` of `log` is where this agent entered the directory; a watch can begin there. `url`
-    is the hub's, without secrets.
+    `resumed` is true when an earlier session was resumed, false for a new registration. `revision`
+    of `log` is where this agent entered the directory; a watch can begin there. `url` is the hub's,
+    without secrets. The other fields are those of the hub's `registered` answer, without its
+    session token, which is a secret.
     """
 
     agent_id: str
@@ -28,17 +29,10 @@ class Lease(Struct, frozen=True, kw_only=True):
     url: str
 
 
+_COPIED = tuple(field for field in Lease.__struct_fields__ if field != "url")
+
+
 def lease_of(registered: Registered, url: str) -> Lease:
-    """The answer of the hub at `url` without its session token, which is a secret."""
-    return Lease(
-        agent_id=registered.agent_id,
-        epoch=registered.epoch,
-        resumed=registered.resumed,
-        registered_at=registered.registered_at,
-        heartbeat_interval=registered.heartbeat_interval,
-        heartbeat_timeout=registered.heartbeat_timeout,
-        lease_ttl=registered.lease_ttl,
-        log=registered.log,
-        revision=registered.revision,
-        url=without_secrets(url),
-    )
+    """The lease that the hub at `url` gave."""
+    copied = {field: getattr(registered, field) for field in _COPIED}
+    return Lease(**copied, url=without_secrets(url))

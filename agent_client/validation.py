@@ -1,4 +1,4 @@
-"""What users pass in, checked against the contract's bounds before anything is sent."""
+"""Checks of what users pass in against the contract's bounds, before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _changes = msgspec.json.Decoder(AgentChanges)
 
 
 class FilterKeys(TypedDict, total=False):
-    """The filter's keys as keyword arguments; see `Filter` for what each means."""
+    """A filter's keys as keyword arguments; `Filter` says what each means."""
 
     type: str
     name: str
@@ -37,17 +37,17 @@ class FilterKeys(TypedDict, total=False):
 
 
 def spec_from(**values: Any) -> AgentSpec:
-    """A registration's values; None counts as absent. Raises BadRequest naming the field."""
+    """The values of a registration; None counts as absent. Raises BadRequest naming the field."""
     return _checked(AgentSpec, _spec, values)
 
 
 def changes_from(**values: Any) -> AgentChanges:
-    """A report's or update's values; None counts as absent. Raises BadRequest naming the field."""
+    """The values of an update; None counts as absent. Raises BadRequest naming the field."""
     return _checked(AgentChanges, _changes, values)
 
 
 def checked_id(agent_id: str) -> str:
-    """`agent_id`, which has to be a UUID; raises BadRequest."""
+    """Return `agent_id`; raises BadRequest unless it is a UUID."""
     if not re.fullmatch(UUID, str(agent_id)):
         raise BadRequest(
             f"agent_id: expected a UUID such as {uuid.uuid4()}, got {str(agent_id)[:64]!r}",
@@ -57,7 +57,10 @@ def checked_id(agent_id: str) -> str:
 
 
 def as_filter(filter: Filter | Mapping[str, Any] | None, keys: Mapping[str, Any]) -> Filter:
-    """The filter to send; raises BadRequest naming the key that is unknown or out of bounds."""
+    """The filter to send: `keys` on top of `filter`, which may be a `Filter` or a mapping.
+
+    Raises BadRequest naming the key that is unknown or out of bounds.
+    """
     values: dict[str, Any] = {}
     if isinstance(filter, Filter):
         given = msgspec.structs.asdict(filter)
@@ -78,8 +81,8 @@ def _checked(type_: type[T], decoder: msgspec.json.Decoder[T], values: dict[str,
         if value is not None
     }
     try:
-        # Through JSON and back: the checks are those of the hub, and what the caller changes
-        # in its own lists and dicts afterwards does not change ours.
+        # Encoded and decoded, so that the checks are the hub's, and so that a later change of
+        # the caller's lists and dicts does not change ours.
         data = msgspec.json.encode(given)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadRequest(f"a value cannot be sent as JSON: {error}") from None

@@ -1,4 +1,4 @@
-"""Watch: the directory's changes in order, none twice and none missing, over reconnections."""
+"""Watch: the directory's changes in order, none twice and none missing, over lost connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent_client.errors import (
     Unavailable,
 )
 from agent_client.transport.backoff import Backoff
-from agent_client.transport.connection import PONG_PATIENCE, Connection
+from agent_client.transport.connection import PONG_TIMEOUT, Connection
 from agent_client.transport.decoding import NotUnderstood, failure
 from agent_client.transport.dialer import Dialer
 from agent_client.watch_items import Event, Resync, Snapshot, WatchItem
@@ -30,23 +30,23 @@ from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Watch as WatchRequest
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 _LAGGING_ANSWERS = 5
-"""Hubs that may be behind a watch, one after the other, before one of them is believed."""
+"""Answers in a row that may lag behind a watch before one of them is accepted."""
 
 
 class Watch:
     """An async iterator of `Snapshot`, then `Event`s, and a `Resync` where there is a gap.
 
-    It goes on over lost connections from `revision` of `log`, which are where it stands (to be
-    kept by a program that wants to go on there later). It reads from the socket only when the
-    program asks for the next item, so a slow program holds up its hub's queue for this watch and
-    nothing else. The first connection is tried once at every URL and raises CannotConnect;
-    later ones are tried until they work, at whichever hub. A refusal that trying again cannot
-    mend is raised.
+    After a lost connection it continues from `revision` of `log`, its current position; a program
+    may store these and begin a later watch there. It reads from the socket only when the program
+    asks for the next item, so a slow program fills its hub's queue for this watch and delays
+    nothing else. For the first connection every URL is tried once before CannotConnect is raised;
+    later connections are tried until one works, at any of the hubs. A refusal that is not
+    retryable is raised.
 
-    Ends by `close()`, by `async with`, or when the last reference to it goes.
+    It ends by `close()`, by leaving its `async with`, or when the last reference to it is dropped.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class Watch:
         self._connection: Connection | None = None
         self._abort: Callable[[], None] = lambda: None
         self._ids = itertools.count(1)
-        self._number = 0
-        self._begun = False
+        self._watch_number = 0
+        self._was_connected = False
         self._delay: float | None = None
         self._chunks: list[answers.Snapshot[AgentRecord]] = []
-        self._assembling = False
-        self._held: deque[answers.Event[AgentRecord]] = deque()
+        self._in_snapshot = False
+        self._buffered: deque[answers.Event[AgentRecord]] = deque()
         self._closing = asyncio.Event()
-        self._patience_with_lag = _LAGGING_ANSWERS
+        self._lag_tolerance = _LAGGING_ANSWERS
 
     @property
     def log(self) -> str | None:
-        """The name of the log that `revision` is of; None before the first item."""
+        """The name of the log that `revision` belongs to; None before the first item."""
         return None if self._position is None else self._position[0]
 
     @property
@@ -100,13 +100,13 @@ class Watch:
                 connection = self._forget_connection()
                 if self._closing.is_set():
                     break
-                refused_first = isinstance(error, CannotConnect) and not self._begun
+                refused_first = isinstance(error, CannotConnect) and not self._was_connected
                 if refused_first or not error.retryable:
                     raise
                 if connection is None:
-                    log.warning("a watch found no hub: %s", error.located)
+                    logger.warning("a watch found no hub: %s", error.located)
                 else:
-                    log.warning("a watch lost the hub %s: %s", connection.shown_url, error)
+                    logger.warning("a watch lost the hub %s: %s", connection.shown_url, error)
                     self._delay = self._dialer.endpoints.wait_after_loss(
                         connection.url, error, self._backoff
                     )
@@ -127,7 +127,7 @@ class Watch:
         await self.close()
 
     async def close(self) -> None:
-        """End the watch: whoever waits for its next item finds it at its end."""
+        """End the watch; a pending wait for the next item ends the iteration."""
         self._closing.set()
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -139,26 +139,26 @@ class Watch:
             abort()
 
     async def _next(self) -> WatchItem | None:
-        if self._held and not self._assembling:
-            return self._news(self._held.popleft())
+        if self._buffered and not self._in_snapshot:
+            return self._event(self._buffered.popleft())
         connection = self._connection
         if connection is None:
-            connection = await self._begin()
-        patience = min(self._timeout, PONG_PATIENCE)
-        message = await connection.receive_or_ping(self._keepalive, patience)
-        if isinstance(message, answers.Snapshot) and message.watch == self._number:
-            return self._part(message)
-        if isinstance(message, answers.Event) and message.watch == self._number:
-            if not self._assembling:
-                return self._news(message)
-            self._held.append(message)
+            connection = await self._connect()
+        pong_timeout = min(self._timeout, PONG_TIMEOUT)
+        message = await connection.receive_or_ping(self._keepalive, pong_timeout)
+        if isinstance(message, answers.Snapshot) and message.watch == self._watch_number:
+            return self._snapshot_chunk(message)
+        if isinstance(message, answers.Event) and message.watch == self._watch_number:
+            if not self._in_snapshot:
+                return self._event(message)
+            self._buffered.append(message)
         return None
 
-    def _part(self, chunk: answers.Snapshot[AgentRecord]) -> WatchItem | None:
+    def _snapshot_chunk(self, chunk: answers.Snapshot[AgentRecord]) -> WatchItem | None:
         first = self._chunks[0] if self._chunks else chunk
         if (chunk.log, chunk.revision) != (first.log, first.revision):
-            self._chunks.clear()  # the log began anew within a snapshot
-        self._assembling = True
+            self._chunks.clear()  # a new log began within a snapshot
+        self._in_snapshot = True
         self._chunks.append(chunk)
         if not chunk.last:
             return None
@@ -166,11 +166,11 @@ class Watch:
         type_ = Snapshot if self._position is None else Resync
         self._position = (chunk.log, chunk.revision)
         self._chunks.clear()
-        self._assembling = False
+        self._in_snapshot = False
         self._backoff.reset()
         return type_(agents=agents, log=chunk.log, revision=chunk.revision)
 
-    def _news(self, event: answers.Event[AgentRecord]) -> Event | None:
+    def _event(self, event: answers.Event[AgentRecord]) -> Event | None:
         if self._position is None or event.revision <= self._position[1]:
             return None
         self._position = (self._position[0], event.revision)
@@ -182,7 +182,7 @@ class Watch:
             coalesced=event.coalesced is True,
         )
 
-    async def _begin(self) -> Connection:
+    async def _connect(self) -> Connection:
         if self._delay is not None:
             await self._wait(self._delay)
             self._delay = None
@@ -192,12 +192,12 @@ class Watch:
         failures: list[HomeportError] = []
         for url in endpoints.in_turn():
             connection: Connection | None = None
-            patience = endpoints.patience(self._timeout)
+            seconds = endpoints.attempt_timeout(self._timeout)
             now = asyncio.get_running_loop().time()
             try:
-                connection = await self._dialer.dial(url, seconds=patience)
+                connection = await self._dialer.dial(url, seconds=seconds)
                 spent = asyncio.get_running_loop().time() - now if endpoints.several else 0.0
-                await self._subscribe(connection, patience - spent)
+                await self._subscribe(connection, seconds - spent)
                 if self._closing.is_set():
                     raise ConnectionLost("the watch is closed", retryable=False)
             except HomeportError as error:
@@ -213,8 +213,8 @@ class Watch:
                 raise
             else:
                 endpoints.prefer(url)
-                self._begun = True
-                self._hold(connection)
+                self._was_connected = True
+                self._attach(connection)
                 return connection
         self._delay = endpoints.wait_after_round(failures, self._backoff)
         raise failures[-1]
@@ -233,34 +233,32 @@ class Watch:
             late = Timeout(f"the hub did not answer within {seconds:.3g} s")
             late.url = connection.shown_url
             raise late from None
-        match answer:
-            case answers.Watching():
-                self._check_position(answer, connection)
-                self._number = answer.watch
-                self._assembling = not answer.resumed
-                self._chunks.clear()
-                self._held.clear()
-            case answers.Error() | NotUnderstood():
-                refusal = failure(answer)
-                refusal.url = connection.shown_url
-                raise refusal
-            case _:
-                raise Internal(f"the hub answered with {type(answer).__name__}")
+        if isinstance(answer, answers.Error | NotUnderstood):
+            refusal = failure(answer)
+            refusal.url = connection.shown_url
+            raise refusal
+        if not isinstance(answer, answers.Watching):
+            raise Internal(f"the hub answered with {type(answer).__name__}")
+        self._check_position(answer, connection)
+        self._watch_number = answer.watch
+        self._in_snapshot = not answer.resumed
+        self._chunks.clear()
+        self._buffered.clear()
 
     def _check_position(self, answer: answers.Watching, connection: Connection) -> None:
-        """Raise Unavailable when the hub has yet to hear what this watch has told already.
+        """Raise Unavailable when the hub has not yet read changes that this watch has yielded.
 
-        Its snapshot would lead back in time, and repeat what follows it. Hubs lag for a moment
-        only; one that still does after a few attempts knows better than this watch.
+        Its snapshot would be older, and the changes after it would be repeated. A hub lags only
+        for a moment; one that still does after a few attempts is right, and this watch is not.
         """
         log_name, revision = self._position or ("", 0)
         behind = answer.log == log_name and answer.revision < revision and not answer.resumed
-        if behind and self._patience_with_lag > 0:
-            self._patience_with_lag -= 1
+        if behind and self._lag_tolerance > 0:
+            self._lag_tolerance -= 1
             lagging = Unavailable("the hub has not caught up with this watch", retry_after=0.25)
             lagging.url = connection.shown_url
             raise lagging
-        self._patience_with_lag = _LAGGING_ANSWERS
+        self._lag_tolerance = _LAGGING_ANSWERS
 
     async def _wait(self, seconds: float) -> None:
         sleeping = asyncio.ensure_future(self._sleep(seconds))
@@ -271,12 +269,12 @@ class Watch:
             sleeping.cancel()
             closing.cancel()
 
-    def _hold(self, connection: Connection) -> None:
+    def _attach(self, connection: Connection) -> None:
         self._connection = connection
         loop = asyncio.get_running_loop()
 
         def abort() -> None:
-            # The last reference may go on any thread, and after the loop.
+            # The last reference may be dropped in any thread, and after the loop was closed.
             try:
                 loop.call_soon_threadsafe(connection.abort)
             except RuntimeError:

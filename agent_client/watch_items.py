@@ -1,4 +1,4 @@
-"""What a watch yields."""
+"""The items that a watch yields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from homeport_protocol.record import AgentRecord
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """All agents that match, as of `revision` of `log`: the first item of a watch."""
+    """All agents that match, as of `revision` of `log`; the first item of a watch."""
 
     agents: list[AgentRecord]
     log: str
@@ -17,10 +17,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class Resync(Struct, frozen=True, kw_only=True):
-    """All agents that match, anew: forget what you knew and begin from this.
+    """All agents that match, again: discard what earlier items said and begin from this one.
 
-    It comes when the changes in between cannot be told any more, because the watch was away for
-    longer than the hub remembers, or because the hub's log began anew.
+    It comes when the changes in between are not available, because the watch was disconnected for
+    longer than the hub remembers, or because the hub began a new log.
     """
 
     agents: list[AgentRecord]
@@ -29,10 +29,11 @@ class Resync(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One change. `agent` is the record after it (for a removal, the last one).
+    """One change; `agent` is the record after it, or the last one before a removal.
 
-    An agent that no longer matches the filter comes once more, with the record that does not
-    match. `coalesced`: this watch read slowly, and older states of the agent were skipped.
+    When an agent stops matching the filter, one more event follows with the record that does not
+    match. `coalesced` is true when this watch read slowly and older states of the agent were
+    skipped.
     """
 
     kind: Kind

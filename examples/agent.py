@@ -1,8 +1,8 @@
-"""An agent: it registers, tells how busy it is every few seconds, and unregisters at the end.
+"""An agent that registers, reports its load every few seconds, and unregisters at the end.
 
     python examples/agent.py [URL] [--name cost-1] [--type cost] [--seconds 10]
 
-URL may be several, separated by commas; it defaults to HOMEPORT_URL, and that to
+URL may be several, separated by commas. It defaults to HOMEPORT_URL, which defaults to
 http://127.0.0.1:8080. Start it twice with the same --id to see the newer one take over.
 """
 
@@ -35,8 +35,8 @@ async def work(agent: AgentClient) -> None:
             print(f"reported load {load}", flush=True)
         except Fenced:
             return
-        except HomeportError as error:  # it is remembered, and told at the next connection
-            print(f"not told yet: {error}", flush=True)
+        except HomeportError as error:  # the report is remembered, and sent on the next connection
+            print(f"not reported yet: {error}", flush=True)
         await asyncio.sleep(2)
 
 
@@ -66,7 +66,7 @@ if __name__ == "__main__":
     parser.add_argument("--name", default="cost-1")
     parser.add_argument("--type", default="cost")
     parser.add_argument("--id", help="a UUID: the same agent over restarts")
-    parser.add_argument("--seconds", type=float, help="end after so long (default: Ctrl-C)")
+    parser.add_argument("--seconds", type=float, help="stop after this long (default: at Ctrl-C)")
     try:
         asyncio.run(main(parser.parse_args()))
     except KeyboardInterrupt:

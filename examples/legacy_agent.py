@@ -1,8 +1,8 @@
-"""A program without asyncio that used the legacy registry's helper: only the import changed.
+"""A program without asyncio that used the legacy registry's helper; only the import has changed.
 
     python examples/legacy_agent.py [URL] [--name cost-1] [--seconds 10]
 
-URL defaults to HOMEPORT_URL, and that to http://127.0.0.1:8080.
+URL defaults to HOMEPORT_URL, which defaults to http://127.0.0.1:8080.
 """
 
 import argparse
@@ -41,5 +41,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A legacy agent at a Homeport hub.")
     parser.add_argument("url", nargs="?", default=default, help="the hub")
     parser.add_argument("--name", default="cost-1")
-    parser.add_argument("--seconds", type=float, help="end after so long (default: Ctrl-C)")
+    parser.add_argument("--seconds", type=float, help="stop after this long (default: at Ctrl-C)")
     sys.exit(main(parser.parse_args()))

@@ -1,14 +1,15 @@
-"""A watcher: it lists the agents that are there, then prints every change as it happens.
+"""A watcher that lists all agents, then prints every change as it happens.
 
     python examples/watcher.py [URL] [--type cost] [--seconds 10]
 
-URL defaults to HOMEPORT_URL, and that to http://127.0.0.1:8080. Stop and start the hub meanwhile:
-the watch goes on where it was.
+URL defaults to HOMEPORT_URL, which defaults to http://127.0.0.1:8080. Stop and start the hub while
+it runs: the watch continues where it was.
 """
 
 import argparse
 import asyncio
 import sys
+from typing import assert_never
 
 from agent_client import AgentRecord, Event, HomeportError, HubClient, Resync, Snapshot, WatchItem
 
@@ -30,6 +31,8 @@ def show(item: WatchItem) -> None:
                 print(f"  {line(agent)}", flush=True)
         case Event():
             print(f"{item.revision}  {item.kind}  {line(item.agent)}", flush=True)
+        case _:
+            assert_never(item)
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -46,7 +49,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Watch the agents of a Homeport hub.")
     parser.add_argument("url", nargs="?", help="the hub; HOMEPORT_URL by default")
     parser.add_argument("--type", help="only agents of this type")
-    parser.add_argument("--seconds", type=float, help="end after so long (default: Ctrl-C)")
+    parser.add_argument("--seconds", type=float, help="stop after this long (default: at Ctrl-C)")
     try:
         asyncio.run(main(parser.parse_args()))
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Users' callbacks: each call in a task of its own, so that none holds up or breaks the client."""
+"""The user's callbacks: each call runs in a separate task, so that none delays the client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 T = TypeVar("T")
 
@@ -17,13 +17,13 @@ Callback = Callable[[T], Awaitable[Any] | Any]
 
 
 class CallbackTasks:
-    """The calls that are under way."""
+    """The calls that are running."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(self, callback: Callback[T] | None, argument: T) -> None:
-        """Begin a call; what it raises is logged."""
+        """Start a call; an exception is logged."""
         if callback is None:
             return
         task = asyncio.create_task(_call(callback, argument), name="homeport-callback")
@@ -31,9 +31,9 @@ class CallbackTasks:
         task.add_done_callback(self._tasks.discard)
 
     async def finish(self, seconds: float) -> None:
-        """Let the calls end by themselves for `seconds`, then cancel them.
+        """Give the calls `seconds` to end, then cancel them.
 
-        A callback that waits here for its own end is left to run.
+        A callback that calls this is not waited for.
         """
         others = self._tasks - {asyncio.current_task()}
         if not others:
@@ -51,4 +51,4 @@ async def _call(callback: Callback[T], argument: T) -> None:
         if inspect.isawaitable(result):
             await result
     except Exception:
-        log.exception("the callback %r failed", callback)
+        logger.exception("the callback %r failed", callback)

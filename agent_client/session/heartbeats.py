@@ -1,8 +1,8 @@
 """An agent's heartbeats over one connection, and the pings between them.
 
-A hub that does not answer is left, whatever its sockets seem to be: a stopped process and a
-half-open network both accept what is sent to them. Its pongs show within seconds that it lives,
-its acknowledgements that it works.
+A hub that does not answer is left although its socket seems open: a suspended process and a
+half-open connection both accept what is sent to them. Pongs show within seconds that the hub is
+alive, acknowledgements that it works.
 """
 
 from __future__ import annotations
@@ -21,37 +21,40 @@ from agent_client.errors import (
     Unauthorized,
 )
 from agent_client.lease import Lease
-from agent_client.session.reported_state import AgentState
+from agent_client.session.reported_state import ReportedState
 from agent_client.transport.channel import Channel
-from agent_client.transport.connection import PONG_PATIENCE
+from agent_client.transport.connection import PONG_TIMEOUT
 from homeport_protocol.answers import HeartbeatAck
 from homeport_protocol.requests import Heartbeat
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 SESSION_UNKNOWN = (Fenced, NotFound, NotRegistered, Unauthorized)
-"""Answers which say that the connection is no session of this agent (any more): resume decides."""
+"""Refusals which say that the connection holds no session of this agent: resuming decides."""
 
 _SHORTEST_INTERVAL = 0.01
 
 
-def ack_patience(lease: Lease, timeout: float) -> float:
-    """Seconds that a hub has to acknowledge a heartbeat, of the `timeout` of any request.
+def ack_timeout(lease: Lease, timeout: float) -> float:
+    """Seconds that a hub has to acknowledge a heartbeat; at most `timeout`, as for any request.
 
-    Half of what is left between two heartbeats' distance and the lease's end, so that the other
-    half remains for coming to another hub; but not less than a hub may wait for its Redis.
+    Half of the time between the next heartbeat and the lease's end, so that the other half remains
+    for reaching another hub, but not less than a hub may wait for its Redis.
     """
     left = max(lease.heartbeat_timeout - lease.heartbeat_interval, lease.heartbeat_timeout / 3)
-    return min(timeout, max(PONG_PATIENCE, left / 2))
+    return min(timeout, max(PONG_TIMEOUT, left / 2))
 
 
 class Heartbeats:
-    """Heartbeats at the hub's interval, and a ping after `keepalive` seconds without one."""
+    """Sends heartbeats at the hub's interval, and a ping every `keepalive` seconds between them.
+
+    `acknowledged` is called for each heartbeat that the hub acknowledged.
+    """
 
     def __init__(
         self,
         channel: Channel,
-        state: AgentState,
+        state: ReportedState,
         lease: Lease,
         *,
         keepalive: float,
@@ -62,12 +65,12 @@ class Heartbeats:
         self._state = state
         self._lease = lease
         self._keepalive = keepalive
-        self._ack_patience = ack_patience(lease, timeout)
-        self._pong_patience = min(timeout, PONG_PATIENCE)
+        self._ack_timeout = ack_timeout(lease, timeout)
+        self._pong_timeout = min(timeout, PONG_TIMEOUT)
         self._acknowledged = acknowledged
 
     async def run(self) -> None:
-        """Go on until the connection ends; a hub that does not answer has it dropped."""
+        """Run until the connection ends; drop it when the hub does not answer."""
         loop = asyncio.get_running_loop()
         interval = self._lease.heartbeat_interval
         try:
@@ -75,31 +78,31 @@ class Heartbeats:
                 due = loop.time() + max(interval, _SHORTEST_INTERVAL)
                 while (rest := due - loop.time()) > self._keepalive:
                     await asyncio.sleep(self._keepalive)
-                    await self._channel.ping(self._pong_patience)
+                    await self._channel.ping(self._pong_timeout)
                 await asyncio.sleep(max(rest, 0.0))
-                interval = await self._beat(interval)
+                interval = await self._heartbeat(interval)
         except (ConnectionLost, Timeout):
             return
         except SESSION_UNKNOWN as error:
             self._channel.drop(ConnectionLost(f"the session is not known any more: {error}"))
         except HomeportError as error:  # the connection ended with it
-            log.debug("no more heartbeats: %s", error)
+            logger.debug("no more heartbeats: %s", error)
         except Exception as error:
-            log.exception("the heartbeat of agent %s failed", self._lease.agent_id)
+            logger.exception("the heartbeat of agent %s failed", self._lease.agent_id)
             self._channel.drop(ConnectionLost(f"the heartbeat failed: {error!r}"))
 
-    async def _beat(self, interval: float) -> float:
-        """Send a heartbeat; returns the interval to the next one."""
+    async def _heartbeat(self, interval: float) -> float:
+        """Send one heartbeat, and return the interval to the next one."""
         spec = self._state.current()
         request = Heartbeat(id=0, status=spec.status, load=spec.load)
         try:
-            ack = await self._channel.request(request, HeartbeatAck, seconds=self._ack_patience)
+            ack = await self._channel.request(request, HeartbeatAck, seconds=self._ack_timeout)
         except (ConnectionLost, Timeout, *SESSION_UNKNOWN):
             raise
         except HomeportError as error:
             if self._channel.ended:
                 raise
-            log.warning("a heartbeat of agent %s was refused: %s", self._lease.agent_id, error)
+            logger.warning("a heartbeat of agent %s was refused: %s", self._lease.agent_id, error)
             return interval
         self._acknowledged()
         return ack.next_interval

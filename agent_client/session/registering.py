@@ -1,4 +1,4 @@
-"""Asking a hub for a session: to register an agent, or to take up its registration again.
+"""Registering an agent at a hub, or resuming the registration that it has.
 
 | the hub's answer to `resume` | what follows |
 |---|---|
@@ -7,13 +7,13 @@
 | any other refusal that is not retryable (`not_found`, ...) | registered anew under the same id |
 | a retryable error, or no answer | the next hub's turn, then back-off |
 
-Changes owed from before go with it; should they be what a hub refuses, they are given up.
+Pending changes are sent along. If a hub refuses them, they are dropped.
 
-**Strays.** An attempt that was given up may still take effect: a stopped hub that wakes up
-performs what it finds in its sockets, and fences off the session that this agent has elsewhere by
-now. So while there are attempts whose outcome nobody knows, being fenced proves nothing yet. The
-token does: resuming works unless somebody registered anew. If somebody did, a stray of ours has no
-connection behind it, and another program's session has.
+**Strays.** An attempt that was abandoned may still take effect: a suspended hub that wakes up
+handles what it finds in its sockets, and so fences off the session that this agent has at another
+hub by now. While the outcome of an attempt is unknown, being fenced therefore proves nothing yet.
+The token does: resuming works unless another registration was made. If one was, a stray of this
+client has no connection behind it, and another program's session has.
 """
 
 from __future__ import annotations
@@ -31,27 +31,29 @@ from agent_client.errors import (
     NotFound,
     TooLarge,
 )
-from agent_client.session.reported_state import AgentState
+from agent_client.session.reported_state import ReportedState
 from agent_client.transport.channel import Channel
 from homeport_protocol.answers import Agent, Registered
 from homeport_protocol.record import NO_CHANGES, AgentChanges
 from homeport_protocol.requests import Get, Register, Resume
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
-_LOOKS = 3
-"""How often the record is looked at before a session in our place counts as another program's: a
-hub that performs a stray sees only a moment later that its connection is gone."""
+_CHECKS = 3
+"""How often the record is read before a newer session counts as another program's.
 
-_LOOK_AGAIN = 0.5
-"""Seconds between two looks."""
+A hub that handled a stray notices only a moment later that the connection is gone.
+"""
+
+_CHECK_INTERVAL = 0.5
+"""Seconds between two of these reads."""
 
 
-class Joining:
-    """One agent's registration, over all its sessions: its token, its epoch, its strays."""
+class Registrar:
+    """Registers one agent at one hub after another: keeps its token, its epoch, its strays."""
 
     def __init__(
-        self, state: AgentState, agent_id: str, *, sleep: Callable[[float], Awaitable[object]]
+        self, state: ReportedState, agent_id: str, *, sleep: Callable[[float], Awaitable[object]]
     ) -> None:
         self._state = state
         self._agent_id = agent_id
@@ -61,72 +63,73 @@ class Joining:
         self._strays = 0
         self._disputed = False
 
-    async def join(self, channel: Channel) -> Registered:
-        """Have a session on `channel`. Raises Fenced when it is over for good.
+    async def register(self, channel: Channel) -> Registered:
+        """Resume or register on `channel`.
 
-        Any other error that is not retryable is the hub's refusal of a registration.
+        Raises Fenced when another session took over for good; any other error that is not
+        retryable is the hub's refusal of a registration.
         """
-        registered = await self._settled(channel)
+        registered = await self._with_pending(channel)
         self._token = registered.session_token
         self._epoch = registered.epoch
         self._disputed = False
         return registered
 
-    def disbelieve(self, error: Fenced) -> ConnectionLost:
-        """Raise `error`, unless a stray may have fenced us off: then it is a lost connection."""
+    def as_connection_lost(self, error: Fenced) -> ConnectionLost:
+        """Treat being fenced as a lost connection if a stray may be the cause, else raise it."""
         if not self._strays:
             raise error
-        self._strays -= 1  # each can do it once, so that no fight with another program lasts
+        self._strays -= 1  # each excuses one fencing, so that a fight with another program ends
         self._disputed = True
         lost = ConnectionLost(f"fenced off, perhaps by an earlier attempt of this agent: {error}")
         lost.url = error.url
         return lost
 
-    async def _settled(self, channel: Channel) -> Registered:
-        owed = self._state.owed
+    async def _with_pending(self, channel: Channel) -> Registered:
+        pending = self._state.pending
         try:
-            registered = await self._resumed(channel, owed) or await self._registered(channel)
+            registered = await self._resume(channel, pending) or await self._register(channel)
         except (BadRequest, TooLarge) as error:
-            if owed != NO_CHANGES:
-                log.warning("changes that no hub acknowledged are given up: %s", error)
-                self._state.forget_owed()
+            if pending != NO_CHANGES:
+                logger.warning("changes that no hub acknowledged are given up: %s", error)
+                self._state.drop_pending()
                 error.retryable = True
             raise
-        self._state.settle(owed)
+        self._state.acknowledge_pending(pending)
         return registered
 
-    async def _registered(self, channel: Channel) -> Registered:
+    async def _register(self, channel: Channel) -> Registered:
         request = Register(id=0, agent=self._state.current(), agent_id=self._agent_id)
-        return await self._ask(channel, request)
+        return await self._request(channel, request)
 
-    async def _resumed(self, channel: Channel, owed: AgentChanges) -> Registered | None:
-        """None when there is nothing to resume: register."""
+    async def _resume(self, channel: Channel, pending: AgentChanges) -> Registered | None:
+        """None when there is no registration to resume."""
         if self._token is None:
             return None
         spec = self._state.current()
-        # An agent that says nothing on its return counts as healthy: status and load always go.
-        changes = structs.replace(owed, status=spec.status, load=spec.load)
+        # A hub takes an agent that resumes without a status for healthy: always send both.
+        changes = structs.replace(pending, status=spec.status, load=spec.load)
         request = Resume(id=0, agent_id=self._agent_id, session_token=self._token, agent=changes)
         try:
-            return await self._ask(channel, request)
+            return await self._request(channel, request)
         except HomeportError as error:
             if channel.ended or error.retryable:
                 raise
             if isinstance(error, Fenced) and await self._superseded(channel):
                 raise
-            log.info("agent %s registers anew: %s", self._agent_id, error)
+            logger.info("agent %s registers anew: %s", self._agent_id, error)
             self._token = None
             return None
 
-    async def _ask(self, channel: Channel, request: Register | Resume) -> Registered:
-        """Ask for a session; unless the outcome becomes known, this is a stray from now on."""
+    async def _request(self, channel: Channel, request: Register | Resume) -> Registered:
+        """Request a session; an attempt without a known outcome stays counted as a stray."""
         self._strays += 1
         try:
             registered = await channel.request(request, Registered)
         except Fenced as error:
             self._strays -= 1
             if channel.ended:
-                raise self.disbelieve(error) from None
+                raise self.as_connection_lost(error) from None
             raise
         except HomeportError as error:
             if not error.retryable and not channel.ended:
@@ -136,17 +139,17 @@ class Joining:
         return registered
 
     async def _superseded(self, channel: Channel) -> bool:
-        """Whether another program's session has taken this agent's place."""
-        doubtful = self._disputed or self._strays > 0
-        for look in range(_LOOKS if doubtful else 1):
-            if look:
-                await self._sleep(_LOOK_AGAIN)
+        """Whether another program's session has replaced this agent's."""
+        maybe_stray = self._disputed or self._strays > 0
+        for check in range(_CHECKS if maybe_stray else 1):
+            if check:
+                await self._sleep(_CHECK_INTERVAL)
             try:
                 agent = (await channel.request(Get(id=0, agent_id=self._agent_id), Agent)).agent
             except NotFound:
                 return False
             if agent.epoch <= self._epoch:
                 return False
-            if doubtful and agent.health.connection != "websocket":
-                return False  # a stray: nobody is there
+            if maybe_stray and agent.health.connection != "websocket":
+                return False  # a stray: it has no connection
         return True

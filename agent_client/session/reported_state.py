@@ -1,7 +1,7 @@
-"""What an agent says of itself, remembered: what the hub acknowledged, and what it is still owed.
+"""What the program reported about its agent: what a hub acknowledged, and what is pending.
 
-Metadata is kept within its bound here, so that what no hub can accept is an error at the call
-that gave it, and never part of a registration.
+Metadata is checked against its bound here, so that a value that no hub can accept fails the call
+that gave it and never becomes part of a registration.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from homeport_protocol.bounds import Metadata
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentSpec, merge_metadata, unique
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 
-class AgentState:
-    """The agent's own account of itself."""
+class ReportedState:
+    """The agent's values as its program reported them.
+
+    Pending are the changes that a hub may not have received, because the connection was lost
+    before the answer. They go with the next registration.
+    """
 
     def __init__(self, spec: AgentSpec) -> None:
         _check_metadata(UNSET, spec.metadata)
@@ -30,47 +34,47 @@ class AgentState:
             capabilities=unique(spec.capabilities),
             metadata=_merged(UNSET, spec.metadata),
         )
-        self._owed = NO_CHANGES
+        self._pending = NO_CHANGES
 
     @property
-    def owed(self) -> AgentChanges:
-        """What a hub may not have heard, because its connection was lost before the answer."""
-        return self._owed
+    def pending(self) -> AgentChanges:
+        """The changes without a known outcome."""
+        return self._pending
 
     def current(self) -> AgentSpec:
-        """All that is known, for a registration."""
-        return _applied(self._acknowledged, self._owed)
+        """All values, pending changes included, for a registration."""
+        return _applied(self._acknowledged, self._pending)
 
     def check(self, changes: AgentChanges) -> None:
         """Raise TooLarge or BadRequest if `changes` would take the metadata out of its bounds."""
         _check_metadata(self.current().metadata, changes.metadata)
 
-    def confirm(self, changes: AgentChanges) -> None:
+    def acknowledge(self, changes: AgentChanges) -> None:
         """The hub acknowledged `changes`."""
         self._acknowledged = _applied(self._acknowledged, changes)
 
-    def owe(self, changes: AgentChanges) -> None:
-        """Nobody knows whether the hub heard `changes`: it gets them with the next registration.
+    def add_pending(self, changes: AgentChanges) -> None:
+        """Keep `changes`, whose outcome is unknown, for the next registration.
 
-        Changes that passed `check` apart but are out of bounds together are not kept: they would
-        keep the agent from ever coming back.
+        Changes that passed `check` one by one but are out of bounds together are dropped:
+        otherwise no hub would ever accept the agent again.
         """
         try:
             self.check(changes)
         except HomeportError as error:
-            log.warning("a change that the hub did not acknowledge is given up: %s", error)
+            logger.warning("a change that the hub did not acknowledge is given up: %s", error)
         else:
-            self._owed = _combined(self._owed, changes)
+            self._pending = _combined(self._pending, changes)
 
-    def settle(self, sent: AgentChanges) -> None:
-        """The hub acknowledged `sent`, which was all that was owed when it was sent."""
-        self.confirm(sent)
-        if self._owed is sent:
-            self._owed = NO_CHANGES
+    def acknowledge_pending(self, sent: AgentChanges) -> None:
+        """The hub acknowledged `sent`, which was all that was pending when it was sent."""
+        self.acknowledge(sent)
+        if self._pending is sent:
+            self._pending = NO_CHANGES
 
-    def forget_owed(self) -> None:
-        """The hub refused what was owed; without it, the agent can come back."""
-        self._owed = NO_CHANGES
+    def drop_pending(self) -> None:
+        """The hub refused the pending changes: without them, the agent can come back."""
+        self._pending = NO_CHANGES
 
 
 def _applied(spec: AgentSpec, changes: AgentChanges) -> AgentSpec:
@@ -85,7 +89,7 @@ def _applied(spec: AgentSpec, changes: AgentChanges) -> AgentSpec:
 def _combined(first: AgentChanges, then: AgentChanges) -> AgentChanges:
     new = _given(then)
     if "metadata" in new and first.metadata is not UNSET:
-        # A null stays: it still has to delete its key at the hub.
+        # A null is kept: it has to delete its key at the hub.
         new["metadata"] = {**first.metadata, **new["metadata"]}
     return msgspec.structs.replace(first, **new)
 

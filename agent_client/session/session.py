@@ -1,7 +1,7 @@
-"""Keeping an agent's session alive: connect, join, heartbeat, and again, at whichever hub.
+"""Keeping an agent's session alive: connect, register, heartbeat, and reconnect at any of the hubs.
 
-How a hub is chosen is in `endpoints`, how a lost session is taken up again in `joining`. A
-connection closed with 4409 is over for good: this client never fences off a newer session.
+How a hub is chosen is in `transport.endpoints`, how a lost session is resumed in `registering`.
+Close code 4409 ends the session for good: this client never fences off a newer session.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from agent_client.errors import (
 )
 from agent_client.lease import Lease, lease_of
 from agent_client.session.heartbeats import Heartbeats
-from agent_client.session.registering import Joining
-from agent_client.session.reported_state import AgentState
+from agent_client.session.registering import Registrar
+from agent_client.session.reported_state import ReportedState
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.channel import Channel
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.urls import without_secrets
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 
 class Session:
-    """The session of one agent, over as many connections as it takes.
+    """The session of one agent over one connection after the other.
 
-    `on_connected`, `on_disconnected` and `on_fenced` are called on the loop and must not block.
+    `on_connected`, `on_disconnected` and `on_fenced` are called on the event loop and must not
+    block.
     """
 
     def __init__(
         self,
         dialer: Dialer,
-        state: AgentState,
+        state: ReportedState,
         agent_id: str,
         *,
         backoff: Backoff,
@@ -61,10 +62,10 @@ class Session:
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._on_fenced = on_fenced
-        self._joining = Joining(state, agent_id, sleep=sleep)
+        self._registrar = Registrar(state, agent_id, sleep=sleep)
         self._channel: Channel | None = None
         self._changed = asyncio.Event()
-        self._over: HomeportError | None = None
+        self._final_error: HomeportError | None = None
         self._last_error: HomeportError | None = None
 
     @property
@@ -73,21 +74,21 @@ class Session:
         return self._channel
 
     @property
-    def over(self) -> HomeportError | None:
-        """Why the session will never be connected again, once that is so."""
-        return self._over
+    def final_error(self) -> HomeportError | None:
+        """Why the session ended for good; None until then."""
+        return self._final_error
 
     async def channel(self, seconds: float | None) -> Channel:
-        """The channel of the session, waiting for it up to `seconds`.
+        """Wait up to `seconds` for the channel of the session.
 
-        Raises what ended the session for good; CannotConnect or ConnectionLost when the time is
-        up.
+        Raises `final_error` when the session has ended; on a timeout CannotConnect before the
+        first registration, and ConnectionLost later.
         """
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    if self._over is not None:
-                        raise self._over.with_traceback(None)
+                    if self._final_error is not None:
+                        raise self._final_error.with_traceback(None)
                     if self._channel is not None:
                         return self._channel
                     await self._changed.wait()
@@ -100,35 +101,35 @@ class Session:
             raise ConnectionLost(words) from error
 
     async def run(self) -> None:
-        """Hold the session until it is over or this is cancelled; never raises an Exception."""
+        """Keep the session until it ends or this is cancelled; never raises an Exception."""
         try:
             while True:
                 channel = await self._establish()
-                error = await self._hold(channel)
+                error = await self._heartbeat_until_lost(channel)
                 if isinstance(error, Fenced):
-                    error = self._joining.disbelieve(error)
+                    error = self._registrar.as_connection_lost(error)
                 self._last_error = error
                 url = without_secrets(channel.url)
-                log.warning("agent %s lost the hub %s: %s", self._agent_id, url, error)
+                logger.warning("agent %s lost the hub %s: %s", self._agent_id, url, error)
                 self._on_disconnected(error)
                 await self._sleep(
                     self._dialer.endpoints.wait_after_loss(channel.url, error, self._backoff)
                 )
         except Fenced as error:
-            log.error("agent %s is fenced off, and stops: %s", self._agent_id, error)
+            logger.error("agent %s is fenced off, and stops: %s", self._agent_id, error)
             self.end(error)
             if self.lease is not None:
                 self._on_fenced(error)
         except HomeportError as error:
             self.end(error)
         except Exception as error:
-            log.exception("the session of agent %s failed", self._agent_id)
+            logger.exception("the session of agent %s failed", self._agent_id)
             self.end(Internal(f"the client failed: {error!r}", retryable=False))
 
     def end(self, error: HomeportError) -> None:
-        """The session is over: present and later calls raise `error`. The first one counts."""
-        if self._over is None:
-            self._over = error
+        """End the session: waiting and later calls raise `error`. Only the first call counts."""
+        if self._final_error is None:
+            self._final_error = error
             self._changed.set()
 
     async def _establish(self) -> Channel:
@@ -137,29 +138,29 @@ class Session:
             failures: list[HomeportError] = []
             for url in endpoints.in_turn():
                 try:
-                    return await self._introduce(url)
+                    return await self._connect(url)
                 except Fenced:
                     raise
                 except HomeportError as error:
                     if self.lease is None and not error.retryable:
                         raise
-                    log.warning("agent %s: %s", self._agent_id, error.located)
+                    logger.warning("agent %s: %s", self._agent_id, error.located)
                     self._last_error = error
                     endpoints.defer(url)
                     failures.append(error)
             await self._sleep(endpoints.wait_after_round(failures, self._backoff))
 
-    async def _introduce(self, url: str) -> Channel:
+    async def _connect(self, url: str) -> Channel:
         endpoints = self._dialer.endpoints
-        patience = endpoints.patience(self._timeout)
-        until = asyncio.get_running_loop().time() + patience if endpoints.several else None
-        connection = await self._dialer.dial(url, seconds=patience)
+        seconds = endpoints.attempt_timeout(self._timeout)
+        until = asyncio.get_running_loop().time() + seconds if endpoints.several else None
+        connection = await self._dialer.dial(url, seconds=seconds)
         channel = Channel(connection, timeout=self._timeout, on_end=self._channel_ended)
         try:
             async with asyncio.timeout_at(until):
-                registered = await self._joining.join(channel)
+                registered = await self._registrar.register(channel)
         except TimeoutError:
-            late = Timeout(f"the hub did not answer within {patience:g} s")
+            late = Timeout(f"the hub did not answer within {seconds:g} s")
             channel.drop(late)
             raise late from None
         except BaseException as error:
@@ -171,7 +172,7 @@ class Session:
             raise
         endpoints.prefer(url)
         self.lease = lease_of(registered, url)
-        log.info(
+        logger.info(
             "agent %s %s at %s, epoch %d",
             self._agent_id,
             "resumed" if registered.resumed else "registered",
@@ -184,7 +185,7 @@ class Session:
         self._on_connected(self.lease)
         return channel
 
-    async def _hold(self, channel: Channel) -> HomeportError:
+    async def _heartbeat_until_lost(self, channel: Channel) -> HomeportError:
         assert self.lease is not None
         heartbeats = Heartbeats(
             channel,
@@ -194,15 +195,15 @@ class Session:
             timeout=self._timeout,
             acknowledged=self._backoff.reset,
         )
-        beating = asyncio.create_task(heartbeats.run(), name="homeport-heartbeat")
+        task = asyncio.create_task(heartbeats.run(), name="homeport-heartbeat")
         try:
             return await channel.wait_ended()
         finally:
-            beating.cancel()
-            await asyncio.wait({beating})
+            task.cancel()
+            await asyncio.wait({task})
 
     def _channel_ended(self, channel: Channel, error: HomeportError) -> None:
         if channel is self._channel:
             self._channel = None
-            if self._over is None:
+            if self._final_error is None:
                 self._changed.clear()

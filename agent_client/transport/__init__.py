@@ -1,1 +1,1 @@
-"""One connection to a hub: dialling it, messages in and out, and which hub comes next."""
+"""One connection to a hub: which hub to dial, dialling it, and the messages in and out."""

@@ -1,8 +1,8 @@
 """How long to wait before the next attempt: exponential back-off with full jitter.
 
 The wait is a random part of a bound that doubles with each failure ("full jitter" of the AWS
-Architecture Blog, "Exponential Backoff And Jitter", 2015), so that a fleet that lost its hub in
-one moment does not come back in one moment.
+Architecture Blog, "Exponential Backoff And Jitter", 2015), so that the agents of a lost hub do not
+all come back at the same moment.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Backoff:
         self._failures = 0
 
     def next(self, hint: float | None = None, *, least: float = 0.0) -> float:
-        """Seconds to wait now; a hub's `hint` is waited out first, and the jitter comes on top.
+        """Seconds to wait now: a hub's `hint` in full, and the jitter on top.
 
         The jitter's bound is at least `least`, and at most the cap.
         """
-        # 2.0**64 is beyond any cap; the bound keeps a day of failures from overflowing.
+        # 2.0**64 exceeds any cap; without this limit a day of failures would overflow.
         bound = min(self._cap, max(least, self._base * 2.0 ** min(self._failures, 64)))
         self._failures += 1
         return (hint or 0.0) + self._chance() * bound
@@ -41,5 +41,5 @@ class Backoff:
         return self._chance() * min(self._cap, seconds)
 
     def reset(self) -> None:
-        """An attempt proved good: begin the series anew."""
+        """An attempt succeeded: start the series again."""
         self._failures = 0

@@ -16,17 +16,17 @@ from agent_client.transport.decoding import NotUnderstood, failure
 from homeport_protocol.answers import Answer, Error, Event, Message, Snapshot
 from homeport_protocol.requests import Request
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 A = TypeVar("A")
 T = TypeVar("T")
 
 
 class Channel:
-    """One connection on which requests are made; it reads until the connection ends.
+    """Makes requests over one connection, which it reads until the connection ends.
 
-    `on_end` is called once, at the moment the end is known and before any waiting request hears
-    of it.
+    `on_end` is called once, as soon as the end is known and before any waiting request fails
+    with it.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class Channel:
         return self._ended.done()
 
     async def wait_ended(self) -> HomeportError:
-        """Why the connection ended, once it has."""
+        """Wait until the connection ends, and return why."""
         return await asyncio.shield(self._ended)
 
     async def request(
         self, request: Request, expected: type[A], *, seconds: float | None = None
     ) -> A:
-        """Send `request` under an id of this channel's own, and return the answer.
+        """Send `request` under an id that the channel chooses, and return the answer.
 
-        Waits for `seconds` instead of the channel's own timeout, if given. Raises the hub's
-        refusal; the connection's end; or Timeout, which also ends the
-        connection: answers come in order, so no later one would come either.
+        `seconds` replaces the channel's timeout. Raises the hub's refusal, the error with which
+        the connection ended, or Timeout. A timeout also ends the connection: answers come in
+        order, so no later one would come either.
         """
         if self._ended.done():
             raise self._ended.result().with_traceback(None)
@@ -75,36 +75,36 @@ class Channel:
         seconds = self._timeout if seconds is None else seconds
         try:
             await self._send(structs.replace(request, id=request_id), seconds)
-            if not await _in_time(future, seconds):
-                raise self._overdue(seconds)
+            if not await _done_within(future, seconds):
+                raise self._timed_out(seconds)
         finally:
             self._waiting.pop(request_id, None)
         answer = future.result()
         if isinstance(answer, HomeportError):
             answer.url = self._connection.shown_url
-            raise answer.with_traceback(None)  # one end may be the answer of many
+            raise answer.with_traceback(None)  # the end of a connection fails many requests
         if not isinstance(answer, expected):
             raise Internal(f"the hub answered with {type(answer).__name__}, which is no answer")
         return answer
 
     async def ping(self, seconds: float) -> None:
-        """Make sure that the hub is there; raises as `request` does, but for refusals."""
+        """Wait for the hub's pong; raises as `request` does, except for refusals."""
         try:
             async with asyncio.timeout(seconds):
                 pong = await self._connection.ping()
         except TimeoutError:
-            raise self._overdue(seconds) from None
-        if not await _in_time(pong, seconds):
-            raise self._overdue(seconds)
+            raise self._timed_out(seconds) from None
+        if not await _done_within(pong, seconds):
+            raise self._timed_out(seconds)
 
     def drop(self, error: HomeportError) -> None:
-        """Cut the connection now; waiting requests fail with `error`."""
+        """Abort the connection; waiting requests fail with `error`."""
         self._end(error)
         self._connection.abort()
         self._reader.cancel()
 
     async def close(self) -> None:
-        """Close in good order."""
+        """Close the connection with a closing handshake."""
         self._end(ConnectionLost("the client closed the connection", retryable=False))
         self._reader.cancel()
         await self._connection.close()
@@ -114,12 +114,12 @@ class Channel:
             async with asyncio.timeout(seconds):
                 await self._connection.send(request)
         except TimeoutError:
-            raise self._overdue(seconds) from None
+            raise self._timed_out(seconds) from None
         except HomeportError as error:
-            # The reader comes to the same end, once it has read what arrived before it.
-            log.debug("a request could not be sent: %s", error)
+            # The reader raises the same error after it has read what arrived before the end.
+            logger.debug("a request could not be sent: %s", error)
 
-    def _overdue(self, seconds: float) -> Timeout:
+    def _timed_out(self, seconds: float) -> Timeout:
         error = Timeout(f"the hub did not answer within {seconds:g} s")
         error.url = self._connection.shown_url
         self.drop(ConnectionLost(f"the connection was dropped: {error}", elsewhere=True))
@@ -134,7 +134,7 @@ class Channel:
         except HomeportError as error:
             self._end(error)
         except Exception as error:
-            log.exception("reading from the hub failed")
+            logger.exception("reading from the hub failed")
             self._end(ConnectionLost(f"reading from the hub failed: {error}"))
             self._connection.abort()
 
@@ -142,7 +142,7 @@ class Channel:
         if isinstance(message, Snapshot | Event):
             return
         if message.id is None:
-            log.warning("the hub could not read a message of ours: %s", message)
+            logger.warning("the hub could not read a message of this client: %s", message)
             return
         future = self._waiting.pop(message.id, None)
         if future is None or future.done():
@@ -163,10 +163,10 @@ class Channel:
         self._waiting.clear()
 
 
-async def _in_time(future: asyncio.Future[T], seconds: float) -> bool:
-    """Wait for `future`, for at most `seconds`; whether it is done."""
-    # In two halves: when this whole program stood still, the time is up although the answer has
-    # long arrived; the second half gives the reader its chance.
+async def _done_within(future: asyncio.Future[T], seconds: float) -> bool:
+    """Wait for `future` for at most `seconds`, and return whether it is done."""
+    # In two halves: when the whole process was suspended, the first timeout fires although the
+    # answer has arrived, and the second half lets the reader read it.
     for _ in range(2):
         await asyncio.wait({future}, timeout=seconds / 2)
         if future.done():

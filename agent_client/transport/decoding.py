@@ -1,4 +1,4 @@
-"""From a hub's bytes to what the client acts on, with patience for newer hubs."""
+"""Decoding a hub's messages, including those of newer hubs that this client cannot read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from agent_client.errors import HomeportError, refused
 from homeport_protocol.answers import Error, Message
 from homeport_protocol.codec import decode_message
 
-log = logging.getLogger("homeport.client")
+logger = logging.getLogger("homeport.client")
 
 
 class NotUnderstood(Struct, frozen=True, kw_only=True):
-    """An answer to a request of ours that this client cannot read: the hub is newer.
+    """An answer to a request of this client that it cannot read, because the hub is newer.
 
     `code` is the error code if it is an error, else empty.
     """
@@ -39,8 +39,8 @@ class _Envelope(Struct):
 _envelope = msgspec.json.Decoder(_Envelope)
 
 
-def understand(data: bytes) -> Message | NotUnderstood | None:
-    """One message of a hub; None when it is nothing that anyone here waits for."""
+def decode(data: bytes) -> Message | NotUnderstood | None:
+    """Decode one message of a hub; None when it cannot be read and answers no request."""
     try:
         return decode_message(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -48,10 +48,10 @@ def understand(data: bytes) -> Message | NotUnderstood | None:
     try:
         envelope = _envelope.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        log.warning("ignored a message of the hub that is not of the protocol: %s", problem)
+        logger.warning("ignored a message of the hub that is not of the protocol: %s", problem)
         return None
     if envelope.id is None:
-        log.debug("ignored a message %r of the hub: %s", envelope.op[:64], problem)
+        logger.debug("ignored a message %r of the hub: %s", envelope.op[:64], problem)
         return None
     if envelope.op == "error":
         return NotUnderstood(
@@ -70,7 +70,7 @@ def understand(data: bytes) -> Message | NotUnderstood | None:
 
 
 def failure(answer: Error | NotUnderstood) -> HomeportError:
-    """The exception for an answer that is a refusal, or that cannot be read."""
+    """The exception for an answer that is an error, or that cannot be read."""
     field = answer.field if isinstance(answer, Error) else UNSET
     return refused(
         answer.code,

@@ -1,4 +1,4 @@
-"""Dialling a hub: the URLs, what a client presents there, and how a hub refuses."""
+"""Dialling a hub: its URLs, the headers sent there, and what a refused handshake raises."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ from agent_client.transport.urls import hub_urls, is_loopback, without_secrets
 from homeport_protocol.namespaces import NAMESPACE_RULE, is_namespace
 
 _QUEUED_FRAMES = 64
-"""Messages read ahead of who consumes them; past it the socket is not read: backpressure."""
+"""Messages buffered for a slow reader; beyond it the socket is not read, which is backpressure."""
 
 
 class Dialer:
-    """How to reach the hubs: their URLs and what to present there.
+    """Connects to hubs: holds their URLs and the headers to send.
 
-    `token` falls back to HOMEPORT_TOKEN. `shuffle` and `chance` are those of `Endpoints`. Raises
-    BadURL, and BadRequest for a namespace or token that no hub could accept.
+    `url` is read by `hub_urls`; `token` falls back to HOMEPORT_TOKEN; `shuffle` and `chance` are
+    those of `Endpoints`. Raises BadURL, and BadRequest for a namespace or token that no hub could
+    accept.
     """
 
     def __init__(
@@ -60,10 +61,10 @@ class Dialer:
             self._headers["Authorization"] = bearer(token)
 
     async def dial(self, url: str, *, seconds: float, keepalive: float | None = None) -> Connection:
-        """Connect to `url` within `seconds`. With `keepalive` (seconds) the library pings.
+        """Connect to `url` within `seconds`; with `keepalive` (seconds) the library sends pings.
 
-        Raises CannotConnect; BadRequest, Unauthorized, Forbidden, RateLimited or Unavailable when
-        a hub refused the handshake for that reason.
+        Raises CannotConnect, or BadRequest, Unauthorized, Forbidden, RateLimited or Unavailable
+        when the hub refused the handshake for that reason, or BadURL.
         """
         try:
             return await self._open(url, seconds, keepalive)
@@ -97,7 +98,7 @@ class Dialer:
 
 
 def bearer(token: str) -> str:
-    """The Authorization header's value; raises BadRequest, without repeating the token."""
+    """The Authorization header's value; raises BadRequest, which does not repeat the token."""
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise BadRequest("token: expected visible ASCII characters only", field="token")
     return f"Bearer {token}"

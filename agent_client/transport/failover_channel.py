@@ -1,4 +1,4 @@
-"""The connection on which a `HubClient` asks its questions, at whichever hub answers."""
+"""A `HubClient`'s requests, made at one of several hubs and at another one when it fails."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from homeport_protocol.requests import Request
 A = TypeVar("A")
 
 
-class Questions:
-    """Connects at the first question, and again when it must; for idempotent requests only.
+class FailoverChannel:
+    """Connects at the first request, and again when needed; for idempotent requests only.
 
-    A question that a hub did not answer is asked once more: at the next hub, when there are
-    several, and else on a new connection if the old one broke.
+    A request that a hub did not answer is repeated once: at the next hub when there are several,
+    otherwise on a new connection if the old one broke.
     """
 
     def __init__(self, dialer: Dialer, *, timeout: float, keepalive: float) -> None:
@@ -35,7 +35,7 @@ class Questions:
         self._closed = False
 
     async def close(self) -> None:
-        """End the connection; calls under way and later ones raise ConnectionLost."""
+        """Close the connection; pending and later requests raise ConnectionLost."""
         self._closed = True
         if self._dialling is not None:
             self._dialling.cancel()
@@ -43,13 +43,16 @@ class Questions:
         if self._channel is not None:
             await self._channel.close()
 
-    async def ask(self, request: Request, expected: type[A]) -> A:
-        """The answer, from the second hub asked if the first one fails; raises as `HubClient`."""
+    async def request(self, request: Request, expected: type[A]) -> A:
+        """Return the answer of the first hub, or of the second one asked when that fails.
+
+        Raises as `HubClient` says.
+        """
         endpoints = self._dialer.endpoints
         channel = await self._connected()
         try:
-            # A connection often turns out dead only when used, so the first try is a short one.
-            seconds = endpoints.patience(self._timeout)
+            # A connection often proves dead only when it is used, so the first timeout is short.
+            seconds = endpoints.attempt_timeout(self._timeout)
             return await channel.request(request, expected, seconds=seconds)
         except ConnectionLost:
             if self._closed:
@@ -57,7 +60,7 @@ class Questions:
         except (Timeout, Unavailable, Internal) as error:
             if self._closed or not endpoints.several or not error.retryable:
                 raise
-            # Whoever else waits for this hub is sent to the next one, too.
+            # All requests that wait for this hub move on to the next one, too.
             channel.drop(ConnectionLost(f"the hub failed: {error}", elsewhere=True))
         channel = await self._connected()
         return await channel.request(request, expected)
@@ -83,7 +86,7 @@ class Questions:
         endpoints = self._dialer.endpoints
         failure: HomeportError | None = None
         for url in endpoints.in_turn():
-            seconds = endpoints.patience(self._timeout)
+            seconds = endpoints.attempt_timeout(self._timeout)
             try:
                 connection = await self._dialer.dial(
                     url, seconds=seconds, keepalive=self._keepalive
@@ -104,14 +107,14 @@ class Questions:
     def _dialled(self, task: asyncio.Task[Channel]) -> None:
         self._dialling = None
         if not task.cancelled():
-            task.exception()  # whoever asked may be gone
+            task.exception()  # its caller may have been cancelled: nobody else retrieves it
 
     def _ended(self, channel: Channel, error: HomeportError) -> None:
-        """A hub that said goodbye between two questions is not the first to be asked the next."""
+        """Try a hub last that went away between two requests."""
         if isinstance(error, ConnectionLost) and error.elsewhere:
             self._dialer.endpoints.defer(channel.url)
 
 
 def client_closed() -> ConnectionLost:
-    """What calls of a closed client raise."""
+    """What the calls of a closed client raise."""
     return ConnectionLost("the client is closed", retryable=False)

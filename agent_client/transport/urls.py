@@ -1,4 +1,4 @@
-"""Where the hubs are: from what a user wrote to websocket URLs."""
+"""The hubs' URLs: from what a user wrote to those of their websockets."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 def hub_urls(url: str | Sequence[str] | None) -> list[str]:
-    """The websocket URLs of the hubs, in the order given, none twice.
+    """The websocket URLs of the hubs, in the order given, without duplicates.
 
-    In a string several may stand, separated by commas or spaces. None reads HOMEPORT_URL, and
-    falls back to `DEFAULT_URL`. Raises BadURL.
+    A string may hold several, separated by commas or spaces. None reads HOMEPORT_URL, which
+    defaults to `DEFAULT_URL`. Raises BadURL.
     """
     if url is None:
         given = split_urls(os.environ.get("HOMEPORT_URL", "")) or [DEFAULT_URL]
@@ -33,12 +33,12 @@ def hub_urls(url: str | Sequence[str] | None) -> list[str]:
 
 
 def split_urls(text: str) -> list[str]:
-    """The URLs in a text, where several are separated by commas or spaces."""
+    """Split a text at commas and spaces."""
     return [each for each in re.split(r"[,\s]+", text) if each]
 
 
 def websocket_url(url: str) -> str:
-    """A hub's URL (http, https, ws or wss, with or without `/ws`) as that of its websocket.
+    """The websocket's URL for a hub's URL: http, https, ws or wss, with or without `/ws`.
 
     A path before `/ws` and a query are kept. Raises BadURL, which never repeats a password.
     """
@@ -50,7 +50,7 @@ def websocket_url(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether `url` leads to this machine, where no proxy has any business."""
+    """Whether `url` leads to this machine, which is never reached through a proxy."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -61,7 +61,7 @@ def is_loopback(url: str) -> bool:
 
 
 def without_secrets(url: str) -> str:
-    """`url` as it may be shown: no user, password or query."""
+    """`url` without user, password and query, for messages and logs."""
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))

@@ -28,9 +28,9 @@ async def other() -> AsyncIterator[FakeHub]:
 
 
 @pytest.fixture
-def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that does not answer is left after a fifth of a second."""
-    monkeypatch.setattr("agent_client.transport.endpoints.PATIENCE", 0.2)
+    monkeypatch.setattr("agent_client.transport.endpoints.ATTEMPT_TIMEOUT", 0.2)
 
 
 class Waits(list[float]):

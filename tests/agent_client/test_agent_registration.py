@@ -246,7 +246,7 @@ def test_a_fleet_of_registrations_spreads_over_the_hubs(hubs: list[LegacyHub]) -
     assert all(5 < len(hub.calls) < 35 for hub in hubs)
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 def test_a_hub_that_refuses_connections_or_never_answers_is_passed_over(
     hub: LegacyHub, caplog: pytest.LogCaptureFixture
 ) -> None:

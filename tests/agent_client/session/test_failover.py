@@ -69,7 +69,7 @@ async def test_one_text_may_name_several_hubs(hub: FakeHub, other: FakeHub) -> N
     assert (len(hub.handshakes), len(other.handshakes)) == (1, 1)
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 async def test_a_hub_that_accepts_but_never_answers_does_not_hold_the_agent_up(
     hub: FakeHub, waits: Waits
 ) -> None:
@@ -82,7 +82,7 @@ async def test_a_hub_that_accepts_but_never_answers_does_not_hold_the_agent_up(
         assert not waits
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 async def test_a_hub_that_connects_but_does_not_register_does_not_hold_the_agent_up(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
@@ -265,7 +265,7 @@ async def test_what_its_old_connection_is_closed_with_is_of_no_account(
     assert not fenced
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 async def test_its_own_late_resumption_at_a_hub_that_slept_does_not_stop_it_for_good(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
@@ -311,7 +311,7 @@ def held(connection: str) -> Message:
     return record(epoch=2, health=health)
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 async def test_its_own_late_registration_is_told_from_another_program_s_by_its_dead_connection(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
@@ -327,7 +327,7 @@ async def test_its_own_late_registration_is_told_from_another_program_s_by_its_d
     assert not fenced
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 async def test_another_program_s_session_stops_it_even_when_strays_are_about(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from agent_client import Backoff, CannotConnect, ConnectionLost, Lease, Timeout, Unavailable
 from agent_client.errors import closed
-from agent_client.session.heartbeats import ack_patience
-from agent_client.transport.connection import PONG_PATIENCE
-from agent_client.transport.endpoints import PATIENCE, SPREAD, Endpoints
+from agent_client.session.heartbeats import ack_timeout
+from agent_client.transport.connection import PONG_TIMEOUT
+from agent_client.transport.endpoints import ATTEMPT_TIMEOUT, SPREAD, Endpoints
 
 URLS = ["ws://a/ws", "ws://b/ws", "ws://c/ws"]
 A, B, C = URLS
@@ -77,24 +77,24 @@ def test_other_ends_are_no_reason_to_leave_a_hub(code: int | None) -> None:
     assert endpoints.in_turn() == URLS
 
 
-# --- patience ------------------------------------------------------------------------------------
+# --- timeouts ------------------------------------------------------------------------------------
 
 
 def test_one_of_several_hubs_has_seconds_to_answer_and_more_after_rounds_in_vain() -> None:
     endpoints = in_order(A, B)
-    assert endpoints.patience(10.0) == PATIENCE == 3.0
+    assert endpoints.attempt_timeout(10.0) == ATTEMPT_TIMEOUT == 3.0
     endpoints.wait_after_round([CannotConnect("no"), CannotConnect("no")], half())
-    assert endpoints.patience(10.0) == 6.0
+    assert endpoints.attempt_timeout(10.0) == 6.0
     for _ in range(2000):
         endpoints.round_failed()
-    assert endpoints.patience(10.0) == 10.0
+    assert endpoints.attempt_timeout(10.0) == 10.0
     endpoints.prefer(A)
-    assert endpoints.patience(10.0) == 3.0
-    assert endpoints.patience(1.0) == 1.0
+    assert endpoints.attempt_timeout(10.0) == 3.0
+    assert endpoints.attempt_timeout(1.0) == 1.0
 
 
 def test_one_hub_alone_has_all_the_time_of_a_request() -> None:
-    assert in_order(A).patience(10.0) == 10.0
+    assert in_order(A).attempt_timeout(10.0) == 10.0
 
 
 def lease(interval: float, timeout: float) -> Lease:
@@ -113,16 +113,16 @@ def lease(interval: float, timeout: float) -> Lease:
 
 
 def test_a_heartbeat_not_acknowledged_leaves_time_to_come_elsewhere_before_the_lease_ends() -> None:
-    assert ack_patience(lease(30.0, 45.0), 10.0) == 7.5
+    assert ack_timeout(lease(30.0, 45.0), 10.0) == 7.5
     for interval, timeout in [(30.0, 45.0), (15.0, 45.0), (7.5, 20.0), (10.0, 30.0)]:
-        noticed = interval + ack_patience(lease(interval, timeout), 10.0)
-        assert noticed + SPREAD + PATIENCE < timeout
+        noticed = interval + ack_timeout(lease(interval, timeout), 10.0)
+        assert noticed + SPREAD + ATTEMPT_TIMEOUT < timeout
 
 
 def test_a_hub_may_take_as_long_for_a_heartbeat_as_its_redis_may() -> None:
-    assert ack_patience(lease(0.5, 1.0), 10.0) == PONG_PATIENCE
-    assert ack_patience(lease(30.0, 30.0), 10.0) == 5.0
-    assert ack_patience(lease(30.0, 45.0), 1.0) == 1.0
+    assert ack_timeout(lease(0.5, 1.0), 10.0) == PONG_TIMEOUT
+    assert ack_timeout(lease(30.0, 30.0), 10.0) == 5.0
+    assert ack_timeout(lease(30.0, 45.0), 1.0) == 1.0
 
 
 # --- waits ---------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_the_agents_of_a_killed_hub_are_all_at_the_other_long_before_their_lease
         endpoints, backoff = agents[number]
         crowds[int(now / 0.1)] += 1
         endpoints.defer(A)  # it refuses at once
-        patience = endpoints.patience(10.0)
+        patience = endpoints.attempt_timeout(10.0)
         free = max(free, now) + 1 / rate
         if free <= now + patience:
             back.append(free)

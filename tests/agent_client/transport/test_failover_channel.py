@@ -34,7 +34,7 @@ def client(*hubs: FakeHub, **more: Any) -> HubClient:
 # --- questions -----------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 async def test_a_question_that_a_hub_does_not_answer_is_asked_at_the_next(
     hub: FakeHub, other: FakeHub
 ) -> None:
@@ -144,7 +144,7 @@ async def test_a_watch_leaves_a_hub_that_fell_silent(
     assert len(hub.handshakes) == 1
 
 
-@pytest.mark.usefixtures("_short_patience")
+@pytest.mark.usefixtures("_short_attempts")
 async def test_a_hub_that_does_not_answer_does_not_hold_a_watch_up(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
