@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from typing import Annotated
 
@@ -94,8 +93,7 @@ async def _start(stack: AsyncExitStack, gate: asyncio.Semaphore, url: str, numbe
 
 
 async def _kill(death: _Death, watcher: Watcher) -> None:
-    death.at = time.monotonic()
-    death.worker.kill()
+    death.at = await death.worker.kill()
     await watcher.until(
         f"that the connection of {death.name} is lost",
         lambda: any(event.kind == "lost" for event in watcher.of(death.agent_id)),

@@ -9,11 +9,10 @@ import signal
 import sys
 import tempfile
 import time
-from asyncio.subprocess import Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from bench.errors import BenchError
@@ -25,36 +24,46 @@ STOP_TIMEOUT = 12.0
 MAX_TEMPORARY = 60
 """Characters of the system's temporary directory that leave room for the path of a socket."""
 
-_OURS = ("HOMEPORT_", "REDIS_ADDR", "REDIS_PASSWORD", "PORT")
+_HUB_SETTINGS = ("HOMEPORT_", "REDIS_ADDR", "REDIS_PASSWORD", "PORT")
 
 _running: dict[int, Process] = {}
 
 
+@atexit.register  # for the second Ctrl-C, which cuts even the cleaning up short
 def _kill_the_rest() -> None:
     for process in _running.values():
         with suppress(ProcessLookupError):
             process.kill()
 
 
-atexit.register(_kill_the_rest)  # for the second Ctrl-C, which cuts even the cleaning up short
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our modules as a process; to be started by `spawn`.
+
+    `-P` keeps the working directory off its search path, so that a file there that is called
+    `hub.py`, say, does not take the place of our package.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 async def spawn(
     command: list[str],
     *,
-    stdin: int | None = asyncio.subprocess.DEVNULL,
-    stdout: int | None = asyncio.subprocess.DEVNULL,
+    stdin: int | None = DEVNULL,
+    stdout: int | None = DEVNULL,
     stderr: int | BinaryIO | None = None,
     limit: int = 2**16,
 ) -> Process:
-    """Start a process that no Ctrl-C of the terminal reaches; `end` ends it."""
+    """Start a process that no Ctrl-C of the terminal reaches; `end` ends it.
+
+    It finds the same Python modules as this process, and no settings of other hubs.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
-        env=_clean_environment(os.environ),
+        env=_environment(os.environ),
         limit=limit,
     )
     _running[process.pid] = process
@@ -103,40 +112,10 @@ def temporary_directory() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="hpb-", dir=parent, ignore_cleanup_errors=True)
 
 
-class HubProcess:
-    """One hub; an async context that starts it, and ends it in whatever way is needed.
+class Program:
+    """A process that runs while its context is open."""
 
-    `settings` are options of `homeport serve`, without the dashes and with `_` for `-`. The
-    store is the embedded engine with its data in `directory`, unless `redis` is among the
-    settings. The log is `directory/hub.log`. With `cores` it and its store are pinned to those.
-    """
-
-    def __init__(
-        self, directory: str | Path, *, cores: Cores | None = None, **settings: object
-    ) -> None:
-        self._directory = Path(directory)
-        self._cores = cores
-        self._settings = {"port": 0, "hub_id": "bench", **settings}
-        if "redis" not in settings:
-            self._settings["data_dir"] = self._directory / "data"
-        self._process: Process | None = None
-        self.url = ""
-
-    @property
-    def websocket_url(self) -> str:
-        """Where its websockets are."""
-        return f"ws{self.url.removeprefix('http')}/ws"
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def log(self) -> Path:
-        """Its log, of all its lives."""
-        return self._directory / "hub.log"
+    _process: Process | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -146,45 +125,77 @@ class HubProcess:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        await self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it, and wait until it can be used; else BenchError."""
+        raise NotImplementedError
+
+    async def stop(self) -> None:
+        """Stop it gracefully, unless it is gone."""
+        if self._process is not None:
+            await end(self._process, STOP_TIMEOUT)
+
+    async def kill(self) -> float:
+        """`kill -9`; returns when, as `time.monotonic()`. The process is gone when this returns."""
+        assert self._process is not None
+        at = time.monotonic()
+        if self._process.returncode is None:
+            _send(self._process, signal.SIGKILL)
+            await self._process.wait()
+        _running.pop(self._process.pid, None)
+        return at
+
+
+class HubProcess(Program):
+    """One hub.
+
+    `settings` are options of `homeport serve`, without the dashes and with `_` for `-`. The
+    store is the embedded engine with its data in `directory`, unless `redis` is among the
+    settings. The log is `directory/hub.log`. With `cores` it and its store are pinned to those.
+    After `kill` or `stop` it can be started again, on the same port and data.
+    """
+
+    def __init__(
+        self, directory: str | Path, *, cores: Cores | None = None, **settings: object
     ) -> None:
-        if isinstance(exc, BenchError):
-            exc.add_note(f"the hub's last words: {self.last_words()}")
+        self.log = Path(directory) / "hub.log"
+        self.url = ""
+        self._cores = cores
+        self._settings = {"port": 0, "hub_id": "bench", **settings}
+        if "redis" not in settings:
+            self._settings["data_dir"] = Path(directory) / "data"
+
+    @property
+    def websocket_url(self) -> str:
+        return f"ws{self.url.removeprefix('http')}/ws"
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, BenchError):
+            error.add_note(f"the hub's last words: {self.last_words()}")
         await self.stop()
 
     async def start(self) -> None:
-        """Start it and wait until it listens; again after `kill`, on the same port and data."""
+        """Start it and wait until it listens."""
         command = [*_hub_command(), "serve"]
         for name, value in self._settings.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
         with self.log.open("ab") as log:
-            self._process = await spawn(command, stdout=asyncio.subprocess.PIPE, stderr=log)
+            self._process = await spawn(command, stdout=PIPE, stderr=log)
         if self._cores is not None:
-            pin(self._process.pid, self._cores.server)
+            pin(self.pid, self._cores.server)
         self.url = await announced_url(self._process)
         if not self.url:
             raise BenchError(f"the hub did not start: {self.last_words()}")
         self._settings["port"] = self.url.rpartition(":")[2]
         if self._cores is not None:
             pin_hub(self.pid, self._cores)
-
-    async def kill(self) -> float:
-        """`kill -9`; returns when, as `time.monotonic()`. The process is gone when this returns."""
-        assert self._process is not None
-        at = time.monotonic()
-        self._process.kill()
-        await self._process.wait()
-        _running.pop(self._process.pid, None)
-        return at
-
-    async def stop(self) -> None:
-        """Stop it gracefully, unless it is gone."""
-        if self._process is not None:
-            await end(self._process, STOP_TIMEOUT)
 
     def stalls(self) -> int:
         """How often it found that it had itself been stalled, and gave its agents more time."""
@@ -201,16 +212,16 @@ class HubProcess:
         return " / ".join(lines[-3:]) or "it said nothing"
 
 
-class StoreServer:
+class StoreServer(Program):
     """A private Valkey or Redis server on a unix socket, which can be stopped and let go on."""
 
     def __init__(self, directory: str | Path) -> None:
         self._directory = Path(directory)
         self._socket = self._directory / "store.sock"
-        self._process: Process | None = None
         self.url = f"unix://{self._socket}"
 
-    async def __aenter__(self) -> Self:
+    async def start(self) -> None:
+        """Start it and wait until it listens."""
         binary = await asyncio.to_thread(find_server, self._directory)
         settings = {
             "port": "0",
@@ -223,24 +234,10 @@ class StoreServer:
         options = [part for name, value in settings.items() for part in (f"--{name}", value)]
         self._process = await spawn([binary.path, *options])
         until = time.monotonic() + START_TIMEOUT
-        try:
-            while not await self._listens():
-                if self._process.returncode is not None or time.monotonic() > until:
-                    raise BenchError(f"the store server {binary} did not start")
-                await asyncio.sleep(0.02)
-        except BaseException:
-            await end(self._process, STOP_TIMEOUT)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._process is not None:
-            await end(self._process, STOP_TIMEOUT)
+        while not await self._listens():
+            if self._process.returncode is not None or time.monotonic() > until:
+                raise BenchError(f"the store server {binary} did not start")
+            await asyncio.sleep(0.02)
 
     def suspend(self) -> float:
         """SIGSTOP; returns `time.monotonic()` of an instant from which on it does nothing."""
@@ -269,9 +266,14 @@ class StoreServer:
 
 def _hub_command() -> list[str]:
     script = Path(sys.executable).with_name("homeport")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "hub"]
+    return [str(script)] if script.exists() else python("hub")
 
 
-def _clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours without the settings of other hubs."""
-    return {name: value for name, value in environ.items() if not name.startswith(_OURS)}
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ours without the settings of other hubs, and with our search path for modules.
+
+    What was found through the working directory, in a checkout that is not installed, is found
+    with `-P` as well.
+    """
+    kept = {name: value for name, value in environ.items() if not name.startswith(_HUB_SETTINGS)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}

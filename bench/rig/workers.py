@@ -12,15 +12,15 @@ import gc
 import logging
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bench.errors import BenchError
-from bench.rig.processes import end, spawn
+from bench.rig.processes import Program, python, spawn
 from hub.net.open_files import raise_open_file_limit
 
 S = TypeVar("S", bound=Struct)
@@ -36,40 +36,22 @@ class Trouble(Struct, tag="trouble", frozen=True):
     words: str
 
 
-class Worker:
-    """A worker as its run sees it; an async context that starts and ends it."""
+class Worker(Program):
+    """A worker as its run sees it."""
 
     def __init__(self, module: str, spec: Struct) -> None:
         self._module = module
         self._spec = spec
 
-    async def __aenter__(self) -> Self:
-        self._process = await spawn(
-            [sys.executable, "-m", self._module],
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=MAX_LINE,
-        )
-        try:
-            await self._write(msgspec.json.encode(self._spec))
-        except BaseException:
-            await end(self._process, 0.0)
-            raise
-        return self
+    async def start(self) -> None:
+        """Start it, and give it its spec."""
+        self._process = await spawn(python(self._module), stdin=PIPE, stdout=PIPE, limit=MAX_LINE)
+        await self._write(msgspec.json.encode(self._spec))
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.kill()
-        await end(self._process, 5.0)
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+    async def stop(self) -> None:
+        """Kill it: it has nothing to tidy away."""
+        if self._process is not None:
+            await self.kill()
 
     async def tell(self, word: str) -> None:
         """Tell it to go on."""
@@ -77,6 +59,7 @@ class Worker:
 
     async def hear(self, kind: type[T], seconds: float = 120.0) -> T:
         """What it says next; raises BenchError when it died, or is silent for `seconds`."""
+        assert self._process is not None
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(seconds):
@@ -96,15 +79,8 @@ class Worker:
         await self.tell(word)
         return await self.hear(kind, seconds)
 
-    def kill(self) -> None:
-        """`kill -9`."""
-        if self._process.returncode is None:
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                pass
-
     async def _write(self, line: bytes) -> None:
+        assert self._process is not None
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line + b"\n")

@@ -30,7 +30,8 @@ def bench(arguments: tuple[str, ...]) -> None:
         raise click.ClickException(
             "the package bench is not installed; it comes with Homeport's own installation"
         )
-    command = [sys.executable, "-m", "bench", *arguments]
+    # `-P`: a file of the working directory that is called bench.py, say, is not meant.
+    command = [sys.executable, "-P", "-m", "bench", *arguments]
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
     sys.stdout.flush()
-    # Whatever is called bench in the current directory is not meant; programs of it neither.
-    os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})  # noqa: S606
+    os.execve(command[0], command, {**os.environ, "PYTHONPATH": path})  # noqa: S606
