@@ -1,0 +1,81 @@
+"""Fields of the contract that the client lists again: a forgotten one fails here, not at a user."""
+
+from __future__ import annotations
+
+import inspect
+
+from agent_client import AgentClient, Event, Lease, Resync, Snapshot
+from agent_client.validation import FilterKeys
+from homeport_protocol import answers
+from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentChanges, AgentSpec
+from homeport_protocol.requests import Heartbeat
+from tests.support.fake_hub import FakeHub
+
+VALUES = {
+    "name": "cost-1",
+    "type": "cost",
+    "host": "10.0.0.1",
+    "port": 8001,
+    "capabilities": ["spot"],
+    "version": "1.2",
+    "metadata": {"zone": "a"},
+    "status": "degraded",
+    "load": 0.5,
+}
+"""A value other than the default for every field of a registration."""
+
+
+def fields(of: type) -> set[str]:
+    return set(of.__struct_fields__)  # type: ignore[attr-defined]
+
+
+def keywords(of: object) -> set[str]:
+    return set(inspect.signature(of).parameters) - {"self"}  # type: ignore[arg-type]
+
+
+async def test_every_field_of_a_registration_can_be_given_and_is_sent(hub: FakeHub) -> None:
+    assert set(VALUES) == fields(AgentSpec)
+    async with AgentClient(hub.url, **VALUES):  # type: ignore[arg-type]
+        assert hub.requests("register")[0]["agent"] == VALUES
+
+
+async def test_every_field_of_an_update_can_be_given_and_is_sent(hub: FakeHub) -> None:
+    changes = {field: VALUES[field] for field in fields(AgentChanges)}
+    assert keywords(AgentClient.update) == set(changes)
+    async with AgentClient(hub.url, name="cost-1", type="cost") as agent:
+        await agent.update(**changes)  # type: ignore[arg-type]
+        [request] = hub.requests("update")
+        assert request == {"op": "update", "id": request["id"], **changes}
+
+
+async def test_every_field_of_a_heartbeat_can_be_reported_and_is_sent(hub: FakeHub) -> None:
+    changes = {field: VALUES[field] for field in fields(Heartbeat) - {"id"}}
+    assert keywords(AgentClient.report) == set(changes)
+    async with AgentClient(hub.url, name="cost-1", type="cost") as agent:
+        await agent.report(**changes)  # type: ignore[arg-type]
+        [request] = hub.requests("heartbeat")
+        assert request == {"op": "heartbeat", "id": request["id"], **changes}
+
+
+async def test_every_reported_field_is_part_of_a_later_registration(hub: FakeHub) -> None:
+    changes = {field: VALUES[field] for field in fields(AgentChanges)}
+    async with AgentClient(hub.url, name="cost-1", type="cost") as agent:
+        await agent.update(**changes)  # type: ignore[arg-type]
+        hub.agents.clear()
+        hub.peer.abort()
+        await hub.heard("register", 2)
+        assert hub.requests("register")[1]["agent"] == VALUES
+
+
+def test_a_filter_s_keys_are_keyword_arguments() -> None:
+    assert set(FilterKeys.__annotations__) == fields(Filter)
+
+
+def test_a_lease_is_the_hub_s_answer_without_its_secret() -> None:
+    assert fields(Lease) == fields(answers.Registered) - {"id", "session_token"} | {"url"}
+
+
+def test_the_items_of_a_watch_are_the_hub_s_messages_without_the_watch_s_number() -> None:
+    assert fields(Event) == fields(answers.Event) - {"watch"}
+    assert fields(Snapshot) == fields(Resync) == fields(answers.Snapshot) - {"watch", "last"}
