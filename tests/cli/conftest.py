@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .fake_hub import FakeHub, running_hub
-from .running import Homeport
+from tests.cli.fake_hub import FakeHub, running_hub
+from tests.cli.running import Homeport
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from http import HTTPStatus
 
 import pytest
 
-from .fake_hub import FakeHub, record
-from .running import TIMEOUT, Homeport
+from tests.cli.fake_hub import FakeHub, record
+from tests.cli.running import TIMEOUT, Homeport
 
 ONE, TWO = record("one"), record("two", type="resource", load=0.5)
 

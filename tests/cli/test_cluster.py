@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from .fake_hub import FakeHub, status
-from .running import Homeport
+from tests.cli.fake_hub import FakeHub, status
+from tests.cli.running import Homeport
 
 
 def test_hubs_are_plain_columns_with_the_one_that_answered_marked(

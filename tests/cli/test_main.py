@@ -14,8 +14,7 @@ import pytest
 from hub.cli import main
 from hub.cli.main import cli, run
 from hub.errors import HubError
-
-from .running import Homeport
+from tests.cli.running import Homeport
 
 COMMANDS = [
     "acknowledge-loss",

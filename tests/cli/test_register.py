@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .fake_hub import FakeHub
-from .running import Homeport, content, finish, wait_until
+from tests.cli.fake_hub import FakeHub
+from tests.cli.running import Homeport, content, finish, wait_until
 
 AGENT_ID = "3f2a91bc-8f0e-4c57-9d39-0f1c2d7f5a11"
 SIDECAR = ("register", "--name", "web-1", "--type", "application")

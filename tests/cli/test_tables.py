@@ -11,8 +11,7 @@ from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
 from hub.cli import tables
 from hub.cli.tables import shortened, show_agent, show_agents
-
-from .fake_hub import NOW, record
+from tests.cli.fake_hub import NOW, record
 
 LONG_LIST = [f"skill-{n}" for n in range(40)]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from .fake_hub import FakeHub, record
-from .running import TIMEOUT, content, wait_until
+from tests.cli.fake_hub import FakeHub, record
+from tests.cli.running import TIMEOUT, content, wait_until
 
 ONE = record("one", capabilities=[f"skill-{n}" for n in range(40)])
 SILENT = {

@@ -8,8 +8,7 @@ import pytest
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import format_timestamp
 from hub.cli.text import address, ago, condition, one_line, printable
-
-from .fake_hub import record
+from tests.cli.fake_hub import record
 
 
 def make(**changes: object) -> AgentRecord:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from .fake_hub import FakeHub, record
-from .running import TIMEOUT, Homeport, finish
+from tests.cli.fake_hub import FakeHub, record
+from tests.cli.running import TIMEOUT, Homeport, finish
 
 ONE, TWO = record("one"), record("two", type="resource")
 SILENT = {

@@ -7,9 +7,8 @@ import shlex
 from configparser import RawConfigParser
 
 from hub.settings import FIELDS
-
-from .pages import ROOT
-from .test_docs import check_call
+from tests.docs.pages import ROOT
+from tests.docs.test_docs import check_call
 
 DEPLOY = ROOT / "deploy"
 

@@ -22,8 +22,7 @@ from hub.settings import FIELDS, load_settings
 from hub.settings.__main__ import with_listing
 from hub.store import Keys
 from hub.telemetry.metrics import Metrics
-
-from .pages import (
+from tests.docs.pages import (
     PAGES,
     REFERENCE,
     ROOT,

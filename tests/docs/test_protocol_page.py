@@ -19,8 +19,7 @@ from homeport_protocol.filters import Filter
 from homeport_protocol.requests import OPS
 from hub.process.namespaces import MAX_NAMESPACES
 from hub.settings import FIELDS
-
-from .pages import (
+from tests.docs.pages import (
     ARCHITECTURE,
     HOW_TO,
     PROTOCOL,

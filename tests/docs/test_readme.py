@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from .pages import ROOT, blocks
+from tests.docs.pages import ROOT, blocks
 
 
 def test_the_agent_of_the_readme_runs() -> None:

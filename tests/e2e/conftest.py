@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from .hubs import Hub, Place, new_namespace, running_hub
-from .neighbours import Neighbour
-from .servers import RedisServer, running_server
-from .wire import Wire
+from tests.e2e.hubs import Hub, Place, new_namespace, running_hub
+from tests.e2e.neighbours import Neighbour
+from tests.e2e.servers import RedisServer, running_server
+from tests.e2e.wire import Wire
 
 StartHub = Callable[..., Hub]
 StartServer = Callable[..., RedisServer]

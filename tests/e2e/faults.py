@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 
-from .hubs import Hub, Place, running_hub, wait_until
-from .servers import RedisServer, running_server
+from tests.e2e.hubs import Hub, Place, running_hub, wait_until
+from tests.e2e.servers import RedisServer, running_server
 
 SOON = 3.0
 """Seconds for what the contract wants within one: the machine may be busy."""

@@ -18,8 +18,8 @@ from typing import Any
 
 import requests
 
-from .bound import bound
-from .wire import LIMIT, Wire
+from tests.e2e.bound import bound
+from tests.e2e.wire import LIMIT, Wire
 
 START_LIMIT = 30.0
 _FOREIGN = re.compile(r"HOMEPORT_|REDIS_|PORT$|.*_proxy$", re.IGNORECASE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from .hubs import Place
+from tests.e2e.hubs import Place
 
 
 class Neighbour:

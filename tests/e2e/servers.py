@@ -17,7 +17,7 @@ from typing import Any
 
 import redis
 
-from .bound import bound
+from tests.e2e.bound import bound
 
 START_LIMIT = 20.0
 

@@ -7,11 +7,11 @@ import json
 import pytest
 import requests
 
-from . import bad_values as bad
-from .hubs import Place
-from .neighbours import Neighbour, assert_refused
-from .records import SOMEONE
-from .wire import LIMIT, RefusedError, Wire
+from tests.e2e import bad_values as bad
+from tests.e2e.hubs import Place
+from tests.e2e.neighbours import Neighbour, assert_refused
+from tests.e2e.records import SOMEONE
+from tests.e2e.wire import LIMIT, RefusedError, Wire
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from .bad_values import BAD, BIG
-from .hubs import Place
-from .neighbours import Neighbour, assert_error
-from .wire import Wire
+from tests.e2e.bad_values import BAD, BIG
+from tests.e2e.hubs import Place
+from tests.e2e.neighbours import Neighbour, assert_error
+from tests.e2e.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

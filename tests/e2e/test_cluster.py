@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from homeport_protocol.timestamps import parse_timestamp
-
-from .faults import SOON
-from .hubs import Hub, Place, new_namespace, running_hub, wait_until
-from .servers import RedisServer
-from .wire import Wire
+from tests.e2e.faults import SOON
+from tests.e2e.hubs import Hub, Place, new_namespace, running_hub, wait_until
+from tests.e2e.servers import RedisServer
+from tests.e2e.wire import Wire
 
 HUBS = 3
 

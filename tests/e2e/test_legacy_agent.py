@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from .hubs import Hub, Place
-from .wire import LIMIT
+from tests.e2e.hubs import Hub, Place
+from tests.e2e.wire import LIMIT
 
 
 class LegacyAgent:

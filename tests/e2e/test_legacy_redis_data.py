@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from .hubs import wait_until
-from .servers import RedisServer
+from tests.e2e.hubs import wait_until
+from tests.e2e.servers import RedisServer
 
 # What Go's time.Time accepts from JSON, and what its Unmarshal demands of each field.
 GO_TIME = re.compile(

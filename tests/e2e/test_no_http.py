@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from .hubs import Hub, Place
-from .wire import LIMIT
+from tests.e2e.hubs import Hub, Place
+from tests.e2e.wire import LIMIT
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .hubs import Hub, Place
-from .records import FIELDS, SOMEONE, assert_record
-from .wire import LIMIT, Wire
+from tests.e2e.hubs import Hub, Place
+from tests.e2e.records import FIELDS, SOMEONE, assert_record
+from tests.e2e.wire import LIMIT, Wire
 
 
 def test_namespaces_see_nothing_of_each_other(shared_hub: Hub, place: Place, enter: Any) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from .bound import bound
-from .hubs import Hub, environment, free_port, program
-from .servers import running_server
-from .wire import LIMIT
+from tests.e2e.bound import bound
+from tests.e2e.hubs import Hub, environment, free_port, program
+from tests.e2e.servers import running_server
+from tests.e2e.wire import LIMIT
 
 
 class Failing:

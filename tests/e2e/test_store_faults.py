@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from .conftest import Beating
-from .faults import FAULTS, KEEPS_DATA, SOON, Scene, Stage, start_empty
-from .hubs import Place, wait_until
-from .test_times_scaled import LEASE, SCALED, TIMEOUT, statuses
-from .wire import LIMIT, Message, Wire
+from tests.e2e.conftest import Beating
+from tests.e2e.faults import FAULTS, KEEPS_DATA, SOON, Scene, Stage, start_empty
+from tests.e2e.hubs import Place, wait_until
+from tests.e2e.test_times_scaled import LEASE, SCALED, TIMEOUT, statuses
+from tests.e2e.wire import LIMIT, Message, Wire
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Beating
-from .hubs import Hub, Place, new_namespace, running_hub, wait_until
-from .servers import RedisServer, running_server
-from .wire import LIMIT, Message
+from tests.e2e.conftest import Beating
+from tests.e2e.hubs import Hub, Place, new_namespace, running_hub, wait_until
+from tests.e2e.servers import RedisServer, running_server
+from tests.e2e.wire import LIMIT, Message
 
 INTERVAL, TIMEOUT, LEASE, WINDOW = 0.4, 0.8, 1.0, 0.3
 CLOCK = 0.002

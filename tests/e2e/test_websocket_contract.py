@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from .hubs import Place
-from .records import FIELDS, SOMEONE, TIME, assert_record, fields_of
+from tests.e2e.hubs import Place
+from tests.e2e.records import FIELDS, SOMEONE, TIME, assert_record, fields_of
 
 # -- the connection -----------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .hubs import Place
-from .records import TIME, fields_of
+from tests.e2e.hubs import Place
+from tests.e2e.records import TIME, fields_of
 
 
 def test_a_heartbeat_is_acknowledged_with_the_next_interval(place: Place) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from .hubs import Hub, Place, running_hub, wait_until
-from .test_starting import assert_sentence, fails
-from .wire import LIMIT, ClosedError, Wire
+from tests.e2e.hubs import Hub, Place, running_hub, wait_until
+from tests.e2e.test_starting import assert_sentence, fails
+from tests.e2e.wire import LIMIT, ClosedError, Wire
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="workers share a port on Linux only"

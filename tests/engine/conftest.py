@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub.engine import EmbeddedEngine
-
-from .processes import HubProcess
+from tests.engine.processes import HubProcess
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from hub.engine import data_directory as directory_module
 from hub.engine import engine as engine_module
 from hub.engine import server_process as server_module
 from hub.engine.data_directory import MAX_SOCKET_PATH
-
-from .processes import alive, answers, client, until
+from tests.engine.processes import alive, answers, client, until
 
 
 async def test_it_serves_at_a_unix_socket_and_nowhere_else(start_engine, tmp_path):

@@ -14,8 +14,7 @@ from hub.engine import EmbeddedEngine, EngineError, find_server
 from hub.engine import engine as engine_module
 from hub.engine import server_process as server_module
 from hub.engine.locks import FileLock
-
-from .processes import alive, answers, client, parent, until, wait_until
+from tests.engine.processes import alive, answers, client, parent, until, wait_until
 
 HOLDER = """
 import fcntl, os, sys, time

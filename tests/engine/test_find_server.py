@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub.engine import EmbeddedEngine, EngineError, binary, find_server
-
-from .processes import answers
+from tests.engine.processes import answers
 
 
 def place(directory: Path, name: str, says: str, mode: int = 0o755) -> str:

@@ -16,12 +16,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from .cluster import Cluster
-from .faults import FAULTS, FaultPlan
-from .rounds import Outcome, play
-from .sentinel import SentinelStore
-from .sharded import ClusterStore
-from .stores import Store
+from tests.faults.cluster import Cluster
+from tests.faults.faults import FAULTS, FaultPlan
+from tests.faults.rounds import Outcome, play
+from tests.faults.sentinel import SentinelStore
+from tests.faults.sharded import ClusterStore
+from tests.faults.stores import Store
 
 STORES = {"server": Store, "sentinel": SentinelStore, "cluster": ClusterStore}
 

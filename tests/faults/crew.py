@@ -19,12 +19,11 @@ import msgspec
 from msgspec import Struct
 
 from agent_client import AgentClient, Backoff, HomeportError
-
-from .doubles import Doubles
-from .legacy import LegacyAgent
-from .notes import Pen, Pulse, Trouble
-from .tape import record
-from .watchers import Follower, Mover
+from tests.faults.doubles import Doubles
+from tests.faults.legacy import LegacyAgent
+from tests.faults.notes import Pen, Pulse, Trouble
+from tests.faults.tape import record
+from tests.faults.watchers import Follower, Mover
 
 PULSE = 0.25
 

@@ -18,8 +18,7 @@ from agent_client.transport.dialer import Dialer
 from homeport_protocol.answers import HeartbeatAck, Registered, Updated
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Heartbeat, Register, Resume, Update
-
-from .notes import Pen, Trouble
+from tests.faults.notes import Pen, Trouble
 
 COUNT = 4
 REPLAY_PAUSE = 0.05

@@ -12,8 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .cluster import TERMS, side_by_side
-from .scene import Scene
+from tests.faults.cluster import TERMS, side_by_side
+from tests.faults.scene import Scene
 
 SHORT = 3.0
 """Seconds that most faults last."""

@@ -8,9 +8,8 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.peers.http_client import HttpCaller, Response
-
-from .notes import Answered, Pen, Said, Trouble
-from .tape import next_number
+from tests.faults.notes import Answered, Pen, Said, Trouble
+from tests.faults.tape import next_number
 
 PATIENCE = 1.5
 """Seconds that an answer may take; then the next hub is asked."""

@@ -13,9 +13,8 @@ from pathlib import Path
 import msgspec
 
 from tests.e2e.bound import bound
-
-from .crew import Spec
-from .notes import Note, read_notes
+from tests.faults.crew import Spec
+from tests.faults.notes import Note, read_notes
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0

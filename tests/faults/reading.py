@@ -7,9 +7,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from tests.history.recorded import Ask, Event, Fault, History, Op, Session, Snapshot, Watch
-
-from .notes import (
+from tests.faults.notes import (
     Answered,
     Ended,
     Heard,
@@ -22,6 +20,7 @@ from .notes import (
     Watching,
     of_kind,
 )
+from tests.history.recorded import Ask, Event, Fault, History, Op, Session, Snapshot, Watch
 
 CUTTING = ("killed", "cut")
 """Faults that end the connections which they meet."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import redis
 
 from tests.e2e.hubs import wait_until
+from tests.faults.stores import Store
 from tests.store.topologies import ClusterSetup, SentinelSetup, TcpServer
-
-from .stores import Store
 
 LIMIT = 30.0
 

@@ -8,16 +8,15 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from tests.faults.cluster import Cluster
+from tests.faults.faults import FaultPlan
+from tests.faults.looking import back_at
+from tests.faults.reading import longest_pause, troubles
+from tests.faults.scene import FOUND_LIMIT, Scene
 from tests.history.checks import longest_until_found, violations
 from tests.history.checks.durability import acknowledged_is_kept, acknowledged_is_logged
 from tests.history.logs import logs_of
 from tests.history.recorded import History, Slack
-
-from .cluster import Cluster
-from .faults import FaultPlan
-from .looking import back_at
-from .reading import longest_pause, troubles
-from .scene import FOUND_LIMIT, Scene
 
 BEFORE, AFTER = 1.5, 0.7
 """Seconds of ordinary life before a fault, and after everyone was found again."""

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from tests.e2e.hubs import new_namespace
 from tests.e2e.wire import Wire
+from tests.faults.cluster import INTERVAL, TERMS, Cluster
+from tests.faults.crew import Spec, agent_ids
+from tests.faults.doubles import double_ids
+from tests.faults.looking import Eye, missing
+from tests.faults.notes import Note
+from tests.faults.programs import Program
+from tests.faults.reading import fill, legacy_ids
 from tests.history.recorded import Fault, History, Living, Loss
-
-from .cluster import INTERVAL, TERMS, Cluster
-from .crew import Spec, agent_ids
-from .doubles import double_ids
-from .looking import Eye, missing
-from .notes import Note
-from .programs import Program
-from .reading import fill, legacy_ids
 
 AGENTS = 12
 LEGACY = 6

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 
+from tests.faults.replicated import ReplicatedStore
+from tests.faults.stores import revision_at
 from tests.store.topologies import SentinelSetup, TcpServer
-
-from .replicated import ReplicatedStore
-from .stores import revision_at
 
 
 class SentinelStore(ReplicatedStore):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from tests.e2e.hubs import wait_until
+from tests.faults.replicated import LIMIT, ReplicatedStore
+from tests.faults.stores import revision_at
 from tests.store.topologies import ClusterSetup, TcpServer
-
-from .replicated import LIMIT, ReplicatedStore
-from .stores import revision_at
 
 
 class ClusterStore(ReplicatedStore):

@@ -37,8 +37,7 @@ from homeport_protocol.requests import (
     Update,
     Watch,
 )
-
-from .notes import Answered, Ended, Heard, Opened, Pen, Said, Snapped, Watching
+from tests.faults.notes import Answered, Ended, Heard, Opened, Pen, Said, Snapped, Watching
 
 WATCHER: ContextVar[str] = ContextVar("watcher", default="")
 """Who watches, in the task that does."""

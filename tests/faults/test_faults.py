@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster
-from .faults import FAULTS
-from .rounds import Outcome, play
-from .sentinel import SentinelStore
+from tests.faults.cluster import Cluster
+from tests.faults.faults import FAULTS
+from tests.faults.rounds import Outcome, play
+from tests.faults.sentinel import SentinelStore
 
 APART = [name for name, plan in FAULTS.items() if plan.apart]
 SENTINEL = [name for name, plan in FAULTS.items() if plan.store == "sentinel"]

@@ -13,13 +13,23 @@ from typing import Any
 
 from homeport_protocol.record import AgentRecord, Health
 from tests.bench.test_interruption import descendants, processes
+from tests.faults.cluster import TERMS
+from tests.faults.notes import (
+    Answered,
+    Ended,
+    Heard,
+    Note,
+    Opened,
+    Pen,
+    Said,
+    Snapped,
+    Watching,
+    read_notes,
+)
+from tests.faults.reading import fill, legacy_ids
+from tests.faults.rounds import SLACK, lost_changes
 from tests.history.checks import violations
 from tests.history.recorded import Fault, Found, History, Living
-
-from .cluster import TERMS
-from .notes import Answered, Ended, Heard, Note, Opened, Pen, Said, Snapped, Watching, read_notes
-from .reading import fill, legacy_ids
-from .rounds import SLACK, lost_changes
 
 ROOT = Path(__file__).parents[2]
 NOW = "2026-01-01T00:00:00.000000Z"

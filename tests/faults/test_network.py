@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from .network import Network, Proxy
+from tests.faults.network import Network, Proxy
 
 
 def echo(listening: socket.socket) -> None:

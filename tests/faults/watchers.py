@@ -12,9 +12,8 @@ from agent_client.transport.connection import Connection
 from agent_client.transport.dialer import Dialer
 from homeport_protocol import answers
 from homeport_protocol.requests import Ping, Watch
-
-from .notes import Pen, Trouble
-from .tape import WATCHER
+from tests.faults.notes import Pen, Trouble
+from tests.faults.tape import WATCHER
 
 STAY = (0.4, 1.5)
 """Seconds for which a mover stays at one hub."""

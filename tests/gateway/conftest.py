@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 
-from .fakes import RunningHub
+from tests.gateway.fakes import RunningHub
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,8 +9,7 @@ import pytest
 from hub.net.exchange import EXCHANGE
 from hub.net.listener import Listener
 from hub.websocket.gateway import Gateway
-
-from .fakes import FakeHub, until
+from tests.gateway.fakes import FakeHub, until
 
 POST = b"POST /a HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\n"
 LARGE = b"x" * 4_000_000

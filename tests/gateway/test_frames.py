@@ -11,9 +11,8 @@ from websockets.server import ServerProtocol
 
 from hub.websocket.connection import SLICE
 from hub.websocket.frames import whole_messages
-
-from .fakes import FakeHub, client_frame
-from .test_writing import Opened
+from tests.gateway.fakes import FakeHub, client_frame
+from tests.gateway.test_writing import Opened
 
 CONT, TEXT, CLOSE, PING = 0, 1, 8, 9
 

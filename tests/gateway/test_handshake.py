@@ -10,8 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from homeport_protocol.errors import ProtocolError
-
-from .fakes import RawPeer, RunningHub, client_frame, until, upgrade
+from tests.gateway.fakes import RawPeer, RunningHub, client_frame, until, upgrade
 
 
 async def request(hub: RunningHub, data: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -12,8 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from homeport_protocol.errors import CloseCode
-
-from .fakes import FakeSession, RawPeer, RunningHub, client_frame, until
+from tests.gateway.fakes import FakeSession, RawPeer, RunningHub, client_frame, until
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 

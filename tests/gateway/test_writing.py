@@ -16,8 +16,7 @@ from hub.websocket.connection import Connection
 from hub.websocket.frames import text_frame
 from hub.websocket.outbox import HIGH_WATER, Flusher
 from hub.websocket.protocol import MAX_CLOSE_REASON, fit_reason
-
-from .fakes import FakeHub, FakeSession, NotingTransport, client_frame, upgrade
+from tests.gateway.fakes import FakeHub, FakeSession, NotingTransport, client_frame, upgrade
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
