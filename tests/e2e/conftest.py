@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import Hub, Place, new_namespace, running_hub
-from tests.e2e.neighbours import Neighbour
-from tests.e2e.servers import RedisServer, running_server
-from tests.e2e.wire import Wire
+from tests.support.hub_process import Hub, Place, new_namespace, running_hub
+from tests.support.neighbours import Neighbour
+from tests.support.redis_servers import RedisServer, running_server
+from tests.support.wire import Wire
 
 StartHub = Callable[..., Hub]
 StartServer = Callable[..., RedisServer]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bad_values import BAD
-from tests.e2e.hubs import Hub
-from tests.e2e.neighbours import Neighbour, assert_error
 from tests.e2e.records import SOMEONE
-from tests.e2e.wire import ClosedError, Wire, frame
+from tests.support.bad_values import BAD
+from tests.support.hub_process import Hub
+from tests.support.neighbours import Neighbour, assert_error
+from tests.support.wire import ClosedError, Wire, frame
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

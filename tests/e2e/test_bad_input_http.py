@@ -7,11 +7,11 @@ import json
 import pytest
 import requests
 
-from tests.e2e import bad_values as bad
-from tests.e2e.hubs import Place
-from tests.e2e.neighbours import Neighbour, assert_refused
 from tests.e2e.records import SOMEONE
-from tests.e2e.wire import LIMIT, RefusedError, Wire
+from tests.support import bad_values as bad
+from tests.support.hub_process import Place
+from tests.support.neighbours import Neighbour, assert_refused
+from tests.support.wire import LIMIT, RefusedError, Wire
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import bad_values as bad
-from tests.e2e.bad_values import BAD
-from tests.e2e.neighbours import Neighbour, assert_error
 from tests.e2e.records import SOMEONE
-from tests.e2e.wire import Wire
+from tests.support import bad_values as bad
+from tests.support.bad_values import BAD
+from tests.support.neighbours import Neighbour, assert_error
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from tests.e2e.bad_values import BAD, BIG
-from tests.e2e.hubs import Place
-from tests.e2e.neighbours import Neighbour, assert_error
-from tests.e2e.wire import Wire
+from tests.support.bad_values import BAD, BIG
+from tests.support.hub_process import Place
+from tests.support.neighbours import Neighbour, assert_error
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

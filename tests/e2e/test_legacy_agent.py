@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.hubs import Hub, Place
-from tests.e2e.wire import LIMIT
+from tests.support.hub_process import Hub, Place
+from tests.support.wire import LIMIT
 
 
 class LegacyAgent:

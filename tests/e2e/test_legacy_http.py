@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import Place
-from tests.e2e.wire import LIMIT
+from tests.support.hub_process import Place
+from tests.support.wire import LIMIT
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 SOMEONE = "550e8400-e29b-41d4-a716-446655440000"

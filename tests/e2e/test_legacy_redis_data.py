@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import wait_until
-from tests.e2e.servers import RedisServer
+from tests.support.hub_process import wait_until
+from tests.support.redis_servers import RedisServer
 
 # What Go's time.Time accepts from JSON, and what its Unmarshal demands of each field.
 GO_TIME = re.compile(

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import wait_until
-from tests.e2e.wire import LIMIT
+from tests.support.hub_process import wait_until
+from tests.support.wire import LIMIT
 
 RETRY = re.compile(r"retry in (\d+(?:\.\d+)?) s")
 

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from tests.e2e.hubs import Hub, Place
-from tests.e2e.wire import LIMIT
+from tests.support.hub_process import Hub, Place
+from tests.support.wire import LIMIT
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

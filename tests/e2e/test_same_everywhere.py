@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.e2e.hubs import Hub, Place
 from tests.e2e.records import FIELDS, SOMEONE, assert_record
-from tests.e2e.wire import LIMIT, Wire
+from tests.support.hub_process import Hub, Place
+from tests.support.wire import LIMIT, Wire
 
 
 def test_namespaces_see_nothing_of_each_other(shared_hub: Hub, place: Place, enter: Any) -> None:

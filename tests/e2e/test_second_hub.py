@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.hubs import wait_until
 from tests.e2e.test_starting import fails
+from tests.support.hub_process import wait_until
 
 
 def test_it_fails_and_the_first_notices_nothing(

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bound import bound
-from tests.e2e.hubs import Hub, environment, free_port, program
-from tests.e2e.servers import running_server
-from tests.e2e.wire import LIMIT
+from tests.support.bound import bound
+from tests.support.hub_process import Hub, environment, free_port, program
+from tests.support.redis_servers import running_server
+from tests.support.wire import LIMIT
 
 
 class Failing:

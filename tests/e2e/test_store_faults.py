@@ -12,10 +12,10 @@ import pytest
 import requests
 
 from tests.e2e.conftest import Beating
-from tests.e2e.faults import FAULTS, KEEPS_DATA, SOON, Scene, Stage, start_empty
-from tests.e2e.hubs import Place, wait_until
 from tests.e2e.test_times_scaled import LEASE, SCALED, TIMEOUT, statuses
-from tests.e2e.wire import LIMIT, Message, Wire
+from tests.support.hub_process import Place, wait_until
+from tests.support.network_faults import FAULTS, KEEPS_DATA, SOON, Scene, Stage, start_empty
+from tests.support.wire import LIMIT, Message, Wire
 
 
 @pytest.fixture(scope="module")

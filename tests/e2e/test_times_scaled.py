@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Beating
-from tests.e2e.hubs import Hub, Place, new_namespace, running_hub, wait_until
-from tests.e2e.servers import RedisServer, running_server
-from tests.e2e.wire import LIMIT, Message
+from tests.support.hub_process import Hub, Place, new_namespace, running_hub, wait_until
+from tests.support.redis_servers import RedisServer, running_server
+from tests.support.wire import LIMIT, Message
 
 INTERVAL, TIMEOUT, LEASE, WINDOW = 0.4, 0.8, 1.0, 0.3
 CLOCK = 0.002

@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from tests.e2e.hubs import Place
 from tests.e2e.records import FIELDS, SOMEONE, TIME, assert_record, fields_of
+from tests.support.hub_process import Place
 
 # -- the connection -----------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import Place
 from tests.e2e.records import SOMEONE, assert_record, fields_of
+from tests.support.hub_process import Place
 
 
 @pytest.fixture

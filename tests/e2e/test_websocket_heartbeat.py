@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.e2e.hubs import Place
 from tests.e2e.records import TIME, fields_of
+from tests.support.hub_process import Place
 
 
 def test_a_heartbeat_is_acknowledged_with_the_next_interval(place: Place) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import Place
 from tests.e2e.records import assert_record, fields_of
+from tests.support.hub_process import Place
 
 
 def test_a_watch_begins_with_a_snapshot_that_matches_its_revision(place: Place) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import Hub, Place, running_hub, wait_until
 from tests.e2e.test_starting import assert_sentence, fails
-from tests.e2e.wire import LIMIT, ClosedError, Wire
+from tests.support.hub_process import Hub, Place, running_hub, wait_until
+from tests.support.wire import LIMIT, ClosedError, Wire
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="workers share a port on Linux only"

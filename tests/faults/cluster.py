@@ -11,10 +11,10 @@ from typing import Any
 
 import requests
 
-from tests.e2e.hubs import Hub, free_port, wait_until
 from tests.faults.network import Network, Proxy
 from tests.faults.stores import Store
 from tests.history.recorded import Terms
+from tests.support.hub_process import Hub, free_port, wait_until
 
 TERMS = Terms(heartbeat_timeout=6.0, lease_ttl=8.0, resume_window=2.0, hub_lease=10.0)
 """Of the hubs. The short ones of the contract's, so that a round takes seconds, and still so

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import msgspec
 
 from homeport_protocol.record import AgentRecord
-from tests.e2e.hubs import Hub
-from tests.e2e.wire import Wire
 from tests.history.recorded import Found, History, Living
+from tests.support.hub_process import Hub
+from tests.support.wire import Wire
 
 EVERY = 0.2
 

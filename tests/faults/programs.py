@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from tests.e2e.bound import bound
 from tests.faults.crew import Spec
 from tests.faults.notes import Note, read_notes
+from tests.support.bound import bound
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0

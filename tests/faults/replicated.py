@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import redis
 
-from tests.e2e.hubs import wait_until
 from tests.faults.stores import Store
-from tests.store.topologies import ClusterSetup, SentinelSetup, TcpServer
+from tests.support.hub_process import wait_until
+from tests.support.topologies import ClusterSetup, SentinelSetup, TcpServer
 
 LIMIT = 30.0
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.hubs import new_namespace
-from tests.e2e.wire import Wire
 from tests.faults.cluster import INTERVAL, TERMS, Cluster
 from tests.faults.crew import Spec, agent_ids
 from tests.faults.doubles import double_ids
@@ -17,6 +15,8 @@ from tests.faults.notes import Note
 from tests.faults.programs import Program
 from tests.faults.reading import fill, legacy_ids
 from tests.history.recorded import Fault, History, Living, Loss
+from tests.support.hub_process import new_namespace
+from tests.support.wire import Wire
 
 AGENTS = 12
 LEGACY = 6

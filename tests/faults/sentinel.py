@@ -6,7 +6,7 @@ import time
 
 from tests.faults.replicated import ReplicatedStore
 from tests.faults.stores import revision_at
-from tests.store.topologies import SentinelSetup, TcpServer
+from tests.support.topologies import SentinelSetup, TcpServer
 
 
 class SentinelStore(ReplicatedStore):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.e2e.hubs import wait_until
 from tests.faults.replicated import LIMIT, ReplicatedStore
 from tests.faults.stores import revision_at
-from tests.store.topologies import ClusterSetup, TcpServer
+from tests.support.hub_process import wait_until
+from tests.support.topologies import ClusterSetup, TcpServer
 
 
 class ClusterStore(ReplicatedStore):

@@ -8,9 +8,9 @@ import msgspec
 import redis
 
 from homeport_protocol.record import AgentRecord
-from tests.e2e.hubs import free_port
-from tests.e2e.servers import RedisServer
 from tests.history.recorded import Stored
+from tests.support.hub_process import free_port
+from tests.support.redis_servers import RedisServer
 
 
 class Store:

@@ -10,9 +10,9 @@ from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
-from tests.brain.world import Recorder
 from tests.simulation.clock import Clock, HubClock
 from tests.simulation.storage import SimPort, SimStore
+from tests.support.world import Recorder
 
 if TYPE_CHECKING:
     from tests.simulation.network import Wire

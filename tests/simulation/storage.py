@@ -14,10 +14,10 @@ from typing import Any
 
 from actors.ports.store import Away, Change, Committed, Fenced, HubReport, Roster
 from homeport_protocol.codec import decode_record
-from tests.brain.model_port import ModelPort
-from tests.brain.model_store import ModelStore
 from tests.history.recorded import Entry, Loss
 from tests.simulation.clock import Clock, HubClock
+from tests.support.model_port import ModelPort
+from tests.support.model_store import ModelStore
 
 COMMAND_TIMEOUT = 1.0
 """Seconds after which a hub takes a request for unanswered."""

@@ -17,10 +17,10 @@ from actors.rules.liveness import Life
 from actors.session.session import Session
 from actors.watch.feed import Feed
 from actors.watch.watch import Watch
-from tests.brain import model_store
-from tests.brain.model_store import ModelStore
 from tests.history.checks import CHECKS
 from tests.simulation.campaign import run_seed
+from tests.support import model_store
+from tests.support.model_store import ModelStore
 
 SEEDS = 60
 """Seeds within which a broken rule must have been found."""

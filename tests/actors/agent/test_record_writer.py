@@ -1,0 +1,136 @@
+"""A heartbeat that says nothing new takes a short way: it must end where the long one does."""
+
+from __future__ import annotations
+
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from actors.agent.record_writer import RecordKeeper
+from actors.log.proposal import Proposal
+from actors.ports.store import Committed
+from actors.rules.liveness import Life
+from actors.rules.states import State
+from actors.timing import Timing
+from homeport_protocol.record import AgentChanges, AgentRecord, Health
+from tests.support.records import NOW, record
+from tests.support.world import World
+
+LATER = "2026-01-01T00:00:30.000000Z"
+REPORTS = ("healthy", "degraded")
+
+
+def keeper_of(kept: AgentRecord) -> tuple[RecordKeeper, list[Proposal]]:
+    """A keeper of that record, and what it proposes."""
+    proposals: list[Proposal] = []
+    home: Any = SimpleNamespace(
+        now=lambda: 100.0,
+        timestamp=lambda: LATER,
+        hub_id="here",
+        timing=Timing(),
+        log="log",
+        store_is_away=False,
+        holds_removal=False,
+        propose=proposals.append,
+    )
+    keeper = RecordKeeper(home, SimpleNamespace(), kept.id)  # type: ignore[arg-type]
+    keeper.adopt(kept, "log")
+    return keeper, proposals
+
+
+def records() -> list[AgentRecord]:
+    return [
+        record(
+            status=status,
+            health=Health(connection, reported, reason, NOW),  # type: ignore[arg-type]
+            epoch=3,
+            revision=7,
+            hub=hub,
+        )
+        for status, reported, connection, reason, hub in product(
+            ("healthy", "degraded", "unhealthy"),
+            REPORTS,
+            ("websocket", "http", "lost"),
+            ("ok", "self_reported", "heartbeat_overdue"),
+            ("", "here"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("overdue", [False, True])
+@pytest.mark.parametrize("reported", REPORTS)
+@pytest.mark.parametrize(
+    "state", [State.CONNECTED, State.POLLING, State.LOST, State.UNREACHABLE], ids=str
+)
+def test_the_short_way_proposes_what_the_long_way_does(
+    state: State, reported: Any, overdue: bool, over_http: bool
+) -> None:
+    short_ways = 0
+    for kept in records():
+        life = Life(state, reported, 100.0)
+        life.overdue = overdue
+        keeper, proposals = keeper_of(kept)
+        if not keeper.only_seen(life, over_http=over_http):
+            continue
+        short_ways += 1
+        keeper.renew(life, 100.0)
+        before = {name: getattr(life, name) for name in Life.__slots__}
+        life.heard(None, over_http=over_http)
+        assert {name: getattr(life, name) for name in Life.__slots__} == before
+        other, others = keeper_of(kept)
+        other.write(other.seen(kept, life), life, 100.0)
+        (short,), (long,) = proposals, others
+        assert short.change == long.change
+        assert short.record == long.record == structs.replace(kept, last_seen=LATER)
+        assert short.born == long.born
+    steady = {State.CONNECTED: False, State.POLLING: True}.get(state)
+    assert bool(short_ways) == (steady is over_http and not overdue)
+
+
+def test_who_is_owed_something_goes_the_long_way() -> None:
+    kept = record(connection="http")
+    life = Life(State.POLLING, "healthy", 100.0)
+    keeper, _ = keeper_of(kept)
+    assert keeper.only_seen(life, over_http=True)
+    keeper.stale()
+    assert not keeper.only_seen(life, over_http=True)
+    keeper, _ = keeper_of(kept)
+    keeper.owe(AgentChanges(load=2.0))
+    assert not keeper.only_seen(life, over_http=True)
+    keeper, _ = keeper_of(kept)
+    keeper.adopt(kept, "an older log")
+    assert not keeper.only_seen(life, over_http=True)
+
+
+def test_what_an_earlier_change_carried_is_not_owed_for_a_renewal_that_is_refused() -> None:
+    keeper, _ = keeper_of(record(connection="http"))
+    life = Life(State.POLLING, "healthy", 100.0)
+    keeper.owe(AgentChanges(load=2.0))
+    current = keeper.current
+    assert current is not None
+    keeper.write(current, life)
+    keeper.proposal = None  # its actor failed, and began anew
+    keeper.renew(life, 100.0)
+    keeper.refused()
+    assert not keeper.owes
+
+
+def test_an_update_that_changes_nothing_takes_a_refused_report_back() -> None:
+    world = World()
+    link, answer = world.agent()
+    commit = world.port.commit
+
+    def poisoned(changes: Any, reply: Any, **_: Any) -> None:
+        world.port.commit = commit  # type: ignore[method-assign]
+        log, revision = world.store.log_name, world.store.revision
+        reply(Committed(log=log, before=revision, results=["poisoned"]))
+
+    world.port.commit = poisoned  # type: ignore[method-assign,assignment]
+    assert link.ask(op="heartbeat", status="degraded")["code"] == "conflict"
+    assert link.ask(op="update", status="healthy")["op"] == "updated"
+    assert link.ask(op="heartbeat")["durable"] is True
+    assert world.record(answer["agent_id"])["status"] == "healthy"

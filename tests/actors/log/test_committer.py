@@ -1,0 +1,240 @@
+"""Group commit: the store is never kept waiting for what is told, and none waits for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.log.committer import FEW, Committer
+from actors.log.proposal import Proposal
+from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Refusal
+from tests.support.records import record
+from tests.support.world import VirtualScheduler
+
+Reply = Callable[[Committed | Fenced | Away], None]
+
+
+class WaitingStore:
+    """Answers a commit when the test says so."""
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[list[Change], Reply]] = []
+        self.opened_from: list[int] = []
+        self.read_from: list[int] = []
+
+    def open(self, position: Any, reply: Callable[[Opened | Away], None], **_: Any) -> None:
+        self.opened_from.append(position.revision)
+        if len(self.opened_from) == 1:
+            reply(Opened(log="log", revision=0, fresh=True, secret=b"secret"))
+
+    def commit(self, changes: list[Change], reply: Reply, **_: Any) -> None:
+        self.commits.append((changes, reply))
+
+    def read_log(self, position: Any, *_: Any) -> None:
+        self.read_from.append(position.revision)
+
+    def answer(self, first_revision: int = 1) -> None:
+        """The oldest commit was applied, as the revisions from this one on."""
+        changes, reply = self.commits.pop(0)
+        results: list[Applied | Refusal] = [
+            Applied(first_revision + number, 1) for number in range(len(changes))
+        ]
+        reply(Committed(log="log", before=first_revision - 1, results=results))
+
+
+class Listener:
+    """Fold and proposer: what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def opened(self, opened: Opened, *, gap: bool) -> None: ...
+
+    def away(self, reason: str) -> None: ...
+
+    def foreign(self, entry: Any) -> None: ...
+
+    def applied(self, proposal: Proposal, applied: Applied) -> None: ...
+
+    def sweep(self) -> None: ...
+
+    def settled(self, proposal: Proposal, result: Any) -> None:
+        self.told.append(result.revision if isinstance(result, Applied) else -1)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.scheduler = VirtualScheduler()
+        self.store = WaitingStore()
+        self.listener = Listener()
+        self.committer = Committer(self.scheduler, self.store, self.listener, "hub")  # type: ignore[arg-type]
+        self.committer.start()
+
+    def propose(self, count: int) -> None:
+        for number in range(count):
+            change = _change(f"agent-{number}")
+            self.committer.propose(Proposal(change, record(), self.listener, self.scheduler.now()))
+
+    def turn(self) -> None:
+        self.scheduler.advance(0)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(changes) for changes, _ in self.store.commits]
+
+
+def _change(agent_id: str) -> Change:
+    return Change(
+        operation="write",
+        agent_id=agent_id,
+        epoch=1,
+        ttl=60.0,
+        revision=0,
+        hub="hub",
+        head=b"{}",
+        kind="updated",
+    )
+
+
+def test_a_change_alone_is_sent_in_the_next_turn() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    assert scene.sizes == [1]
+    scene.store.answer()
+    assert scene.listener.told == [1]
+
+
+def test_of_many_half_are_sent_and_the_others_next() -> None:
+    scene = Scene()
+    scene.propose(100)
+    scene.turn()
+    assert scene.sizes == [50]
+    scene.store.answer()
+    assert scene.sizes == [25]
+
+
+def test_of_a_few_all_are_sent() -> None:
+    scene = Scene()
+    scene.propose(FEW)
+    scene.turn()
+    assert scene.sizes == [FEW]
+
+
+def test_the_next_batch_is_sent_before_the_last_one_is_told() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(2)
+    scene.store.answer()
+    assert scene.sizes == [2]
+    assert scene.listener.told == []
+    assert scene.committer.outstanding == 3
+    scene.turn()
+    assert scene.listener.told == [1]
+    assert scene.committer.outstanding == 2
+
+
+def test_batches_are_told_in_order_however_fast_the_store_is() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(2)
+    scene.store.answer(1)
+    scene.propose(1)
+    scene.store.answer(2)
+    assert scene.listener.told == [1]
+    scene.turn()
+    scene.store.answer(4)
+    scene.turn()
+    assert scene.listener.told == [1, 2, 3, 4]
+    assert scene.committer.revision == 4
+
+
+def test_what_was_answered_is_told_before_a_hub_stops() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(1)
+    scene.store.answer()
+    scene.committer.close()
+    assert scene.listener.told == [1]
+
+
+def test_a_new_log_is_asked_for_from_behind_what_was_answered() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(1)
+    scene.store.answer()
+    scene.committer.renew_log()
+    assert scene.listener.told == [1]
+    assert scene.store.opened_from == [0, 1]
+
+
+def test_a_store_that_goes_away_does_not_take_back_what_it_answered() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(1)
+    scene.store.answer()
+    (_, reply) = scene.store.commits.pop()
+    reply(Away("gone"))
+    assert scene.listener.told == [1]
+    assert scene.committer.outstanding == 1
+
+
+def test_the_log_is_read_on_from_behind_what_was_answered() -> None:
+    scene = Scene()
+    scene.committer.grown(2)
+    scene.propose(1)
+    scene.turn()
+    withdrawn = Proposal(_change("a"), record(), scene.listener, 0.0, withdrawn=True)
+    scene.committer.propose(withdrawn)
+    scene.store.answer()
+    scene.turn()
+    assert scene.listener.told == [-1, 1]
+    assert scene.store.read_from == [1]
+
+
+def test_a_barrier_is_kept_until_all_before_it_was_told() -> None:
+    scene = Scene()
+    told: list[tuple[bool, list[int]]] = []
+    scene.propose(1)
+    scene.turn()
+    scene.propose(1)
+    scene.store.answer(1)
+    scene.committer.catch_up(lambda kept: told.append((kept, [*scene.listener.told])))
+    scene.store.answer(2)
+    scene.turn()
+    assert scene.listener.told == [1, 2]
+    assert told == [], "the store has not been asked since"
+    assert scene.sizes == [0]
+    scene.store.answer(3)
+    assert told == [(True, [1, 2])]
+
+
+def test_a_writer_that_is_fenced_has_told_what_was_answered_and_keeps_the_rest() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(2)
+    scene.store.answer()
+    (_, reply) = scene.store.commits.pop()
+    reply(Fenced())
+    assert scene.listener.told == [1]
+    assert scene.committer.outstanding == 2
+    assert not scene.committer.open
+
+
+def test_what_others_wrote_between_two_batches_is_read_from_behind_the_first() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.propose(1)
+    scene.store.answer(1)
+    scene.store.answer(3)
+    assert scene.listener.told == [1]
+    assert scene.store.read_from == [1]
+    scene.turn()
+    assert scene.listener.told == [1], "the second one waits for what came before it"

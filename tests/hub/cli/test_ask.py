@@ -1,0 +1,233 @@
+"""`homeport agents`, `agent` and `pick`, as processes against a scripted hub."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from http import HTTPStatus
+
+import pytest
+
+from tests.hub.cli.fake_hub import FakeHub, record
+from tests.hub.cli.running import TIMEOUT, Homeport
+
+ONE, TWO = record("one"), record("two", type="resource", load=0.5)
+
+
+def test_agents_are_listed_as_plain_columns_in_a_pipe(hub: FakeHub, homeport: Homeport) -> None:
+    hub.add(ONE, TWO)
+    done = homeport.run("agents", "--url", hub.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *rows = done.stdout.splitlines()
+    assert head.startswith("ID ")
+    assert [row.split()[:4] for row in rows] == [
+        [ONE["id"], "one", "cost", "healthy"],
+        [TWO["id"], "two", "resource", "healthy"],
+    ]
+
+
+def test_agents_as_json_are_the_records_in_the_order_of_the_contract(
+    hub: FakeHub, homeport: Homeport
+) -> None:
+    hub.add(ONE, TWO)
+    done = homeport.run("agents", "--json", HOMEPORT_URL=hub.url)
+    document = json.loads(done.stdout)
+    assert document == {"agents": [ONE, TWO], "count": 2}
+    assert [list(agent) for agent in document["agents"]] == [list(ONE), list(TWO)]
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_no_agents_are_no_failure(hub: FakeHub, homeport: Homeport) -> None:
+    done = homeport.run("agents", "--url", hub.url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "No agents match.\n", "")
+    done = homeport.run("agents", "--url", hub.url, "--json")
+    assert json.loads(done.stdout) == {"agents": [], "count": 0}
+
+
+def test_filter_and_limit_reach_the_hub(hub: FakeHub, homeport: Homeport) -> None:
+    hub.add(ONE, TWO)
+    done = homeport.run(
+        *("agents", "--url", hub.url, "--type", "cost", "--status", "healthy"),
+        *("--capability", "sql", "--meta", "gpu.count=4", "--limit", "1"),
+    )
+    asked = hub.wait_for("find")
+    assert asked["limit"] == 1
+    assert asked["filter"] == {
+        "type": "cost",
+        "status": ["healthy"],
+        "capabilities": ["sql"],
+        "metadata": {"gpu.count": 4},
+    }
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_filter_that_the_hub_refuses_is_told_in_its_words(
+    hub: FakeHub, homeport: Homeport
+) -> None:
+    hub.refuse["find"] = ("bad_request", "filter.version: 'abc' is no PEP 440 specifier")
+    done = homeport.run("agents", "--url", hub.url, "--version", "abc")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "homeport: filter.version: 'abc' is no PEP 440 specifier.\n"
+
+
+def test_namespace_and_token_go_with_the_connection(hub: FakeHub, homeport: Homeport) -> None:
+    homeport.run("agents", "--url", hub.url, "--namespace", "blue", HOMEPORT_TOKEN="sesame")
+    assert hub.headers[0]["Homeport-Namespace"] == "blue"
+    assert hub.headers[0]["Authorization"] == "Bearer sesame"
+    homeport.run("agents", "--url", hub.url, "--token", "open", HOMEPORT_TOKEN="sesame")
+    assert hub.headers[1]["Authorization"] == "Bearer open"
+
+
+def test_a_token_that_is_refused_is_not_repeated(hub: FakeHub, homeport: Homeport) -> None:
+    hub.status = HTTPStatus.UNAUTHORIZED
+    done = homeport.run("agents", "--url", hub.url, "--token", "sesame")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "refused the connection" in done.stderr
+    assert "sesame" not in done.stderr
+
+
+def test_one_agent_is_shown_whole(hub: FakeHub, homeport: Homeport) -> None:
+    hub.add(ONE, TWO)
+    done = homeport.run("agent", ONE["id"], "--url", hub.url)
+    assert done.returncode == 0
+    assert f"id               {ONE['id']}" in done.stdout
+    done = homeport.run("agent", TWO["id"], "--url", hub.url, "--json")
+    assert json.loads(done.stdout) == TWO
+    assert list(json.loads(done.stdout)) == list(TWO)
+
+
+def test_the_beginning_of_an_id_is_enough_when_it_is_clear(
+    hub: FakeHub, homeport: Homeport
+) -> None:
+    twin = {**TWO, "id": ONE["id"][:12] + TWO["id"][12:]}
+    hub.add(ONE, TWO, twin)
+    done = homeport.run("agent", TWO["id"][:8].upper(), "--url", hub.url, "--json")
+    assert json.loads(done.stdout) == TWO
+    done = homeport.run("agent", ONE["id"][:8], "--url", hub.url)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"homeport: 2 agents have ids that begin with {ONE['id'][:8]}; give more.\n"
+    )
+    done = homeport.run("agent", "ffff", "--url", hub.url)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "homeport: no agent has an id that begins with ffff.\n",
+    )
+
+
+def test_an_unknown_id_fails_with_the_hubs_words(hub: FakeHub, homeport: Homeport) -> None:
+    done = homeport.run("agent", ONE["id"], "--url", hub.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "homeport: there is no agent with this id.\n"
+
+
+def test_what_cannot_be_an_id_is_wrong_usage(hub: FakeHub, homeport: Homeport) -> None:
+    done = homeport.run("agent", "planner", "--url", hub.url)
+    assert done.returncode == 2
+    assert "'planner' is not an agent's id" in done.stderr
+    assert hub.requests == []
+
+
+def test_pick_shows_one_agent_and_sends_strategy_and_key(hub: FakeHub, homeport: Homeport) -> None:
+    hub.add(ONE)
+    done = homeport.run("pick", "--url", hub.url, "--capability", "sql", "--json")
+    assert json.loads(done.stdout) == ONE
+    asked = hub.wait_for("pick")
+    assert asked["filter"] == {"capabilities": ["sql"]}
+    assert asked.get("strategy", "round_robin") == "round_robin"
+    done = homeport.run("pick", "--url", hub.url, "--strategy", "sticky", "--key", "k")
+    assert done.returncode == 0
+    asked = hub.wait_for("pick", 2)
+    assert (asked["strategy"], asked["key"]) == ("sticky", "k")
+
+
+def test_a_pick_without_a_match_fails_with_a_sentence(hub: FakeHub, homeport: Homeport) -> None:
+    done = homeport.run("pick", "--url", hub.url, "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "homeport: no healthy agent matches the filter.\n"
+
+
+@pytest.mark.parametrize("arguments", [("--strategy", "sticky"), ("--key", "k")])
+def test_sticky_and_key_go_together(homeport: Homeport, arguments: tuple[str, str]) -> None:
+    done = homeport.run("pick", *arguments)
+    assert done.returncode == 2
+    assert "go together" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("agents",), ("agent", ONE["id"]), ("pick",), ("watch",), ("watch", "--json")]
+)
+def test_a_hub_that_is_not_there_is_told_in_one_sentence_with_a_way_out(
+    homeport: Homeport, nobody: str, arguments: tuple[str, ...]
+) -> None:
+    done = homeport.run(*arguments, "--url", nobody)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"homeport: cannot reach a hub at {nobody} (connection refused); "
+        'start one with "homeport serve", or give --url.\n'
+    )
+
+
+def test_a_password_in_a_url_is_never_shown(homeport: Homeport, nobody: str) -> None:
+    done = homeport.run("agents", "--url", nobody.replace("//", "//me:hunter2@"))
+    assert done.returncode == 1
+    assert nobody in done.stderr
+    assert "hunter2" not in done.stderr
+    done = homeport.run("agents", "--url", "ftp://me:hunter2@hub")
+    assert done.returncode == 2
+    assert "hunter2" not in done.stderr
+
+
+def test_the_second_url_is_tried_when_nobody_is_at_the_first(
+    hub: FakeHub, homeport: Homeport, nobody: str
+) -> None:
+    hub.add(ONE)
+    done = homeport.run("agents", "--json", HOMEPORT_URL=f"{nobody}, {hub.url}")
+    assert json.loads(done.stdout)["count"] == 1
+
+
+def test_a_reader_that_stops_reading_is_no_failure_and_no_noise(
+    hub: FakeHub, homeport: Homeport
+) -> None:
+    # More than a pipe holds, so that the write meets the closed end.
+    hub.add(*(record(f"agent-{n}", capabilities=[f"skill-{n}" * 10] * 4) for n in range(500)))
+    for arguments in (["agents"], ["agents", "--json"]):
+        process = homeport.begin(*arguments, "--url", hub.url)
+        assert process.stdout is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(TIMEOUT) == 0
+
+
+def test_a_full_disk_is_a_failure_in_plain_words(hub: FakeHub, homeport: Homeport) -> None:
+    with open("/dev/full", "w") as full:
+        process = homeport.begin("agents", "--url", hub.url, stdout=full)
+        _, error = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert "No space left on device" in error
+    assert "Traceback" not in error
+
+
+def test_letters_that_the_terminal_cannot_show_break_nothing(
+    hub: FakeHub, homeport: Homeport
+) -> None:
+    hub.add(record("東京"))
+    western = {"PYTHONIOENCODING": "latin-1", "HOMEPORT_URL": hub.url}
+    done = homeport.run("agents", **western)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u6771\\u4eac" in done.stdout
+    done = homeport.run("agents", "--json", **western)
+    assert json.loads(done.stdout)["agents"][0]["name"] == "東京"
+
+
+def test_ctrl_c_while_asking_ends_quietly_with_130(hub: FakeHub, homeport: Homeport) -> None:
+    hub.silent.add("find")
+    process: subprocess.Popen[str] = homeport.begin("agents", "--url", hub.url)
+    hub.wait_for("find")
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, out, error) == (130, "", "")

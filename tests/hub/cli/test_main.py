@@ -1,0 +1,191 @@
+"""The program as a whole: help, version, wrong usage, and failures without a traceback."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from hub.cli import main
+from hub.cli.main import cli, run
+from hub.errors import HubError
+from tests.hub.cli.running import Homeport
+
+COMMANDS = [
+    "acknowledge-loss",
+    "agent",
+    "agents",
+    "bench",
+    "hubs",
+    "pick",
+    "register",
+    "serve",
+    "watch",
+]
+
+
+def test_these_are_the_commands() -> None:
+    assert sorted(cli.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_examples(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([command, "--help"]) == 0
+    out, error = capsys.readouterr()
+    assert error == ""
+    assert out.startswith(f"Usage: homeport {command} ")
+    examples = out.split("Examples:\n")[1]
+    assert f"  homeport {command}" in examples
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_an_example_in_the_help_is_an_acceptable_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command in COMMANDS:
+        run([command, "--help"])
+        examples = capsys.readouterr().out.split("Examples:\n")[1].replace("\\\n", " ")
+        lines = re.findall(r"^ +homeport (.*)$", examples, re.MULTILINE)
+        assert lines
+        for line in lines:
+            plain = re.sub(r" \| .*$|   +.*$", "", line)
+            context = cli.commands[command].make_context(command, shlex.split(plain)[1:])
+            assert context.info_name == command
+
+
+def test_the_program_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {command} " in out for command in COMMANDS)
+    assert "Exit status: 0 done, 1 failed, 2 wrong usage." in out
+
+
+def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"homeport {version('homeport')}\n"
+
+
+def test_without_a_command_the_help_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("Usage: homeport ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["agnets"], "homeport: no such command 'agnets'"),
+        (["agents", "--tpye", "cost"], "homeport agents: no such option"),
+        (["agents", "extra"], "homeport agents: got unexpected extra argument (extra)"),
+        (["agents", "--limit", "0"], "homeport agents: invalid value for '--limit'"),
+        (["agents", "--url", "hub:80"], "homeport agents: invalid value for '--url'"),
+        (["agents", "--url", "http://hub:99999"], "homeport agents: invalid value for '--url'"),
+        (["agents", "--namespace", "a/b"], "homeport agents: invalid value for '--namespace'"),
+        (["agent"], "homeport agent: missing argument 'ID'"),
+        (["pick", "--strategy", "best"], "homeport pick: invalid value for '--strategy'"),
+        (["watch", "--since", "-1", "--log", "x"], "homeport watch: invalid value for '--since'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(sentence)
+    assert error.endswith('--help").\n')
+    assert error.count("\n") == 1
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.commands["agents"], "callback", fail)
+    return run(["agents"])
+
+
+def test_a_bug_is_one_sentence_that_says_how_to_learn_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOMEPORT_DEBUG", raising=False)
+    assert failing(monkeypatch, ZeroDivisionError("division\nby zero")) == 1
+    assert capsys.readouterr().err == (
+        "homeport: internal error: ZeroDivisionError: division by zero; "
+        "run with HOMEPORT_DEBUG=1 for the traceback.\n"
+    )
+
+
+def test_the_traceback_is_there_for_who_asks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOMEPORT_DEBUG", "1")
+    assert failing(monkeypatch, ZeroDivisionError("division by zero")) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_a_failure_of_the_hub_is_its_own_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(monkeypatch, HubError("the data directory /x is in use")) == 1
+    assert capsys.readouterr().err == "homeport: the data directory /x is in use.\n"
+
+
+def test_an_interrupt_is_130_and_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(monkeypatch, KeyboardInterrupt()) == main.INTERRUPTED == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_the_light_client_says_how_to_get_the_command_line(
+    homeport: Homeport, package: str
+) -> None:
+    script = f"import sys; sys.modules['{package}'] = None; import hub.__main__ as m; m.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"homeport: the command line needs the package {package}, which is not installed; "
+        "get it with: pip install 'homeport[hub]'\n"
+    )
+
+
+def test_python_m_hub_is_the_same_program(homeport: Homeport) -> None:
+    done = homeport.run("--version")
+    assert (done.returncode, done.stdout) == (0, f"homeport {version('homeport')}\n")
+
+
+def test_the_shell_can_ask_for_completions(homeport: Homeport) -> None:
+    done = homeport.run(
+        _HOMEPORT_COMPLETE="bash_complete", COMP_WORDS="homeport ag", COMP_CWORD="1"
+    )
+    assert done.returncode == 0
+    assert sorted(done.stdout.split()) == ["plain,agent", "plain,agents"]
+
+
+def test_the_bench_is_another_program_that_gets_all_arguments(homeport: Homeport) -> None:
+    done = homeport.run("bench", "heartbeats", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: python -m bench heartbeats ")
+
+    assert homeport.run("bench", "perpetual-motion").returncode == 2
+
+
+def test_where_there_is_no_bench_one_sentence_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run(["bench"]) == 1
+    assert capsys.readouterr().err.startswith("homeport: the package bench is not installed")

@@ -1,0 +1,165 @@
+"""In a real terminal: colours, fitted tables, live changes, and the keyboard's signals."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub.cli.fake_hub import FakeHub, record
+from tests.hub.cli.running import TIMEOUT, content, wait_until
+
+ONE = record("one", capabilities=[f"skill-{n}" for n in range(40)])
+SILENT = {
+    **ONE,
+    "status": "unreachable",
+    "health": {**ONE["health"], "reason": "heartbeat_timeout"},
+}
+
+
+class Terminal:
+    """A pseudo-terminal with `homeport` in its foreground."""
+
+    def __init__(self, columns: int, *arguments: str) -> None:
+        self.text = ""
+        self.pid, self._end = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+            environment = {
+                key: value
+                for key, value in os.environ.items()
+                if key not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+            }
+            environment |= {
+                "TERM": "xterm-256color",
+                "PYTHONPATH": str(Path(__file__).parents[3]),
+            }
+            os.execvpe(sys.executable, [sys.executable, "-m", "hub", *arguments], environment)
+
+    def press(self, key: str) -> None:
+        os.write(self._end, key.encode())
+
+    def read_until(self, wanted: str) -> str:
+        """What has been shown up to and including `wanted`."""
+        deadline = time.monotonic() + TIMEOUT
+        while wanted not in self.text:
+            assert time.monotonic() < deadline, f"{wanted!r} was not shown: {self.text!r}"
+            if not self._read():
+                break
+        assert wanted in self.text, f"{wanted!r} was not shown: {self.text!r}"
+        return self.text
+
+    def finish(self) -> int:
+        """The exit status, once the program has ended."""
+        while self._read():
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._end)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._end], [], [], TIMEOUT)
+        assert ready, f"nothing more was shown after: {self.text!r}"
+        try:
+            data = os.read(self._end, 65536)
+        except OSError:  # how Linux says that the other side is closed
+            return False
+        self.text += data.decode(errors="replace").replace("\r\n", "\n")
+        return bool(data)
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def show(terminals: list[Terminal], columns: int, *arguments: str) -> Terminal:
+    terminals.append(Terminal(columns, *arguments))
+    return terminals[-1]
+
+
+def test_a_table_is_coloured_and_fitted(hub: FakeHub, terminals: list[Terminal]) -> None:
+    hub.add(ONE)
+    terminal = show(terminals, 90, "agents", "--url", hub.url)
+    assert terminal.finish() == 0
+    assert ONE["id"] not in terminal.text
+    assert ONE["id"][:8] in terminal.text
+    assert "\x1b[32mhealthy" in terminal.text
+    assert "1 agent: " in terminal.text
+    wide = show(terminals, 180, "agents", "--url", hub.url)
+    assert wide.finish() == 0
+    assert ONE["id"] in wide.text
+
+
+def test_json_for_a_person_is_indented(hub: FakeHub, terminals: list[Terminal]) -> None:
+    hub.add(ONE)
+    terminal = show(terminals, 90, "pick", "--json", "--url", hub.url)
+    assert terminal.finish() == 0
+    assert terminal.text.startswith(f'{{\n  "id": "{ONE["id"]}",\n')
+
+
+def test_a_watch_is_live_and_ctrl_c_ends_it_quietly(
+    hub: FakeHub, terminals: list[Terminal]
+) -> None:
+    hub.add(ONE)
+    terminal = show(terminals, 90, "watch", "--url", hub.url)
+    terminal.read_until("CAPABILITIES")
+    hub.wait_for("watch")
+    terminal.read_until("1 agent: ")
+    hub.emit("status_changed", SILENT)
+    shown = terminal.read_until("(heartbeat_timeout)")
+    assert "healthy -> \x1b[1;31munreachable (heartbeat_timeout)" in shown
+    terminal.press("\x03")
+    assert terminal.finish() == 0
+    assert "Traceback" not in terminal.text
+
+
+def test_ctrl_c_reaches_the_command_of_a_sidecar_once(
+    hub: FakeHub, terminals: list[Terminal], tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard"
+    script = (
+        "import pathlib, signal, sys, time\n"
+        f"heard = pathlib.Path({str(heard)!r})\n"
+        "count = []\n"
+        "def hear(*_):\n"
+        "    count.append(1)\n"
+        "    heard.write_text(f'ready {len(count)}')\n"
+        "signal.signal(signal.SIGINT, hear)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        "heard.write_text('ready')\n"
+        "while True: time.sleep(0.05)\n"
+    )
+    terminal = show(
+        terminals,
+        *(90, "register", "--name", "n", "--type", "cost", "--url", hub.url),
+        *("--", sys.executable, "-c", script),
+    )
+    wait_until(lambda: content(heard) == "ready", "the command's handler is set")
+    terminal.press("\x03")
+    wait_until(lambda: content(heard).startswith("ready "), "the command heard Ctrl-C")
+    # Signals are passed on in order, and Python hears the one of the lower number first: whatever
+    # the sidecar made of Ctrl-C has been heard before the command ends.
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.finish() == 5
+    assert content(heard) == "ready 1"
+    assert len(hub.asked("unregister")) == 1

@@ -1,0 +1,353 @@
+"""Each row of the table in `actors.ports.store.Change`: what is applied, refused and left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from actors.ports.store import Applied, Committed, Operation
+from homeport_protocol.codec import decode_record
+from homeport_protocol.record import AgentRecord
+from tests.hub.store.asking import ENTRY, LEGACY, Asked, agent_id, change, head, put, stored, until
+
+
+async def log_of(client: Redis) -> list[tuple[bytes, list[Any]]]:
+    """The stream as it lies in Redis: ids, and fields in their order."""
+    return [(entry, list(fields.items())) for entry, fields in await client.xrange("agents:log")]
+
+
+# --- register ------------------------------------------------------------------------------------
+
+
+async def test_register_of_the_unknown_begins_at_epoch_1(store: Asked, client: Redis) -> None:
+    assert await store.commit(change("register")) == [Applied(1, 1)]
+    assert await client.smembers("agents:active") == {agent_id().encode()}
+
+
+@pytest.mark.parametrize(("stored_epoch", "epoch", "expected"), [(4, 0, 5), (4, 9, 10), (4, 4, 5)])
+async def test_register_raises_the_higher_of_the_stored_and_the_known_epoch(
+    store: Asked, client: Redis, stored_epoch: int, epoch: int, expected: int
+) -> None:
+    await put(client, stored(stored_epoch))
+    assert await store.commit(change("register", epoch=epoch)) == [Applied(1, expected)]
+
+
+async def test_register_of_the_unknown_goes_on_from_the_known_epoch(store: Asked) -> None:
+    assert await store.commit(change("register", epoch=7)) == [Applied(1, 8)]
+
+
+# --- resume --------------------------------------------------------------------------------------
+
+
+async def test_resume_raises_the_epoch(store: Asked, client: Redis) -> None:
+    await put(client, stored(3))
+    assert await store.commit(change("resume", epoch=3, revision=5)) == [Applied(1, 4)]
+    (entry,) = await store.read_log()
+    assert (entry.kind, decode_record(entry.record).epoch) == ("resumed", 4)
+
+
+async def test_resume_of_a_legacy_record_begins_at_epoch_1(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("resume")) == [Applied(1, 1)]
+
+
+# --- write ---------------------------------------------------------------------------------------
+
+
+async def test_write_keeps_the_epoch_and_raises_the_revision(store: Asked, client: Redis) -> None:
+    await store.commit(change("register"))
+    assert await store.commit(change("write", epoch=1, revision=1, load=0.5)) == [Applied(2, 1)]
+    now = decode_record(await client.get(ENTRY))
+    assert (now.load, now.epoch, now.revision, now.hub) == (0.5, 1, 2, "hub-1")
+
+
+async def test_write_of_a_legacy_record_puts_the_epoch_in(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("write", epoch=1)) == [Applied(1, 1)]
+    assert decode_record(await client.get(ENTRY)).epoch == 1
+
+
+async def test_write_without_a_kind_leaves_the_log_alone(store: Asked, client: Redis) -> None:
+    await put(client, stored(2))
+    assert await store.commit(change("write", epoch=2, kind="", revision=5)) == [Applied(5, 2)]
+    assert decode_record(await client.get(ENTRY)).revision == 5
+    assert await log_of(client) == []
+
+
+# --- renew ---------------------------------------------------------------------------------------
+
+
+async def test_renew_writes_the_entry_and_no_log(store: Asked, client: Redis) -> None:
+    await store.commit(change("register"))
+    later = "2026-11-23T10:00:30.000000Z"
+    assert await store.commit(change("renew", epoch=1, revision=1, last_seen=later)) == [
+        Applied(1, 1)
+    ]
+    now = decode_record(await client.get(ENTRY))
+    assert (now.last_seen, now.revision) == (later, 1)
+    assert len(await log_of(client)) == 1
+
+
+async def test_renew_has_no_log_entry_even_with_a_kind(store: Asked, client: Redis) -> None:
+    await put(client, stored(2))
+    assert await store.commit(change("renew", epoch=2, kind="updated", revision=5)) == [
+        Applied(5, 2)
+    ]
+    assert await log_of(client) == []
+
+
+async def test_renew_of_a_legacy_record_is_applied(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("renew", epoch=1)) == [Applied(0, 1)]
+
+
+async def test_renew_puts_a_lost_id_back_into_the_active_set(store: Asked, client: Redis) -> None:
+    await store.commit(change("register"))
+    await client.srem("agents:active", agent_id())
+    await store.commit(change("renew", epoch=1, revision=1))
+    assert await client.smembers("agents:active") == {agent_id().encode()}
+
+
+# --- remove --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stored_epoch", [1, 2, 3])
+async def test_remove_deletes_the_entry_and_the_id(
+    store: Asked, client: Redis, stored_epoch: int
+) -> None:
+    await put(client, stored(stored_epoch))
+    assert await store.commit(change("remove", epoch=3, revision=5)) == [Applied(1, 3)]
+    assert await client.exists(ENTRY, "agents:active") == 0
+    (entry,) = await store.read_log()
+    assert (entry.kind, decode_record(entry.record).epoch) == ("unregistered", 3)
+
+
+async def test_remove_of_what_has_run_out_is_told_in_the_log(store: Asked, client: Redis) -> None:
+    await client.sadd("agents:active", agent_id())
+    assert await store.commit(change("remove", epoch=3, kind="expired")) == [Applied(1, 3)]
+    assert [entry.kind for entry in await store.read_log()] == ["expired"]
+    assert await client.exists("agents:active") == 0
+
+
+async def test_remove_of_a_legacy_record_is_applied(store: Asked, client: Redis) -> None:
+    await put(client, LEGACY)
+    assert await store.commit(change("remove", epoch=1)) == [Applied(1, 1)]
+    assert await client.exists(ENTRY) == 0
+
+
+# --- restore -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [None, stored(1), stored(3), LEGACY])
+async def test_restore_puts_a_record_back(
+    store: Asked, client: Redis, before: bytes | None
+) -> None:
+    if before is not None:
+        await put(client, before)
+    assert await store.commit(change("restore", epoch=3, revision=5)) == [Applied(1, 3)]
+    assert decode_record(await client.get(ENTRY)).epoch == 3
+    assert [entry.kind for entry in await store.read_log()] == ["updated"]
+
+
+async def test_restore_without_a_kind_leaves_the_log_alone(store: Asked, client: Redis) -> None:
+    assert await store.commit(change("restore", epoch=3, kind="", revision=8)) == [Applied(8, 3)]
+    assert decode_record(await client.get(ENTRY)).revision == 8
+    assert await log_of(client) == []
+
+
+# --- a batch -------------------------------------------------------------------------------------
+
+
+async def test_the_changes_of_a_batch_are_applied_in_order(store: Asked, client: Redis) -> None:
+    answer = await store.try_commit(
+        change("register"),
+        change("write", epoch=1, revision=1, load=0.5),
+        change("renew", epoch=1, revision=2),
+        change("write", epoch=1, revision=1),
+        change("resume", epoch=1, revision=2),
+        change("write", epoch=1, revision=3),
+        change("remove", epoch=2, revision=3),
+        change("register"),
+    )
+    assert isinstance(answer, Committed)
+    assert answer.before == 0
+    assert answer.results == [
+        Applied(1, 1),
+        Applied(2, 1),
+        Applied(2, 1),
+        "stale",
+        Applied(3, 2),
+        "fenced",
+        Applied(4, 2),
+        Applied(5, 3),
+    ]
+    assert [entry for entry, _ in await log_of(client)] == [b"%d-0" % n for n in range(1, 6)]
+
+
+async def test_a_batch_tells_the_log_and_the_revision_before_it(store: Asked) -> None:
+    opened = await store.open()
+    await store.commit(change("register", 1), change("register", 2))
+    answer = await store.try_commit(change("register", 3))
+    assert answer == Committed(opened.log, 2, [Applied(3, 1)])
+
+
+async def test_an_empty_batch_is_applied(store: Asked) -> None:
+    answer = await store.try_commit()
+    assert isinstance(answer, Committed)
+    assert (answer.before, answer.results) == (0, [])
+
+
+async def test_revisions_rise_by_one_over_many_batches(store: Asked, client: Redis) -> None:
+    for number in range(0, 300, 50):
+        await store.commit(*(change("register", number + each) for each in range(50)))
+    revisions = [entry for entry, _ in await log_of(client)]
+    assert revisions == [b"%d-0" % n for n in range(1, 301)]
+
+
+async def test_a_batch_of_512_of_all_kinds_is_applied(store: Asked, client: Redis) -> None:
+    await store.commit(*(change("register", n) for n in range(256)))
+    operations: list[Operation] = ["register", "remove", "renew", "write"]
+    mixed = [
+        change(operations[n % 4], n, epoch=1 if n < 256 else 0, revision=n + 1 if n < 256 else 0)
+        for n in range(512)
+    ]
+    results = await store.commit(*mixed, announce=True)
+    reached = 256
+    for n, (each, result) in enumerate(zip(mixed, results, strict=True)):
+        known = n < 256
+        if each.operation == "renew":
+            assert result == (Applied(n + 1, 1) if known else "missing")
+            continue
+        if each.operation == "write" and not known:
+            assert result == "missing"
+            continue
+        reached += 1
+        epoch = {"register": 2 if known else 1, "remove": 1 if known else 0}
+        assert result == Applied(reached, epoch.get(each.operation, 1))
+    assert await client.scard("agents:active") == 256 - 64 + 64
+    assert len(await client.keys("epoch:*")) == 128
+    assert [entry.revision for entry in await store.read_log(256)] == list(range(257, reached + 1))
+
+
+async def test_a_batch_of_512_with_large_records_is_applied(store: Asked, client: Redis) -> None:
+    large = {"text": "x" * 2000}
+    results = await store.commit(*(change("register", n, metadata=large) for n in range(512)))
+    assert results == [Applied(n + 1, 1) for n in range(512)]
+    assert await client.scard("agents:active") == 512
+
+
+async def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(change("register", 1))
+    await client.script_flush()
+    assert await store.commit(change("register", 2)) == [Applied(2, 1)]
+
+
+async def test_more_ids_than_go_into_one_command_are_all_added_and_removed(
+    store: Asked, client: Redis
+) -> None:
+    many = range(1, 1202)
+    results = await store.commit(*(change("register", n, metadata={}) for n in many))
+    assert results == [Applied(n, 1) for n in many]
+    assert await client.scard("agents:active") == len(many)
+    await store.commit(*(change("remove", n, epoch=1, revision=n, metadata={}) for n in many))
+    assert await client.exists("agents:active") == 0
+
+
+# --- bytes ---------------------------------------------------------------------------------------
+
+
+async def test_the_stored_record_is_the_head_and_its_tail_byte_for_byte(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(change("register", epoch=41, hub="hub-1", load=0.25))
+    expected = head(load=0.25) + b',"epoch":42,"hub":"hub-1","revision":1}'
+    assert await client.get(ENTRY) == expected
+    assert list(decode_record(expected).metadata) == ["team", "quote", "deep"]  # type: ignore[call-overload]
+
+
+async def test_a_log_entry_is_kind_agent_and_key_in_this_order(store: Asked, client: Redis) -> None:
+    await store.commit(change("register", key="hub-1:abc:17"))
+    ((entry, fields),) = await log_of(client)
+    assert entry == b"1-0"
+    assert fields == [
+        (b"kind", b"registered"),
+        (b"agent", await client.get(ENTRY)),
+        (b"key", b"hub-1:abc:17"),
+    ]
+    (read,) = await store.read_log()
+    assert read.key == "hub-1:abc:17"
+    assert decode_record(read.record).name == "agent 1"
+
+
+async def test_the_record_has_the_contracts_order_of_fields(store: Asked, client: Redis) -> None:
+    await store.commit(change("register", load=1.0))
+    fields = list(msgspec.json.decode(await client.get(ENTRY)))
+    assert fields == [field.name for field in msgspec.structs.fields(AgentRecord)]
+    assert fields[-5:] == ["load", "health", "epoch", "hub", "revision"]
+
+
+async def test_an_empty_hub_and_the_longest_hub_are_read_back(store: Asked, client: Redis) -> None:
+    for hub in ("", "h" * 64):
+        await store.commit(change("register", hub=hub, epoch=10**15))
+        assert decode_record(await client.get(ENTRY)).hub == hub
+        epoch = decode_record(await client.get(ENTRY)).epoch
+        assert await store.commit(change("write", hub=hub, epoch=epoch - 1)) == ["fenced"]
+
+
+async def test_text_in_the_metadata_is_not_taken_for_the_epoch(store: Asked, client: Redis) -> None:
+    trap = b'{"id":"x","metadata":{"a":",\\"epoch\\":9,\\"hub\\":\\"h\\",\\"revision\\":9}"}}'
+    await put(client, trap)
+    assert await store.commit(change("write", epoch=1)) == [Applied(1, 1)]
+
+
+async def test_a_record_that_was_formatted_anew_keeps_its_epoch(
+    store: Asked, client: Redis
+) -> None:
+    await put(client, b' {"epoch": 5, "hub": "h", "revision": 3, "id": "x", "metadata": null} \n')
+    assert await store.commit(change("write", epoch=4, revision=3)) == ["fenced"]
+    assert await store.commit(change("write", epoch=5, revision=2)) == ["stale"]
+    assert await store.commit(change("write", epoch=5, revision=3)) == [Applied(1, 5)]
+
+
+# --- times to live -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["register", "write", "renew", "resume", "restore"])
+async def test_the_time_to_live_is_set_in_milliseconds(
+    store: Asked, client: Redis, operation: Operation
+) -> None:
+    await put(client, stored(1))
+    await store.commit(change(operation, epoch=1, revision=5, ttl=90.5))
+    assert 80_000 < await client.pttl(ENTRY) <= 90_500
+
+
+async def test_a_fraction_of_a_second_is_a_time_to_live(store: Asked, client: Redis) -> None:
+    await store.commit(change("register", ttl=0.001))
+
+    async def gone() -> bool:
+        return not await client.exists(ENTRY)
+
+    await until(gone)
+    assert await store.commit(change("renew", epoch=1)) == ["missing"]
+
+
+# --- the length of the log -----------------------------------------------------------------------
+
+
+async def test_the_log_is_trimmed_by_count(make_store: Any, client: Redis) -> None:
+    store = make_store(log_length=100)
+    await store.open()
+    for number in range(0, 1000, 100):
+        await store.commit(*(change("register", number + each) for each in range(100)))
+    # Redis trims whole blocks, of 100 entries as it is configured by default.
+    assert 100 <= await client.xlen("agents:log") <= 200
+    entries = await store.read_log()
+    assert entries[-1].revision == 1000
+    assert [entry.revision for entry in entries] == list(range(entries[0].revision, 1001))
+    loaded = await store.load()
+    assert [entry.revision for entry in loaded.entries] == list(range(901, 1001))

@@ -1,0 +1,211 @@
+"""The opening handshake, through real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from homeport_protocol.errors import ProtocolError
+from tests.hub.websocket.fakes import RawPeer, RunningHub, client_frame, until, upgrade
+
+
+async def request(hub: RunningHub, data: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send raw bytes; the whole answer as status, headers and body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(data)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(status.split()[1]), headers, body
+
+
+async def refused(hub: RunningHub, data: bytes) -> tuple[int, dict[str, str], str]:
+    status, headers, body = await request(hub, data)
+    assert headers["content-type"] == "application/json"
+    assert headers["connection"] == "close"
+    assert "date" in headers
+    assert hub.sessions == []
+    await until(lambda: hub.listener.open_connections == 0)
+    answer = json.loads(body)
+    assert list(answer) == ["error"]
+    return status, headers, answer["error"]
+
+
+async def test_a_message_is_echoed(hub: RunningHub):
+    async with connect(hub.url) as client:
+        await client.send("hello")
+        assert await client.recv() == "hello"
+
+
+async def test_any_path_but_ws_is_404(hub: RunningHub):
+    for path in ("/", "/ws/", "/wss", "/%77s", "//ws", "/ws;x", "/agents"):
+        status, _, error = await refused(hub, upgrade(path))
+        assert status == 404
+        assert "/ws" in error
+
+
+async def test_the_namespace_is_default_unless_header_or_query_names_one(hub: RunningHub):
+    async with connect(hub.url), connect(f"{hub.url}?namespace=blue&x=1"):
+        async with connect(hub.url, additional_headers={"Homeport-Namespace": "green"}):
+            pass
+        both = {"Homeport-Namespace": "red"}
+        async with connect(f"{hub.url}?namespace=blue", additional_headers=both):
+            pass
+    names = [session.namespace for session in hub.sessions]
+    assert names == ["default", "blue", "green", "red"]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/ws?namespace=", ""),
+        ("/ws?namespace=-x", ""),
+        ("/ws?namespace=a/b", ""),
+        ("/ws?namespace=a%0A", ""),
+        ("/ws?namespace=" + "a" * 64, ""),
+        ("/ws?namespace=a&namespace=b", ""),
+        ("/ws?" + "&".join(f"a{n}=1" for n in range(200)), ""),
+        ("/ws", "Homeport-Namespace: a b\r\n"),
+        ("/ws", "Homeport-Namespace: a\r\nHomeport-Namespace: b\r\n"),
+    ],
+)
+async def test_a_bad_namespace_is_400(hub: RunningHub, path: str, headers: str):
+    status, _, error = await refused(hub, upgrade(path, headers))
+    assert status == 400
+    assert "namespace" in error or "query" in error
+
+
+async def test_a_refusal_of_the_hub_has_its_status_and_words(hub: RunningHub):
+    hub.refusal = ProtocolError("rate_limited", "too many namespaces")
+    status, headers, error = await refused(hub, upgrade())
+    assert (status, headers["retry-after"], error) == (429, "1", "too many namespaces")
+
+
+async def test_a_draining_hub_answers_503_and_when_to_retry(hub: RunningHub):
+    hub.accepting = False
+    status, headers, error = await refused(hub, upgrade())
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert "going away" in error
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 8"), 400),
+        ((b"Sec-WebSocket-Key:", b"X-Key:"), 400),
+        ((b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: !!"), 400),
+        ((b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 13, 8"), 400),
+        ((b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 13\r\n" * 2 + b"X: y"), 400),
+        ((b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: AAAA"), 400),
+        ((b"Host: hub\r\n", b"X: y\r\n" * 200), 400),
+    ],
+)
+async def test_a_broken_handshake_is_refused_in_words(hub: RunningHub, change, status):
+    got, _, error = await refused(hub, upgrade().replace(*change))
+    assert got == status
+    assert "handshake" in error
+
+
+async def test_headers_may_be_written_in_any_case_and_lists_on_several_lines(hub: RunningHub):
+    handshake = (
+        b"GET /ws HTTP/1.1\r\nHOST:hub\r\nuPGRADE: WebSocket\r\n"
+        b"connection: keep-alive,  upgrade\r\nX-Empty:\r\n"
+        b"sec-websocket-key:   dGhlIHNhbXBsZSBub25jZQ==  \r\nSEC-WEBSOCKET-VERSION:13\r\n"
+        b"Sec-WebSocket-Protocol: one,two\r\nSec-WebSocket-Protocol: three ,homeport.v1\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(handshake)
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    # The key and its answer are the example of RFC 6455 section 1.3.
+    assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
+    assert b"\r\nSec-WebSocket-Protocol: homeport.v1\r\n" in answer
+    writer.close()
+
+
+async def test_only_get_can_be_upgraded(hub: RunningHub):
+    status, _, _ = await refused(hub, upgrade().replace(b"GET", b"POST", 1))
+    assert status in {400, 405}
+
+
+async def test_a_bug_while_opening_is_500_and_the_next_one_is_served(hub: RunningHub):
+    hub.refusal = RuntimeError("a bug")
+    status, _, error = await refused(hub, upgrade())
+    assert (status, error) == (500, "internal error")
+    hub.refusal = None
+    async with connect(hub.url):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (None, None),
+        (["homeport.v1"], "homeport.v1"),
+        (["other", "homeport.v1"], "homeport.v1"),
+        (["homeport.v2", "other"], None),
+    ],
+)
+async def test_the_subprotocol_is_chosen_when_offered_and_never_demanded(
+    hub: RunningHub, offered, chosen
+):
+    async with connect(hub.url, subprotocols=offered) as client:
+        assert client.subprotocol == chosen
+        await client.send("x")
+        assert await client.recv() == "x"
+
+
+async def test_no_compression_is_negotiated(hub: RunningHub):
+    async with connect(hub.url, compression="deflate") as client:
+        assert client.response.headers.get("Sec-WebSocket-Extensions") is None
+        assert client.protocol.extensions == []
+
+
+async def test_any_origin_may_connect(hub: RunningHub):
+    async with connect(hub.url, origin="https://elsewhere.example"):
+        assert len(hub.connections) == 1
+
+
+async def test_an_upgrade_behind_an_unread_answer_is_refused(hub: RunningHub):
+    status, _, _ = await request(hub, b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n" + upgrade())
+    assert status == 200
+    assert hub.sessions == []
+    await until(lambda: hub.listener.open_connections == 0)
+
+
+async def test_an_upgrade_may_follow_an_answer_that_was_read(hub: RunningHub):
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n/a")
+    writer.write(upgrade())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    writer.close()
+
+
+async def test_frames_right_behind_the_handshake_are_read(hub: RunningHub):
+    _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    early = client_frame(1, b"early") + client_frame(1, b"cut")
+    writer.write(upgrade() + early[:-1])
+    await until(lambda: hub.sessions and hub.sessions[0].messages)
+    writer.write(early[-1:])
+    await until(lambda: hub.sessions[0].messages == [b"early", b"cut"])
+    writer.close()
+
+
+async def test_connections_are_counted_while_they_are_open(hub: RunningHub):
+    first, second = await RawPeer.connect(hub.port), await RawPeer.connect(hub.port)
+    assert len(hub.connections) == hub.listener.open_connections == 2
+    first.vanish()
+    await until(lambda: len(hub.connections) == 1)
+    second.vanish()
+    await until(lambda: hub.listener.open_connections == 0)
+    with pytest.raises(InvalidStatus):
+        await connect(hub.url + "x")

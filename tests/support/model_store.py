@@ -1,0 +1,236 @@
+"""What Redis and the scripts do, in a few lines of Python, on virtual time."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from actors.ports.store import (
+    Applied,
+    Change,
+    Committed,
+    HubLease,
+    HubReport,
+    LogEntry,
+    Opened,
+    Position,
+    Refusal,
+    Roster,
+)
+from actors.rules.records import complete
+from actors.timing import HUB_LEASE
+from homeport_protocol.record import AgentRecord
+from tests.support.model_port import ModelPort
+
+if TYPE_CHECKING:
+    from tests.support.world import VirtualScheduler
+
+RENEWALS_KEPT = 30.0
+
+_TAIL = re.compile(rb',"epoch":(\d+),"hub":"[^"]*","revision":(\d+)}$')
+_SEEN = re.compile(rb'"last_seen":"([^"]*)"')
+
+
+class Lease(Struct):
+    """A hub's: who writes now, until when, and what it says of itself."""
+
+    generation: int
+    until: float
+    report: HubReport
+
+
+class ModelStore:
+    """What is stored, for all hubs; each hub asks it through a port of its own.
+
+    Faults: while not `reachable`, every request is answered Away after a second;
+    `swallow_answers`: so many next requests are carried out and their answers lost;
+    `hold_next_commit`: the next batch arrives only after so many seconds, nobody waits for it;
+    `fail_loads`: so many next loads are answered Away.
+    """
+
+    def __init__(self, scheduler: VirtualScheduler, latency: float = 0.001) -> None:
+        self.scheduler = scheduler
+        self.latency = latency
+        self.reachable = True
+        self.generations = itertools.count(1)  # none is given twice
+        self.leases: dict[str, Lease] = {}
+        self.hubs: dict[str, None] = {}
+        self.log_name = ""
+        self.revision = 0
+        self.entries: dict[str, tuple[bytes, int, float]] = {}
+        self.active: set[str] = set()
+        self.tombstones: dict[str, int] = {}
+        self.log: list[LogEntry] = []
+        self.renewals: list[tuple[int, float, str, str]] = []
+        self.renewal_numbers = itertools.count(1)
+        self.acknowledged = 0
+        self.batches: list[list[Change]] = []
+        self.swallow_answers = 0
+        self.hold_next_commit: float | None = None
+        self.fail_loads = 0
+        self.names = itertools.count(1)
+        self.waiting: list[Callable[[], None]] = []
+
+    def port(self, hub_id: str) -> ModelPort:
+        return ModelPort(self, hub_id)
+
+    def lose_everything(self) -> None:
+        self.log_name, self.revision, self.acknowledged = "", 0, 0
+        for kept in (self.leases, self.hubs, self.entries, self.tombstones):
+            kept.clear()
+        self.active.clear()
+        self.log.clear()
+        self.renewals.clear()
+
+    def record(self, agent_id: str) -> AgentRecord | None:
+        self.expire()
+        entry = self.entries.get(agent_id)
+        return None if entry is None else msgspec.json.decode(entry[0], type=AgentRecord)
+
+    def expire(self) -> None:
+        now = self.scheduler.now()
+        for agent_id in [key for key, entry in self.entries.items() if entry[2] <= now]:
+            del self.entries[agent_id]
+
+    def living(self, hub_id: str) -> Lease | None:
+        lease = self.leases.get(hub_id)
+        if lease is not None and lease.until <= self.scheduler.now():
+            del self.leases[hub_id]
+            return None
+        return lease
+
+    def prolong(self, lease: Lease) -> None:
+        lease.until = self.scheduler.now() + HUB_LEASE
+
+    def roster(self) -> Roster:
+        hubs = []
+        for hub_id in sorted(self.hubs):
+            lease = self.living(hub_id)
+            if lease is None:
+                del self.hubs[hub_id]
+                continue
+            report = lease.report
+            hubs.append(
+                HubLease(
+                    hub_id=hub_id,
+                    url=f"http://{hub_id}",
+                    version="0",
+                    started="",
+                    agents=report.agents,
+                    sessions=report.sessions,
+                    revision=report.revision,
+                )
+            )
+        return Roster(hubs, self.revision, self.acknowledged)
+
+    def begin(self, hub_id: str, position: Position, *, new_log: bool) -> tuple[int, Opened]:
+        """The generation of the hub's new lease, and the log that there is from now on."""
+        generation, report = next(self.generations), HubReport(0, 0, position.revision)
+        self.leases[hub_id] = Lease(generation, self.scheduler.now() + HUB_LEASE, report)
+        self.hubs[hub_id] = None
+        # Also when another call began the log: new to the hub that asks.
+        fresh = position.log not in ("", self.log_name)
+        diverged = not fresh and bool(position.log) and not self.follows(position)
+        if new_log or not self.log_name or self.revision < position.revision or diverged:
+            self.log_name = f"log-{next(self.names)}"
+            self.revision = max(self.revision, position.revision)
+            self.log.clear()
+            fresh = True
+        return generation, Opened(self.log_name, self.revision, fresh, b"secret")
+
+    def follows(self, position: Position) -> bool:
+        """Whether the log is that one, with that history."""
+        if position.log != self.log_name:
+            return False
+        entry = next((e for e in self.log if e.revision == position.revision), None)
+        return entry is None or not position.key or entry.key == position.key
+
+    def commit(self, changes: list[Change], *, announce: bool) -> Committed:
+        self.expire()
+        self.batches.append(changes)
+        before = self.revision
+        results = [self.apply(each) for each in changes]
+        for change, result in zip(changes, results, strict=True):
+            if announce and change.operation == "renew" and isinstance(result, Applied):
+                self.announce(change.agent_id)
+        if self.revision > before:
+            self.changed()
+        return Committed(self.log_name, before, results)
+
+    def apply(self, change: Change) -> Applied | Refusal:
+        stored = self.entries.get(change.agent_id)
+        epoch = change.epoch
+        found = None if stored is None else _TAIL.search(stored[0])
+        revision_stored = int(found[2]) if found else None
+        if stored is not None and change.operation != "register":
+            refusal = _refuse(change, stored, revision_stored)
+            if refusal is not None:
+                return refusal
+        last = self.tombstones.get(change.agent_id, 0)
+        match change.operation:
+            case "remove" | "restore" if stored is None and 0 < epoch <= last:
+                return "fenced"  # it has been removed since
+            case "register":
+                epoch = max(epoch, stored[1] if stored else 0, last) + 1
+            case "resume":
+                if stored is None:
+                    return "missing"
+                epoch = max(epoch, stored[1]) + 1
+            case "write" | "renew":
+                if stored is None:
+                    return "missing"
+        revision = change.revision
+        if change.kind and change.operation != "renew":
+            self.revision += 1
+            revision = self.revision
+        data = complete(change.head, epoch, change.hub, revision)
+        if change.operation == "remove":
+            self.entries.pop(change.agent_id, None)
+            self.active.discard(change.agent_id)
+            self.tombstones[change.agent_id] = max(epoch, last)
+        else:
+            expires = self.scheduler.now() + change.ttl
+            self.entries[change.agent_id] = (data, epoch, expires)
+            self.active.add(change.agent_id)
+        if change.kind and change.operation != "renew":
+            self.log.append(LogEntry(revision, change.kind, data, change.key))
+        return Applied(revision, epoch)
+
+    def announce(self, agent_id: str) -> None:
+        seen = _SEEN.search(self.entries[agent_id][0])
+        assert seen is not None
+        now = self.scheduler.now()
+        number = next(self.renewal_numbers)
+        self.renewals.append((number, now, agent_id, seen[1].decode()))
+        while self.renewals and self.renewals[0][1] < now - RENEWALS_KEPT:
+            self.renewals.pop(0)
+
+    def changed(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for look in waiting:
+            look()
+
+
+def _refuse(
+    change: Change, stored: tuple[bytes, int, float], revision: int | None
+) -> Refusal | None:
+    legacy = stored[1] == 0
+    if change.operation != "resume" and stored[1] > change.epoch:
+        return "fenced"
+    if revision is not None and revision > change.revision:
+        return "stale"
+    if change.seen and not legacy:
+        seen = _SEEN.search(stored[0])
+        if seen is None or seen[1].decode() != change.seen:
+            return "stale"
+    older = revision != change.revision
+    if change.operation != "resume":
+        older = older or stored[1] != change.epoch
+    if change.operation in ("write", "renew", "resume") and older and not legacy:
+        return "missing"  # what is older than the writer's own is not its entry
+    return None

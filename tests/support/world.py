@@ -1,0 +1,349 @@
+"""A world for the brain: virtual time, a model of the store, and fake links.
+
+Time passes only when a test says so; everything is exact and repeatable.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from actors.namespace.supervisor import Supervisor
+from actors.runtime.dispatch import Runtime
+from actors.session.session import Session
+from actors.timing import Timing
+from homeport_protocol.errors import CloseCode
+from homeport_protocol.record import AgentRecord, AgentSpec
+from tests.support.model_store import ModelStore
+
+START_WALL = 1_700_000_000.0
+
+
+class VirtualTimer:
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class VirtualScheduler:
+    """`now` moves only in `advance`; callbacks run in order of their time."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._sequence = itertools.count()
+        self._heap: list[tuple[float, int, Callable[[], None], VirtualTimer]] = []
+
+    def now(self) -> float:
+        return self._now
+
+    def wall(self) -> float:
+        return START_WALL + self._now - 1000.0
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.call_at(self._now, callback)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> VirtualTimer:
+        timer = VirtualTimer()
+        heapq.heappush(self._heap, (max(when, self._now), next(self._sequence), callback, timer))
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        until = self._now + seconds
+        while self._heap and self._heap[0][0] <= until:
+            when, _, callback, timer = heapq.heappop(self._heap)
+            self._now = max(self._now, when)
+            if not timer.cancelled:
+                callback()
+        self._now = until
+
+    def sleep_through(self, seconds: float) -> None:
+        """The process is stopped: time passes and nothing runs until afterwards."""
+        self._now += seconds
+        self.advance(0)
+
+
+PAUSE_AT = 64 * 1024
+"""Unsent bytes at which a link's transport is paused, and the session told that it is blocked."""
+
+
+class FakeLink:
+    """A connection whose peer reads as fast as the test lets it."""
+
+    def __init__(self, world: World, namespace: str = "default") -> None:
+        self.world = world
+        self.sent: list[dict[str, Any]] = []
+        self.unsent = 0
+        self.delivered = 0
+        self.reads = True
+        self.paused = False
+        self.most_unsent = 0
+        self.pings = 0
+        self.answers_pings = True
+        self.close_code: int | None = None
+        self.close_reason = ""
+        self.discarded = False
+        self.reading = True
+        self.asked = 0
+        self.cut = False
+        world.links.append(self)
+        self.session = Session(world.supervisor, self)
+
+    # Link
+
+    def send(self, payload: bytes) -> None:
+        if self.cut:
+            return
+        assert self.close_code is None, "a closed link was sent to"
+        self.sent.append(msgspec.json.decode(payload))
+        if self.reads:
+            self.delivered += len(payload)
+        else:
+            self.unsent += len(payload)
+            self.most_unsent = max(self.most_unsent, self.unsent)
+            if self.unsent > PAUSE_AT and not self.paused:
+                self.paused = True
+                self.world.scheduler.call_soon(self._transport_paused)
+
+    def _transport_paused(self) -> None:
+        if self.paused and self.close_code is None:
+            self.session.blocked()
+
+    def ping(self) -> None:
+        self.pings += 1
+        if self.answers_pings:
+            self.world.scheduler.call_soon(self.session.pong)
+
+    def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
+        if self.cut:
+            return
+        self.close_code = int(code)
+        self.close_reason = reason
+        self.discarded = discard
+        self.world.scheduler.call_soon(self.session.closed)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    # The peer's side
+
+    def stop_reading(self) -> None:
+        self.reads = False
+
+    def read_on(self) -> None:
+        self.reads = True
+        self.paused = False
+        # What `drained` sends is read at once, as long as there is something.
+        self.delivered += self.unsent
+        self.unsent = 0
+        self.session.drained()
+
+    def read_some(self, size: int) -> None:
+        """Take in so many bytes, and go on not reading."""
+        size = min(size, self.unsent)
+        self.delivered += size
+        self.unsent -= size
+        if self.paused and self.unsent <= PAUSE_AT // 4:
+            self.paused = False
+            self.session.drained()
+
+    def say(self, **message: Any) -> None:
+        self.session.received(msgspec.json.encode(message))
+
+    def say_raw(self, data: bytes) -> None:
+        self.session.received(data)
+
+    def ask(self, **message: Any) -> dict[str, Any]:
+        """Send a request and let the time pass that its answer takes."""
+        self.asked += 1
+        request_id = f"q{self.asked}"
+        self.say(id=request_id, **message)
+        self.world.settle()
+        return next(each for each in self.sent if each.get("id") == request_id)
+
+    def vanish(self) -> None:
+        self.close_code = 1006
+        self.session.closed()
+        self.world.settle()
+
+    def take(self, op: str) -> list[dict[str, Any]]:
+        """All messages of that op, taken away."""
+        taken = [each for each in self.sent if each["op"] == op]
+        self.sent = [each for each in self.sent if each["op"] != op]
+        return taken
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """(kind, name, status) of every event so far, taken away."""
+        return [
+            (each["kind"], each["agent"]["name"], each["agent"]["status"])
+            for each in self.take("event")
+        ]
+
+
+class Recorder:
+    """The observer: what would be logged."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, str]] = []
+        self.outages: list[str] = []
+        self.returns: list[tuple[str, bool]] = []
+        self.unreadable_records: list[bytes] = []
+        self.stalls: list[float] = []
+        self.hubs: list[list[str]] = []
+        self.holds: list[str | None] = []
+        self.answers: Counter[tuple[str, str]] = Counter()
+
+    def changed(self, kind: str, record: AgentRecord) -> None:
+        self.changes.append((kind, record.name))
+
+    def store_away(self, reason: str) -> None:
+        self.outages.append(reason)
+
+    def store_returned(self, log: str, *, fresh: bool) -> None:
+        self.returns.append((log, fresh))
+
+    def unreadable(self, data: bytes) -> None:
+        self.unreadable_records.append(data)
+
+    def answered(self, op: str, outcome: str) -> None:
+        self.answers[op, outcome] += 1
+
+    def stalled(self, seconds: float) -> None:
+        self.stalls.append(seconds)
+
+    def hubs_changed(self, hubs: list[str]) -> None:
+        self.hubs.append(hubs)
+
+    def removal_held(self, why: str | None) -> None:
+        self.holds.append(why)
+
+
+class World:
+    """One hub's brain, its store, and the agents and watchers a test connects."""
+
+    def __init__(
+        self,
+        timing: Timing | None = None,
+        log_length: int = 1000,
+        store: ModelStore | None = None,
+        seed: int = 0,
+        hub_id: str = "hub-1",
+    ) -> None:
+        self.scheduler = store.scheduler if store is not None else VirtualScheduler()
+        self.store = store if store is not None else ModelStore(self.scheduler)
+        self.seed = seed
+        self.links: list[FakeLink] = []
+        self.failures: list[tuple[str, object, BaseException]] = []
+        self.expects_failures = False
+        self.runtime = Runtime(self.scheduler, self._report)
+        self.observer = Recorder()
+        self.timing = timing or Timing()
+        self.port = self.store.port(hub_id)
+        self.supervisor = Supervisor(
+            hub_id=hub_id,
+            timing=self.timing,
+            scheduler=self.scheduler,
+            runtime=self.runtime,
+            store=self.port,
+            random=random.Random(seed),
+            observer=self.observer,
+            log_length=log_length,
+            incarnation=str(seed),
+        )
+        self.supervisor.start()
+        self.settle()
+
+    def _report(self, name: str, message: object, error: BaseException) -> None:
+        self.failures.append((name, message, error))
+        if not self.expects_failures:
+            raise error
+
+    def settle(self) -> None:
+        """Let what is under way with the store come to its end."""
+        self.scheduler.advance(0.05)
+
+    def advance(self, seconds: float) -> None:
+        self.scheduler.advance(seconds)
+
+    def connect(self) -> FakeLink:
+        return FakeLink(self)
+
+    def agent(self, name: str = "a1", **fields: Any) -> tuple[FakeLink, dict[str, Any]]:
+        """A connected, registered agent; returns its link and the `registered` answer."""
+        link = self.connect()
+        register: dict[str, Any] = {"agent": {"name": name, "type": "cost", **fields}}
+        if "agent_id" in fields:
+            register["agent_id"] = register["agent"].pop("agent_id")
+        answer = link.ask(op="register", **register)
+        assert answer["op"] == "registered", answer
+        return link, answer
+
+    def watcher(self, **filter: Any) -> FakeLink:
+        """A connection that watches; its snapshot has been taken away."""
+        link = self.connect()
+        link.ask(op="watch", filter=filter)
+        link.take("watching")
+        link.take("snapshot")
+        return link
+
+    def record(self, agent_id: str) -> dict[str, Any]:
+        return msgspec.json.decode(self.supervisor.get(agent_id))
+
+    # Callers over HTTP.
+
+    def http_register(self, name: str = "h1", agent_id: str | None = None, **fields: Any) -> Any:
+        """What a registration over HTTP is answered with: a Lease or a ProtocolError."""
+        spec = msgspec.convert({"name": name, "type": "cost", **fields}, AgentSpec)
+        outcomes: list[Any] = []
+        self.supervisor.register(spec, agent_id, outcomes.append)
+        return self._outcome(outcomes)
+
+    def http_heartbeat(self, agent_id: str, **says: Any) -> Any:
+        outcomes: list[Any] = []
+        status, metadata = says.get("status", UNSET), says.get("metadata", UNSET)
+        self.supervisor.heartbeat(agent_id, status, metadata, outcomes.append)
+        return self._outcome(outcomes)
+
+    def http_unregister(self, agent_id: str) -> Any:
+        outcomes: list[Any] = []
+        self.supervisor.unregister(agent_id, outcomes.append)
+        return self._outcome(outcomes)
+
+    def _outcome(self, outcomes: list[Any]) -> Any:
+        """The one answer; waits for it as long as an answer may take."""
+        self.settle()
+        if not outcomes:
+            self.advance(2.2)
+        (outcome,) = outcomes
+        return outcome
+
+    def kill(self) -> None:
+        """The hub is killed: its links are cut, and nothing that it still says is heard."""
+        for link in self.links:
+            link.cut = True
+            link.close_code = link.close_code or 1006
+        self.supervisor.close()
+
+    def restart(self) -> World:
+        """The hub is killed and another one starts on the same store."""
+        self.kill()
+        return World(self.timing, store=self.store, seed=self.seed + 1)
+
+
+@contextmanager
+def failures_expected(world: World) -> Iterator[list[tuple[str, object, BaseException]]]:
+    world.expects_failures = True
+    yield world.failures
+    world.expects_failures = False
