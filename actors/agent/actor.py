@@ -21,19 +21,18 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from actors.agent.ask_queue import Turns
-from actors.agent.context import Home
+from actors.agent.ask_queue import AskQueue
+from actors.agent.context import AgentContext
 from actors.agent.messages import (
-    Absolve,
     Alive,
     Ask,
-    Beat,
     DeadlineReached,
     Drain,
+    GrantFreshTimeout,
+    Heartbeat,
     HubsChanged,
     Looked,
     Message,
-    Modify,
     Overtaken,
     Register,
     RemovalHeld,
@@ -44,8 +43,9 @@ from actors.agent.messages import (
     StoreReturned,
     Sweep,
     Unregister,
+    Update,
 )
-from actors.agent.monitor import Standing
+from actors.agent.monitor import Monitor
 from actors.agent.outcomes import (
     NEWER_SESSION,
     Acknowledged,
@@ -58,9 +58,9 @@ from actors.agent.outcomes import (
 from actors.log.proposal import Proposal
 from actors.ports.clock import INFINITE
 from actors.ports.store import Applied, Away, Operation
-from actors.rules.liveness import Life
+from actors.rules.liveness import Liveness
 from actors.rules.records import amend, new_record
-from actors.rules.states import Signal, State, transit
+from actors.rules.states import State, StateChange, transit
 from actors.rules.tokens import check_token, issue_token
 from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.bounds import Kind
@@ -68,25 +68,25 @@ from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.record import NO_CHANGES, AgentRecord
 
 
-class AgentActor(Standing):
+class AgentActor(Monitor):
     """One agent that this hub is in charge of, or is asked for."""
 
     __slots__ = ("_turns",)
 
-    def __init__(self, home: Home, agent_id: str) -> None:
+    def __init__(self, home: AgentContext, agent_id: str) -> None:
         super().__init__(home, agent_id)
-        self._turns = Turns()
+        self._turns = AskQueue()
 
     # --- the mailbox ---------------------------------------------------------------------------
 
     def receive(self, message: Message) -> None:
         """Handle one message; called by the runtime only."""
         match message:  # the frequent ones first: patterns are tried in order
-            case Beat():
+            case Heartbeat():
                 self._asked(message)
             case Settled():
                 self._settled(message)
-            case Modify() | Register() | Resume() | Unregister():
+            case Update() | Register() | Resume() | Unregister():
                 self._asked(message)
             case Alive():
                 self._alive(message)
@@ -108,7 +108,7 @@ class AgentActor(Standing):
                 self._proceed()
             case Sweep():
                 self._sweep()
-            case StoreReturned() | Absolve():
+            case StoreReturned() | GrantFreshTimeout():
                 self._absolve()
         if self._keeper.proposal is None:
             self._rest()
@@ -124,7 +124,7 @@ class AgentActor(Standing):
         record = keeper.committed
         if record is not None:
             home, now = self._home, self._home.now()
-            life = Life.recovered(record, now)
+            life = Liveness.recovered(record, now)
             life.resume_until = now + home.timing.resume_window
             life.lease_over_at = now + home.timing.lease_ttl
             self._life = life
@@ -149,7 +149,7 @@ class AgentActor(Standing):
         elif (
             not turns.under_way
             and not turns
-            and isinstance(ask, Beat)
+            and isinstance(ask, Heartbeat)
             and keeper.committed is not None
             and self._home.store_is_away
         ):
@@ -192,9 +192,9 @@ class AgentActor(Standing):
 
     def _begin(self, message: Message) -> None:
         match message:
-            case Beat():
+            case Heartbeat():
                 self._beat(message)
-            case Modify():
+            case Update():
                 self._modify(message)
             case Register():
                 self._register(message)
@@ -220,7 +220,7 @@ class AgentActor(Standing):
     def _register(self, ask: Register) -> None:
         home = self._home
         state = State.POLLING if ask.session is None else State.CONNECTED
-        life = Life(state, ask.spec.status, home.now())
+        life = Liveness(state, ask.spec.status, home.now())
         now = home.timestamp()
         try:
             field = "metadata" if ask.session is None else "agent.metadata"
@@ -242,7 +242,7 @@ class AgentActor(Standing):
             return
         returning = self._life.state is State.UNREACHABLE
         reported = "healthy" if returning else self._life.reported
-        life = Life(State.CONNECTED, reported, self._home.now())
+        life = Liveness(State.CONNECTED, reported, self._home.now())
         if ask.changes.status is not UNSET:
             life.reported = ask.changes.status
         try:
@@ -253,7 +253,7 @@ class AgentActor(Standing):
         record = self._keeper.seen(record, life)
         self._change("resume", "resumed", record, ask, self._home.hub_id)
 
-    def _beat(self, ask: Beat) -> None:
+    def _beat(self, ask: Heartbeat) -> None:
         keeper, changes = self._keeper, ask.changes
         if (
             changes is NO_CHANGES
@@ -286,7 +286,7 @@ class AgentActor(Standing):
         self._turns.under_way = self._turns.superseded_by(ask)
         keeper.write(record, self._life, ask.at)
 
-    def _modify(self, ask: Modify) -> None:
+    def _modify(self, ask: Update) -> None:
         record = self._keeper.current
         if record is None or ask.session is not self._session:
             ask.reply(gone() if record is None else self._not_held())
@@ -354,7 +354,7 @@ class AgentActor(Standing):
         before = keeper.committed
         keeper.applied(proposal)
         under_way = self._turns.under_way
-        if change.operation == "renew" and under_way and isinstance(under_way[0], Beat):
+        if change.operation == "renew" and under_way and isinstance(under_way[0], Heartbeat):
             self._answer_heard(record)
             return
         if not keeper.owes:  # else it has reported something newer
@@ -385,8 +385,8 @@ class AgentActor(Standing):
         # A life of its own begins, whose facts are those of the new session.
         state = State.POLLING
         if ask.session is not None:
-            state = transit(self._life.state, Signal.ATTACHED)
-        self._life = Life(state, record.health.reported, now)
+            state = transit(self._life.state, StateChange.ATTACHED)
+        self._life = Liveness(state, record.health.reported, now)
         self._arm()
         lease = Lease(
             agent_id=self._id,
@@ -402,7 +402,7 @@ class AgentActor(Standing):
     def _given_up(self, record: AgentRecord, *, newborn: bool) -> None:
         """It became durable after its asker had been told that it did not."""
         self._end_session(CloseCode.FENCED, NEWER_SESSION)
-        self._life = Life(State.CONNECTED, record.health.reported, self._home.now())
+        self._life = Liveness(State.CONNECTED, record.health.reported, self._home.now())
         if newborn and not self._turns:
             self._keeper.commit("remove", "unregistered", record, self._life)
         else:
@@ -444,7 +444,7 @@ class AgentActor(Standing):
             return
         if self._session is None:
             home, before = self._home, self._life
-            life = self._life = Life.recovered(committed, home.now())
+            life = self._life = Liveness.recovered(committed, home.now())
             life.sign_at = before.sign_at
             life.resume_until = before.resume_until
             life.lease_over_at = before.lease_over_at
@@ -466,7 +466,7 @@ class AgentActor(Standing):
 
     def _too_late(self, ask: Ask) -> Outcome:
         """The answer to an ask that the store kept waiting; a heartbeat was heard all the same."""
-        if not isinstance(ask, Beat) or self._keeper.committed is None:
+        if not isinstance(ask, Heartbeat) or self._keeper.committed is None:
             return ProtocolError("unavailable", "Redis did not answer in time; try again")
         if ask.session is None or ask.session is self._session:
             self._hear(ask)
@@ -474,7 +474,7 @@ class AgentActor(Standing):
             self._spare()
         return self._acknowledged(durable=False)
 
-    def _hear(self, ask: Beat) -> None:
+    def _hear(self, ask: Heartbeat) -> None:
         status = None if ask.changes.status is UNSET else ask.changes.status
         before = self._life.state
         self._life.heard(status, over_http=ask.session is None)

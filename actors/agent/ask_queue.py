@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from actors.agent.messages import Ask, Beat, Message
+from actors.agent.messages import Ask, Heartbeat, Message
 from actors.agent.outcomes import Outcome
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import NO_CHANGES
@@ -13,7 +13,7 @@ MAX_WAITING = 1024
 """Asks that may wait for their turn; one more is answered `rate_limited`."""
 
 
-class Turns:
+class AskQueue:
     """The asks of one agent, in the order in which they came; each is answered exactly once."""
 
     __slots__ = ("_in_hand", "_waiting", "under_way")
@@ -47,12 +47,12 @@ class Turns:
         """
         self._in_hand = None
 
-    def superseded_by(self, beat: Beat) -> list[Ask]:
+    def superseded_by(self, beat: Heartbeat) -> list[Ask]:
         """The heartbeat and those right behind it that say nothing new: one renewal serves all."""
         asks: list[Ask] = [beat]
         for message in self._waiting:
             if (
-                not isinstance(message, Beat)
+                not isinstance(message, Heartbeat)
                 or message.session is not beat.session
                 or message.changes is not NO_CHANGES
             ):
@@ -87,12 +87,12 @@ class Turns:
         for ask in asks:
             if ask.at <= late:
                 ask.reply(too_late(ask))
-        unwanted = bool(asks) and not self.under_way and not isinstance(asks[0], Beat)
+        unwanted = bool(asks) and not self.under_way and not isinstance(asks[0], Heartbeat)
         waiting, self._waiting = self._waiting, []
         for message in waiting:
             first = not self.under_way and not self._waiting
             if isinstance(message, Ask) and (
-                message.at <= late or (away and first and isinstance(message, Beat))
+                message.at <= late or (away and first and isinstance(message, Heartbeat))
             ):
                 message.reply(too_late(message))
             else:

@@ -12,7 +12,7 @@ from actors.timing import Timing
 from homeport_protocol.record import AgentRecord
 
 
-class Home(Protocol):
+class AgentContext(Protocol):
     """What an agent's actor needs of the supervisor it belongs to."""
 
     @property
@@ -84,7 +84,7 @@ class Home(Protocol):
         ...
 
 
-class Me(Proposer, Protocol):
+class SelfRef(Proposer, Protocol):
     """The actor's own reference: what it sends itself goes through its mailbox."""
 
     @property

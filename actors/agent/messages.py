@@ -17,7 +17,7 @@ from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
 
-class Holder(Protocol):
+class SessionHandle(Protocol):
     """A session as the agent it holds sees it."""
 
     def end(self, code: CloseCode, reason: str) -> None:
@@ -28,7 +28,7 @@ class Holder(Protocol):
 class Register(Struct, frozen=True, gc=False):
     """Begin a lease under this identity, and fence off whoever held it."""
 
-    session: Holder | None
+    session: SessionHandle | None
     spec: AgentSpec
     reply: Reply
     at: float
@@ -37,26 +37,26 @@ class Register(Struct, frozen=True, gc=False):
 class Resume(Struct, frozen=True, gc=False):
     """Hold the registration from a new connection."""
 
-    session: Holder
+    session: SessionHandle
     token: str
     changes: AgentChanges
     reply: Reply
     at: float
 
 
-class Beat(Struct, frozen=True, gc=False):
+class Heartbeat(Struct, frozen=True, gc=False):
     """A sign of life, with what the agent says of itself."""
 
-    session: Holder | None
+    session: SessionHandle | None
     changes: AgentChanges
     reply: Reply
     at: float
 
 
-class Modify(Struct, frozen=True, gc=False):
+class Update(Struct, frozen=True, gc=False):
     """Change the record."""
 
-    session: Holder
+    session: SessionHandle
     changes: AgentChanges
     reply: Reply
     at: float
@@ -65,25 +65,25 @@ class Modify(Struct, frozen=True, gc=False):
 class Unregister(Struct, frozen=True, gc=False):
     """End the lease now."""
 
-    session: Holder | None
+    session: SessionHandle | None
     reply: Reply
     at: float
 
 
-Ask = Register | Resume | Beat | Modify | Unregister
+Ask = Register | Resume | Heartbeat | Update | Unregister
 
 
 class SocketLost(Struct, frozen=True, gc=False):
     """The session's connection is gone, since `at`."""
 
-    session: Holder
+    session: SessionHandle
     at: float
 
 
 class Alive(Struct, frozen=True, gc=False):
     """The session's peer gave a sign of life: a pong, or a message (`spoke`) for somebody else."""
 
-    session: Holder
+    session: SessionHandle
     spoke: bool
 
 
@@ -134,7 +134,7 @@ class StoreReturned(Struct, frozen=True, gc=False):
     """The store answers again: write what is owed."""
 
 
-class Absolve(Struct, frozen=True, gc=False):
+class GrantFreshTimeout(Struct, frozen=True, gc=False):
     """The hub was absent: judge nobody for that time."""
 
 
@@ -154,7 +154,7 @@ News = (
     | RemovalHeld
     | Sweep
     | StoreReturned
-    | Absolve
+    | GrantFreshTimeout
     | Drain
 )
 Message = Ask | News

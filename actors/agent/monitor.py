@@ -10,14 +10,14 @@ what becomes of it here when another hub changed it. `actors.agent.actor` is the
 
 from __future__ import annotations
 
-from actors.agent.context import Home, Me
-from actors.agent.messages import Alive, Holder, Overtaken, RenewedElsewhere
+from actors.agent.context import AgentContext, SelfRef
+from actors.agent.messages import Alive, Overtaken, RenewedElsewhere, SessionHandle
 from actors.agent.outcomes import NEWER_SESSION
-from actors.agent.record_writer import RecordKeeper
+from actors.agent.record_writer import RecordWriter
 from actors.ports.clock import INFINITE
 from actors.ports.store import Away, Stored
-from actors.rules.liveness import Life
-from actors.rules.states import Signal, State
+from actors.rules.liveness import Liveness
+from actors.rules.states import State, StateChange
 from actors.rules.stored_records import read_record
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentRecord
@@ -26,7 +26,7 @@ LOOK_AGAIN = 0.25
 """Seconds until the store is asked again that did not answer."""
 
 
-class Standing:
+class Monitor:
     """One agent's life and record in this hub."""
 
     __slots__ = (
@@ -42,14 +42,14 @@ class Standing:
         "scheduled",
     )
 
-    _keeper: RecordKeeper
-    _me: Me
+    _keeper: RecordWriter
+    _me: SelfRef
 
-    def __init__(self, home: Home, agent_id: str) -> None:
+    def __init__(self, home: AgentContext, agent_id: str) -> None:
         self._home = home
         self._id = agent_id
-        self._life = Life(State.POLLING, "healthy", home.now())
-        self._session: Holder | None = None
+        self._life = Liveness(State.POLLING, "healthy", home.now())
+        self._session: SessionHandle | None = None
         self._looking = False
         self._judged = True  # its silence is, by this hub
         self.deadline = INFINITE
@@ -59,10 +59,10 @@ class Standing:
         """Begin what waits for its turn."""
         raise AssertionError("an actor knows what waits")
 
-    def begin(self, me: Me) -> None:
+    def begin(self, me: SelfRef) -> None:
         """Know its own reference, to which outcomes go."""
         self._me = me
-        self._keeper = RecordKeeper(self._home, me, self._id)
+        self._keeper = RecordWriter(self._home, me, self._id)
 
     def adopt(self, record: AgentRecord, log: str) -> None:
         """Know the record that is stored, for an ask; `log` tells of it, or none does ("")."""
@@ -140,10 +140,10 @@ class Standing:
         match signal:
             case None:
                 pass
-            case Signal.LEASE_OVER:
+            case StateChange.LEASE_OVER:
                 self._keeper.commit("remove", "expired", record, life)
                 return
-            case Signal.SILENT:
+            case StateChange.SILENT:
                 self._keeper.judge(record, life, seen)
                 self._end_session(CloseCode.LEASE_LOST, "no sign of life in time")
             case _:
@@ -251,14 +251,14 @@ class Standing:
         if self._home.in_charge(record):
             self._take_charge(record, self._home.timing.resume_window)
         else:
-            self._life = Life.recovered(record, self._home.now())
+            self._life = Liveness.recovered(record, self._home.now())
             self._leave()
 
     def _take_charge(self, record: AgentRecord, grace: float) -> None:
         home = self._home
         if record.health.reason == "draining":  # its hub has told it when to come back
             grace = max(grace, home.timing.heartbeat_timeout)
-        self._life = Life.taken_over(
+        self._life = Liveness.taken_over(
             record, home.now(), grace=grace, lease_left=home.lease_left(record)
         )
         if self._life.state is State.LOST:
@@ -288,7 +288,7 @@ class Standing:
         self.deadline = INFINITE
         self._keeper.release()
         self._home.doubt(self._id, doubtful=False)
-        self._life = Life(State.POLLING, "healthy", self._home.now())
+        self._life = Liveness(State.POLLING, "healthy", self._home.now())
 
 
 def _newer(record: AgentRecord, than: AgentRecord) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import UNSET, structs
 
-from actors.agent.context import Home, Me
+from actors.agent.context import AgentContext, SelfRef
 from actors.log.proposal import Proposal
 from actors.ports.clock import INFINITE
 from actors.ports.store import Change, Operation
-from actors.rules.liveness import Life
+from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, judged, kind_of
 from actors.rules.states import State
 from homeport_protocol.bounds import Kind
@@ -16,7 +16,7 @@ from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentRecord
 
 
-class RecordKeeper:
+class RecordWriter:
     """Makes changes from the current record and proposes them, one at a time.
 
     What could not be written because the store was away is owed: kept as changes and not as a
@@ -39,7 +39,7 @@ class RecordKeeper:
         "renewed_at",
     )
 
-    def __init__(self, home: Home, me: Me, agent_id: str) -> None:
+    def __init__(self, home: AgentContext, me: SelfRef, agent_id: str) -> None:
         self._home = home
         self._me = me
         self._agent_id = agent_id
@@ -106,20 +106,20 @@ class RecordKeeper:
         """The store may not have what it should; put it back when there is time."""
         self._stale = True
 
-    def told(self, record: AgentRecord, life: Life) -> AgentRecord:
+    def told(self, record: AgentRecord, life: Liveness) -> AgentRecord:
         """The record with what the agent's life makes of its status and health."""
         return judged(record, self.committed, life.verdict(), life.reported, self._home.timestamp)
 
-    def seen(self, record: AgentRecord, life: Life) -> AgentRecord:
+    def seen(self, record: AgentRecord, life: Liveness) -> AgentRecord:
         """The record of an agent that has just given a sign of life."""
         return structs.replace(self.told(record, life), last_seen=self._home.timestamp())
 
-    def only_seen(self, life: Life, *, over_http: bool) -> bool:
+    def only_seen(self, life: Liveness, *, over_http: bool) -> bool:
         """Whether a sign of life moves nothing but `last_seen`, and nothing else is owed."""
         record = self.committed
         return record is not None and not self.owes and life.agrees(record, over_http=over_http)
 
-    def renew(self, life: Life, born: float) -> None:
+    def renew(self, life: Liveness, born: float) -> None:
         """Commit that the agent gave a sign of life; `only_seen` holds."""
         home, record = self._home, self.committed
         assert record is not None
@@ -140,25 +140,25 @@ class RecordKeeper:
             born,
         )
 
-    def write(self, record: AgentRecord, life: Life, born: float | None = None) -> None:
+    def write(self, record: AgentRecord, life: Liveness, born: float | None = None) -> None:
         """Commit a record made from the current one, with the event that tells of it, if any."""
         kind = self._kind(record)
         self.commit("write" if kind else "renew", kind, record, life, born=born)
 
-    def put_back(self, life: Life) -> None:
+    def put_back(self, life: Liveness) -> None:
         """Write the record whatever has become of the stored one, and log it if need be."""
         record = self.current
         assert record is not None
         record = self.told(record, life)
         self.commit("restore", self._kind(record), record, life)
 
-    def judge(self, record: AgentRecord, life: Life, seen: str) -> None:
+    def judge(self, record: AgentRecord, life: Liveness, seen: str) -> None:
         """Write a verdict, which holds only if the agent was last seen then ("": in any case)."""
         record = self.told(record, life)
         kind = self._kind(record)
         self.commit("write" if kind else "renew", kind, record, life, seen=seen)
 
-    def write_again(self, refused: Proposal, life: Life) -> None:
+    def write_again(self, refused: Proposal, life: Liveness) -> None:
         """The entry had run out or was deleted; its owner is here and puts it back."""
         change = refused.change
         operation: Operation = "register" if change.operation == "resume" else "restore"
@@ -170,7 +170,7 @@ class RecordKeeper:
         operation: Operation,
         kind: Kind | None,
         record: AgentRecord,
-        life: Life,
+        life: Liveness,
         *,
         hub: str | None = None,
         born: float | None = None,
@@ -197,7 +197,7 @@ class RecordKeeper:
         if proposal.change.kind:
             self.logged_in = self._home.log
 
-    def take_back(self, before: AgentRecord, life: Life) -> None:
+    def take_back(self, before: AgentRecord, life: Liveness) -> None:
         """A change is durable that its asker had been told was not made: make it undone."""
         made = self.current
         assert made is not None
@@ -246,7 +246,7 @@ class RecordKeeper:
         operation: Operation,
         kind: Kind | None,
         record: AgentRecord,
-        life: Life,
+        life: Liveness,
         hub: str,
         born: float,
         seen: str,

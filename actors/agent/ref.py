@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from actors.agent.messages import (
-    Absolve,
     Alive,
     Ask,
-    Beat,
     DeadlineReached,
     Drain,
-    Holder,
+    GrantFreshTimeout,
+    Heartbeat,
     HubsChanged,
     Looked,
     Message,
-    Modify,
     Overtaken,
     Register,
     RemovalHeld,
     RenewedElsewhere,
     Resume,
+    SessionHandle,
     Settled,
     SocketLost,
     StoreReturned,
     Sweep,
     Unregister,
+    Update,
 )
 from actors.agent.outcomes import Reply
 from actors.log.proposal import Proposal
@@ -32,7 +32,7 @@ from actors.runtime.dispatch import Ref
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
-_ABSOLVE, _DRAIN, _STORE_RETURNED, _SWEEP = Absolve(), Drain(), StoreReturned(), Sweep()
+_ABSOLVE, _DRAIN, _STORE_RETURNED, _SWEEP = GrantFreshTimeout(), Drain(), StoreReturned(), Sweep()
 _DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), RemovalHeld()
 
 
@@ -47,37 +47,43 @@ class AgentRef:
 
     # Asks; `at` is the scheduler's now.
 
-    def register(self, session: Holder | None, spec: AgentSpec, reply: Reply, at: float) -> None:
+    def register(
+        self, session: SessionHandle | None, spec: AgentSpec, reply: Reply, at: float
+    ) -> None:
         """Answered with a Lease, or a ProtocolError."""
         self._ask(Register(session, spec, reply, at))
 
     def resume(
-        self, session: Holder, token: str, changes: AgentChanges, reply: Reply, at: float
+        self, session: SessionHandle, token: str, changes: AgentChanges, reply: Reply, at: float
     ) -> None:
         """Answered with a Lease, or a ProtocolError."""
         self._ask(Resume(session, token, changes, reply, at))
 
-    def beat(self, session: Holder | None, changes: AgentChanges, reply: Reply, at: float) -> None:
+    def beat(
+        self, session: SessionHandle | None, changes: AgentChanges, reply: Reply, at: float
+    ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        beat = Beat(session, changes, reply, at)
+        beat = Heartbeat(session, changes, reply, at)
         if not self._ref.deliver(beat):
             self._refuse(beat)
 
-    def modify(self, session: Holder, changes: AgentChanges, reply: Reply, at: float) -> None:
+    def modify(
+        self, session: SessionHandle, changes: AgentChanges, reply: Reply, at: float
+    ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        self._ask(Modify(session, changes, reply, at))
+        self._ask(Update(session, changes, reply, at))
 
-    def unregister(self, session: Holder | None, reply: Reply, at: float) -> None:
+    def unregister(self, session: SessionHandle | None, reply: Reply, at: float) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
         self._ask(Unregister(session, reply, at))
 
     # News.
 
-    def alive(self, session: Holder, *, spoke: bool) -> None:
+    def alive(self, session: SessionHandle, *, spoke: bool) -> None:
         """The session's peer answered a ping, or sent (`spoke`) a message for somebody else."""
         self._tell(Alive(session, spoke))
 
-    def socket_lost(self, session: Holder, at: float) -> None:
+    def socket_lost(self, session: SessionHandle, at: float) -> None:
         """The connection of the session is gone, since `at`."""
         self._tell(SocketLost(session, at))
 

@@ -8,16 +8,16 @@ from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Away, Loaded, Roster, Store
 from actors.rules.stored_records import read_records
-from actors.watch.history import Entry, read_entries
+from actors.watch.history import LogEvent, read_entries
 from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25
 """Seconds until loading is tried again."""
 
-Recovered = Callable[[list[AgentRecord], list[Entry], Roster], None]
+Recovered = Callable[[list[AgentRecord], list[LogEvent], Roster], None]
 
 
-class Recovery:
+class InitialLoad:
     """Loads the store once, and tells `done` what it held.
 
     Ids that were active without an entry ran out while no hub was there to tell of it. So no

@@ -15,7 +15,7 @@ MIN_LOST = 10
 PERIOD = 60.0
 
 
-class LossGuard:
+class MassLossGuard:
     """Counts the agents that were lost lately, and tells whether removal is held.
 
     `share` is of the agents in the directory, from 0 to 1; `hold` and `grace` are in seconds.

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from msgspec import structs
 
-from actors.cluster.initial_load import Recovery
-from actors.cluster.mass_loss import LossGuard
+from actors.cluster.initial_load import InitialLoad
+from actors.cluster.mass_loss import MassLossGuard
 from actors.cluster.membership import Membership
-from actors.cluster.resync import Reloading
+from actors.cluster.resync import Resync
 from actors.directory.directory import Directory
 from actors.log.committer import Committer
 from actors.log.proposal import Proposal
@@ -37,7 +37,7 @@ from actors.rules.records import complete, completed
 from actors.rules.stored_records import read_record
 from actors.timing import Timing
 from actors.watch.feed import Feed
-from actors.watch.history import REMOVALS, Entry
+from actors.watch.history import REMOVALS, LogEvent
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
@@ -112,7 +112,7 @@ class Replica:
         self.feed = Feed(self.directory, log_length)
         self.committer = Committer(scheduler, store, self, f"{hub_id}/{incarnation}")
         self.membership = Membership(scheduler, store, hub_id, self)
-        self.losses = LossGuard(
+        self.losses = MassLossGuard(
             timing.loss_share, timing.loss_hold, timing.lease_ttl, lambda: len(self.directory)
         )
         self.counts = {"changes": 0, "expired": 0}
@@ -120,10 +120,10 @@ class Replica:
         self._store = store
         self._observer = observer
         self._waiting: list[Callable[[], None]] = []
-        self._recovery = Recovery(
+        self._recovery = InitialLoad(
             scheduler, store, observer, self.committer.renew_log, self._recovered
         )
-        self._reloading = Reloading(
+        self._reloading = Resync(
             scheduler=scheduler,
             store=store,
             observer=observer,
@@ -284,7 +284,9 @@ class Replica:
 
     # --- loading ---------------------------------------------------------------------------------
 
-    def _recovered(self, records: list[AgentRecord], entries: list[Entry], roster: Roster) -> None:
+    def _recovered(
+        self, records: list[AgentRecord], entries: list[LogEvent], roster: Roster
+    ) -> None:
         log, revision = self.committer.log, self.committer.revision
         # Others may have written since the store was opened; that is folded later.
         entries = [each for each in entries if each.revision <= revision]

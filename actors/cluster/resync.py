@@ -48,7 +48,7 @@ class Merged(Protocol):
         ...
 
 
-class Reloading:
+class Resync:
     """Loads what is stored into a directory that is in use. `under_way` while it does."""
 
     def __init__(

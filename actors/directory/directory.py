@@ -36,7 +36,7 @@ MAX_PAGES = 4
 """Pages that are kept; each may be as large as all records together."""
 
 
-class Entry(Struct, gc=False):
+class DirectoryEntry(Struct, gc=False):
     """A record and its JSON, encoded once and reused for every answer."""
 
     record: AgentRecord
@@ -71,7 +71,7 @@ class Directory:
     """All agents of one namespace, by id and by what they are asked for."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, DirectoryEntry] = {}
         self._order: list[str] = []
         self._indexes = Indexes()
         self._generation = 0  # counts the changes
@@ -85,7 +85,7 @@ class Directory:
     def __contains__(self, agent_id: str) -> bool:
         return agent_id in self._entries
 
-    def get(self, agent_id: str) -> Entry | None:
+    def get(self, agent_id: str) -> DirectoryEntry | None:
         """The agent's entry, or None."""
         return self._entries.get(agent_id)
 
@@ -102,7 +102,7 @@ class Directory:
         agent_id = record.id
         entry = self._entries.get(agent_id)
         if entry is None:
-            self._entries[agent_id] = Entry(record, data)
+            self._entries[agent_id] = DirectoryEntry(record, data)
             insort(self._order, agent_id)
             self._indexes.add(record)
         else:

@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from msgspec import UNSET
 
-from actors.directory.directory import Directory, Entry
+from actors.directory.directory import Directory, DirectoryEntry
 from actors.ports.clock import RandomSource
 from homeport_protocol.bounds import Strategy
 from homeport_protocol.codec import encode
@@ -32,7 +32,7 @@ class Picker:
 
     def pick(
         self, filter: Filter, strategy: Strategy, key: str | None, excluded: Container[str]
-    ) -> Entry:
+    ) -> DirectoryEntry:
         """One agent that matches: healthy unless the filter names `status`, never a lost one.
 
         `excluded` are ids of agents whose connection was lost a moment ago. Raises ProtocolError:
@@ -57,7 +57,7 @@ class Picker:
             entries = [entry for entry in entries if _load(entry) == lowest]
         return entries[int(self._random.random() * len(entries))]
 
-    def _next(self, name: bytes, ids: list[str], excluded: Container[str]) -> Entry:
+    def _next(self, name: bytes, ids: list[str], excluded: Container[str]) -> DirectoryEntry:
         start = bisect_right(ids, self._rotations.get(name, ""))
         for agent_id in chain(islice(ids, start, None), islice(ids, start)):
             entry = self._eligible(agent_id, excluded)
@@ -69,7 +69,7 @@ class Picker:
                 return entry
         raise _no_match()
 
-    def _eligible(self, agent_id: str, excluded: Container[str]) -> Entry | None:
+    def _eligible(self, agent_id: str, excluded: Container[str]) -> DirectoryEntry | None:
         entry = self._directory.get(agent_id)
         if entry is None or agent_id in excluded or entry.record.health.connection == "lost":
             return None
@@ -93,7 +93,7 @@ def _no_match() -> ProtocolError:
     return ProtocolError("no_match", "no agent that could take work matches the filter")
 
 
-def _load(entry: Entry) -> float:
+def _load(entry: DirectoryEntry) -> float:
     # One that does not say how busy it is comes after all that do.
     load = entry.record.load
     return float("inf") if load is UNSET else load

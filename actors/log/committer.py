@@ -24,7 +24,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.log.proposal import Proposal
-from actors.log.reopening import Opening, complete, why
+from actors.log.reopening import StoreOpener, complete, why
 from actors.ports.clock import Scheduler, Timer
 from actors.ports.store import (
     Applied,
@@ -115,7 +115,7 @@ class Committer:
         self._advance_scheduled = False
         self._sweeper: Timer | None = None
         self._sweep_at = 0.0
-        self._opening = Opening(
+        self._opening = StoreOpener(
             scheduler,
             store,
             lambda: self.position,

@@ -16,7 +16,7 @@ RETRY_DELAYS = (0.05, 0.1, 0.25)
 """Seconds between attempts to open the store again; the last one repeats."""
 
 
-class Opening:
+class StoreOpener:
     """The way back to the store.
 
     `position` tells how far the log has been folded. `opened` hears what the store says and the

@@ -18,7 +18,7 @@ from actors.ports.store import Applied, Away, Change, HubReport, Refusal, Store,
 from actors.rules.records import head_of
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime
-from actors.runtime.stall_detector import Watchdog
+from actors.runtime.stall_detector import StallDetector
 from actors.timing import Timing
 from actors.watch.history import REMOVALS
 from homeport_protocol.bounds import Kind
@@ -29,7 +29,7 @@ CHARGED_AT_ONCE = 100
 """Agents that are looked at in one turn of the loop when hubs come or go."""
 
 
-class Population:
+class ActorRegistry:
     """The actors by their agents' ids. `sessions` tells how many connections there are."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Population:
         self._charging = False
         self._found_upto = 0
         self._found_until = 0.0
-        self._watchdog = Watchdog(scheduler, timing, self._absolve)
+        self._watchdog = StallDetector(scheduler, timing, self._absolve)
 
     def start(self) -> None:
         """Watch over this hub's own absences."""
@@ -298,7 +298,7 @@ class _Removal:
     Once another one is, the bug of an actor here is none of the agent's business.
     """
 
-    def __init__(self, population: Population, replica: Replica, agent_id: str) -> None:
+    def __init__(self, population: ActorRegistry, replica: Replica, agent_id: str) -> None:
         self._population = population
         self._replica = replica
         self._agent_id = agent_id

@@ -13,13 +13,13 @@ from collections.abc import Callable
 
 from msgspec import UnsetType
 
-from actors.agent.messages import Holder
+from actors.agent.messages import SessionHandle
 from actors.agent.outcomes import Acknowledged, Reply, gone, unavailable
 from actors.agent.ref import AgentRef
 from actors.cluster.replica import Replica
 from actors.directory.directory import Page
 from actors.directory.pick import Picker
-from actors.namespace.actor_registry import Population
+from actors.namespace.actor_registry import ActorRegistry
 from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.observer import Observer, Stats
 from actors.ports.store import Away, HubLease, Store, Stored
@@ -63,7 +63,7 @@ class Supervisor:
             log_length=log_length,
             incarnation=incarnation,
         )
-        self.population = Population(
+        self.population = ActorRegistry(
             self.replica,
             hub_id=hub_id,
             timing=timing,
@@ -81,7 +81,7 @@ class Supervisor:
         self._store = store
         self._random = random
         self._picker = Picker(self.directory, random)
-        self._sessions: dict[Holder, None] = {}
+        self._sessions: dict[SessionHandle, None] = {}
         self._draining = False
         self._heartbeats = 0
 
@@ -233,7 +233,7 @@ class Supervisor:
         spec: AgentSpec,
         agent_id: str | None,
         reply: Reply,
-        session: Holder | None = None,
+        session: SessionHandle | None = None,
     ) -> AgentRef | None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
 
@@ -334,15 +334,15 @@ class Supervisor:
 
     # --- sessions and watches --------------------------------------------------------------------
 
-    def join(self, session: Holder) -> None:
+    def join(self, session: SessionHandle) -> None:
         """A connection has come to this namespace."""
         self._sessions[session] = None
 
-    def part(self, session: Holder) -> None:
+    def part(self, session: SessionHandle) -> None:
         """A connection has gone."""
         self._sessions.pop(session, None)
 
-    def sessions(self) -> list[Holder]:
+    def sessions(self) -> list[SessionHandle]:
         """The connections of this namespace."""
         return list(self._sessions)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from actors.ports.clock import INFINITE
-from actors.rules.states import Signal, State, Verdict, judge, transit
+from actors.rules.states import DerivedStatus, State, StateChange, derive_status, transit
 from actors.timing import Timing
 from homeport_protocol.bounds import Reason, Status
 from homeport_protocol.record import AgentRecord
@@ -24,7 +24,7 @@ HOLD_CHECK = 5.0
 """Seconds between two looks whether an agent whose removal is held may be removed."""
 
 
-class Life:
+class Liveness:
     """State and facts of an agent this hub owns. Nothing here waits, writes or sends."""
 
     __slots__ = (
@@ -58,7 +58,7 @@ class Life:
         """When it was lost, or became unreachable."""
 
     @classmethod
-    def recovered(cls, record: AgentRecord, now: float) -> Life:
+    def recovered(cls, record: AgentRecord, now: float) -> Liveness:
         """The life that a record tells of, but for its times, which begin anew.
 
         A record with a websocket gives a CONNECTED life; whoever knows that there is none has it
@@ -78,7 +78,7 @@ class Life:
     @classmethod
     def taken_over(
         cls, record: AgentRecord, now: float, *, grace: float, lease_left: float
-    ) -> Life:
+    ) -> Liveness:
         """The life of an agent whose session, if it had one, is gone with its hub.
 
         It has `grace` seconds to come back; an unreachable one stays for `lease_left`, if longer.
@@ -98,7 +98,7 @@ class Life:
         elif self.state is State.UNREACHABLE:
             self.reported = "healthy"
         if over_http:
-            self._transit(Signal.POLLED)
+            self._transit(StateChange.POLLED)
             self.over_http = self.state is State.POLLING
         self.overdue = False
 
@@ -131,14 +131,14 @@ class Life:
 
     def lost_until(self, resume_until: float, cause: Reason = "ok") -> None:
         """Its websocket is gone; it may resume until then."""
-        self._transit(Signal.SOCKET_LOST)
+        self._transit(StateChange.SOCKET_LOST)
         self.cause = cause
         self.resume_until = resume_until
 
     def ended(self) -> None:
         """Its removal is durable."""
         expired = self.state is State.UNREACHABLE
-        self._transit(Signal.LEASE_OVER if expired else Signal.UNREGISTERED)
+        self._transit(StateChange.LEASE_OVER if expired else StateChange.UNREGISTERED)
 
     def deadline(self, timing: Timing) -> float:
         """When to `pass_time` next, if nothing is heard until then."""
@@ -155,7 +155,7 @@ class Life:
             case State.GONE:
                 return INFINITE
 
-    def pass_time(self, now: float, timing: Timing) -> Signal | None:
+    def pass_time(self, now: float, timing: Timing) -> StateChange | None:
         """Take the transition that is due at `now`, and tell which; None when none is.
 
         LEASE_OVER is told only: the agent may still return until its removal is durable.
@@ -163,16 +163,16 @@ class Life:
         if now < self.deadline(timing):
             return None
         if self.state is State.UNREACHABLE:
-            return Signal.LEASE_OVER
+            return StateChange.LEASE_OVER
         silent = now >= self.sign_at + timing.heartbeat_timeout
         if self.state is State.CONNECTED and not silent:
             self.overdue = True
-            return self._transit(Signal.OVERDUE)
+            return self._transit(StateChange.OVERDUE)
         resumable = self.state is State.LOST and now >= self.resume_until
         self.cause = "connection_lost" if resumable else "heartbeat_timeout"
         self.turned_at = now
         self.lease_over_at = now + timing.lease_ttl
-        return self._transit(Signal.SILENT)
+        return self._transit(StateChange.SILENT)
 
     def hold(self, now: float, timing: Timing) -> None:
         """Its lease is over, and yet it stays for now: look again soon."""
@@ -194,9 +194,9 @@ class Life:
         elif self.state is State.UNREACHABLE:
             self.lease_over_at = max(self.lease_over_at, grace)
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DerivedStatus:
         """What the record is to say."""
-        return judge(
+        return derive_status(
             self.state,
             self.reported,
             over_http=self.over_http,
@@ -204,6 +204,6 @@ class Life:
             cause=self.cause,
         )
 
-    def _transit(self, signal: Signal) -> Signal:
+    def _transit(self, signal: StateChange) -> StateChange:
         self.state = transit(self.state, signal)
         return signal

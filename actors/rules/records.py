@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from msgspec import UNSET, structs
 
-from actors.rules.states import Verdict
+from actors.rules.states import DerivedStatus
 from homeport_protocol.bounds import Kind
 from homeport_protocol.codec import encode
 from homeport_protocol.record import (
@@ -27,7 +27,7 @@ _shared = lru_cache(WORDS)(str)  # and not `sys.intern`, which Python 3.12 never
 
 
 def new_record(
-    agent_id: str, spec: AgentSpec, verdict: Verdict, now: str, field: str = "agent.metadata"
+    agent_id: str, spec: AgentSpec, verdict: DerivedStatus, now: str, field: str = "agent.metadata"
 ) -> AgentRecord:
     """The record of a registration made at `now`; epoch, hub and revision come later.
 
@@ -74,7 +74,7 @@ def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -
 def judged(
     record: AgentRecord,
     committed: AgentRecord | None,
-    verdict: Verdict,
+    verdict: DerivedStatus,
     reported: str,
     timestamp: Callable[[], str],
 ) -> AgentRecord:

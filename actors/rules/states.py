@@ -8,8 +8,8 @@ An agent this hub owns is in one of four states, and leaves through `GONE`:
 - UNREACHABLE: nobody heard of it in time; discovery says so until its lease is over.
 - GONE: unregistered or expired; nothing of it is left.
 
-The record's status is never set by hand: `judge` derives it from state and facts, so that what
-discovery says and why it says so cannot disagree.
+The record's status is never set by hand: `derive_status` makes it from state and facts, so that
+what discovery says and why it says so cannot disagree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class State(Enum):
     GONE = auto()
 
 
-class Signal(Enum):
+class StateChange(Enum):
     """What can happen to an agent."""
 
     ATTACHED = auto()
@@ -50,35 +50,35 @@ class Signal(Enum):
     """It said goodbye."""
 
 
-TRANSITIONS: dict[tuple[State, Signal], State] = {
-    (State.CONNECTED, Signal.ATTACHED): State.CONNECTED,
-    (State.CONNECTED, Signal.POLLED): State.CONNECTED,
-    (State.CONNECTED, Signal.SOCKET_LOST): State.LOST,
-    (State.CONNECTED, Signal.OVERDUE): State.CONNECTED,
-    (State.CONNECTED, Signal.SILENT): State.UNREACHABLE,
-    (State.CONNECTED, Signal.UNREGISTERED): State.GONE,
-    (State.POLLING, Signal.ATTACHED): State.CONNECTED,
-    (State.POLLING, Signal.POLLED): State.POLLING,
-    (State.POLLING, Signal.SILENT): State.UNREACHABLE,
-    (State.POLLING, Signal.UNREGISTERED): State.GONE,
-    (State.LOST, Signal.ATTACHED): State.CONNECTED,
-    (State.LOST, Signal.POLLED): State.POLLING,
-    (State.LOST, Signal.SILENT): State.UNREACHABLE,
-    (State.LOST, Signal.UNREGISTERED): State.GONE,
-    (State.UNREACHABLE, Signal.ATTACHED): State.CONNECTED,
-    (State.UNREACHABLE, Signal.POLLED): State.POLLING,
-    (State.UNREACHABLE, Signal.LEASE_OVER): State.GONE,
-    (State.UNREACHABLE, Signal.UNREGISTERED): State.GONE,
+TRANSITIONS: dict[tuple[State, StateChange], State] = {
+    (State.CONNECTED, StateChange.ATTACHED): State.CONNECTED,
+    (State.CONNECTED, StateChange.POLLED): State.CONNECTED,
+    (State.CONNECTED, StateChange.SOCKET_LOST): State.LOST,
+    (State.CONNECTED, StateChange.OVERDUE): State.CONNECTED,
+    (State.CONNECTED, StateChange.SILENT): State.UNREACHABLE,
+    (State.CONNECTED, StateChange.UNREGISTERED): State.GONE,
+    (State.POLLING, StateChange.ATTACHED): State.CONNECTED,
+    (State.POLLING, StateChange.POLLED): State.POLLING,
+    (State.POLLING, StateChange.SILENT): State.UNREACHABLE,
+    (State.POLLING, StateChange.UNREGISTERED): State.GONE,
+    (State.LOST, StateChange.ATTACHED): State.CONNECTED,
+    (State.LOST, StateChange.POLLED): State.POLLING,
+    (State.LOST, StateChange.SILENT): State.UNREACHABLE,
+    (State.LOST, StateChange.UNREGISTERED): State.GONE,
+    (State.UNREACHABLE, StateChange.ATTACHED): State.CONNECTED,
+    (State.UNREACHABLE, StateChange.POLLED): State.POLLING,
+    (State.UNREACHABLE, StateChange.LEASE_OVER): State.GONE,
+    (State.UNREACHABLE, StateChange.UNREGISTERED): State.GONE,
 }
 """What is not listed cannot happen; `transit` raises KeyError, and the actor is restarted."""
 
 
-def transit(state: State, signal: Signal) -> State:
+def transit(state: State, signal: StateChange) -> State:
     """The state after `signal`."""
     return TRANSITIONS[state, signal]
 
 
-class Verdict(Struct, frozen=True, gc=False):
+class DerivedStatus(Struct, frozen=True, gc=False):
     """What the record says of an agent's life."""
 
     connection: Connection
@@ -86,9 +86,9 @@ class Verdict(Struct, frozen=True, gc=False):
     reason: Reason
 
 
-def judge(
+def derive_status(
     state: State, reported: Status, *, over_http: bool, overdue: bool, cause: Reason
-) -> Verdict:
+) -> DerivedStatus:
     """Derive the verdict from the facts.
 
     `over_http`: its last sign of life came over HTTP. `overdue`: its program hung while its socket
@@ -97,14 +97,14 @@ def judge(
     says: Reason = "ok" if reported == "healthy" else "self_reported"
     match state:
         case State.CONNECTED if overdue:
-            return Verdict("websocket", "unhealthy", "heartbeat_overdue")
+            return DerivedStatus("websocket", "unhealthy", "heartbeat_overdue")
         case State.CONNECTED:
-            return Verdict("websocket", reported, says)
+            return DerivedStatus("websocket", reported, says)
         case State.POLLING:
-            return Verdict("http", reported, says)
+            return DerivedStatus("http", reported, says)
         case State.LOST if overdue:
-            return Verdict("lost", "unhealthy", "heartbeat_overdue")
+            return DerivedStatus("lost", "unhealthy", "heartbeat_overdue")
         case State.LOST:
-            return Verdict("lost", reported, "draining" if cause == "draining" else says)
+            return DerivedStatus("lost", reported, "draining" if cause == "draining" else says)
         case State.UNREACHABLE | State.GONE:
-            return Verdict("http" if over_http else "lost", "unreachable", cause)
+            return DerivedStatus("http" if over_http else "lost", "unreachable", cause)

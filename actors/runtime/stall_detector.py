@@ -8,7 +8,7 @@ from actors.ports.clock import Scheduler, Timer
 from actors.timing import Timing
 
 
-class Watchdog:
+class StallDetector:
     """Notices that the process was stopped, suspended or stalled.
 
     It expects to run every `watchdog_interval`. When it is late by more than `stall_threshold`,

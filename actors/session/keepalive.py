@@ -10,7 +10,7 @@ from actors.ports.link import Link
 from actors.runtime.deadlines import Deadlines
 from actors.timing import READING_TIMEOUT, Timing
 
-Verdict = Literal["silent", "reads too slowly"]
+KeepaliveFailure = Literal["silent", "reads too slowly"]
 
 
 class Host(Protocol):
@@ -49,7 +49,7 @@ class Keepalive:
         "scheduled",
     )
 
-    def __init__(self, host: Host, link: Link, failed: Callable[[Verdict], None]) -> None:
+    def __init__(self, host: Host, link: Link, failed: Callable[[KeepaliveFailure], None]) -> None:
         self._host = host
         self._link = link
         self._failed = failed

@@ -17,8 +17,8 @@ from actors.agent.ref import AgentRef
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
 from actors.session import queries
-from actors.session.keepalive import Keepalive, Verdict
-from actors.session.watches import WatchSet
+from actors.session.keepalive import Keepalive, KeepaliveFailure
+from actors.session.watches import SessionWatches
 from actors.watch.watch import HIGH_WATER
 from homeport_protocol.answers import (
     HeartbeatAck,
@@ -77,7 +77,7 @@ class Session:
         self._early: list[bytes] | None = None if supervisor.ready else []
         self._paused = False
         self._malformed = 0
-        self._watches: WatchSet | None = None  # most connections watch nothing
+        self._watches: SessionWatches | None = None  # most connections watch nothing
         self._ended = False
         self._keepalive = Keepalive(supervisor.population, link, self._failed)
         supervisor.join(self)
@@ -149,7 +149,7 @@ class Session:
         self._leave()
         self._link.close(code, reason, discard=code is CloseCode.READS_TOO_SLOWLY)
 
-    def _failed(self, verdict: Verdict) -> None:
+    def _failed(self, verdict: KeepaliveFailure) -> None:
         if verdict == "silent":
             self.end(CloseCode.LEASE_LOST, "no sign of life in time")
         else:
@@ -484,7 +484,7 @@ class Session:
     def _unwatch(self, request: Unwatch) -> None:
         self._answer(request, self._watch_set().end(request))
 
-    def _watch_set(self) -> WatchSet:
+    def _watch_set(self) -> SessionWatches:
         if self._watches is None:
-            self._watches = WatchSet(self._supervisor, self._link)
+            self._watches = SessionWatches(self._supervisor, self._link)
         return self._watches

@@ -19,7 +19,7 @@ MAX_WATCHES = 64
 """Watches that one connection may hold."""
 
 
-class WatchSet:
+class SessionWatches:
     """Begun and ended as the peer asks; they end with the connection."""
 
     __slots__ = ("_last", "_link", "_supervisor", "_watches")

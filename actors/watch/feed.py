@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from actors.directory.directory import Directory
-from actors.watch.history import REMOVALS, Entry, History
+from actors.watch.history import REMOVALS, History, LogEvent
 from actors.watch.watch import Watch
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
@@ -40,7 +40,7 @@ class Feed:
         """The agents that a new log does not tell of yet."""
         return self._missing or ()
 
-    def begin(self, log: str, revision: int, entries: list[Entry], missing: set[str]) -> None:
+    def begin(self, log: str, revision: int, entries: list[LogEvent], missing: set[str]) -> None:
         """Start with what the log holds up to `revision`; nothing before `entries` is known.
 
         Every watch starts over with a snapshot, but not before the agents that are `missing` in
@@ -83,7 +83,7 @@ class Feed:
         else:
             self._directory.put(record, data)
         self.revision = record.revision
-        entry = Entry(record.revision, kind, record, data, previous)
+        entry = LogEvent(record.revision, kind, record, data, previous)
         self._history.append(entry)
         if self._missing is not None:
             self.expect_no_more(record.id)

@@ -14,7 +14,7 @@ from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
 
 
-class Entry(Struct, gc=False):
+class LogEvent(Struct, gc=False):
     """One change as watchers see it.
 
     `previous` is the record before the change: None when there was none, UNSET when it is no
@@ -36,7 +36,7 @@ class History:
     """Consecutive entries up to the current revision, at most `length` of them."""
 
     def __init__(self, length: int) -> None:
-        self._entries: deque[Entry] = deque(maxlen=length)
+        self._entries: deque[LogEvent] = deque(maxlen=length)
         self._revision = 0
 
     def begin(self, revision: int) -> None:
@@ -44,7 +44,7 @@ class History:
         self._entries.clear()
         self._revision = revision
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LogEvent) -> None:
         """Add the next entry; its revision is the current one plus one."""
         self._entries.append(entry)
         self._revision = entry.revision
@@ -54,7 +54,7 @@ class History:
         first = self._entries[0].revision if self._entries else self._revision + 1
         return first - 1 <= since <= self._revision
 
-    def after(self, since: int) -> Iterator[Entry]:
+    def after(self, since: int) -> Iterator[LogEvent]:
         """The entries with a revision above `since`, oldest first."""
         missed = self._revision - since
         return islice(self._entries, max(0, len(self._entries) - missed), None)
@@ -63,7 +63,7 @@ class History:
         return len(self._entries)
 
 
-def read_entries(entries: list[LogEntry]) -> list[Entry]:
+def read_entries(entries: list[LogEntry]) -> list[LogEvent]:
     """The log's newest part as watchers will see it.
 
     Each entry's `previous` is found among the entries before it; where there is none, it is
@@ -71,7 +71,7 @@ def read_entries(entries: list[LogEntry]) -> list[Entry]:
     ends what is known: only what comes after it is returned.
     """
     known: dict[str, AgentRecord | None] = {}
-    result: list[Entry] = []
+    result: list[LogEvent] = []
     for entry in entries:
         try:
             record = decode_record(entry.record)
@@ -83,5 +83,5 @@ def read_entries(entries: list[LogEntry]) -> list[Entry]:
         if previous is UNSET and entry.kind == "registered" and record.epoch == 1:
             previous = None
         known[record.id] = None if entry.kind in REMOVALS else record
-        result.append(Entry(entry.revision, entry.kind, record, entry.record, previous))
+        result.append(LogEvent(entry.revision, entry.kind, record, entry.record, previous))
     return result

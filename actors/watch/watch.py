@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct
 
 from actors.directory.predicates import compile_filter
 from actors.ports.link import Link
-from actors.watch.history import REMOVALS, Entry
+from actors.watch.history import REMOVALS, LogEvent
 from homeport_protocol.codec import encode
 from homeport_protocol.filters import Filter
 
@@ -26,7 +26,7 @@ CHUNK_BYTES = 48 * 1024
 
 
 class _Owed(Struct, gc=False):
-    entry: Entry
+    entry: LogEvent
     coalesced: bool
     newborn: bool
 
@@ -51,7 +51,7 @@ class Watch:
         self._snapshot = _chunks(self.number, agents, log, revision)
         self.pump()
 
-    def publish(self, entry: Entry) -> None:
+    def publish(self, entry: LogEvent) -> None:
         """Tell of a change, if the agent is or was in the filter."""
         if not self._concerns(entry):
             return
@@ -76,7 +76,7 @@ class Watch:
             owed = self._owed.pop(agent_id)
             link.send(event_frame(self.number, owed.entry, coalesced=owed.coalesced))
 
-    def _concerns(self, entry: Entry) -> bool:
+    def _concerns(self, entry: LogEvent) -> bool:
         matches, previous = self._matches, entry.previous
         return (
             matches is None
@@ -85,7 +85,7 @@ class Watch:
             or (previous is not None and matches(previous))
         )
 
-    def _owe(self, entry: Entry) -> None:
+    def _owe(self, entry: LogEvent) -> None:
         agent_id = entry.record.id
         older = self._owed.pop(agent_id, None)
         if older is None:
@@ -96,7 +96,7 @@ class Watch:
             self._owed[agent_id] = _Owed(entry, True, older.newborn)
 
 
-def event_frame(number: int, entry: Entry, *, coalesced: bool = False) -> bytes:
+def event_frame(number: int, entry: LogEvent, *, coalesced: bool = False) -> bytes:
     """The event's JSON, the same bytes for every watch of that number."""
     if coalesced:
         return _event(number, entry, b',"coalesced":true')
@@ -109,7 +109,7 @@ def event_frame(number: int, entry: Entry, *, coalesced: bool = False) -> bytes:
     return frame
 
 
-def _event(number: int, entry: Entry, suffix: bytes) -> bytes:
+def _event(number: int, entry: LogEvent, suffix: bytes) -> bytes:
     return b'{"op":"event","watch":%d,"revision":%d,"kind":"%s","agent":%s%s}' % (
         number,
         entry.revision,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Position
 from actors.rules.records import head_of, new_record
-from actors.rules.states import Verdict
+from actors.rules.states import DerivedStatus
 from bench.costs.server import StoreAccount
 from bench.errors import BenchError
 from bench.peers.raw_fleet import agent_spec
@@ -45,7 +45,7 @@ class Writer:
     async def register(self, count: int, batch: int) -> None:
         """Register so many new agents."""
         now = format_timestamp(time.time())
-        verdict = Verdict("websocket", "healthy", "ok")
+        verdict = DerivedStatus("websocket", "healthy", "ok")
         for first in range(0, count, batch):
             records = [
                 new_record(str(uuid.uuid4()), agent_spec(number), verdict, now)

@@ -18,7 +18,7 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 @asynccontextmanager
-async def reached(target: Target) -> AsyncIterator[HubClient]:
+async def connected(target: Target) -> AsyncIterator[HubClient]:
     """A client of the hub at `target`; raises HubError when there is none."""
     try:
         async with HubClient(target.urls, namespace=target.namespace, token=target.token) as client:

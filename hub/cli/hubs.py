@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from agent_client import Hubs, HubStatus, LossAcknowledged
-from hub.cli.client import reached
+from hub.cli.client import connected
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import now, show, show_json
 from hub.cli.tables import columns
@@ -76,12 +76,12 @@ def acknowledge_loss(target: Target) -> None:
 
 
 async def _hubs(target: Target) -> Hubs:
-    async with reached(target) as hub:
+    async with connected(target) as hub:
         return await hub.hubs()
 
 
 async def _acknowledge_loss(target: Target) -> LossAcknowledged:
-    async with reached(target) as hub:
+    async with connected(target) as hub:
         return await hub.acknowledge_loss()
 
 

@@ -10,7 +10,7 @@ import click
 from homeport_protocol.bounds import STRATEGIES, UUID, Strategy
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
-from hub.cli.client import reached
+from hub.cli.client import connected
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import show, show_json
@@ -118,17 +118,17 @@ def pick(
 
 
 async def _find(target: Target, wanted: Filter, limit: int | None) -> list[AgentRecord]:
-    async with reached(target) as hub:
+    async with connected(target) as hub:
         return await hub.find(wanted, limit=limit)
 
 
 async def _get(target: Target, agent_id: str) -> AgentRecord:
-    async with reached(target) as hub:
+    async with connected(target) as hub:
         return await hub.get(agent_id)
 
 
 async def _get_by_beginning(target: Target, beginning: str) -> AgentRecord:
-    async with reached(target) as hub:
+    async with connected(target) as hub:
         every = await hub.find()
     matches = [one for one in every if one.id.lower().startswith(beginning.lower())]
     if not matches:
@@ -139,7 +139,7 @@ async def _get_by_beginning(target: Target, beginning: str) -> AgentRecord:
 
 
 async def _pick(target: Target, wanted: Filter, strategy: Strategy, key: str | None) -> AgentRecord:
-    async with reached(target) as hub:
+    async with connected(target) as hub:
         return await hub.pick(wanted, strategy=strategy, key=key)
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from agent_client import Event, Resync, Snapshot
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
-from hub.cli.client import reached
+from hub.cli.client import connected
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import is_terminal, note, show, show_json_line
@@ -71,7 +71,7 @@ def watch(
 async def _follow(
     target: Target, wanted: Filter, since: int | None, log: str | None, printer: _Printer
 ) -> None:
-    async with reached(target) as hub:
+    async with connected(target) as hub:
         async for message in hub.watch(wanted, since=since, log=log):
             match message:
                 case Event():

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from hub.engine.binary import ServerBinary, find_server
 from hub.engine.data_directory import DataDirectory
-from hub.engine.server_process import Server, launch
+from hub.engine.server_process import ServerProcess, launch
 from hub.errors import EngineError
 from hub.telemetry.logs import get
 
@@ -39,7 +39,7 @@ class EmbeddedEngine:
 
     def __init__(self, data_dir: str | os.PathLike[str]) -> None:
         self._directory = DataDirectory(data_dir)
-        self._server: Server | None = None
+        self._server: ServerProcess | None = None
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -120,7 +120,7 @@ class EmbeddedEngine:
             else:
                 log.warning("store engine started again")
 
-    async def _service(self, server: Server) -> int:
+    async def _service(self, server: ServerProcess) -> int:
         """Wait for the server's end, doing what is due meanwhile; returns its exit status."""
         ended = asyncio.ensure_future(server.exited())
         try:

@@ -27,7 +27,7 @@ LOADING_NEWS = 10.0
 log = get("engine")
 
 
-class Server:
+class ServerProcess:
     """A running server: its process id, its end, and how to bring that about."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Server:
             self._pipe = None
 
 
-async def launch(binary: ServerBinary, directory: DataDirectory) -> Server:
+async def launch(binary: ServerBinary, directory: DataDirectory) -> ServerProcess:
     """Start the server on a directory whose `server_lock` is held, and wait until it serves.
 
     Loading its data may take it long, and is waited for. The lock is the server's afterwards,
@@ -98,7 +98,7 @@ async def launch(binary: ServerBinary, directory: DataDirectory) -> Server:
     return server
 
 
-async def _spawn(binary: ServerBinary, directory: DataDirectory) -> Server:
+async def _spawn(binary: ServerBinary, directory: DataDirectory) -> ServerProcess:
     lock = directory.server_lock.descriptor
     read_end, write_end = os.pipe()
     try:
@@ -131,7 +131,7 @@ async def _spawn(binary: ServerBinary, directory: DataDirectory) -> Server:
     except BaseException:
         os.close(write_end)  # on which the guard ends, and the server with it
         raise
-    return Server(guard, write_end, status, str(binary))
+    return ServerProcess(guard, write_end, status, str(binary))
 
 
 def _private_log(path: Path) -> BinaryIO:
@@ -159,7 +159,7 @@ def _options(directory: DataDirectory) -> list[str]:
     return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
 
-async def _wait_until_ready(server: Server, directory: DataDirectory, start: int) -> None:
+async def _wait_until_ready(server: ServerProcess, directory: DataDirectory, start: int) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.ensure_future(server.exited())
     heard = news = loop.time()
@@ -198,7 +198,7 @@ async def _ask(path: Path) -> bytes:
     return b""
 
 
-def _failure(server: Server, directory: DataDirectory, start: int, what: str) -> EngineError:
+def _failure(server: ServerProcess, directory: DataDirectory, start: int, what: str) -> EngineError:
     said = directory.log_tail(start)
     last_words = f"; its last words: {said}" if said else ""
     return EngineError(

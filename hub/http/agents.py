@@ -18,9 +18,9 @@ from homeport_protocol.http import (
     LegacyRegistration,
     whole,
 )
-from hub.http.ask import outcome
+from hub.http.ask import ask
 from hub.http.bodies import CallerGoneError, read_body
-from hub.http.ports import Directory, HubPort
+from hub.http.ports import HubPort, NamespaceApi
 from hub.http.query import find, find_query, pick, pick_query
 from hub.http.request import Request
 from hub.http.responses import Answer, json, refusal
@@ -50,7 +50,7 @@ class AgentRoutes:
         body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
         directory = await self._directory(request)
-        lease = await outcome(Lease, lambda reply: directory.register(spec, body.agent_id, reply))
+        lease = await ask(Lease, lambda reply: directory.register(spec, body.agent_id, reply))
         if body.agent_id is None and request.caller_gone:
             directory.unregister(lease.agent_id, lambda _: None)
             raise CallerGoneError
@@ -68,7 +68,7 @@ class AgentRoutes:
         directory = await self._directory(request)
         agent_id = request.value
         try:
-            heard = await outcome(
+            heard = await ask(
                 Acknowledged,
                 lambda reply: directory.heartbeat(agent_id, body.reported(), body.changes(), reply),
             )
@@ -91,7 +91,7 @@ class AgentRoutes:
         """`POST /agents/{id}/unregister`: 200 once the agent is gone, or was never there."""
         directory = await self._directory(request)
         agent_id = request.value
-        gone = await outcome(Acknowledged, lambda reply: directory.unregister(agent_id, reply))
+        gone = await ask(Acknowledged, lambda reply: directory.unregister(agent_id, reply))
         if not gone.durable:
             raise ProtocolError("unavailable", "Redis is away; the agent is still registered")
         return json(_UNREGISTERED)
@@ -101,7 +101,7 @@ class AgentRoutes:
         directory = await self._directory(request)
         agent_id = request.value
         try:
-            return json(await outcome(bytes, lambda reply: directory.look_up(agent_id, reply)))
+            return json(await ask(bytes, lambda reply: directory.look_up(agent_id, reply)))
         except ProtocolError as error:
             if error.code != "not_found":
                 raise
@@ -122,7 +122,7 @@ class AgentRoutes:
         query = pick_query(request.query)
         return json(pick(await self._directory(request), query))
 
-    async def _directory(self, request: Request) -> Directory:
+    async def _directory(self, request: Request) -> NamespaceApi:
         return await self._hub.namespace(request.namespace)
 
 

@@ -12,7 +12,7 @@ from hub.http.agents import AgentRoutes
 from hub.http.pages import Pages
 from hub.http.ports import HubPort
 from hub.http.responses import refusal
-from hub.http.route import Handler, Resource
+from hub.http.route import Handler, Route
 
 _log = structlog.get_logger("hub.http")
 
@@ -26,10 +26,10 @@ class App:
     def __init__(self, hub: HubPort) -> None:
         self._metrics = hub.metrics
         self.resources = [
-            Resource(path, handlers, hub.metrics) for path, handlers in _handlers(hub).items()
+            Route(path, handlers, hub.metrics) for path, handlers in _handlers(hub).items()
         ]
         self._fixed = {each.path: each for each in self.resources if "{" not in each.path}
-        self._open: list[tuple[str, str, Resource]] = []
+        self._open: list[tuple[str, str, Route]] = []
         """Resources by what their paths have before and behind `{…}`, to be asked in turn."""
         for each in self.resources:
             if "{" in each.path:
@@ -46,12 +46,12 @@ class App:
             self._metrics.http_answered("unmatched", scope["method"], 404, 0.0)
             answer = refusal(404, "no such route; /openapi.json lists them all")
         except Exception:
-            # Only a fault of this frame comes here; a Resource answers its handlers'.
+            # Only a fault of this frame comes here; a Route answers its handlers'.
             _log.exception("request_failed", method=scope["method"])
             answer = refusal(500, "internal error")
         await answer.send(send, None, head_only=scope["method"] == "HEAD")
 
-    def _find(self, path: str) -> tuple[Resource | None, str]:
+    def _find(self, path: str) -> tuple[Route | None, str]:
         """Who answers for a path, and what it has in the place of `{…}`."""
         if path.endswith("/") and path != "/":
             # The legacy service redirected to the path without; who followed sends it still.

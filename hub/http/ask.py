@@ -12,9 +12,7 @@ from homeport_protocol.errors import ProtocolError
 T = TypeVar("T")
 
 
-async def outcome(
-    expected: type[T], ask: Callable[[Callable[[Outcome | bytes], None]], object]
-) -> T:
+async def ask(expected: type[T], send: Callable[[Callable[[Outcome | bytes], None]], object]) -> T:
     """Ask the brain, and wait for its reply, which comes at once or later; it always comes.
 
     Raises the ProtocolError that the reply may be. When the waiting request is cancelled, the
@@ -29,7 +27,7 @@ async def outcome(
         elif not waiting.done():
             waiting.set_result(result)
 
-    ask(reply)
+    send(reply)
     if replied:
         result = replied[0]
     else:

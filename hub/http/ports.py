@@ -17,7 +17,7 @@ from homeport_protocol.record import AgentSpec
 from hub.telemetry.metrics import Metrics
 
 
-class Directory(Protocol):
+class NamespaceApi(Protocol):
     """One namespace, as the routes see it; a Supervisor is one.
 
     Reads answer from memory and raise ProtocolError; writes answer once through `reply`.
@@ -62,7 +62,7 @@ class HubPort(Protocol):
     @property
     def metrics(self) -> Metrics: ...
 
-    async def namespace(self, name: str) -> Directory:
+    async def namespace(self, name: str) -> NamespaceApi:
         """The directory of a namespace, once it is loaded.
 
         Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot

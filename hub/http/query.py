@@ -15,7 +15,7 @@ from homeport_protocol.bounds import MAX_FIND_LIMIT, STRATEGIES, Strategy
 from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
-from hub.http.ports import Directory
+from hub.http.ports import NamespaceApi
 
 MAX_AMBIGUOUS = 4
 """Metadata values in one query that may each be a text or a number; see `Query.filters`."""
@@ -70,7 +70,7 @@ def pick_query(params: QueryParams) -> Query:
     return Query(filters=filters, strategy=strategy, key=key)
 
 
-def find(directory: Directory, query: Query) -> Page:
+def find(directory: NamespaceApi, query: Query) -> Page:
     """The page of the first alternative that matches an agent; raises ProtocolError."""
     filters = query.filters
     if len(filters) == 1:
@@ -90,7 +90,7 @@ def find(directory: Directory, query: Query) -> Page:
     return page
 
 
-def pick(directory: Directory, query: Query) -> bytes:
+def pick(directory: NamespaceApi, query: Query) -> bytes:
     """An agent of the first alternative that has one; raises ProtocolError."""
     for alternative in query.filters[:-1]:
         try:

@@ -19,7 +19,7 @@ Handler = Callable[[Request], Awaitable[Answer]]
 _log = structlog.get_logger("hub.http")
 
 
-class Resource:
+class Route:
     """What answers requests for one path; `HEAD` is answered wherever `GET` is."""
 
     def __init__(self, path: str, handlers: dict[str, Handler], metrics: Metrics) -> None:

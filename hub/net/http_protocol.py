@@ -33,7 +33,7 @@ REFUSAL_TIMEOUT = 5.0
 """Seconds that a connection beyond the limit has to send something that can be answered."""
 
 
-class HttpConnection(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """Parses requests for the application, and hands upgrades to the gateway.
 
     With `overload` it answers 503 to the first request, and closes.

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from hub.net.http_protocol import HttpConnection
+from hub.net.http_protocol import HttpProtocol
 from hub.net.open_files import UNLIMITED
 from hub.net.sockets import bind
 from hub.telemetry import logs
@@ -74,7 +74,7 @@ class Listener:
         self._state = ServerState()
         self._config = Config(
             self._serve,
-            http=HttpConnection,
+            http=HttpProtocol,
             ws=cast(Any, ws_protocol_factory),
             interface="asgi3",
             **UVICORN,
@@ -166,7 +166,7 @@ class Listener:
                     "connections refused: the limit is reached; raise the limit of open files",
                     limit=self._max_connections,
                 )
-        return HttpConnection(self._config, self._state, overload=overload)
+        return HttpProtocol(self._config, self._state, overload=overload)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

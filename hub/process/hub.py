@@ -34,7 +34,7 @@ from hub.store import (
     connect,
 )
 from hub.telemetry import logs
-from hub.telemetry.metered_store import MeasuredStore
+from hub.telemetry.metered_store import MeteredStore
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.observer import HubObserver
 from hub.version import VERSION
@@ -227,7 +227,7 @@ class Hub:
             timing=self._timing,
             scheduler=self._scheduler,
             runtime=self._runtime,
-            store=MeasuredStore(store, self._scheduler, self.metrics),
+            store=MeteredStore(store, self._scheduler, self.metrics),
             random=self._random,
             observer=HubObserver(name, self.metrics, settings.lease_ttl),
             log_length=settings.log_length,

@@ -34,7 +34,7 @@ class _Word(msgspec.Struct):
     final: bool = False
 
 
-class WorkerProcess:
+class WorkerHandle:
     """A hub process that shares its port with others; it is killed when this process is gone."""
 
     def __init__(self, process: Process, hub_id: str) -> None:
@@ -42,7 +42,7 @@ class WorkerProcess:
         self._hub_id = hub_id
 
     @classmethod
-    async def start(cls, settings: Settings) -> WorkerProcess:
+    async def start(cls, settings: Settings) -> WorkerHandle:
         """Start a hub with these settings. Raises WorkerError when no process can be started."""
         try:
             process = await asyncio.create_subprocess_exec(

@@ -19,7 +19,7 @@ from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.net.sockets import release, reserve, url_of
 from hub.process.service import STOP_TIMEOUT, serve
-from hub.process.worker_handle import WorkerError, WorkerProcess
+from hub.process.worker_handle import WorkerError, WorkerHandle
 from hub.settings import Settings, describe, worker_id
 from hub.telemetry import logs
 from hub.version import VERSION
@@ -60,11 +60,11 @@ class _Place:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.process: WorkerProcess | None = None
+        self.process: WorkerHandle | None = None
 
     async def fill(self) -> None:
         """Start a process, and wait until it serves. Raises WorkerError."""
-        self.process = process = await WorkerProcess.start(self.settings)
+        self.process = process = await WorkerHandle.start(self.settings)
         try:
             await process.listening()
         except BaseException:

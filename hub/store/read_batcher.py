@@ -24,7 +24,7 @@ class Begin(Protocol):
     ) -> None: ...
 
 
-class Gathering(Generic[T]):
+class ReadBatcher(Generic[T]):
     """Gathers what is asked until the loop's next turn, and `find`s it all at once.
 
     Whoever asks is answered with what was found for his id, None when there is nothing.

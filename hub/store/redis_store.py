@@ -31,9 +31,9 @@ from hub.store.backends.lane import ReconnectedError
 from hub.store.commit_batch import arguments_of, committed, keys_of, milliseconds
 from hub.store.keys import DEFAULT_NAMESPACE, Keys
 from hub.store.leases import renew_lease
-from hub.store.read_batcher import Gathering
+from hub.store.read_batcher import ReadBatcher
 from hub.store.reads import read_renewals
-from hub.store.reply_tasks import Replies, note
+from hub.store.reply_tasks import ReplyTasks, note
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 
 T = TypeVar("T")
@@ -113,8 +113,8 @@ class RedisStore:
         self._report = HubReport(0, 0, 0)
         # Kept, so that sessions can still be resumed when Redis has lost all it had.
         self._secret = b""
-        self._replies = Replies()
-        self._gathering: Gathering[Stored] = Gathering(
+        self._replies = ReplyTasks()
+        self._gathering: ReadBatcher[Stored] = ReadBatcher(
             self._begin, partial(reading.read_entries, self._reads, keys)
         )
         self._closing = False

@@ -22,7 +22,7 @@ def note(error: BaseException) -> None:
         _log.error("the store failed in an unforeseen way", exc_info=error)
 
 
-class Replies:
+class ReplyTasks:
     """Tasks, each of which answers one callback with its result, or with Away and the reason."""
 
     def __init__(self) -> None:

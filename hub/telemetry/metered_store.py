@@ -25,7 +25,7 @@ from hub.telemetry.metrics import CommitResult, Metrics
 _RESULTS: dict[type, CommitResult] = {Committed: "committed", Fenced: "fenced", Away: "away"}
 
 
-class MeasuredStore:
+class MeteredStore:
     """Passes everything on, and tells the metrics how each commit ended and how long it took."""
 
     def __init__(self, store: Store, scheduler: Scheduler, metrics: Metrics) -> None:

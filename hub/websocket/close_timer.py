@@ -13,7 +13,7 @@ LINGER = 30.0
 """Seconds that a closing connection may take to pass on what it still holds."""
 
 
-class ClosingTimer:
+class CloseTimer:
     """Aborts the transport when the peer does not complete the closing in time.
 
     A peer that reads has CLOSE_TIMEOUT. One that does not read keeps bytes back in our buffers; it

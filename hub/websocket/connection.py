@@ -27,7 +27,7 @@ from websockets.frames import Frame, Opcode
 from homeport_protocol.errors import CloseCode
 from hub.net.raw_response import error_response
 from hub.telemetry import logs
-from hub.websocket.close_timer import ClosingTimer
+from hub.websocket.close_timer import CloseTimer
 from hub.websocket.frames import text_frame, whole_messages
 from hub.websocket.handshake import Refused, open_websocket
 from hub.websocket.outbox import Flusher, Outbox
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._second = 0.0
         self._frames_seen = 0
-        self._closing: ClosingTimer | None = None
+        self._closing: CloseTimer | None = None
 
     # --- the link, as the session sees it ----------------------------------------------------
 
@@ -375,7 +375,7 @@ class Connection(asyncio.Protocol):
 
     def _start_timer(self) -> None:
         if self._closing is None:
-            self._closing = ClosingTimer(self.transport, self._outbox)
+            self._closing = CloseTimer(self.transport, self._outbox)
 
     def _debug(self, event: str, **context: object) -> None:
         if _level.isEnabledFor(logging.DEBUG):  # structlog asks later, and that costs

@@ -13,7 +13,7 @@ from actors.agent.outcomes import Acknowledged
 from actors.cluster.replica import Replica
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry
-from actors.rules.liveness import Life
+from actors.rules.liveness import Liveness
 from actors.session.session import Session
 from actors.watch.feed import Feed
 from actors.watch.watch import Watch
@@ -140,13 +140,15 @@ def sessions_are_not_told_that_they_are_fenced(patch: pytest.MonkeyPatch) -> Non
 
 @catches("nobody_unreachable_early")
 def lives_judge_early(patch: pytest.MonkeyPatch) -> None:
-    deadline, pass_time = Life.deadline, Life.pass_time
+    deadline, pass_time = Liveness.deadline, Liveness.pass_time
 
     def sooner(timing: Any) -> Any:
         return structs.replace(timing, heartbeat_timeout=timing.heartbeat_timeout * 0.6)
 
-    patch.setattr(Life, "deadline", lambda self, timing: deadline(self, sooner(timing)))
-    patch.setattr(Life, "pass_time", lambda self, now, timing: pass_time(self, now, sooner(timing)))
+    patch.setattr(Liveness, "deadline", lambda self, timing: deadline(self, sooner(timing)))
+    patch.setattr(
+        Liveness, "pass_time", lambda self, now, timing: pass_time(self, now, sooner(timing))
+    )
 
 
 @catches("one_event_per_silence")

@@ -14,7 +14,7 @@ from hub.settings.redis_url import Address
 from hub.store.backends.dialer import Dialer, closed, said
 from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
 from hub.store.backends.lane import Lane
-from hub.store.backends.seeds import Guides, UnguidedError
+from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
 from hub.store.backends.server_check import check_server
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Cluster:
         self._dialer = dialer
         self._timeout = timeout
         # Half, so that one that is gone leaves the next one time enough.
-        self._guides = Guides(nodes, timeout / 2)
+        self._seeds = SeedNodes(nodes, timeout / 2)
         self._primaries: list[Address] = []
 
     def lane(self, key: bytes, timeout: float | None = None) -> Lane:
@@ -67,8 +67,8 @@ class Cluster:
         self, slot: int, reach: Callable[[Address], Awaitable[AbstractConnection]]
     ) -> AbstractConnection:
         try:
-            return await self._guides.lead(partial(self._look_up, slot), reach)
-        except UnguidedError as error:
+            return await self._seeds.connect_via(partial(self._look_up, slot), reach)
+        except NoSeedAnsweredError as error:
             raise _explained(error.problems) from None
 
     async def _look_up(self, slot: int, node: Address) -> Address:
@@ -83,7 +83,7 @@ class Cluster:
             if first <= slot <= last:
                 owner = addresses[0]
         self._primaries = list(dict.fromkeys(primaries))
-        self._guides.learn([*primaries, *others])
+        self._seeds.learn([*primaries, *others])
         if owner is None:
             raise StoreUnavailableError("the Redis Cluster has no node for these keys")
         return owner

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=Hashable)
 
 
-class UnguidedError(Exception):
-    """No guide could say where to go; `problems` are what became of each, in turn."""
+class NoSeedAnsweredError(Exception):
+    """No seed could say where to go; `problems` are what became of each, in turn."""
 
     def __init__(self, problems: list[Exception]) -> None:
         super().__init__("nobody knows where the Redis server is")
         self.problems = problems
 
 
-class Guides:
-    """Asks one guide after the other where to go, first the one that was right last.
+class SeedNodes:
+    """Asks one seed after the other where to go, first the one that was right last.
 
     Each has `patience` seconds to answer. Whoever knows nothing, or leads to a server that does
     not work, comes last from then on; so also a caller whose time runs out first begins with
-    another guide the next time. Several callers may ask at once.
+    another seed the next time. Several callers may ask at once.
     """
 
     def __init__(self, addresses: Iterable[Address], patience: float) -> None:
@@ -40,7 +40,7 @@ class Guides:
 
     @property
     def addresses(self) -> list[Address]:
-        """All guides, in the order in which they would be asked."""
+        """All seeds, in the order in which they would be asked."""
         return list(self._addresses)
 
     def learn(self, addresses: Iterable[Address]) -> None:
@@ -49,25 +49,26 @@ class Guides:
         old = [each for each in self._addresses if each in known]
         self._addresses = old + sorted(known.difference(old))
 
-    async def lead(
+    async def connect_via(
         self,
         ask: Callable[[Address], Awaitable[P]],
         reach: Callable[[P], Awaitable[AbstractConnection]],
     ) -> AbstractConnection:
-        """A connection to where a guide leads.
+        """A connection to where a seed leads.
 
-        `ask` gets a guide and returns the place where it points, `reach` connects there and sees
-        that it is the right one. Raises what the last attempt to reach it did, or UnguidedError.
+        `ask` gets a seed and returns the place where it points, `reach` connects there and sees
+        that it is the right one. Raises what the last attempt to reach it did, or
+        NoSeedAnsweredError.
         """
         problems: list[Exception] = []
         unreached: Exception | None = None
         tried: set[P] = set()
-        for guide in self.addresses:
+        for seed in self.addresses:
             # Last, until it has been right; however this ends.
-            self._move(guide, len(self._addresses))
+            self._move(seed, len(self._addresses))
             try:
                 async with asyncio.timeout(self._patience):
-                    place = await ask(guide)
+                    place = await ask(seed)
             except (RedisError, OSError, StoreError) as error:
                 problems.append(error)
                 continue
@@ -79,11 +80,11 @@ class Guides:
             except (RedisError, OSError, StoreError) as error:
                 unreached = error
                 continue
-            self._move(guide, 0)
+            self._move(seed, 0)
             return connection
-        raise unreached or UnguidedError(problems)
+        raise unreached or NoSeedAnsweredError(problems)
 
-    def _move(self, guide: Address, place: int) -> None:
-        if guide in self._addresses:  # another caller may have learnt that it has left
-            self._addresses.remove(guide)
-            self._addresses.insert(place, guide)
+    def _move(self, seed: Address, place: int) -> None:
+        if seed in self._addresses:  # another caller may have learnt that it has left
+            self._addresses.remove(seed)
+            self._addresses.insert(place, seed)

@@ -14,7 +14,7 @@ from hub.settings.redis_url import Address
 from hub.store.backends.dialer import Dialer, closed, said
 from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
 from hub.store.backends.lane import Lane
-from hub.store.backends.seeds import Guides, UnguidedError
+from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
 from hub.store.backends.server_check import check_server
 from hub.telemetry import logs
 
@@ -59,7 +59,7 @@ class SentinelPrimary:
         self._timeout = timeout
         # Half, so that one that is gone leaves the next one time enough.
         self._patience = timeout / 2
-        self._guides = Guides(sentinels, self._patience)
+        self._seeds = SeedNodes(sentinels, self._patience)
         self._newest: Told | None = None
         """What the Sentinel that knew most said a moment ago; None when none did."""
         self._lanes: WeakKeyDictionary[Lane, list[Told]] = WeakKeyDictionary()
@@ -88,8 +88,8 @@ class SentinelPrimary:
 
     async def _connect(self, upon: list[Told]) -> AbstractConnection:
         try:
-            connection = await self._guides.lead(self._look_up, partial(self._reach, upon))
-        except UnguidedError as error:
+            connection = await self._seeds.connect_via(self._look_up, partial(self._reach, upon))
+        except NoSeedAnsweredError as error:
             raise self._explained(error.problems) from None
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_over(), name="sentinel watch")
@@ -154,7 +154,7 @@ class SentinelPrimary:
     async def _watch_over(self) -> None:
         sentinels = [
             Lane(partial(self._sentinels.dial, each), self._patience)
-            for each in self._guides.addresses
+            for each in self._seeds.addresses
         ]
         try:
             while True:

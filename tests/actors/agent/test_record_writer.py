@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from actors.agent.record_writer import RecordKeeper
+from actors.agent.record_writer import RecordWriter
 from actors.log.proposal import Proposal
 from actors.ports.store import Committed
-from actors.rules.liveness import Life
+from actors.rules.liveness import Liveness
 from actors.rules.states import State
 from actors.timing import Timing
 from homeport_protocol.record import AgentChanges, AgentRecord, Health
@@ -23,7 +23,7 @@ LATER = "2026-01-01T00:00:30.000000Z"
 REPORTS = ("healthy", "degraded")
 
 
-def keeper_of(kept: AgentRecord) -> tuple[RecordKeeper, list[Proposal]]:
+def keeper_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal]]:
     """A keeper of that record, and what it proposes."""
     proposals: list[Proposal] = []
     home: Any = SimpleNamespace(
@@ -36,7 +36,7 @@ def keeper_of(kept: AgentRecord) -> tuple[RecordKeeper, list[Proposal]]:
         holds_removal=False,
         propose=proposals.append,
     )
-    keeper = RecordKeeper(home, SimpleNamespace(), kept.id)  # type: ignore[arg-type]
+    keeper = RecordWriter(home, SimpleNamespace(), kept.id)  # type: ignore[arg-type]
     keeper.adopt(kept, "log")
     return keeper, proposals
 
@@ -71,16 +71,16 @@ def test_the_short_way_proposes_what_the_long_way_does(
 ) -> None:
     short_ways = 0
     for kept in records():
-        life = Life(state, reported, 100.0)
+        life = Liveness(state, reported, 100.0)
         life.overdue = overdue
         keeper, proposals = keeper_of(kept)
         if not keeper.only_seen(life, over_http=over_http):
             continue
         short_ways += 1
         keeper.renew(life, 100.0)
-        before = {name: getattr(life, name) for name in Life.__slots__}
+        before = {name: getattr(life, name) for name in Liveness.__slots__}
         life.heard(None, over_http=over_http)
-        assert {name: getattr(life, name) for name in Life.__slots__} == before
+        assert {name: getattr(life, name) for name in Liveness.__slots__} == before
         other, others = keeper_of(kept)
         other.write(other.seen(kept, life), life, 100.0)
         (short,), (long,) = proposals, others
@@ -93,7 +93,7 @@ def test_the_short_way_proposes_what_the_long_way_does(
 
 def test_who_is_owed_something_goes_the_long_way() -> None:
     kept = record(connection="http")
-    life = Life(State.POLLING, "healthy", 100.0)
+    life = Liveness(State.POLLING, "healthy", 100.0)
     keeper, _ = keeper_of(kept)
     assert keeper.only_seen(life, over_http=True)
     keeper.stale()
@@ -108,7 +108,7 @@ def test_who_is_owed_something_goes_the_long_way() -> None:
 
 def test_what_an_earlier_change_carried_is_not_owed_for_a_renewal_that_is_refused() -> None:
     keeper, _ = keeper_of(record(connection="http"))
-    life = Life(State.POLLING, "healthy", 100.0)
+    life = Liveness(State.POLLING, "healthy", 100.0)
     keeper.owe(AgentChanges(load=2.0))
     current = keeper.current
     assert current is not None

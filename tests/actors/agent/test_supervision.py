@@ -10,15 +10,15 @@ from msgspec import UNSET
 
 from actors.agent.actor import AgentActor
 from actors.agent.messages import (
-    Absolve,
     Alive,
-    Beat,
     DeadlineReached,
+    GrantFreshTimeout,
+    Heartbeat,
     Message,
-    Modify,
     Register,
     Settled,
     Sweep,
+    Update,
 )
 from actors.runtime.dispatch import MAX_RESTARTS
 from tests.support.records import agent_id
@@ -56,7 +56,7 @@ def breaks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def poisonous(message: Message) -> bool:
-    return isinstance(message, Beat | Modify) and message.changes.load == 666
+    return isinstance(message, Heartbeat | Update) and message.changes.load == 666
 
 
 def once(type_: type) -> Chosen:
@@ -80,7 +80,7 @@ def test_the_asker_is_told_internal_and_the_agent_lives_on(breaks: Any) -> None:
     assert "BugError" not in error["message"]
     ((name, message, raised),) = failures
     assert name == f"agent {answer['agent_id']}"
-    assert isinstance(message, Beat)
+    assert isinstance(message, Heartbeat)
     assert isinstance(raised, BugError)
     assert link.ask(op="heartbeat", status="degraded")["durable"] is True
     assert world.record(answer["agent_id"])["status"] == "degraded"
@@ -134,7 +134,7 @@ def test_one_that_fails_when_its_turn_comes_is_answered_though_the_news_was_anot
     link.sent.clear()
     original = AgentActor._beat
 
-    def failing(self: AgentActor, ask: Beat) -> None:
+    def failing(self: AgentActor, ask: Heartbeat) -> None:
         if poisonous(ask):
             raise BugError
         original(self, ask)
@@ -212,7 +212,7 @@ def test_a_registration_that_fails_when_it_is_with_the_store_leaves_nothing(brea
 
 
 @pytest.mark.parametrize("afterwards", [False, True])
-@pytest.mark.parametrize("type_", [Alive, DeadlineReached, Absolve])
+@pytest.mark.parametrize("type_", [Alive, DeadlineReached, GrantFreshTimeout])
 def test_a_failure_on_news_breaks_no_session(breaks: Any, type_: type, afterwards: bool) -> None:
     world = World()
     link, answer = world.agent()
@@ -286,7 +286,7 @@ def test_after_that_it_may_register_anew_with_a_higher_epoch(breaks: Any) -> Non
 def test_a_caller_over_http_is_answered_also_by_the_failure_that_isolates(breaks: Any) -> None:
     world = World()
     lease = world.http_register()
-    breaks(lambda message: isinstance(message, Beat))
+    breaks(lambda message: isinstance(message, Heartbeat))
     outcomes: list[Any] = []
     with failures_expected(world):
         for _ in range(MAX_RESTARTS + 1):

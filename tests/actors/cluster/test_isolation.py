@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.agent.actor import AgentActor
-from actors.agent.messages import Beat, Message, Modify
+from actors.agent.messages import Heartbeat, Message, Update
 from actors.runtime.dispatch import MAX_RESTARTS
 from tests.support.cluster_world import Cluster, Hub, kinds
 from tests.support.records import agent_id
@@ -29,7 +29,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hub], None]:
         original = AgentActor.receive
 
         def broken(self: AgentActor, message: Message) -> None:
-            bad = isinstance(message, Beat | Modify) and message.changes.load == 666
+            bad = isinstance(message, Heartbeat | Update) and message.changes.load == 666
             if bad and self._home.hub_id == hub.supervisor.hub_id:
                 raise BugError
             original(self, message)
@@ -136,7 +136,7 @@ def test_an_actor_that_fails_for_an_ask_at_another_hub_than_the_one_in_charge_re
     original = AgentActor.receive
 
     def broken(self: AgentActor, message: Message) -> None:
-        if self._home.hub_id == "b" and isinstance(message, Beat):
+        if self._home.hub_id == "b" and isinstance(message, Heartbeat):
             raise BugError
         original(self, message)
 

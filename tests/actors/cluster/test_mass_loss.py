@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from actors.cluster.mass_loss import LossGuard
+from actors.cluster.mass_loss import MassLossGuard
 from actors.timing import Timing
 from tests.support.cluster_world import Cluster, kinds
 from tests.support.world import FakeLink, World
@@ -16,11 +16,11 @@ HOLD = 300.0
 GRACE = 60.0
 
 
-def guard(agents: int, share: float = 0.15) -> LossGuard:
-    return LossGuard(share, HOLD, GRACE, lambda: agents)
+def guard(agents: int, share: float = 0.15) -> MassLossGuard:
+    return MassLossGuard(share, HOLD, GRACE, lambda: agents)
 
 
-def lose(losses: LossGuard, first: int, last: int, at: float) -> None:
+def lose(losses: MassLossGuard, first: int, last: int, at: float) -> None:
     for number in range(first, last + 1):
         losses.turned_unreachable(f"a{number}", at, number)
 
@@ -123,7 +123,7 @@ def test_it_lifts_itself_when_the_time_has_passed_since_the_last_loss() -> None:
 
 def test_the_loss_of_a_whole_fleet_is_counted_once_and_not_with_every_agent_anew() -> None:
     """Counted anew each time, 20,000 took 5 s of the hub's time, and 50,000 half a minute."""
-    guard = LossGuard(0.15, 3600.0, GRACE, lambda: 20_000)
+    guard = MassLossGuard(0.15, 3600.0, GRACE, lambda: 20_000)
     began = time.process_time()
     for number in range(20_000):
         guard.turned_unreachable(f"agent-{number}", number / 1000, number)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
 from actors.rules.records import WORDS, amend, complete, head_of, judged, kind_of, new_record
-from actors.rules.states import Verdict
+from actors.rules.states import DerivedStatus
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
 from tests.support.records import NOW, agent_id, record
 
 LATER = "2026-01-01T00:01:00.000000Z"
-HEALTHY = Verdict("websocket", "healthy", "ok")
+HEALTHY = DerivedStatus("websocket", "healthy", "ok")
 
 
 def rebuilt(each: AgentRecord) -> bytes:
@@ -84,7 +84,7 @@ def test_a_new_record_is_what_the_agent_says_and_the_hub_judges() -> None:
         status="degraded",
         load=0.5,
     )
-    made = new_record(agent_id(1), spec, Verdict("http", "degraded", "self_reported"), NOW)
+    made = new_record(agent_id(1), spec, DerivedStatus("http", "degraded", "self_reported"), NOW)
     assert made.capabilities == ["x", "y"]
     assert made.metadata == {"k": 1}
     assert made.health == Health("http", "degraded", "self_reported", NOW)
@@ -153,10 +153,10 @@ def test_merged_metadata_is_bounded_too() -> None:
 def test_since_moves_only_with_the_status() -> None:
     old = record(1)
     degraded = judged(
-        old, old, Verdict("websocket", "degraded", "self_reported"), "degraded", lambda: LATER
+        old, old, DerivedStatus("websocket", "degraded", "self_reported"), "degraded", lambda: LATER
     )
     assert (degraded.status, degraded.health.since) == ("degraded", LATER)
-    lost = judged(old, old, Verdict("lost", "healthy", "ok"), "healthy", lambda: LATER)
+    lost = judged(old, old, DerivedStatus("lost", "healthy", "ok"), "healthy", lambda: LATER)
     assert (lost.health.connection, lost.health.since) == ("lost", NOW)
     assert judged(old, old, HEALTHY, "healthy", lambda: LATER) is old
 

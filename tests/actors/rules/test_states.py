@@ -6,13 +6,20 @@ from itertools import product
 
 import pytest
 
-from actors.rules.states import TRANSITIONS, Signal, State, Verdict, judge, transit
+from actors.rules.states import (
+    TRANSITIONS,
+    DerivedStatus,
+    State,
+    StateChange,
+    derive_status,
+    transit,
+)
 from homeport_protocol.bounds import Reason, Status
 
 C, P, L, U, G = State.CONNECTED, State.POLLING, State.LOST, State.UNREACHABLE, State.GONE
-ATTACHED, POLLED, SOCKET_LOST = Signal.ATTACHED, Signal.POLLED, Signal.SOCKET_LOST
-OVERDUE, SILENT, LEASE_OVER = Signal.OVERDUE, Signal.SILENT, Signal.LEASE_OVER
-UNREGISTERED = Signal.UNREGISTERED
+ATTACHED, POLLED, SOCKET_LOST = StateChange.ATTACHED, StateChange.POLLED, StateChange.SOCKET_LOST
+OVERDUE, SILENT, LEASE_OVER = StateChange.OVERDUE, StateChange.SILENT, StateChange.LEASE_OVER
+UNREGISTERED = StateChange.UNREGISTERED
 
 # Rows: the state before. Columns: the signal. A dash: cannot happen.
 EXPECTED = {
@@ -26,8 +33,8 @@ EXPECTED = {
 COLUMNS = [ATTACHED, POLLED, SOCKET_LOST, OVERDUE, SILENT, LEASE_OVER, UNREGISTERED]
 
 
-@pytest.mark.parametrize(("state", "signal"), list(product(State, Signal)), ids=str)
-def test_every_pair_of_state_and_signal(state: State, signal: Signal) -> None:
+@pytest.mark.parametrize(("state", "signal"), list(product(State, StateChange)), ids=str)
+def test_every_pair_of_state_and_signal(state: State, signal: StateChange) -> None:
     expected = EXPECTED[state][COLUMNS.index(signal)]
     if expected is None:
         assert (state, signal) not in TRANSITIONS
@@ -103,5 +110,5 @@ def test_every_verdict(
     cause: Reason,
     verdict: tuple[str, str, str],
 ) -> None:
-    found = judge(state, reported, over_http=over_http, overdue=overdue, cause=cause)
-    assert found == Verdict(*verdict)  # type: ignore[arg-type]
+    found = derive_status(state, reported, over_http=over_http, overdue=overdue, cause=cause)
+    assert found == DerivedStatus(*verdict)  # type: ignore[arg-type]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from actors.watch.history import Entry, History
+from actors.watch.history import History, LogEvent
 from homeport_protocol.record import AgentRecord, Health
 
 
-def entry(revision: int) -> Entry:
+def entry(revision: int) -> LogEvent:
     record = AgentRecord(
         id=f"{revision:08d}-0000-4000-8000-000000000000",
         name="a",
@@ -16,7 +16,7 @@ def entry(revision: int) -> Entry:
         health=Health("http", "healthy", "ok", "2026-01-01T00:00:00.000000Z"),
         revision=revision,
     )
-    return Entry(revision, "updated", record, b"{}", None)
+    return LogEvent(revision, "updated", record, b"{}", None)
 
 
 def revisions(history: History, since: int) -> list[int]:

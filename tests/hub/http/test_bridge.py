@@ -6,24 +6,24 @@ import pytest
 
 from actors.agent.outcomes import Acknowledged, Lease, Reply
 from homeport_protocol.errors import ProtocolError
-from hub.http.ask import outcome
+from hub.http.ask import ask
 from tests.hub.http.fakes import NOW
 
 HEARD = Acknowledged(revision=1, durable=True, timestamp=NOW)
 
 
 async def test_a_reply_that_comes_at_once_is_awaited_like_one_that_comes_later() -> None:
-    assert await outcome(Acknowledged, lambda reply: reply(HEARD)) is HEARD
+    assert await ask(Acknowledged, lambda reply: reply(HEARD)) is HEARD
 
 
 async def test_a_failure_is_raised() -> None:
     with pytest.raises(ProtocolError, match="Redis is away"):
-        await outcome(Lease, lambda reply: reply(ProtocolError("unavailable", "Redis is away")))
+        await ask(Lease, lambda reply: reply(ProtocolError("unavailable", "Redis is away")))
 
 
 async def test_a_reply_of_the_wrong_kind_is_a_fault_and_not_passed_on() -> None:
     with pytest.raises(TypeError, match="expected Lease, got Acknowledged"):
-        await outcome(Lease, lambda reply: reply(HEARD))
+        await ask(Lease, lambda reply: reply(HEARD))
 
 
 async def test_a_fault_while_asking_is_raised() -> None:
@@ -31,4 +31,4 @@ async def test_a_fault_while_asking_is_raised() -> None:
         raise RuntimeError("boom")
 
     with pytest.raises(RuntimeError, match="boom"):
-        await outcome(Lease, broken)
+        await ask(Lease, broken)

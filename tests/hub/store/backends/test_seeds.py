@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
-from hub.store.backends.seeds import Guides, UnguidedError
+from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
 
 A, B, C = ("a", 1), ("b", 2), ("c", 3)
 RIGHT, WRONG = ("right", 9), ("wrong", 9)
 
 
 class World:
-    """What each guide says (an exception, a place, or nothing for ever), and whom was asked."""
+    """What each seed says (an exception, a place, or nothing for ever), and whom was asked."""
 
     def __init__(self, **said: Any) -> None:
         self.said = said
         self.asked = ""
 
-    async def ask(self, guide: tuple[str, int]) -> tuple[str, int]:
-        self.asked += guide[0]
-        answer = self.said[guide[0]]
+    async def ask(self, seed: tuple[str, int]) -> tuple[str, int]:
+        self.asked += seed[0]
+        answer = self.said[seed[0]]
         if isinstance(answer, Exception):
             raise answer
         if answer is None:
@@ -36,64 +36,64 @@ class World:
             raise ConnectionError("wrong")
         return place
 
-    async def lead(self, guides: Guides) -> Any:
+    async def connect_via(self, seeds: SeedNodes) -> Any:
         """Where it led, and who was asked, in turn; each place that was tried is a "!"."""
         self.asked = ""
-        return await guides.lead(self.ask, self.reach), self.asked
+        return await seeds.connect_via(self.ask, self.reach), self.asked
 
 
 async def test_the_guide_that_was_right_last_is_asked_first() -> None:
-    guides = Guides([A, B, C], 1.0)
+    seeds = SeedNodes([A, B, C], 1.0)
     world = World(a=OSError(), b=RIGHT, c=RIGHT)
-    assert await world.lead(guides) == (RIGHT, "ab!")
-    assert await world.lead(guides) == (RIGHT, "b!")
+    assert await world.connect_via(seeds) == (RIGHT, "ab!")
+    assert await world.connect_via(seeds) == (RIGHT, "b!")
     world.said["b"] = ResponseError("no")
-    assert await world.lead(guides) == (RIGHT, "bc!")
-    assert guides.addresses == [C, A, B]
+    assert await world.connect_via(seeds) == (RIGHT, "bc!")
+    assert seeds.addresses == [C, A, B]
 
 
 async def test_a_guide_that_leads_astray_is_passed_over_and_no_place_is_tried_twice() -> None:
-    guides = Guides([A, B, C], 1.0)
+    seeds = SeedNodes([A, B, C], 1.0)
     world = World(a=WRONG, b=WRONG, c=RIGHT)
-    assert await world.lead(guides) == (RIGHT, "a!bc!")
-    assert await world.lead(guides) == (RIGHT, "c!")
+    assert await world.connect_via(seeds) == (RIGHT, "a!bc!")
+    assert await world.connect_via(seeds) == (RIGHT, "c!")
 
 
-async def test_what_became_of_the_place_is_told_rather_than_of_the_guides() -> None:
+async def test_what_became_of_the_place_is_told_rather_than_of_the_seeds() -> None:
     with pytest.raises(ConnectionError, match="wrong"):
-        await World(a=WRONG, b=OSError()).lead(Guides([A, B], 1.0))
+        await World(a=WRONG, b=OSError()).connect_via(SeedNodes([A, B], 1.0))
 
 
 async def test_when_nobody_knows_every_reason_is_there() -> None:
     reasons = [OSError("1"), ResponseError("2")]
-    with pytest.raises(UnguidedError) as caught:
-        await World(a=reasons[0], b=reasons[1]).lead(Guides([A, B], 1.0))
+    with pytest.raises(NoSeedAnsweredError) as caught:
+        await World(a=reasons[0], b=reasons[1]).connect_via(SeedNodes([A, B], 1.0))
     assert caught.value.problems == reasons
 
 
 async def test_a_silent_guide_costs_its_patience_once() -> None:
-    guides = Guides([A, B], 0.01)
+    seeds = SeedNodes([A, B], 0.01)
     world = World(a=None, b=RIGHT)
-    assert await world.lead(guides) == (RIGHT, "ab!")
-    assert await world.lead(guides) == (RIGHT, "b!")
+    assert await world.connect_via(seeds) == (RIGHT, "ab!")
+    assert await world.connect_via(seeds) == (RIGHT, "b!")
 
 
 async def test_a_caller_that_gives_up_leaves_the_silent_guide_last() -> None:
-    guides = Guides([A, B], 60.0)
+    seeds = SeedNodes([A, B], 60.0)
     world = World(a=None, b=RIGHT)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await world.lead(guides)
-    assert await world.lead(guides) == (RIGHT, "b!")
+            await world.connect_via(seeds)
+    assert await world.connect_via(seeds) == (RIGHT, "b!")
 
 
 async def test_guides_that_are_learnt_come_last_and_those_that_have_left_are_forgotten() -> None:
-    guides = Guides([A], 1.0)
-    guides.learn([C, B])
-    assert guides.addresses == [A, B, C]
+    seeds = SeedNodes([A], 1.0)
+    seeds.learn([C, B])
+    assert seeds.addresses == [A, B, C]
     world = World(a=OSError(), b=OSError(), c=RIGHT)
-    assert await world.lead(guides) == (RIGHT, "abc!")
-    guides.learn([C])
-    assert guides.addresses == [C, A]
-    guides.learn([])
-    assert guides.addresses == [A]  # whoever was named at first is never forgotten
+    assert await world.connect_via(seeds) == (RIGHT, "abc!")
+    seeds.learn([C])
+    assert seeds.addresses == [C, A]
+    seeds.learn([])
+    assert seeds.addresses == [A]  # whoever was named at first is never forgotten
