@@ -88,11 +88,12 @@ def test_every_close_code_is_explained() -> None:
     assert {int(code) for code in CloseCode} <= named
 
 
-def test_every_kind_strategy_filter_key_and_status_is_named() -> None:
+def test_every_kind_strategy_filter_key_status_and_reason_is_named() -> None:
     named = set(inline_code(PROTOCOL))
     assert set(get_args(Kind)) <= named
     assert set(STRATEGIES) <= named
     assert set(STATUSES) <= named
+    assert set(get_args(Reason)) <= named
     filter_rows = table_rows(PROTOCOL, "## Filters")
     assert {name for row in filter_rows for name in codes(row[0])} == set(Filter.__struct_fields__)
 
