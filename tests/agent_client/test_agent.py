@@ -23,7 +23,8 @@ from agent_client import (
     Unavailable,
 )
 from tests.agent_client.conftest import Waits
-from tests.support.fake_hub import FakeHub, agent_id, error, eventually, silent
+from tests.support.fake_hub import FakeHub, error, eventually, silent
+from tests.support.records import agent_id
 
 
 def client(hub: FakeHub, **more: Any) -> AgentClient:
@@ -43,7 +44,7 @@ async def test_entering_registers_and_leaving_unregisters(hub: FakeHub) -> None:
         assert agent.connected
         assert agent.epoch == 1
         assert agent.lease is not None
-        assert agent.lease.revision == 7
+        assert agent.lease.revision == 100
         [request] = hub.requests("register")
         assert request["agent_id"] == agent.agent_id
         assert request["agent"] == {
@@ -119,7 +120,7 @@ async def test_a_report_is_a_heartbeat_now_and_returns_its_acknowledgement(hub: 
 async def test_an_update_returns_its_revision(hub: FakeHub) -> None:
     async with client(hub) as agent:
         updated = await agent.update(capabilities=["a"], host="h", port=1, metadata={"old": None})
-        assert (updated.log, updated.revision) == ("log-a", 8)
+        assert (updated.log, updated.revision) == ("log-a", 101)
         [request] = hub.requests("update")
         del request["id"]
         assert request == {

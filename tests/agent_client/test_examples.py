@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from tests.support.fake_hub import FakeHub, event, record, snapshot, watching
+from tests.support.fake_hub import FakeHub, event, snapshot, watching
 from tests.support.legacy_hub import LegacyHub
+from tests.support.records import wire_record
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -37,13 +38,13 @@ async def test_the_agent_registers_reports_and_unregisters(hub: FakeHub) -> None
 
 
 async def test_the_watcher_prints_what_happens(hub: FakeHub) -> None:
-    answers = [watching(1), snapshot(record(1), revision=1), event(2, "registered")]
+    answers = [watching(1), snapshot(wire_record(1), revision=1), event(2, "registered")]
     hub.on("watch", lambda _p, _r: answers)
     status, out, err = await run("watcher.py", "--type", "cost", "--seconds", "2", url=hub.url)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "1 agents at revision 1"
-    assert "agent-1  healthy (ok)" in lines[1]
+    assert "a1  healthy (ok)" in lines[1]
     assert lines[2].startswith("2  registered  ")
     assert lines[-1] == "time is up"
     assert hub.requests("watch")[0]["filter"] == {"type": "cost"}

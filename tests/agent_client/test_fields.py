@@ -49,23 +49,8 @@ async def test_every_field_of_an_update_can_be_given_and_is_sent(hub: FakeHub) -
         assert request == {"op": "update", "id": request["id"], **changes}
 
 
-async def test_every_field_of_a_heartbeat_can_be_reported_and_is_sent(hub: FakeHub) -> None:
-    changes = {field: VALUES[field] for field in fields(Heartbeat) - {"id"}}
-    assert keywords(AgentClient.report) == set(changes)
-    async with AgentClient(hub.url, name="cost-1", type="cost") as agent:
-        await agent.report(**changes)  # type: ignore[arg-type]
-        [request] = hub.requests("heartbeat")
-        assert request == {"op": "heartbeat", "id": request["id"], **changes}
-
-
-async def test_every_reported_field_is_part_of_a_later_registration(hub: FakeHub) -> None:
-    changes = {field: VALUES[field] for field in fields(AgentChanges)}
-    async with AgentClient(hub.url, name="cost-1", type="cost") as agent:
-        await agent.update(**changes)  # type: ignore[arg-type]
-        hub.agents.clear()
-        hub.peer.abort()
-        await hub.heard("register", 2)
-        assert hub.requests("register")[1]["agent"] == VALUES
+def test_every_field_of_a_heartbeat_can_be_reported() -> None:
+    assert keywords(AgentClient.report) == fields(Heartbeat) - {"id"}
 
 
 def test_a_filter_s_keys_are_keyword_arguments() -> None:

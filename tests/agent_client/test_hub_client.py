@@ -26,17 +26,8 @@ from agent_client import (
     Unauthorized,
     Unavailable,
 )
-from tests.support.fake_hub import (
-    NOW,
-    FakeHub,
-    Message,
-    Peer,
-    agent_id,
-    error,
-    eventually,
-    record,
-    silent,
-)
+from tests.support.fake_hub import FakeHub, Message, Peer, error, eventually, silent
+from tests.support.records import NOW, agent_id, wire_record
 
 
 @pytest.fixture
@@ -52,7 +43,7 @@ def pages(hub: FakeHub, total: int) -> None:
         begin = int(request.get("cursor", 0))
         end = min(total, begin + request["limit"])
         more = {"next_cursor": str(end)} if end < total else {}
-        agents = [record(number) for number in range(begin, end)]
+        agents = [wire_record(number) for number in range(begin, end)]
         return {
             "op": "agents",
             "agents": agents,
@@ -109,7 +100,7 @@ async def test_a_filter_key_that_does_not_exist_is_refused_by_name(client: HubCl
 
 
 async def test_get_returns_the_record_or_raises_not_found(hub: FakeHub, client: HubClient) -> None:
-    hub.on("get", lambda _p, r: {"op": "agent", "agent": record(3, load=0.5)})
+    hub.on("get", lambda _p, r: {"op": "agent", "agent": wire_record(3, load=0.5)})
     agent = await client.get(agent_id(3))
     assert (agent.id, agent.load, agent.health.reason) == (agent_id(3), 0.5, "ok")
     hub.on("get", lambda _p, _r: error("not_found", "no agent has this id"))
@@ -119,7 +110,7 @@ async def test_get_returns_the_record_or_raises_not_found(hub: FakeHub, client: 
 
 
 async def test_pick_sends_its_strategy_and_raises_no_match(hub: FakeHub, client: HubClient) -> None:
-    hub.on("pick", lambda _p, _r: {"op": "agent", "agent": record(3)})
+    hub.on("pick", lambda _p, _r: {"op": "agent", "agent": wire_record(3)})
     assert (await client.pick(type="cost", strategy="sticky", key="k")).id == agent_id(3)
     [request] = hub.requests("pick")
     del request["id"]
@@ -156,9 +147,9 @@ async def test_a_loss_is_acknowledged_and_counted(hub: FakeHub, client: HubClien
 async def test_one_connection_serves_many_questions_at_once(
     hub: FakeHub, client: HubClient
 ) -> None:
-    hub.on("get", lambda _p, r: {"op": "agent", "agent": record(int(r["agent_id"][-4:]))})
+    hub.on("get", lambda _p, r: {"op": "agent", "agent": wire_record(int(r["agent_id"][:8], 16))})
     found = await asyncio.gather(*(client.get(agent_id(n)) for n in range(9)))
-    assert [agent.name for agent in found] == [f"agent-{n}" for n in range(9)]
+    assert [agent.name for agent in found] == [f"a{n}" for n in range(9)]
     assert len(hub.peers) == 1
     assert hub.handshakes[0].path == "/ws"
 
@@ -246,7 +237,7 @@ async def test_a_late_answer_to_a_question_given_up_disturbs_no_one(
     async def late(_peer: Peer, _request: Message) -> Message:
         await release.wait()
         hub.behave("get")
-        return {"op": "agent", "agent": record(1)}
+        return {"op": "agent", "agent": wire_record(1)}
 
     hub.on("get", late)
     with pytest.raises(TimeoutError):

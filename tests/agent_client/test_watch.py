@@ -25,16 +25,15 @@ from tests.support.fake_hub import (
     FakeHub,
     Message,
     Peer,
-    agent_id,
     error,
     event,
     eventually,
-    record,
     script,
     silent,
     snapshot,
     watching,
 )
+from tests.support.records import agent_id, wire_record
 
 
 @pytest.fixture
@@ -54,8 +53,8 @@ async def test_it_begins_with_one_snapshot_assembled_from_its_chunks(
         hub,
         [
             watching(5),
-            snapshot(record(1), record(2), revision=5, last=False),
-            snapshot(record(3), revision=5),
+            snapshot(wire_record(1), wire_record(2), revision=5, last=False),
+            snapshot(wire_record(3), revision=5),
             event(6, "registered"),
         ],
     )
@@ -121,8 +120,8 @@ async def test_it_yields_a_resync_when_the_hub_no_longer_remembers_that_far(
 ) -> None:
     script(
         hub,
-        [watching(1), snapshot(record(1), revision=1), event(2)],
-        [watching(1, log="log-b"), snapshot(record(9), revision=1, log="log-b"), event(2)],
+        [watching(1), snapshot(wire_record(1), revision=1), event(2)],
+        [watching(1, log="log-b"), snapshot(wire_record(9), revision=1, log="log-b"), event(2)],
     )
     watch = client.watch()
     assert isinstance(await anext(watch), Snapshot)
@@ -145,9 +144,9 @@ async def test_a_log_that_begins_anew_in_the_middle_is_a_resync_too(
     await anext(watch)
     await anext(watch)
     await hub.peer.send(
-        snapshot(record(1), revision=1, log="log-b", last=False),
+        snapshot(wire_record(1), revision=1, log="log-b", last=False),
         event(20),  # of the new log, before the snapshot is complete: told after it
-        snapshot(record(2), revision=1, log="log-b"),
+        snapshot(wire_record(2), revision=1, log="log-b"),
         event(21),
     )
     resync = await anext(watch)
@@ -158,9 +157,9 @@ async def test_a_log_that_begins_anew_in_the_middle_is_a_resync_too(
 
 async def test_a_snapshot_that_breaks_off_begins_again(hub: FakeHub, client: HubClient) -> None:
     async def broken(peer: Peer, request: Message) -> None:
-        script(hub, [watching(4), snapshot(record(2), revision=4)])
+        script(hub, [watching(4), snapshot(wire_record(2), revision=4)])
         await peer.send(
-            {**watching(3), "id": request["id"]}, snapshot(record(1), revision=3, last=False)
+            {**watching(3), "id": request["id"]}, snapshot(wire_record(1), revision=3, last=False)
         )
         await peer.close(1011)
 
@@ -178,9 +177,9 @@ async def test_a_log_that_begins_anew_within_a_snapshot_leaves_nothing_of_the_ol
         hub,
         [
             watching(3),
-            snapshot(record(1), revision=3, last=False),
-            snapshot(record(2), revision=1, log="log-b", last=False),
-            snapshot(record(3), revision=1, log="log-b"),
+            snapshot(wire_record(1), revision=3, last=False),
+            snapshot(wire_record(2), revision=1, log="log-b", last=False),
+            snapshot(wire_record(3), revision=1, log="log-b"),
         ],
     )
     first = await anext(client.watch())

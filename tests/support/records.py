@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from homeport_protocol.record import AgentRecord, Health
 
 NOW = "2026-01-01T00:00:00.000000Z"
@@ -26,3 +28,9 @@ def record(number: int = 1, *, connection: Any = "websocket", **fields: Any) -> 
         "health": Health(connection, status, "ok", NOW),
     }
     return AgentRecord(**(defaults | fields))
+
+
+def wire_record(number: int = 1, **fields: Any) -> dict[str, Any]:
+    """The same as a hub sends it, decoded from JSON."""
+    built: dict[str, Any] = msgspec.to_builtins(record(number, **fields))
+    return built

@@ -13,7 +13,8 @@ import pytest
 
 from agent_client import AgentClient, Backoff, ConnectionLost, Fenced, HomeportError, Lease
 from tests.agent_client.conftest import Waits
-from tests.support.fake_hub import FakeHub, Message, error, eventually, record, silent
+from tests.support.fake_hub import FakeHub, Message, error, eventually, silent
+from tests.support.records import wire_record
 
 
 def client(*urls: str, **more: Any) -> AgentClient:
@@ -307,8 +308,7 @@ async def register_anew_elsewhere(hub: FakeHub, *found: Message) -> None:
 
 def held(connection: str) -> Message:
     """The record as a newer registration left it."""
-    health = {**record()["health"], "connection": connection}
-    return record(epoch=2, health=health)
+    return wire_record(epoch=2, connection=connection)
 
 
 @pytest.mark.usefixtures("_short_attempts")

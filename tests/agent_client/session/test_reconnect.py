@@ -19,7 +19,8 @@ from agent_client import (
     Updated,
 )
 from tests.agent_client.conftest import Waits
-from tests.support.fake_hub import FakeHub, Message, Peer, error, eventually, record, silent
+from tests.support.fake_hub import FakeHub, Message, Peer, error, eventually, silent
+from tests.support.records import wire_record
 
 
 def client(*hubs: FakeHub, **more: Any) -> AgentClient:
@@ -204,7 +205,7 @@ async def test_a_session_that_was_replaced_while_it_was_away_does_not_fight_the_
 ) -> None:
     fenced: list[Fenced] = []
     hub.on("resume", lambda _p, _r: error("fenced", "superseded"))
-    hub.on("get", lambda _p, r: {"op": "agent", "agent": record(1, epoch=2)})
+    hub.on("get", lambda _p, r: {"op": "agent", "agent": wire_record(1, epoch=2)})
     async with client(hub, on_fenced=fenced.append, sleep=waits) as agent:
         hub.peer.abort()
         with pytest.raises(Fenced):
@@ -213,7 +214,7 @@ async def test_a_session_that_was_replaced_while_it_was_away_does_not_fight_the_
     assert len(hub.requests("register")) == 1
 
 
-@pytest.mark.parametrize("known", [{"op": "agent", "agent": record(1)}, error("not_found")])
+@pytest.mark.parametrize("known", [{"op": "agent", "agent": wire_record(1)}, error("not_found")])
 async def test_a_hub_that_lost_data_and_takes_the_token_for_an_old_one_gets_a_new_registration(
     hub: FakeHub, waits: Waits, known: Message
 ) -> None:

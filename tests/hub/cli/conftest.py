@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.cli.fake_hub import FakeHub, running_hub
 from tests.hub.cli.running import Homeport
+from tests.support.fake_hub import ThreadedHub, running_hub
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
+def hub() -> Iterator[ThreadedHub]:
     with running_hub() as running:
         yield running
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from http import HTTPStatus
 
 import pytest
 
-from tests.hub.cli.fake_hub import FakeHub, record
+from tests.hub.cli.records import agent
 from tests.hub.cli.running import TIMEOUT, Homeport
+from tests.support.fake_hub import ThreadedHub, silent
 
-ONE, TWO = record("one"), record("two", type="resource", load=0.5)
+ONE, TWO = agent("one"), agent("two", type="resource", load=0.5)
 
 
-def test_agents_are_listed_as_plain_columns_in_a_pipe(hub: FakeHub, homeport: Homeport) -> None:
+def test_agents_are_listed_as_plain_columns_in_a_pipe(hub: ThreadedHub, homeport: Homeport) -> None:
     hub.add(ONE, TWO)
     done = homeport.run("agents", "--url", hub.url)
     assert (done.returncode, done.stderr) == (0, "")
@@ -28,7 +28,7 @@ def test_agents_are_listed_as_plain_columns_in_a_pipe(hub: FakeHub, homeport: Ho
 
 
 def test_agents_as_json_are_the_records_in_the_order_of_the_contract(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     hub.add(ONE, TWO)
     done = homeport.run("agents", "--json", HOMEPORT_URL=hub.url)
@@ -38,14 +38,14 @@ def test_agents_as_json_are_the_records_in_the_order_of_the_contract(
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_no_agents_are_no_failure(hub: FakeHub, homeport: Homeport) -> None:
+def test_no_agents_are_no_failure(hub: ThreadedHub, homeport: Homeport) -> None:
     done = homeport.run("agents", "--url", hub.url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "No agents match.\n", "")
     done = homeport.run("agents", "--url", hub.url, "--json")
     assert json.loads(done.stdout) == {"agents": [], "count": 0}
 
 
-def test_filter_and_limit_reach_the_hub(hub: FakeHub, homeport: Homeport) -> None:
+def test_filter_and_limit_reach_the_hub(hub: ThreadedHub, homeport: Homeport) -> None:
     hub.add(ONE, TWO)
     done = homeport.run(
         *("agents", "--url", hub.url, "--type", "cost", "--status", "healthy"),
@@ -63,24 +63,24 @@ def test_filter_and_limit_reach_the_hub(hub: FakeHub, homeport: Homeport) -> Non
 
 
 def test_a_filter_that_the_hub_refuses_is_told_in_its_words(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
-    hub.refuse["find"] = ("bad_request", "filter.version: 'abc' is no PEP 440 specifier")
+    hub.refuse("find", "bad_request", "filter.version: 'abc' is no PEP 440 specifier")
     done = homeport.run("agents", "--url", hub.url, "--version", "abc")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "homeport: filter.version: 'abc' is no PEP 440 specifier.\n"
 
 
-def test_namespace_and_token_go_with_the_connection(hub: FakeHub, homeport: Homeport) -> None:
+def test_namespace_and_token_go_with_the_connection(hub: ThreadedHub, homeport: Homeport) -> None:
     homeport.run("agents", "--url", hub.url, "--namespace", "blue", HOMEPORT_TOKEN="sesame")
-    assert hub.headers[0]["Homeport-Namespace"] == "blue"
-    assert hub.headers[0]["Authorization"] == "Bearer sesame"
+    assert hub.handshakes[0].headers["Homeport-Namespace"] == "blue"
+    assert hub.handshakes[0].headers["Authorization"] == "Bearer sesame"
     homeport.run("agents", "--url", hub.url, "--token", "open", HOMEPORT_TOKEN="sesame")
-    assert hub.headers[1]["Authorization"] == "Bearer open"
+    assert hub.handshakes[1].headers["Authorization"] == "Bearer open"
 
 
-def test_a_token_that_is_refused_is_not_repeated(hub: FakeHub, homeport: Homeport) -> None:
-    hub.status = HTTPStatus.UNAUTHORIZED
+def test_a_token_that_is_refused_is_not_repeated(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.handshake = (401, "refused\n", {})
     done = homeport.run("agents", "--url", hub.url, "--token", "sesame")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -88,7 +88,7 @@ def test_a_token_that_is_refused_is_not_repeated(hub: FakeHub, homeport: Homepor
     assert "sesame" not in done.stderr
 
 
-def test_one_agent_is_shown_whole(hub: FakeHub, homeport: Homeport) -> None:
+def test_one_agent_is_shown_whole(hub: ThreadedHub, homeport: Homeport) -> None:
     hub.add(ONE, TWO)
     done = homeport.run("agent", ONE["id"], "--url", hub.url)
     assert done.returncode == 0
@@ -99,7 +99,7 @@ def test_one_agent_is_shown_whole(hub: FakeHub, homeport: Homeport) -> None:
 
 
 def test_the_beginning_of_an_id_is_enough_when_it_is_clear(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     twin = {**TWO, "id": ONE["id"][:12] + TWO["id"][12:]}
     hub.add(ONE, TWO, twin)
@@ -117,20 +117,22 @@ def test_the_beginning_of_an_id_is_enough_when_it_is_clear(
     )
 
 
-def test_an_unknown_id_fails_with_the_hubs_words(hub: FakeHub, homeport: Homeport) -> None:
+def test_an_unknown_id_fails_with_the_hubs_words(hub: ThreadedHub, homeport: Homeport) -> None:
     done = homeport.run("agent", ONE["id"], "--url", hub.url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "homeport: there is no agent with this id.\n"
 
 
-def test_what_cannot_be_an_id_is_wrong_usage(hub: FakeHub, homeport: Homeport) -> None:
+def test_what_cannot_be_an_id_is_wrong_usage(hub: ThreadedHub, homeport: Homeport) -> None:
     done = homeport.run("agent", "planner", "--url", hub.url)
     assert done.returncode == 2
     assert "'planner' is not an agent's id" in done.stderr
-    assert hub.requests == []
+    assert hub.ops() == []
 
 
-def test_pick_shows_one_agent_and_sends_strategy_and_key(hub: FakeHub, homeport: Homeport) -> None:
+def test_pick_shows_one_agent_and_sends_strategy_and_key(
+    hub: ThreadedHub, homeport: Homeport
+) -> None:
     hub.add(ONE)
     done = homeport.run("pick", "--url", hub.url, "--capability", "sql", "--json")
     assert json.loads(done.stdout) == ONE
@@ -143,7 +145,7 @@ def test_pick_shows_one_agent_and_sends_strategy_and_key(hub: FakeHub, homeport:
     assert (asked["strategy"], asked["key"]) == ("sticky", "k")
 
 
-def test_a_pick_without_a_match_fails_with_a_sentence(hub: FakeHub, homeport: Homeport) -> None:
+def test_a_pick_without_a_match_fails_with_a_sentence(hub: ThreadedHub, homeport: Homeport) -> None:
     done = homeport.run("pick", "--url", hub.url, "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "homeport: no healthy agent matches the filter.\n"
@@ -181,7 +183,7 @@ def test_a_password_in_a_url_is_never_shown(homeport: Homeport, nobody: str) -> 
 
 
 def test_the_second_url_is_tried_when_nobody_is_at_the_first(
-    hub: FakeHub, homeport: Homeport, nobody: str
+    hub: ThreadedHub, homeport: Homeport, nobody: str
 ) -> None:
     hub.add(ONE)
     done = homeport.run("agents", "--json", HOMEPORT_URL=f"{nobody}, {hub.url}")
@@ -189,10 +191,10 @@ def test_the_second_url_is_tried_when_nobody_is_at_the_first(
 
 
 def test_a_reader_that_stops_reading_is_no_failure_and_no_noise(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     # More than a pipe holds, so that the write meets the closed end.
-    hub.add(*(record(f"agent-{n}", capabilities=[f"skill-{n}" * 10] * 4) for n in range(500)))
+    hub.add(*(agent(f"agent-{n}", capabilities=[f"skill-{n}" * 10] * 4) for n in range(500)))
     for arguments in (["agents"], ["agents", "--json"]):
         process = homeport.begin(*arguments, "--url", hub.url)
         assert process.stdout is not None
@@ -203,7 +205,7 @@ def test_a_reader_that_stops_reading_is_no_failure_and_no_noise(
         assert process.wait(TIMEOUT) == 0
 
 
-def test_a_full_disk_is_a_failure_in_plain_words(hub: FakeHub, homeport: Homeport) -> None:
+def test_a_full_disk_is_a_failure_in_plain_words(hub: ThreadedHub, homeport: Homeport) -> None:
     with open("/dev/full", "w") as full:
         process = homeport.begin("agents", "--url", hub.url, stdout=full)
         _, error = process.communicate(timeout=TIMEOUT)
@@ -213,9 +215,9 @@ def test_a_full_disk_is_a_failure_in_plain_words(hub: FakeHub, homeport: Homepor
 
 
 def test_letters_that_the_terminal_cannot_show_break_nothing(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
-    hub.add(record("東京"))
+    hub.add(agent("東京"))
     western = {"PYTHONIOENCODING": "latin-1", "HOMEPORT_URL": hub.url}
     done = homeport.run("agents", **western)
     assert (done.returncode, done.stderr) == (0, "")
@@ -224,8 +226,8 @@ def test_letters_that_the_terminal_cannot_show_break_nothing(
     assert json.loads(done.stdout)["agents"][0]["name"] == "東京"
 
 
-def test_ctrl_c_while_asking_ends_quietly_with_130(hub: FakeHub, homeport: Homeport) -> None:
-    hub.silent.add("find")
+def test_ctrl_c_while_asking_ends_quietly_with_130(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.on("find", silent)
     process: subprocess.Popen[str] = homeport.begin("agents", "--url", hub.url)
     hub.wait_for("find")
     process.send_signal(signal.SIGINT)

@@ -6,33 +6,33 @@ import json
 
 import pytest
 
-from tests.hub.cli.fake_hub import FakeHub, status
 from tests.hub.cli.running import Homeport
+from tests.support.fake_hub import ThreadedHub, hub_status
 
 
 def test_hubs_are_plain_columns_with_the_one_that_answered_marked(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
-    far = status("hub-10", url="http://10.0.0.10:8080", agents=1200, sessions=900, lag=12)
-    hub.hubs = [status("hub-1"), far]
+    far = hub_status("hub-10", url="http://10.0.0.10:8080", agents=1200, sessions=900, lag=12)
+    hub.hubs = [hub_status("hub-1"), far]
     done = homeport.run("hubs", "--url", hub.url)
     assert (done.returncode, done.stderr) == (0, "")
     head, one, ten, empty, summary = done.stdout.splitlines()
     assert " ".join(head.split()) == "HUB URL VERSION UP SINCE AGENTS SESSIONS LAG"
-    assert one.startswith("hub-1 *  http://10.0.0.1:8080   0.2.0    2026-11-20T12:00:00Z (")
-    assert ten.startswith("hub-10   http://10.0.0.10:8080  0.2.0    2026-11-20T12:00:00Z (")
+    assert one.startswith("hub-1 *  http://10.0.0.1:8080   0.2.0    2026-01-01T00:00:00Z (")
+    assert ten.startswith("hub-10   http://10.0.0.10:8080  0.2.0    2026-01-01T00:00:00Z (")
     assert ten.split()[-3:] == ["1200", "900", "12"]
     assert len(head) == len(one) == len(ten)  # numbers are set to the right
     assert (empty, summary) == ("", "2 hubs, 1201 agents, 901 sessions, revision 100")
 
 
-def test_one_hub_is_one(hub: FakeHub, homeport: Homeport) -> None:
+def test_one_hub_is_one(hub: ThreadedHub, homeport: Homeport) -> None:
     done = homeport.run("hubs", "--url", hub.url)
     assert done.stdout.splitlines()[-1] == "1 hub, 1 agent, 1 session, revision 100"
 
 
 def test_hubs_as_json_are_the_answer_in_the_order_of_the_contract(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     done = homeport.run("hubs", "--json", HOMEPORT_URL=hub.url)
     document = json.loads(done.stdout)
@@ -44,9 +44,9 @@ def test_hubs_as_json_are_the_answer_in_the_order_of_the_contract(
 
 
 def test_what_a_hub_says_of_itself_cannot_steer_a_terminal(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
-    hub.hubs = [status("hub-1", url="http://\x1b]0;owned\x07", version="")]
+    hub.hubs = [hub_status("hub-1", url="http://\x1b]0;owned\x07", version="")]
     done = homeport.run("hubs", "--url", hub.url)
     assert "\x1b" not in done.stdout
     assert "http://\\x1b]0;owned\\x07  -  " in done.stdout
@@ -61,26 +61,26 @@ def test_what_a_hub_says_of_itself_cannot_steer_a_terminal(
     ],
 )
 def test_an_acknowledged_loss_is_told_in_numbers(
-    hub: FakeHub, homeport: Homeport, lost: int, said: str
+    hub: ThreadedHub, homeport: Homeport, lost: int, said: str
 ) -> None:
     hub.lost = lost
     done = homeport.run("acknowledge-loss", "--url", hub.url, "--namespace", "blue")
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
-    assert len(hub.asked("acknowledge_loss")) == 1
-    assert hub.headers[0]["Homeport-Namespace"] == "blue"
+    assert len(hub.requests("acknowledge_loss")) == 1
+    assert hub.handshakes[0].headers["Homeport-Namespace"] == "blue"
 
 
 @pytest.mark.parametrize("command", ["hubs", "acknowledge-loss"])
 def test_a_refusal_is_told_in_the_hubs_words(
-    hub: FakeHub, homeport: Homeport, command: str
+    hub: ThreadedHub, homeport: Homeport, command: str
 ) -> None:
-    hub.refuse[command.replace("-", "_")] = ("unavailable", "the hub is not ready: Redis is away")
+    hub.refuse(command.replace("-", "_"), "unavailable", "the hub is not ready: Redis is away")
     done = homeport.run(command, "--url", hub.url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "homeport: the hub is not ready: Redis is away.\n"
 
 
-def test_a_hub_that_knows_no_clusters_says_so(hub: FakeHub, homeport: Homeport) -> None:
-    hub.refuse["hubs"] = ("unknown_op", "unknown op 'hubs'")
+def test_a_hub_that_knows_no_clusters_says_so(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.refuse("hubs", "unknown_op", "unknown op 'hubs'")
     done = homeport.run("hubs", "--url", hub.url)
     assert (done.returncode, done.stderr) == (1, "homeport: unknown op 'hubs'.\n")

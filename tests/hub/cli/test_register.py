@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
-from tests.hub.cli.fake_hub import FakeHub
 from tests.hub.cli.running import Homeport, content, finish, wait_until
+from tests.support.fake_hub import ThreadedHub, silent
 
 AGENT_ID = "3f2a91bc-8f0e-4c57-9d39-0f1c2d7f5a11"
 SIDECAR = ("register", "--name", "web-1", "--type", "application")
@@ -33,17 +32,17 @@ def waiting_for(number: str, status: int, ready: Path) -> list[str]:
 
 
 def test_the_command_runs_while_the_agent_is_registered_and_its_status_is_passed_on(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     done = homeport.run(*SIDECAR, "--url", hub.url, "--", "sh", "-c", "echo out; exit 7")
     assert (done.returncode, done.stdout) == (7, "out\n")
-    assert [request["op"] for request in hub.requests] == ["register", "unregister"]
+    assert hub.ops() == ["register", "unregister"]
     assert done.stderr.startswith("homeport: registered web-1 as ")
     assert done.stderr.count("\n") == 1
 
 
 def test_everything_that_was_said_of_the_agent_is_registered(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     done = homeport.run(
         *(*SIDECAR, "--url", hub.url, "--agent-id", AGENT_ID, "--namespace", "blue"),
@@ -53,7 +52,7 @@ def test_everything_that_was_said_of_the_agent_is_registered(
     assert done.returncode == 0
     asked = hub.wait_for("register")
     assert asked["agent_id"] == AGENT_ID
-    assert hub.headers[0]["Homeport-Namespace"] == "blue"
+    assert hub.handshakes[0].headers["Homeport-Namespace"] == "blue"
     said = {key: asked["agent"][key] for key in ("name", "type", "host", "port", "version")}
     assert said == {
         "name": "web-1",
@@ -67,7 +66,7 @@ def test_everything_that_was_said_of_the_agent_is_registered(
 
 
 def test_the_command_finds_the_agents_id_and_the_hub_in_its_environment(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     show = "import json, os; print(json.dumps(dict(os.environ)))"
     done = homeport.run(*SIDECAR, "--url", hub.url, *told(show), EXTRA="kept")
@@ -77,32 +76,36 @@ def test_the_command_finds_the_agents_id_and_the_hub_in_its_environment(
     assert environment["EXTRA"] == "kept"
 
 
-def test_options_after_the_command_are_the_commands_own(hub: FakeHub, homeport: Homeport) -> None:
+def test_options_after_the_command_are_the_commands_own(
+    hub: ThreadedHub, homeport: Homeport
+) -> None:
     done = homeport.run(*SIDECAR, "--url", hub.url, "echo", "--name", "x", "--help")
     assert (done.returncode, done.stdout) == (0, "--name x --help\n")
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_a_signal_is_passed_on_and_the_commands_answer_to_it_counts(
-    hub: FakeHub, homeport: Homeport, tmp_path: Path, number: str
+    hub: ThreadedHub, homeport: Homeport, tmp_path: Path, number: str
 ) -> None:
     ready = tmp_path / "ready"
     process = homeport.begin(*SIDECAR, "--url", hub.url, *waiting_for(number, 9, ready))
     wait_until(lambda: content(ready) == "ready", "the command's handlers are set")
     process.send_signal(getattr(signal, number))
     assert finish(process)[0] == 9
-    assert len(hub.asked("unregister")) == 1
+    assert len(hub.requests("unregister")) == 1
 
 
 def test_a_command_that_a_signal_ends_gives_128_and_its_number(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     done = homeport.run(*SIDECAR, "--url", hub.url, "--", "sh", "-c", "kill -KILL $$")
     assert done.returncode == 128 + signal.SIGKILL
-    assert len(hub.asked("unregister")) == 1
+    assert len(hub.requests("unregister")) == 1
 
 
-def test_a_second_signal_is_passed_on_too(hub: FakeHub, homeport: Homeport, tmp_path: Path) -> None:
+def test_a_second_signal_is_passed_on_too(
+    hub: ThreadedHub, homeport: Homeport, tmp_path: Path
+) -> None:
     heard = tmp_path / "heard"
     script = (
         "import pathlib, signal, time\n"
@@ -120,7 +123,7 @@ def test_a_second_signal_is_passed_on_too(hub: FakeHub, homeport: Homeport, tmp_
 
 
 def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
-    hub: FakeHub, tmp_path: Path, homeport: Homeport
+    hub: ThreadedHub, tmp_path: Path, homeport: Homeport
 ) -> None:
     ready = tmp_path / "ready"
     script = (
@@ -140,7 +143,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_without_a_command_a_signal_ends_the_registration_with_status_0(
-    hub: FakeHub, homeport: Homeport, number: signal.Signals
+    hub: ThreadedHub, homeport: Homeport, number: signal.Signals
 ) -> None:
     process = homeport.begin(*SIDECAR, "--url", hub.url, "--agent-id", AGENT_ID)
     assert process.stdout is not None
@@ -148,10 +151,10 @@ def test_without_a_command_a_signal_ends_the_registration_with_status_0(
     assert line == f"Registered web-1 as {AGENT_ID} with {hub.url}; Ctrl-C unregisters it.\n"
     process.send_signal(number)
     assert finish(process) == (0, "", "")
-    assert len(hub.asked("unregister")) == 1
+    assert len(hub.requests("unregister")) == 1
 
 
-def test_heartbeats_go_on_while_the_command_runs(hub: FakeHub, homeport: Homeport) -> None:
+def test_heartbeats_go_on_while_the_command_runs(hub: ThreadedHub, homeport: Homeport) -> None:
     process = homeport.begin(*SIDECAR, "--url", hub.url, "--", "sleep", "60")
     hub.wait_for("heartbeat", 2)
     process.send_signal(signal.SIGTERM)
@@ -179,9 +182,9 @@ def test_a_signal_while_no_hub_is_there_ends_the_waiting(homeport: Homeport, nob
 
 
 def test_a_signal_while_the_hub_does_not_answer_ends_the_waiting(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
-    hub.silent.add("register")
+    hub.on("register", silent)
     process = homeport.begin(*SIDECAR, "--url", hub.url, "--", "true")
     hub.wait_for("register")
     process.send_signal(signal.SIGTERM)
@@ -189,10 +192,10 @@ def test_a_signal_while_the_hub_does_not_answer_ends_the_waiting(
 
 
 def test_a_refusal_is_told_and_the_command_is_not_started(
-    hub: FakeHub, homeport: Homeport, tmp_path: Path
+    hub: ThreadedHub, homeport: Homeport, tmp_path: Path
 ) -> None:
     proof = tmp_path / "proof"
-    hub.refuse["register"] = ("forbidden", "this token may not register agents")
+    hub.refuse("register", "forbidden", "this token may not register agents")
     done = homeport.run(*SIDECAR, "--url", hub.url, "--", "touch", str(proof))
     assert done.returncode == 1
     assert done.stderr == "homeport: this token may not register agents.\n"
@@ -200,34 +203,34 @@ def test_a_refusal_is_told_and_the_command_is_not_started(
 
 
 def test_a_command_that_does_not_exist_is_127_and_registers_nothing(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     done = homeport.run(*SIDECAR, "--url", hub.url, "--", "no-such-program-here")
     assert (done.returncode, done.stderr) == (
         127,
         "homeport: no-such-program-here: command not found.\n",
     )
-    assert hub.requests == []
+    assert hub.ops() == []
 
 
 def test_a_command_that_cannot_be_run_is_126(
-    hub: FakeHub, homeport: Homeport, tmp_path: Path
+    hub: ThreadedHub, homeport: Homeport, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain"
     plain.write_text("text")
     done = homeport.run(*SIDECAR, "--url", hub.url, "--", str(plain))
     assert done.returncode == 126
     assert done.stderr == f"homeport: {plain} cannot be run: it is not an executable file.\n"
-    assert hub.requests == []
+    assert hub.ops() == []
     plain.chmod(0o755)
     done = homeport.run(*SIDECAR, "--url", hub.url, "--", str(plain))
     assert done.returncode == 126
     assert f"homeport: {plain} cannot be run: Exec format error.\n" in done.stderr
-    assert [request["op"] for request in hub.requests] == ["register", "unregister"]
+    assert hub.ops() == ["register", "unregister"]
 
 
 def test_the_command_runs_on_while_the_hub_is_away_and_the_agent_comes_back(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     process = homeport.begin(*SIDECAR, "--url", hub.url, "--", "sleep", "60")
     hub.wait_for("heartbeat")
@@ -242,10 +245,10 @@ def test_the_command_runs_on_while_the_hub_is_away_and_the_agent_comes_back(
     assert "Traceback" not in error
 
 
-def test_an_end_that_no_hub_could_be_told_of_is_said(hub: FakeHub, homeport: Homeport) -> None:
+def test_an_end_that_no_hub_could_be_told_of_is_said(hub: ThreadedHub, homeport: Homeport) -> None:
     process = homeport.begin(*SIDECAR, "--url", hub.url, "--", "sleep", "60")
     hub.wait_for("heartbeat")
-    hub.status = HTTPStatus.SERVICE_UNAVAILABLE
+    hub.handshake = (503, "refused\n", {})
     hub.close_connections(1001, "retry in 0 s")
     assert process.stderr is not None
     assert "registered" in process.stderr.readline()
@@ -259,7 +262,7 @@ def test_an_end_that_no_hub_could_be_told_of_is_said(hub: FakeHub, homeport: Hom
 
 
 def test_a_fenced_agents_command_runs_on_and_its_user_is_told(
-    hub: FakeHub, homeport: Homeport, tmp_path: Path
+    hub: ThreadedHub, homeport: Homeport, tmp_path: Path
 ) -> None:
     ready = tmp_path / "ready"
     process = homeport.begin(*SIDECAR, "--url", hub.url, *waiting_for("SIGTERM", 5, ready))
@@ -275,10 +278,10 @@ def test_a_fenced_agents_command_runs_on_and_its_user_is_told(
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 5
-    assert hub.asked("unregister") == []
+    assert hub.requests("unregister") == []
 
 
-def test_a_fenced_agent_without_a_command_fails(hub: FakeHub, homeport: Homeport) -> None:
+def test_a_fenced_agent_without_a_command_fails(hub: ThreadedHub, homeport: Homeport) -> None:
     process = homeport.begin(*SIDECAR, "--url", hub.url)
     hub.wait_for("heartbeat")
     hub.close_connections(4409, "fenced by a newer session")

@@ -11,13 +11,14 @@ from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
 from hub.cli import tables
 from hub.cli.tables import shortened, show_agent, show_agents
-from tests.hub.cli.fake_hub import NOW, record
+from tests.hub.cli.records import agent
+from tests.support.records import NOW
 
 LONG_LIST = [f"skill-{n}" for n in range(40)]
 
 
 def make(name: str, **changes: object) -> AgentRecord:
-    return msgspec.convert(record(name, **changes), AgentRecord)
+    return msgspec.convert(agent(name, **changes), AgentRecord)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def three_seconds_later(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def silent(name: str) -> AgentRecord:
-    facts = {**record(name)["health"], "reason": "heartbeat_timeout"}
+    facts = {**agent(name)["health"], "reason": "heartbeat_timeout"}
     return make(name, status="unreachable", health=facts)
 
 
@@ -135,7 +136,7 @@ def test_one_agent_is_shown_whole_in_the_order_of_the_contract(
 def test_an_agent_without_metadata_and_load_has_no_lines_for_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bare = record("bare")
+    bare = agent("bare")
     del bare["metadata"]
     show_agent(msgspec.convert(bare, AgentRecord))
     out = capsys.readouterr().out

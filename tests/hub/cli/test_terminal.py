@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.cli.fake_hub import FakeHub, record
+from tests.hub.cli.records import agent
 from tests.hub.cli.running import TIMEOUT, content, wait_until
+from tests.support.fake_hub import ThreadedHub
 
-ONE = record("one", capabilities=[f"skill-{n}" for n in range(40)])
+ONE = agent("one", capabilities=[f"skill-{n}" for n in range(40)])
 SILENT = {
     **ONE,
     "status": "unreachable",
@@ -97,7 +98,7 @@ def show(terminals: list[Terminal], columns: int, *arguments: str) -> Terminal:
     return terminals[-1]
 
 
-def test_a_table_is_coloured_and_fitted(hub: FakeHub, terminals: list[Terminal]) -> None:
+def test_a_table_is_coloured_and_fitted(hub: ThreadedHub, terminals: list[Terminal]) -> None:
     hub.add(ONE)
     terminal = show(terminals, 90, "agents", "--url", hub.url)
     assert terminal.finish() == 0
@@ -110,7 +111,7 @@ def test_a_table_is_coloured_and_fitted(hub: FakeHub, terminals: list[Terminal])
     assert ONE["id"] in wide.text
 
 
-def test_json_for_a_person_is_indented(hub: FakeHub, terminals: list[Terminal]) -> None:
+def test_json_for_a_person_is_indented(hub: ThreadedHub, terminals: list[Terminal]) -> None:
     hub.add(ONE)
     terminal = show(terminals, 90, "pick", "--json", "--url", hub.url)
     assert terminal.finish() == 0
@@ -118,7 +119,7 @@ def test_json_for_a_person_is_indented(hub: FakeHub, terminals: list[Terminal]) 
 
 
 def test_a_watch_is_live_and_ctrl_c_ends_it_quietly(
-    hub: FakeHub, terminals: list[Terminal]
+    hub: ThreadedHub, terminals: list[Terminal]
 ) -> None:
     hub.add(ONE)
     terminal = show(terminals, 90, "watch", "--url", hub.url)
@@ -134,7 +135,7 @@ def test_a_watch_is_live_and_ctrl_c_ends_it_quietly(
 
 
 def test_ctrl_c_reaches_the_command_of_a_sidecar_once(
-    hub: FakeHub, terminals: list[Terminal], tmp_path: Path
+    hub: ThreadedHub, terminals: list[Terminal], tmp_path: Path
 ) -> None:
     heard = tmp_path / "heard"
     script = (
@@ -162,4 +163,4 @@ def test_ctrl_c_reaches_the_command_of_a_sidecar_once(
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.finish() == 5
     assert content(heard) == "ready 1"
-    assert len(hub.asked("unregister")) == 1
+    assert len(hub.requests("unregister")) == 1

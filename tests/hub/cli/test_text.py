@@ -8,15 +8,15 @@ import pytest
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import format_timestamp
 from hub.cli.text import address, ago, condition, one_line, printable
-from tests.hub.cli.fake_hub import record
+from tests.hub.cli.records import agent
 
 
 def make(**changes: object) -> AgentRecord:
-    return msgspec.convert(record("one", **changes), AgentRecord)
+    return msgspec.convert(agent("one", **changes), AgentRecord)
 
 
 def health(**changes: object) -> dict[str, object]:
-    return {**record("one")["health"], **changes}
+    return {**agent("one")["health"], **changes}
 
 
 def test_an_escape_sequence_in_a_name_is_shown_and_not_obeyed() -> None:

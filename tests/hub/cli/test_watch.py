@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.hub.cli.fake_hub import FakeHub, record
+from tests.hub.cli.records import agent
 from tests.hub.cli.running import TIMEOUT, Homeport, finish
+from tests.support.fake_hub import ThreadedHub
 
-ONE, TWO = record("one"), record("two", type="resource")
+ONE, TWO = agent("one"), agent("two", type="resource")
 SILENT = {
     **ONE,
     "status": "unreachable",
@@ -36,7 +37,7 @@ def stop(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def test_json_lines_come_at_once_and_each_says_where_it_stands(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     hub.add(ONE, TWO)
     process = homeport.begin("watch", "--url", hub.url, "--json")
@@ -61,7 +62,7 @@ def test_json_lines_come_at_once_and_each_says_where_it_stands(
     assert stop(process) == (0, "", "")
 
 
-def test_a_new_log_is_a_resync(hub: FakeHub, homeport: Homeport) -> None:
+def test_a_new_log_is_a_resync(hub: ThreadedHub, homeport: Homeport) -> None:
     process = homeport.begin("watch", "--url", hub.url, "--json")
     assert told(process)["agents"] == []
     hub.add(ONE)
@@ -74,7 +75,7 @@ def test_a_new_log_is_a_resync(hub: FakeHub, homeport: Homeport) -> None:
 
 
 def test_a_watch_goes_on_after_a_revision_without_a_snapshot(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     process = homeport.begin("watch", "--url", hub.url, "--json", "--since", "90", "--log", "log-a")
     asked = hub.wait_for("watch")
@@ -85,7 +86,7 @@ def test_a_watch_goes_on_after_a_revision_without_a_snapshot(
     assert stop(process)[0] == 0
 
 
-def test_a_watch_goes_on_over_a_lost_connection(hub: FakeHub, homeport: Homeport) -> None:
+def test_a_watch_goes_on_over_a_lost_connection(hub: ThreadedHub, homeport: Homeport) -> None:
     process = homeport.begin("watch", "--url", hub.url, "--json")
     told(process)
     hub.close_connections(1001, "retry in 0 s")
@@ -100,14 +101,14 @@ def test_a_watch_goes_on_over_a_lost_connection(hub: FakeHub, homeport: Homeport
     assert error.count("\n") == 1
 
 
-def test_the_filter_reaches_the_hub(hub: FakeHub, homeport: Homeport) -> None:
+def test_the_filter_reaches_the_hub(hub: ThreadedHub, homeport: Homeport) -> None:
     process = homeport.begin("watch", "--url", hub.url, "--type", "cost", "--any-capability", "a")
     assert hub.wait_for("watch")["filter"] == {"type": "cost", "any_capability": ["a"]}
     assert stop(process)[0] == 0
 
 
 def test_people_read_a_table_and_then_a_line_for_each_change(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     hub.add(ONE)
     process = homeport.begin("watch", "--url", hub.url)
@@ -135,14 +136,14 @@ def test_people_read_a_table_and_then_a_line_for_each_change(
     assert stop(process)[0] == 0
 
 
-def test_people_are_told_that_there_is_nobody_yet(hub: FakeHub, homeport: Homeport) -> None:
+def test_people_are_told_that_there_is_nobody_yet(hub: ThreadedHub, homeport: Homeport) -> None:
     process = homeport.begin("watch", "--url", hub.url)
     assert line(process) == "No agents match yet.\n"
     assert stop(process)[0] == 0
 
 
-def test_a_refused_watch_is_told_in_the_hubs_words(hub: FakeHub, homeport: Homeport) -> None:
-    hub.refuse["watch"] = ("bad_request", "filter.version: 'abc' is no PEP 440 specifier")
+def test_a_refused_watch_is_told_in_the_hubs_words(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.refuse("watch", "bad_request", "filter.version: 'abc' is no PEP 440 specifier")
     done = homeport.run("watch", "--url", hub.url, "--version", "abc")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "homeport: filter.version: 'abc' is no PEP 440 specifier.\n"
@@ -156,7 +157,7 @@ def test_since_and_log_go_together(homeport: Homeport, arguments: tuple[str, str
 
 
 def test_a_reader_that_goes_ends_the_watch_at_its_next_line(
-    hub: FakeHub, homeport: Homeport
+    hub: ThreadedHub, homeport: Homeport
 ) -> None:
     process = homeport.begin("watch", "--url", hub.url, "--json")
     told(process)
