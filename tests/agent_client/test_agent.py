@@ -280,7 +280,7 @@ async def test_a_request_not_answered_in_time_raises_and_drops_the_connection(
         assert hub.requests("resume")[0]["agent"]["status"] == "degraded"
 
 
-async def test_who_stops_waiting_for_a_report_does_not_undo_it(hub: FakeHub) -> None:
+async def test_cancelling_a_report_does_not_undo_it(hub: FakeHub) -> None:
     release = asyncio.Event()
 
     async def late(_peer: Any, _request: dict[str, Any]) -> dict[str, Any]:

@@ -144,9 +144,7 @@ async def test_a_loss_is_acknowledged_and_counted(hub: FakeHub, client: HubClien
         await client.acknowledge_loss()
 
 
-async def test_one_connection_serves_many_questions_at_once(
-    hub: FakeHub, client: HubClient
-) -> None:
+async def test_one_connection_serves_concurrent_requests(hub: FakeHub, client: HubClient) -> None:
     hub.on("get", lambda _p, r: {"op": "agent", "agent": wire_record(int(r["agent_id"][:8], 16))})
     found = await asyncio.gather(*(client.get(agent_id(n)) for n in range(9)))
     assert [agent.name for agent in found] == [f"a{n}" for n in range(9)]
@@ -154,7 +152,7 @@ async def test_one_connection_serves_many_questions_at_once(
     assert hub.handshakes[0].path == "/ws"
 
 
-async def test_a_question_whose_connection_breaks_is_asked_again(
+async def test_a_request_whose_connection_breaks_is_repeated(
     hub: FakeHub, client: HubClient
 ) -> None:
     await client.ping()
@@ -211,7 +209,7 @@ async def test_refusals_of_the_connection_are_typed(hub: FakeHub, client: HubCli
     assert caught.value.retry_after == 2.0
 
 
-async def test_no_answer_is_a_timeout_and_the_next_question_gets_a_new_connection(
+async def test_no_answer_is_a_timeout_and_the_next_request_gets_a_new_connection(
     hub: FakeHub,
 ) -> None:
     hub.on("ping", silent)
@@ -229,7 +227,7 @@ async def test_an_answer_of_the_wrong_kind_is_internal(hub: FakeHub, client: Hub
         await client.ping()
 
 
-async def test_a_late_answer_to_a_question_given_up_disturbs_no_one(
+async def test_a_late_answer_to_a_cancelled_request_is_ignored(
     hub: FakeHub, client: HubClient
 ) -> None:
     release = asyncio.Event()

@@ -145,7 +145,7 @@ async def test_a_log_that_begins_anew_in_the_middle_is_a_resync_too(
     await anext(watch)
     await hub.peer.send(
         snapshot(wire_record(1), revision=1, log="log-b", last=False),
-        event(20),  # of the new log, before the snapshot is complete: told after it
+        event(20),  # of the new log, before the snapshot is complete: yielded after it
         snapshot(wire_record(2), revision=1, log="log-b"),
         event(21),
     )
@@ -369,7 +369,7 @@ async def gone(peer: Peer) -> None:
     await eventually(lambda: peer.websocket.close_code is not None, "the connection ended")
 
 
-async def test_closing_ends_the_iteration_of_whoever_waits(hub: FakeHub, client: HubClient) -> None:
+async def test_closing_ends_a_pending_iteration(hub: FakeHub, client: HubClient) -> None:
     script(hub, *([[watching(1), snapshot(revision=1)]] * 2))
     seen: list[Any] = []
 
@@ -433,9 +433,7 @@ async def test_closing_while_the_watch_begins_leaves_no_connection_behind(
     await gone(hub.peer)
 
 
-async def test_a_watch_that_nobody_holds_any_more_leaves_the_hub(
-    hub: FakeHub, client: HubClient
-) -> None:
+async def test_a_watch_without_a_reference_leaves_the_hub(hub: FakeHub, client: HubClient) -> None:
     script(hub, [watching(1), snapshot(revision=1)])
     async for item in client.watch():
         assert isinstance(item, Snapshot)

@@ -35,7 +35,7 @@ def share(hub: FakeHub, other: FakeHub) -> None:
 
 @asynccontextmanager
 async def black_hole() -> AsyncIterator[str]:
-    """The URL of a stopped hub: its kernel takes connections, and nobody ever answers."""
+    """The URL of a stopped hub: its kernel accepts connections, and no answer ever comes."""
 
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -248,9 +248,7 @@ async def test_a_hub_whose_socket_lives_but_whose_brain_does_not_is_left(
 # --- being fenced --------------------------------------------------------------------------------
 
 
-async def test_what_its_old_connection_is_closed_with_is_of_no_account(
-    other: FakeHub, waits: Waits
-) -> None:
+async def test_how_its_old_connection_ends_does_not_matter(other: FakeHub, waits: Waits) -> None:
     fenced: list[Fenced] = []
     async with FakeHub(heartbeat_interval=0.02) as hub:
         share(hub, other)
@@ -267,7 +265,7 @@ async def test_what_its_old_connection_is_closed_with_is_of_no_account(
 
 
 @pytest.mark.usefixtures("_short_attempts")
-async def test_its_own_late_resumption_at_a_hub_that_slept_does_not_stop_it_for_good(
+async def test_a_late_resume_by_itself_at_a_suspended_hub_does_not_stop_it_for_good(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
     share(hub, other)
@@ -278,9 +276,9 @@ async def test_its_own_late_resumption_at_a_hub_that_slept_does_not_stop_it_for_
     ) as agent:
         hub.on("resume", silent)
         hub.peer.abort()
-        await other.heard("resume")  # the hub's own turn was in vain: a stray
+        await other.heard("resume")  # the hub did not answer: a stray
         await agent.wait_connected()
-        hub.agents[agent.agent_id]["epoch"] += 1  # the hub wakes up, and performs it
+        hub.agents[agent.agent_id]["epoch"] += 1  # the hub wakes up, and handles it
         await other.peer.close(4409, "a newer session took over")
         await other.heard("resume", 2)
         await agent.wait_connected()
@@ -296,9 +294,9 @@ async def test_its_own_late_resumption_at_a_hub_that_slept_does_not_stop_it_for_
 
 
 async def register_anew_elsewhere(hub: FakeHub, *found: Message) -> None:
-    """Let `hub` be told that the id of the agent that it holds was registered elsewhere.
+    """Let the id of the agent at `hub` be registered at another hub.
 
-    `found` are the records that it shows from then on, one after the other.
+    `found` are the records that `hub` answers with from then on, one after the other.
     """
     records = iter(found)
     hub.on("resume", lambda _p, _r: error("fenced", "superseded"))
@@ -312,13 +310,13 @@ def held(connection: str) -> Message:
 
 
 @pytest.mark.usefixtures("_short_attempts")
-async def test_its_own_late_registration_is_told_from_another_program_s_by_its_dead_connection(
+async def test_a_late_registration_by_itself_is_recognized_by_its_dead_connection(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
     hub.on("register", silent)
     fenced: list[Fenced] = []
     async with client(hub.url, other.url, sleep=waits, on_fenced=fenced.append) as agent:
-        # The hub that slept sees only a moment later that nobody is there.
+        # The suspended hub notices only a moment later that the connection is gone.
         await register_anew_elsewhere(other, held("websocket"), held("lost"))
         await other.heard("register", 2)
         await agent.wait_connected()
@@ -352,7 +350,7 @@ async def test_a_refused_attempt_is_no_stray(hub: FakeHub, other: FakeHub, waits
     assert len(hub.handshakes) == 2
 
 
-# --- what is told --------------------------------------------------------------------------------
+# --- lease, errors and logs ----------------------------------------------------------------------
 
 
 async def test_leases_errors_and_logs_say_which_hub(
@@ -374,9 +372,9 @@ async def test_leases_errors_and_logs_say_which_hub(
         await eventually(lambda: len(leases) == 2)
         assert [lease.url for lease in leases] == [first, second]
         assert [error.url for error in lost] == [first]
-    told = caplog.text
-    assert f"registered at {first}" in told
-    assert f"lost the hub {first}: the connection to the hub broke" in told
-    assert f"{first}: its Redis is away" in told
-    assert f"resumed at {second}" in told
-    assert "password" not in told
+    logged = caplog.text
+    assert f"registered at {first}" in logged
+    assert f"lost the hub {first}: the connection to the hub broke" in logged
+    assert f"{first}: its Redis is away" in logged
+    assert f"resumed at {second}" in logged
+    assert "password" not in logged

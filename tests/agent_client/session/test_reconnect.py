@@ -134,7 +134,7 @@ async def test_a_report_under_way_when_the_connection_breaks_is_sent_again(
         assert len(hub.requests("resume")) == 1
 
 
-async def test_owed_changes_that_a_hub_refuses_do_not_keep_the_agent_away(
+async def test_pending_changes_that_a_hub_refuses_do_not_keep_the_agent_away(
     hub: FakeHub, waits: Waits
 ) -> None:
     async with client(hub, request_timeout=0.2, sleep=waits) as agent:

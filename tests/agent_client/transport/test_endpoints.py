@@ -78,7 +78,7 @@ def test_other_ends_are_no_reason_to_leave_a_hub(code: int | None) -> None:
 # --- timeouts ------------------------------------------------------------------------------------
 
 
-def test_one_of_several_hubs_has_seconds_to_answer_and_more_after_rounds_in_vain() -> None:
+def test_one_of_several_hubs_has_seconds_to_answer_and_more_after_failed_rounds() -> None:
     endpoints = in_order(A, B)
     assert endpoints.attempt_timeout(10.0) == ATTEMPT_TIMEOUT == 3.0
     endpoints.wait_after_round([CannotConnect("no"), CannotConnect("no")], half())
@@ -116,7 +116,7 @@ def test_the_clients_of_a_lost_hub_spread_over_two_seconds_at_least() -> None:
     assert in_order(A, B).wait_after_loss(A, closed(1011, ""), half()) == 1.0
 
 
-def test_a_round_in_vain_is_followed_by_the_wait_of_the_hub_that_is_ready_first() -> None:
+def test_a_failed_round_is_followed_by_the_wait_of_the_hub_that_is_ready_first() -> None:
     failures = [
         Unavailable("starts", retry_after=5.0),
         Unavailable("its Redis is away", retry_after=2.0),
@@ -131,7 +131,7 @@ def test_the_agents_of_a_killed_hub_are_all_at_the_other_long_before_their_lease
 ) -> None:
     """5,000 agents, and a hub that registers `rate` a second, one after the other.
 
-    The hub works for those in vain who have given up meanwhile.
+    The hub also works off the requests of those who have given up meanwhile.
     """
     chance = random.Random(5).random
     agents = [(in_order(A, B), Backoff(chance=chance)) for _ in range(5000)]
@@ -149,14 +149,14 @@ def test_the_agents_of_a_killed_hub_are_all_at_the_other_long_before_their_lease
         endpoints, backoff = agents[number]
         crowds[int(now / 0.1)] += 1
         endpoints.defer(A)  # it refuses at once
-        patience = endpoints.attempt_timeout(10.0)
+        timeout = endpoints.attempt_timeout(10.0)
         free = max(free, now) + 1 / rate
-        if free <= now + patience:
+        if free <= now + timeout:
             back.append(free)
             continue
         endpoints.defer(B)
         wait = endpoints.wait_after_round([CannotConnect("no"), Timeout("late")], backoff)
-        heapq.heappush(arrivals, (now + patience + wait, number))
+        heapq.heappush(arrivals, (now + timeout + wait, number))
     assert len(back) == 5000
     assert max(back) < bound
     assert max(crowds.values()) < 400, "the crowd of a tenth of a second"

@@ -1,4 +1,4 @@
-"""HubClient among several hubs: questions are asked elsewhere, watches go on elsewhere."""
+"""HubClient among several hubs: requests are repeated and watches continue at another hub."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def client(*hubs: FakeHub, **more: Any) -> HubClient:
     return HubClient([hub.url for hub in hubs], **given)
 
 
-# --- questions -----------------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("_short_attempts")
-async def test_a_question_that_a_hub_does_not_answer_is_asked_at_the_next(
+async def test_a_request_that_a_hub_does_not_answer_is_repeated_at_the_next(
     hub: FakeHub, other: FakeHub
 ) -> None:
     hub.on("ping", silent)
-    async with asyncio.timeout(5), client(hub, other, request_timeout=60) as asking:
-        await asking.ping()
-        await asking.ping()
+    async with asyncio.timeout(5), client(hub, other, request_timeout=60) as caller:
+        await caller.ping()
+        await caller.ping()
     assert len(hub.requests("ping")) == 1
     assert len(other.requests("ping")) == 2
     assert len(hub.handshakes) == 1
@@ -52,46 +52,46 @@ async def test_the_second_hub_has_all_the_time_of_a_request_and_then_it_is_a_tim
 ) -> None:
     hub.on("ping", silent)
     other.on("ping", silent)
-    async with client(hub, other, request_timeout=0.2) as asking:
+    async with client(hub, other, request_timeout=0.2) as caller:
         with pytest.raises(Timeout) as caught:
-            await asking.ping()
+            await caller.ping()
         assert caught.value.url == f"ws://127.0.0.1:{other.port}/ws"
 
 
-async def test_a_question_that_a_hub_cannot_answer_now_is_asked_at_the_next(
+async def test_a_request_that_a_hub_cannot_answer_now_is_repeated_at_the_next(
     hub: FakeHub, other: FakeHub
 ) -> None:
     hub.on("ping", lambda _p, _r: error("unavailable", retryable=True))
-    async with client(hub, other) as asking:
-        await asyncio.gather(*(asking.ping() for _ in range(5)))
+    async with client(hub, other) as caller:
+        await asyncio.gather(*(caller.ping() for _ in range(5)))
         other.on("ping", lambda _p, _r: error("unavailable", retryable=True))
         with pytest.raises(Unavailable):
-            await asking.ping()
+            await caller.ping()
 
 
-async def test_one_hub_alone_is_not_asked_twice_for_what_it_cannot_answer(hub: FakeHub) -> None:
+async def test_a_single_hub_is_not_asked_again_for_what_it_cannot_answer(hub: FakeHub) -> None:
     hub.on("ping", lambda _p, _r: error("unavailable", retryable=True))
-    async with client(hub) as asking:
+    async with client(hub) as caller:
         with pytest.raises(Unavailable):
-            await asking.ping()
+            await caller.ping()
     assert len(hub.requests("ping")) == 1
 
 
-async def test_that_nobody_matches_is_an_answer(hub: FakeHub, other: FakeHub) -> None:
+async def test_no_match_is_an_answer(hub: FakeHub, other: FakeHub) -> None:
     hub.on("pick", lambda _p, _r: error("no_match", retryable=True))
-    async with client(hub, other) as asking:
+    async with client(hub, other) as caller:
         with pytest.raises(NoMatch):
-            await asking.pick()
+            await caller.pick()
     assert not other.handshakes
 
 
-async def test_a_hub_that_said_goodbye_is_not_the_first_to_be_asked_next(
+async def test_a_hub_that_went_away_is_not_the_first_to_be_asked_next(
     hub: FakeHub, other: FakeHub
 ) -> None:
-    async with client(hub, other) as asking:
-        await asking.ping()
+    async with client(hub, other) as caller:
+        await caller.ping()
         await hub.peer.close(1001, "hub going away, retry in 5 s")
-        await asking.ping()
+        await caller.ping()
         assert len(other.requests("ping")) == 1
     assert len(hub.handshakes) == 1
 
@@ -105,8 +105,8 @@ async def test_a_watch_goes_on_at_another_hub_from_where_it_stood(
     caplog.set_level(logging.WARNING, logger="homeport.client")
     script(hub, [watching(3), snapshot(revision=3), event(4)])
     script(other, [watching(6, resumed=True), event(4), event(5), event(6)])
-    async with client(hub, other, sleep=waits) as asking:
-        watch = asking.watch()
+    async with client(hub, other, sleep=waits) as caller:
+        watch = caller.watch()
         assert isinstance(await anext(watch), Snapshot)
         assert (await anext(watch)).revision == 4
         await hub.peer.close(1001, "hub going away, retry in 7 s")
@@ -122,8 +122,8 @@ async def test_a_watch_returns_to_its_hub_after_a_connection_that_just_broke(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
     script(hub, [watching(3), snapshot(revision=3)], [watching(4, resumed=True), event(4)])
-    async with client(hub, other, sleep=waits) as asking:
-        watch = asking.watch()
+    async with client(hub, other, sleep=waits) as caller:
+        watch = caller.watch()
         await anext(watch)
         hub.peer.abort()
         assert (await anext(watch)).revision == 4
@@ -136,8 +136,8 @@ async def test_a_watch_leaves_a_hub_that_fell_silent(
 ) -> None:
     script(hub, [watching(3), snapshot(revision=3)])
     script(other, [watching(4, resumed=True), event(4)])
-    async with client(hub, other, keepalive=0.05, request_timeout=0.3, sleep=waits) as asking:
-        watch = asking.watch()
+    async with client(hub, other, keepalive=0.05, request_timeout=0.3, sleep=waits) as caller:
+        watch = caller.watch()
         await anext(watch)
         hub.peer.websocket.transport.pause_reading()
         assert (await anext(watch)).revision == 4
@@ -152,13 +152,13 @@ async def test_a_hub_that_does_not_answer_does_not_hold_a_watch_up(
     script(other, [watching(3), snapshot(revision=3)])
     async with (
         asyncio.timeout(5),
-        client(hub, other, request_timeout=60, sleep=waits) as asking,
+        client(hub, other, request_timeout=60, sleep=waits) as caller,
     ):
-        assert (await anext(asking.watch())).revision == 3
+        assert (await anext(caller.watch())).revision == 3
     assert not waits
 
 
-async def test_a_watch_is_not_led_back_in_time_by_a_hub_that_has_yet_to_hear(
+async def test_a_watch_does_not_go_back_in_time_at_a_hub_that_lags(
     hub: FakeHub, other: FakeHub, waits: Waits
 ) -> None:
     script(hub, [watching(9), snapshot(revision=9)])
@@ -167,8 +167,8 @@ async def test_a_watch_is_not_led_back_in_time_by_a_hub_that_has_yet_to_hear(
         [watching(7), snapshot(revision=7), event(8), event(9)],
         [watching(10, resumed=True), event(10)],
     )
-    async with client(hub, other, sleep=waits) as asking:
-        watch = asking.watch()
+    async with client(hub, other, sleep=waits) as caller:
+        watch = caller.watch()
         await anext(watch)
         hub.handshake = (502, {}, {})
         await hub.peer.close(1001)
@@ -178,10 +178,10 @@ async def test_a_watch_is_not_led_back_in_time_by_a_hub_that_has_yet_to_hear(
     assert [request["since"] for request in other.requests("watch")] == [9, 9]
 
 
-async def test_a_hub_that_stays_behind_knows_better_in_the_end(hub: FakeHub, waits: Waits) -> None:
+async def test_a_hub_that_keeps_lagging_is_believed_in_the_end(hub: FakeHub, waits: Waits) -> None:
     hub.on("watch", lambda _p, _r: [watching(7), snapshot(revision=7)])
-    async with client(hub, sleep=waits) as asking:
-        watch = asking.watch(since=9, log="log-a")
+    async with client(hub, sleep=waits) as caller:
+        watch = caller.watch(since=9, log="log-a")
         item = await anext(watch)
         assert isinstance(item, Resync)
         assert item.revision == 7
@@ -192,8 +192,8 @@ async def test_a_hub_that_stays_behind_knows_better_in_the_end(hub: FakeHub, wai
 async def test_a_new_log_may_begin_anywhere(hub: FakeHub, other: FakeHub, waits: Waits) -> None:
     script(hub, [watching(9), snapshot(revision=9)])
     script(other, [watching(2, log="log-b"), snapshot(revision=2, log="log-b")])
-    async with client(hub, other, sleep=waits) as asking:
-        watch = asking.watch()
+    async with client(hub, other, sleep=waits) as caller:
+        watch = caller.watch()
         await anext(watch)
         await hub.peer.close(1001)
         item = await anext(watch)
