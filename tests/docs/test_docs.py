@@ -23,6 +23,7 @@ from hub.settings.__main__ import with_listing
 from hub.store import Keys
 from hub.telemetry.metrics import Metrics
 from tests.docs.pages import (
+    ARCHITECTURE,
     PAGES,
     REFERENCE,
     ROOT,
@@ -72,6 +73,25 @@ def test_every_file_and_directory_that_is_named_exists(page: Path) -> None:
 def test_no_page_holds_a_trailing_placeholder() -> None:
     for page in PAGES:
         assert not re.search(r"\bT[O]DO\b|\bFIX[M]E\b|@@\d", page.read_text(encoding="utf-8")), page
+
+
+@pytest.mark.parametrize("package", ["actors", "hub", "agent_client", "bench"])
+def test_every_folder_is_on_the_map(package: str) -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    for folder in (ROOT / package).iterdir():
+        if (folder / "__init__.py").exists():
+            assert f"`{package}/{folder.name}/`" in text, folder.name
+
+
+@pytest.mark.parametrize("package", ["actors", "hub", "agent_client"])
+def test_the_arrows_on_the_map_are_those_of_the_import_contract(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = [
+        each
+        for each in project["tool"]["importlinter"]["contracts"]
+        if each.get("containers") == [package]
+    ]
+    assert "\n" + " -> ".join(contract["layers"]) + "\n" in ARCHITECTURE.read_text(encoding="utf-8")
 
 
 # --- the command line ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors.agent.ask_queue import MAX_WAITING
-from actors.rules.states import TRANSITIONS
+from actors.rules.states import TRANSITIONS, State, StateChange
 from actors.session.session import MAX_MALFORMED, MAX_PIPELINE
 from actors.session.watches import MAX_WATCHES
 from homeport_protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
@@ -111,23 +111,18 @@ def test_every_reason_has_its_row_in_the_troubleshooting() -> None:
     assert sorted(codes(row[0])[0] for row in rows) == sorted(get_args(Reason))
 
 
-def test_the_table_of_an_agents_life_is_the_one_in_the_code() -> None:
-    rows = {row[0].split()[0]: row[1:] for row in table_rows(ARCHITECTURE, "## Life of an agent")}
-    signals = [
-        "SOCKET_LOST",
-        "ATTACHED",
-        "POLLED",
-        "OVERDUE",
-        "SILENT",
-        "LEASE_OVER",
-        "UNREGISTERED",
+def test_the_diagram_of_an_agents_life_is_the_table_in_the_code() -> None:
+    diagrams = [block.text for block in blocks(ARCHITECTURE) if block.info == "mermaid"]
+    (life,) = [text for text in diagrams if text.startswith("stateDiagram")]
+    drawn = [
+        (before, change.replace(" ", "_").upper(), after)
+        for before, after, changes in re.findall(r"^ +(\w+) --> (\w+): (.+)$", life, re.MULTILINE)
+        for change in changes.split(", ")
     ]
-    told = {
-        (state, signal): cell
-        for state, cells in rows.items()
-        for signal, cell in zip(signals, cells, strict=True)
-        if cell
-    }
-    assert told == {
-        (state.name, signal.name): after.name for (state, signal), after in TRANSITIONS.items()
-    }
+    assert sorted(drawn) == sorted(
+        (before.name, change.name, after.name) for (before, change), after in TRANSITIONS.items()
+    )
+    changes = [row[0] for row in table_rows(ARCHITECTURE, "The changes:")]
+    assert {change.replace(" ", "_").upper() for change in changes} == set(StateChange.__members__)
+    states = [row[0] for row in table_rows(ARCHITECTURE, "The states:")]
+    assert states == list(State.__members__)
