@@ -9,6 +9,8 @@ import msgspec
 from homeport_protocol.record import AgentRecord, Health
 
 NOW = "2026-01-01T00:00:00.000000Z"
+SPEC = {"name": "a1", "type": "cost"}
+"""What an agent says of itself when nothing about it matters."""
 
 
 def agent_id(number: int) -> str:

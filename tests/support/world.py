@@ -23,6 +23,7 @@ from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentRecord, AgentSpec
 from tests.support.model_store import ModelStore
+from tests.support.records import agent_id
 
 START_WALL = 1_700_000_000.0
 
@@ -173,6 +174,12 @@ class FakeLink:
         self.world.settle()
         return next(each for each in self.sent if each.get("id") == request_id)
 
+    def watch(self, **fields: Any) -> dict[str, Any]:
+        """Begin a watch; its `watching` answer. What follows stays in `sent`."""
+        answer = self.ask(op="watch", **fields)
+        assert answer["op"] == "watching", answer
+        return answer
+
     def vanish(self) -> None:
         self.close_code = 1006
         self.session.closed()
@@ -190,6 +197,13 @@ class FakeLink:
             (each["kind"], each["agent"]["name"], each["agent"]["status"])
             for each in self.take("event")
         ]
+
+    def event_revisions(self) -> list[int]:
+        return [each["revision"] for each in self.sent if each["op"] == "event"]
+
+    def answered_ids(self) -> list[Any]:
+        """The request each answer was for, in the order they came."""
+        return [each["id"] for each in self.sent if "id" in each]
 
 
 class Recorder:
@@ -301,6 +315,33 @@ class World:
     def record(self, agent_id: str) -> dict[str, Any]:
         return msgspec.json.decode(self.supervisor.get(agent_id))
 
+    def stored(self, agent_id: str) -> dict[str, Any]:
+        """The stored record, which must be what everyone is shown."""
+        data = self.store.entries[agent_id][0]
+        assert data == self.supervisor.get(agent_id)
+        return msgspec.json.decode(data)
+
+    def log_kinds(self) -> list[str]:
+        return [entry.kind for entry in self.store.log]
+
+    def check_store(self) -> None:
+        """The store holds the directory, byte for byte, and nothing else."""
+        self.store.expire()
+        ids = set(self.supervisor.directory.ids())
+        assert self.store.active == ids
+        assert set(self.store.entries) == ids
+        assert set(self.supervisor.population.agents) == ids
+        for each in ids:
+            assert self.store.entries[each][0] == self.supervisor.get(each)
+
+    def lose_store(self, link: FakeLink) -> None:
+        """The store goes away, and the hub has noticed by a heartbeat of that link."""
+        self.store.reachable = False
+        link.say(op="heartbeat", id="notice")
+        self.advance(2.2)
+        assert self.supervisor.store_is_away
+        link.sent.clear()
+
     # Callers over HTTP.
 
     def http_register(self, name: str = "h1", agent_id: str | None = None, **fields: Any) -> Any:
@@ -309,6 +350,13 @@ class World:
         outcomes: list[Any] = []
         self.supervisor.register(spec, agent_id, outcomes.append)
         return self._outcome(outcomes)
+
+    def populate(self, count: int, **fields: Any) -> list[str]:
+        """So many agents over HTTP; their ids."""
+        return [
+            self.http_register(f"h{number}", agent_id(number), **fields).agent_id
+            for number in range(count)
+        ]
 
     def http_heartbeat(self, agent_id: str, **says: Any) -> Any:
         outcomes: list[Any] = []

@@ -21,11 +21,10 @@ from actors.agent.messages import (
     Update,
 )
 from actors.runtime.dispatch import MAX_RESTARTS
-from tests.support.records import agent_id
+from tests.support.records import SPEC, agent_id
 from tests.support.world import FakeLink, World, failures_expected
 
 ID = agent_id(1)
-SPEC = {"name": "a1", "type": "cost"}
 
 
 class BugError(Exception):

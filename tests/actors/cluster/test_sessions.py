@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from tests.support.cluster_world import Cluster, Hub, answered, told
-from tests.support.records import agent_id
+from tests.support.records import SPEC, agent_id
 from tests.support.world import FakeLink
 
 ID = agent_id(1)
-SPEC = {"name": "a1", "type": "cost"}
 
 
 def at_once(cluster: Cluster, link: FakeLink, **message: Any) -> dict[str, Any]:

@@ -26,6 +26,96 @@ class Held:
         self.opens.append((new_log, reply))
 
 
+# --- the store is empty --------------------------------------------------------------------------
+
+
+def test_an_empty_store_gets_lost_and_unreachable_agents_back_too() -> None:
+    world = World()
+    (connected, a), (lost, b), (unreachable, c) = (world.agent(f"a{n}") for n in range(3))
+    unreachable.vanish()
+    world.advance(6)
+    lost.vanish()
+    watcher = world.watcher()
+    world.store.lose_everything()
+    connected.say(op="heartbeat", id=1)
+    world.advance(1)
+    world.check_store()
+    states = {
+        each["name"]: (each["status"], each["health"]["connection"])
+        for each in (world.stored(answer["agent_id"]) for answer in (a, b, c))
+    }
+    assert states == {
+        "a0": ("healthy", "websocket"),
+        "a1": ("healthy", "lost"),
+        "a2": ("unreachable", "lost"),
+    }
+    (snapshot,) = watcher.take("snapshot")
+    assert sorted((each["name"], each["status"]) for each in snapshot["agents"]) == [
+        ("a0", "healthy"),
+        ("a1", "healthy"),
+        ("a2", "unreachable"),
+    ]
+    assert snapshot["revision"] == world.supervisor.revision
+    assert watcher.events() == []
+    world.advance(300)
+    assert world.supervisor.directory.ids() == [a["agent_id"]]
+    world.check_store()
+
+
+def test_revisions_and_epochs_never_go_back_when_the_data_is_lost() -> None:
+    world = World()
+    link, answer = world.agent()
+    link.vanish()
+    resumed = world.connect()
+    token = {"agent_id": answer["agent_id"], "session_token": answer["session_token"]}
+    assert resumed.ask(op="resume", **token)["epoch"] == 2
+    revision = world.supervisor.revision
+    world.store.lose_everything()
+    resumed.say(op="heartbeat", id=1)
+    world.advance(1)
+    assert world.supervisor.revision > revision
+    third = world.connect().ask(op="resume", **token)
+    assert third["epoch"] == 3
+    assert third["resumed"] is True
+
+
+def test_an_entry_that_was_deleted_is_put_back_by_the_next_heartbeat() -> None:
+    world = World()
+    link, answer = world.agent()
+    watcher = world.watcher()
+    del world.store.entries[answer["agent_id"]]
+    assert link.ask(op="heartbeat")["durable"] is True
+    assert world.stored(answer["agent_id"])["name"] == "a1"
+    assert watcher.events() == []
+
+
+def test_a_change_finds_its_entry_deleted_and_is_made_all_the_same() -> None:
+    world = World()
+    link, answer = world.agent()
+    watcher = world.watcher()
+    del world.store.entries[answer["agent_id"]]
+    assert link.ask(op="update", version="2")["op"] == "updated"
+    assert world.stored(answer["agent_id"])["version"] == "2"
+    assert watcher.events() == [("updated", "a1", "healthy")]
+
+
+def test_a_resumption_finds_its_entry_deleted_and_raises_the_epoch_all_the_same() -> None:
+    world = World()
+    link, answer = world.agent()
+    link.vanish()
+    watcher = world.watcher()
+    del world.store.entries[answer["agent_id"]]
+    resumed = world.connect().ask(
+        op="resume", agent_id=answer["agent_id"], session_token=answer["session_token"]
+    )
+    assert (resumed["epoch"], resumed["resumed"]) == (2, True)
+    assert watcher.events() == [("resumed", "a1", "healthy")]
+    world.check_store()
+
+
+# --- what simulations found ----------------------------------------------------------------------
+
+
 def test_an_agent_that_ran_out_while_its_hub_was_down_is_forgotten_by_all() -> None:
     """The hub is back before its lease lapses: it is in charge, and knows nothing of the agent."""
     cluster = Cluster("a", "b", timing=TIMING)
