@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import fakeredis
 from redis.asyncio import Connection, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -59,7 +58,10 @@ def backend_of(
         **options,
     }
     if url == MEMORY:
-        # All connections of this client share the one server that it is given.
+        # Imported here alone, because it costs a hub 16 MB and 0.1 s. All connections of this
+        # client share the one server that it is given.
+        import fakeredis  # noqa: PLC0415
+
         memory = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), **settings)
         return Standalone(memory, command_timeout)
     settings = {"client_name": f"homeport:{hub_id}", **settings}

@@ -58,7 +58,7 @@ async def test_every_node_of_a_cluster_is_spoken_to_in_the_same_way() -> None:
     backend = await connect("rediss+cluster://ann:pw@h,i?ssl_cert_reqs=none", hub_id="hub-1")
     assert isinstance(backend, Cluster)
     assert backend.hash_tags
-    assert backend._guides.addresses == [("h", 6379), ("i", 6379)]
+    assert backend._seeds.addresses == [("h", 6379), ("i", 6379)]
     connection = backend._dialer.make(("j", 7000))
     assert isinstance(connection, SSLConnection)
     assert (connection.host, connection.port, connection.db) == ("j", 7000, 0)
@@ -72,7 +72,7 @@ async def test_sentinels_have_neither_the_database_nor_the_login_of_the_primary(
     backend = await connect(url, hub_id="hub-1", command_timeout=0.7)
     assert isinstance(backend, SentinelPrimary)
     assert not backend.hash_tags
-    assert backend._guides.addresses == [("h", 26379), ("i", 1)]
+    assert backend._seeds.addresses == [("h", 26379), ("i", 1)]
     primary = backend._servers.make(("p", 6379))
     assert (primary.username, primary.password, primary.db) == ("ann", "pw", 3)
     sentinel = backend._sentinels.make(("h", 26379))
