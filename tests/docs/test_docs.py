@@ -70,6 +70,12 @@ def test_every_file_and_directory_that_is_named_exists(page: Path) -> None:
             assert list(ROOT.glob(code.rstrip("/"))), f"{code} does not exist"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_no_line_is_wider_than_120_characters(page: Path) -> None:
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        assert len(line) <= 120, f"{page.name}:{number}: {len(line)} characters"
+
+
 def test_no_page_holds_a_trailing_placeholder() -> None:
     for page in PAGES:
         assert not re.search(r"\bT[O]DO\b|\bFIX[M]E\b|@@\d", page.read_text(encoding="utf-8")), page
@@ -103,7 +109,7 @@ def homeport_calls(lines: Iterable[str]) -> list[list[str]]:
     for line in lines:
         try:
             words = shlex.split(line, comments=True)
-        except ValueError:  # a quotation that ends on another line: none of ours
+        except ValueError:  # a quotation that ends on another line: not a call
             continue
         for at, word in enumerate(words):
             if word.rpartition("/")[2] != "homeport" or (
