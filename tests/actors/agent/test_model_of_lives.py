@@ -21,51 +21,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import UNSET
 
-from actors.agent.outcomes import Acknowledged, Lease
 from homeport_protocol.record import AgentSpec
-from homeport_protocol.timestamps import parse_timestamp
-from tests.support.records import agent_id
-from tests.support.world import START_WALL, FakeLink, World
+from tests.actors.agent.model_peers import NEVER, Ask, Known, Watcher, since
+from tests.support.world import FakeLink, World
 
 AGENTS = 4
 NUMBERS = st.integers(0, AGENTS - 1)
 CALM = 4.0
 """Seconds after which trouble with the store is over for good: its time limits, twice."""
 SLACK = 0.3
-NEVER = -1e9
 LATEST_ANSWER = 2.5
-
-
-class Ask:
-    """A request on its way, and what its answer will say about the agent."""
-
-    def __init__(self, agent: Known, op: str, at: float, **says: Any) -> None:
-        self.agent = agent
-        self.op = op
-        self.at = at
-        self.says = says
-
-
-class Known:
-    """What the agent itself, and anyone who reads the contract, knows of one identity."""
-
-    @property
-    def heard_at(self) -> float:
-        return max(self.heard, default=NEVER)
-
-    def __init__(self, number: int) -> None:
-        self.id = agent_id(number)
-        self.link: FakeLink | None = None
-        self.token = ""
-        self.epoch = 0
-        self.registered = False  # acknowledged, and not let go since
-        self.heard: list[float] = []  # whenever something was said that was acknowledged
-        self.spoke_at = NEVER  # the last thing said
-        self.lost_at = NEVER
-        self.versions: set[str] = {""}  # what the version may be; only updates change it
-        self.load: Any = None  # what the load must be once all is written; "?" when unknown
-        # A session whose beginning was `unavailable` may yet begin, and is then lost from there.
-        self.uncertain = False
 
 
 class LivesMachine(RuleBasedStateMachine):
@@ -81,10 +46,7 @@ class LivesMachine(RuleBasedStateMachine):
         self.trouble_at = self.unready_at = NEVER
         self.absences: list[float] = []  # when each absence of the hub ended
         self.lost_data = False
-        self.floors: dict[str, int] = {}
-        self.told: dict[str, dict[str, Any]] = {}
-        self.position: tuple[int, str] | None = None
-        self.newest = 0
+        self.watcher = Watcher()
         self.watch_anew()
 
     # --- asking and hearing ------------------------------------------------------------------
@@ -123,136 +85,33 @@ class LivesMachine(RuleBasedStateMachine):
         for asker, answer in self.inbox:
             if isinstance(asker, Ask):
                 self.http.remove(asker)  # raises when it was answered before
-                self.answered_over_http(asker, answer)
+                asker.agent.answered_over_http(asker, answer, lost_data=self.lost_data)
             else:
                 number, ask = self.asks[asker].pop(0)
                 assert answer["id"] == number, "answered in order"
                 self.answered(ask, asker, answer)
         self.inbox.clear()
-        self.fold()
+        self.watcher.fold(self.check_event)
 
     def answered(self, ask: Ask, link: FakeLink, answer: dict[str, Any]) -> None:
         agent = ask.agent
-        if answer["op"] == "error":
-            assert answer["code"] != "internal", answer
-            self.failed(ask)
-            if ask.op in ("register", "resume") and agent.link is link:
-                agent.link = None
-            return
-        agent.heard.append(ask.at)
-        match answer["op"]:
-            case "registered":
-                assert answer["epoch"] > agent.epoch or self.lost_data
-                agent.token, agent.epoch = answer["session_token"], answer["epoch"]
-                self.begun(ask)
-            case "updated":
-                agent.versions = {ask.says["version"]}
-            case "heartbeat_ack" if "load" in ask.says:
-                agent.load = ask.says["load"]
-            case "unregistered":
-                agent.registered = False
-
-    def answered_over_http(self, ask: Ask, outcome: Any) -> None:
-        agent = ask.agent
-        match outcome:
-            case Lease():
-                assert outcome.epoch > agent.epoch or self.lost_data
-                agent.token, agent.epoch = outcome.session_token, outcome.epoch
-                agent.heard.append(ask.at)
-                self.begun(ask)
-            case Acknowledged():
-                assert outcome.durable or ask.op == "heartbeat"
-                agent.heard.append(ask.at)
-                if ask.op == "unregister":
-                    agent.registered = False
-            case _:
-                assert outcome.code != "internal", outcome
-                self.failed(ask)
-
-    def begun(self, ask: Ask) -> None:
-        agent = ask.agent
-        agent.registered = True
-        agent.uncertain = False
-        if ask.op == "register":
-            agent.versions = {ask.says["version"]}
-            agent.load = None
-
-    def failed(self, ask: Ask) -> None:
-        """It may have happened all the same, or never; `unavailable` does not tell."""
-        if ask.op in ("register", "resume"):
-            ask.agent.uncertain = True
-        if "version" in ask.says:
-            ask.agent.versions.add(ask.says["version"])
-        if ask.op == "register":
-            ask.agent.load = "?"
-            ask.agent.registered = False
-        if ask.op == "unregister":
-            ask.agent.registered = False
-        if "load" in ask.says:
-            ask.agent.load = "?"
+        agent.answered(ask, answer, lost_data=self.lost_data)
+        if answer["op"] == "error" and ask.op in ("register", "resume") and agent.link is link:
+            agent.link = None
 
     # --- the watcher -------------------------------------------------------------------------
 
     def watch_anew(self) -> None:
-        self.watcher = self.world.connect()
-        since: dict[str, Any] = {}
-        if self.position is not None:
-            since = {"since": self.position[0], "log": self.position[1]}
-        self.watcher.say(op="watch", id="w", **since)
-        self.watching = False
-
-    def fold(self) -> None:
-        for each in self.watcher.sent:
-            match each["op"]:
-                case "watching":
-                    self.watching = each["resumed"]
-                    if self.watching:
-                        assert self.position is not None
-                        self.newest = self.position[0]
-                case "snapshot":
-                    self.watching = True
-                    self.told = {agent["id"]: agent for agent in each["agents"]}
-                    assert each["last"]
-                    self.newest = each["revision"]
-                    self.position = each["revision"], each["log"]
-                case "event":
-                    assert each["revision"] == self.newest + 1, "none twice, none missing"
-                    self.newest = each["revision"]
-                    assert self.position is not None
-                    self.position = each["revision"], self.position[1]
-                    self.check_event(each)
-                    agent = each["agent"]
-                    if each["kind"] in ("unregistered", "expired"):
-                        self.told.pop(agent["id"], None)
-                    else:
-                        self.told[agent["id"]] = agent
-        self.watcher.sent.clear()
+        self.watcher.begin(self.world.connect())
 
     def check_event(self, event: dict[str, Any]) -> None:
         agent, kind = event["agent"], event["kind"]
-        assert agent["epoch"] >= self.floors.get(agent["id"], 0), "epochs only rise"
-        self.floors[agent["id"]] = agent["epoch"]
         if kind == "expired":
             assert agent["status"] == "unreachable"
-            since = parse_timestamp(agent["health"]["since"]) - START_WALL + 1000.0
-            assert self.now >= since + self.world.timing.lease_ttl - 0.001
+            assert self.now >= since(agent) + self.world.timing.lease_ttl - 0.001
         if kind == "status_changed" and agent["status"] == "unreachable":
-            self.check_unreachable(agent)
-
-    def check_unreachable(self, agent: dict[str, Any]) -> None:
-        known = next(each for each in self.agents if each.id == agent["id"])
-        timing = self.world.timing
-        since = parse_timestamp(agent["health"]["since"]) - START_WALL + 1000.0 + 0.001
-        for end in self.absences:
-            if max(known.lost_at, known.heard_at) < end <= since and not known.uncertain:
-                assert since >= end + timing.heartbeat_timeout, "charged for the hub's absence"
-        if agent["health"]["reason"] == "connection_lost":
-            if known.lost_at < since:
-                assert since >= known.lost_at + timing.resume_window, "unreachable early"
-        else:
-            # (Heard after the verdict, which waited to be written: that is no contradiction.)
-            before = [at for at in known.heard if at < since]
-            assert since >= max(before, default=NEVER) + timing.heartbeat_timeout, "early"
+            known = next(each for each in self.agents if each.id == agent["id"])
+            known.check_unreachable(agent, self.world.timing, self.absences)
 
     # --- what agents do ----------------------------------------------------------------------
 
@@ -318,7 +177,7 @@ class LivesMachine(RuleBasedStateMachine):
             link.close_code = 1006
             link.session.closed()
             for _, ask in self.asks.pop(link, []):
-                self.failed(ask)
+                ask.agent.failed(ask)
 
     @rule(number=NUMBERS)
     def resume(self, number: int) -> None:
@@ -418,21 +277,21 @@ class LivesMachine(RuleBasedStateMachine):
     @rule()
     def watcher_comes_back(self) -> None:
         self.hear()
-        self.watcher.cut = True
-        self.watcher.close_code = 1006
-        self.watcher.session.closed()
+        self.watcher.link.cut = True
+        self.watcher.link.close_code = 1006
+        self.watcher.link.session.closed()
         self.watch_anew()
 
     @rule()
     def hub_is_killed_and_starts_again(self) -> None:
         self.hear()
         calm = self.calm()
-        before = dict(self.told)
+        before = dict(self.watcher.told)
         for asks in self.asks.values():
             for _, ask in asks:
-                self.failed(ask)
+                ask.agent.failed(ask)
         for ask in self.http:
-            self.failed(ask)
+            ask.agent.failed(ask)
         self.asks, self.http = {}, []
         self.inbox = []
         for agent in self.agents:
@@ -444,18 +303,18 @@ class LivesMachine(RuleBasedStateMachine):
                 agent.versions.add("?")
         if not self.world.supervisor.ready:
             # It may have dropped ghosts, and die before it begins the log that tells of it.
-            self.position = None
+            self.watcher.position = None
         self.trouble_at = self.now
         self.absences.append(self.now)
         self.world = self.world.restart()
         if self.lost_data or not calm:
-            self.floors = {}
+            self.watcher.floors = {}
             for agent in self.agents:
                 agent.epoch = 0
         else:
             for agent in self.agents:
                 if agent.id not in before:
-                    self.floors.pop(agent.id, None)
+                    self.watcher.floors.pop(agent.id, None)
                     agent.epoch = 0
         self.watch_anew()
         self.world.settle()
@@ -481,16 +340,16 @@ class LivesMachine(RuleBasedStateMachine):
         supervisor = self.world.supervisor
         if not supervisor.ready:
             return
-        log = None if self.position is None else self.position[1]
-        told_of_log = self.watching and log == supervisor.log == self.store.log_name
+        log = None if self.watcher.position is None else self.watcher.position[1]
+        told_of_log = self.watcher.watching and log == supervisor.log == self.store.log_name
         if not told_of_log and not self.calm():
             # A new log is told of when it holds everyone; and that the data of a store are lost
             # is not known until it is asked.
             return
-        assert self.newest == supervisor.revision
-        assert self.position == (supervisor.revision, supervisor.log)
-        assert sorted(self.told) == supervisor.directory.ids()
-        for each, told in self.told.items():
+        assert self.watcher.newest == supervisor.revision
+        assert self.watcher.position == (supervisor.revision, supervisor.log)
+        assert sorted(self.watcher.told) == supervisor.directory.ids()
+        for each, told in self.watcher.told.items():
             record = self.world.record(each)
             assert told | {"last_seen": 0} == record | {"last_seen": 0}
 
@@ -552,14 +411,14 @@ class LivesMachine(RuleBasedStateMachine):
         self.store.swallow_answers = 0
         self.store.hold_next_commit = None
         for link in self.world.links:
-            link.answers_pings = link is self.watcher
+            link.answers_pings = link is self.watcher.link
         for _ in range(40):
             self.world.advance(5)
             self.hear()
         self.a_watcher_knows_the_directory()
         supervisor = self.world.supervisor
         assert supervisor.directory.ids() == []
-        assert self.told == {}
+        assert self.watcher.told == {}
         assert supervisor.population.agents == {}
         assert supervisor.population.doubtful == set()
         assert supervisor.replica.committer.outstanding == 0
