@@ -16,9 +16,9 @@ from homeport_protocol.answers import (
 )
 from tests.history.recorded import Ask, Living, Session
 from tests.simulation.asking import Surroundings, agent_id
-from tests.simulation.clock import Timer
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Wire
+from tests.support.clock import Timer
 
 PATIENCE = 4.0
 """Seconds without the answer to a request after which a connection is given up."""

@@ -6,16 +6,21 @@ from random import Random
 from typing import Any
 
 from tests.history.recorded import Ask, History, Op
-from tests.simulation.clock import Clock
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
+from tests.support.clock import VirtualClock
 
 
 class Surroundings:
     """What every client is given: the clock, chance, the network, the hubs, and the record."""
 
     def __init__(
-        self, clock: Clock, random: Random, network: Network, hubs: list[SimHub], history: History
+        self,
+        clock: VirtualClock,
+        random: Random,
+        network: Network,
+        hubs: list[SimHub],
+        history: History,
     ) -> None:
         self.clock = clock
         self.random = random

@@ -7,11 +7,11 @@ from random import Random
 from typing import assert_never
 
 from tests.history.recorded import Fault, History
-from tests.simulation.clock import Clock
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
 from tests.simulation.scenario import Planned
 from tests.simulation.storage import SimStore
+from tests.support.clock import VirtualClock
 
 
 class Faults:
@@ -19,7 +19,7 @@ class Faults:
 
     def __init__(  # noqa: PLR0917 - everything that can fail
         self,
-        clock: Clock,
+        clock: VirtualClock,
         random: Random,
         network: Network,
         hubs: list[SimHub],

@@ -10,8 +10,8 @@ from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
-from tests.simulation.clock import Clock, HubClock
 from tests.simulation.storage import SimPort, SimStore
+from tests.support.clock import ProcessClock, VirtualClock
 from tests.support.world import Recorder
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class Quiet(Recorder):
 class SimHub:
     """One hub id; each start is a new incarnation with a clock, a brain and a port of its own."""
 
-    clock: HubClock
+    clock: ProcessClock
     supervisor: Supervisor
     port: SimPort
 
     def __init__(  # noqa: PLR0917 - all that a hub stands on
         self,
         hub_id: str,
-        clock: Clock,
+        clock: VirtualClock,
         store: SimStore,
         random: Random,
         timing: Timing,
@@ -77,7 +77,7 @@ class SimHub:
         """A new process under this hub's id."""
         self._starts += 1
         random = Random(self._random.getrandbits(64))
-        self.clock = HubClock(self._base, random.randrange(1, 100_000) + 0.125, self._skew)
+        self.clock = ProcessClock(self._base, random.randrange(1, 100_000) + 0.125, self._skew)
         self.port = self._store.connect(self.hub_id, self.clock)
         self.wires = []
         self.up, self.draining, self.stopped = True, False, False
@@ -105,7 +105,7 @@ class SimHub:
             return
         self._trace(self.hub_id, "is killed")
         self.up = False
-        self.clock.dead = True
+        self.clock.kill()
         for wire in self.wires:
             wire.hub_died(silently=silently)
 
@@ -140,7 +140,7 @@ class SimHub:
             self.supervisor.close()
             self.port.close()
             self.up = False
-            self.clock.dead = True
+            self.clock.kill()
             self._trace(self.hub_id, "has ended")
             for wire in self.wires:
                 wire.hub_died(silently=False)

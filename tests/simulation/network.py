@@ -8,8 +8,8 @@ from typing import Protocol
 
 from actors.session.session import Session
 from homeport_protocol.errors import CloseCode
-from tests.simulation.clock import Clock
 from tests.simulation.hubs import SimHub
+from tests.support.clock import VirtualClock
 
 ABNORMAL = 1006
 """What a client sees when a connection ends without a close frame."""
@@ -34,7 +34,7 @@ class Peer(Protocol):
 class Network:
     """All delays and fates come from here, and so does the trace of what travelled."""
 
-    def __init__(self, clock: Clock, random: Random, trace: Callable[..., None]) -> None:
+    def __init__(self, clock: VirtualClock, random: Random, trace: Callable[..., None]) -> None:
         self.clock = clock
         self.random = random
         self.trace = trace

@@ -17,13 +17,13 @@ from tests.history.recorded import Found, History, Slack, Stored, Terms
 from tests.simulation.agents import WebsocketAgent
 from tests.simulation.asking import Surroundings
 from tests.simulation.callers import HttpAgent
-from tests.simulation.clock import START_WALL, Clock
 from tests.simulation.faults import Faults
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
 from tests.simulation.scenario import Deed, Scenario, scenario_of
 from tests.simulation.storage import SimStore
 from tests.simulation.watchers import Frames, Watcher
+from tests.support.clock import START_WALL, VirtualClock
 
 QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
@@ -52,7 +52,7 @@ class Simulation:
         self._digest = hashlib.blake2b(digest_size=16)
         scenario = self.scenario
         timing = scenario.timing
-        self.clock = Clock()
+        self.clock = VirtualClock(start=0.0)
         self.history = History(
             terms=Terms(
                 heartbeat_timeout=timing.heartbeat_timeout,

@@ -15,7 +15,7 @@ from typing import Any
 from actors.ports.store import Away, Change, Committed, Fenced, HubReport, Roster
 from homeport_protocol.codec import decode_record
 from tests.history.recorded import Entry, Loss
-from tests.simulation.clock import Clock, HubClock
+from tests.support.clock import ProcessClock, VirtualClock
 from tests.support.model_port import ModelPort
 from tests.support.model_store import ModelStore
 
@@ -26,8 +26,8 @@ COMMAND_TIMEOUT = 1.0
 class SimStore(ModelStore):
     """What is stored, and what becomes of it; `history` holds all that its logs ever told."""
 
-    def __init__(self, clock: Clock, random: Random, trace: Callable[..., None]) -> None:
-        super().__init__(clock)  # type: ignore[arg-type]
+    def __init__(self, clock: VirtualClock, random: Random, trace: Callable[..., None]) -> None:
+        super().__init__(clock)
         self.clock = clock
         self.random = random
         self.trace = trace
@@ -40,7 +40,7 @@ class SimStore(ModelStore):
         self.ran_out: dict[str, list[float]] = {}
         self._backlog: list[Callable[[], None]] = []
 
-    def connect(self, hub_id: str, scheduler: HubClock) -> SimPort:
+    def connect(self, hub_id: str, scheduler: ProcessClock) -> SimPort:
         return SimPort(self, hub_id, scheduler)
 
     # --- requests --------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class SimPort(ModelPort):
 
     store: SimStore
 
-    def __init__(self, store: SimStore, hub_id: str, scheduler: HubClock) -> None:
+    def __init__(self, store: SimStore, hub_id: str, scheduler: ProcessClock) -> None:
         super().__init__(store, hub_id)
         self.scheduler = scheduler
         self.cut_until = 0.0

@@ -1,7 +1,7 @@
 """A cluster for tests of the brain: several hubs on one store, on one virtual clock.
 
-Each hub has a process that can be killed, stopped and woken (`HubClock`), and a connection to the
-store that can be cut or have its answers held back (`Line`).
+Each hub has a process that can be killed, stopped and woken (`ProcessClock`), and a connection to
+the store that can be cut or have its answers held back (`Line`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from actors.timing import Timing
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.filters import Filter
+from tests.support.clock import ProcessClock, VirtualClock
 from tests.support.model_port import ModelPort
 from tests.support.model_store import ModelStore
-from tests.support.world import FakeLink, VirtualScheduler, VirtualTimer, World
+from tests.support.world import FakeLink, World
 
 TICK = 0.001
 """Seconds; the latency of the store, and the step in which `until` advances."""
@@ -30,59 +31,10 @@ HEARD = 1.1
 _REPLICATED = ("log_name", "revision", "entries", "active", "tombstones", "log", "acknowledged")
 
 
-class HubClock:
-    """The one clock as the process of one hub lives through it."""
-
-    def __init__(self, scheduler: VirtualScheduler) -> None:
-        self._scheduler = scheduler
-        self._held: list[tuple[Callable[[], None], VirtualTimer]] = []
-        self._stopped = self._dead = False
-
-    def now(self) -> float:
-        return self._scheduler.now()
-
-    def wall(self) -> float:
-        return self._scheduler.wall()
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        self.call_at(self.now(), callback)
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> VirtualTimer:
-        timer = VirtualTimer()
-        self._scheduler.call_at(when, lambda: self._run(callback, timer))
-        return timer
-
-    def advance(self, seconds: float) -> None:
-        self._scheduler.advance(seconds)
-
-    def _run(self, callback: Callable[[], None], timer: VirtualTimer) -> None:
-        if self._dead or timer.cancelled:
-            return
-        if self._stopped:
-            self._held.append((callback, timer))
-        else:
-            callback()
-
-    def kill(self) -> None:
-        self._dead = True
-
-    def stop(self) -> None:
-        """Nothing runs until `wake`; what comes meanwhile waits."""
-        self._stopped = True
-
-    def wake(self) -> None:
-        self._stopped = False
-        held, self._held = self._held, []
-        for callback, timer in held:
-            self._scheduler.call_at(
-                self.now(), lambda callback=callback, timer=timer: self._run(callback, timer)
-            )
-
-
 class Line:
     """One hub's way to the store (`actors.ports.store.Store`): `cut` it, or `hold` answers."""
 
-    def __init__(self, port: ModelPort, clock: HubClock) -> None:
+    def __init__(self, port: ModelPort, clock: ProcessClock) -> None:
         self._port = port
         self._clock = clock
         self._held: dict[str, list[Callable[[], None]]] = {}
@@ -144,7 +96,7 @@ class _Side:
 
     def __init__(self, store: ModelStore) -> None:
         self._store = store
-        self.scheduler = HubClock(store.scheduler)
+        self.scheduler = ProcessClock(store.scheduler)
 
     def port(self, hub_id: str) -> Line:
         return Line(self._store.port(hub_id), self.scheduler)
@@ -154,7 +106,7 @@ class Hub(World):
     """One hub of a cluster."""
 
     port: Line
-    scheduler: HubClock
+    scheduler: ProcessClock
 
     @property
     def revision(self) -> int:
@@ -192,7 +144,7 @@ class Cluster:
     """Hubs by their names, all of them up and known to each other."""
 
     def __init__(self, *names: str, timing: Timing | None = None) -> None:
-        self.scheduler = VirtualScheduler()
+        self.scheduler = VirtualClock()
         self.store = ModelStore(self.scheduler, TICK)
         self.timing = timing or Timing()
         self.hubs: dict[str, Hub] = {}

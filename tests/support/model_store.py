@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -25,10 +24,8 @@ from actors.ports.store import (
 from actors.rules.records import complete
 from actors.timing import HUB_LEASE
 from homeport_protocol.record import AgentRecord
+from tests.support.clock import VirtualClock
 from tests.support.model_port import ModelPort
-
-if TYPE_CHECKING:
-    from tests.support.world import VirtualScheduler
 
 RENEWALS_KEPT = 30.0
 
@@ -53,7 +50,7 @@ class ModelStore:
     `fail_loads`: so many next loads are answered Away.
     """
 
-    def __init__(self, scheduler: VirtualScheduler, latency: float = 0.001) -> None:
+    def __init__(self, scheduler: VirtualClock, latency: float = 0.001) -> None:
         self.scheduler = scheduler
         self.latency = latency
         self.reachable = True

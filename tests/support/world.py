@@ -1,15 +1,13 @@
 """A world for the brain: virtual time, a model of the store, and fake links.
 
-Time passes only when a test says so; everything is exact and repeatable.
+Time passes only when a test says so (`tests.support.clock`); everything is exact and repeatable.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,56 +20,9 @@ from actors.session.session import Session
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentRecord, AgentSpec
+from tests.support.clock import VirtualClock
 from tests.support.model_store import ModelStore
 from tests.support.records import agent_id
-
-START_WALL = 1_700_000_000.0
-
-
-class VirtualTimer:
-    def __init__(self) -> None:
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class VirtualScheduler:
-    """`now` moves only in `advance`; callbacks run in order of their time."""
-
-    def __init__(self) -> None:
-        self._now = 1000.0
-        self._sequence = itertools.count()
-        self._heap: list[tuple[float, int, Callable[[], None], VirtualTimer]] = []
-
-    def now(self) -> float:
-        return self._now
-
-    def wall(self) -> float:
-        return START_WALL + self._now - 1000.0
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        self.call_at(self._now, callback)
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> VirtualTimer:
-        timer = VirtualTimer()
-        heapq.heappush(self._heap, (max(when, self._now), next(self._sequence), callback, timer))
-        return timer
-
-    def advance(self, seconds: float) -> None:
-        until = self._now + seconds
-        while self._heap and self._heap[0][0] <= until:
-            when, _, callback, timer = heapq.heappop(self._heap)
-            self._now = max(self._now, when)
-            if not timer.cancelled:
-                callback()
-        self._now = until
-
-    def sleep_through(self, seconds: float) -> None:
-        """The process is stopped: time passes and nothing runs until afterwards."""
-        self._now += seconds
-        self.advance(0)
-
 
 PAUSE_AT = 64 * 1024
 """Unsent bytes at which a link's transport is paused, and the session told that it is blocked."""
@@ -255,7 +206,7 @@ class World:
         seed: int = 0,
         hub_id: str = "hub-1",
     ) -> None:
-        self.scheduler = store.scheduler if store is not None else VirtualScheduler()
+        self.scheduler = store.scheduler if store is not None else VirtualClock()
         self.store = store if store is not None else ModelStore(self.scheduler)
         self.seed = seed
         self.links: list[FakeLink] = []

@@ -11,8 +11,9 @@ from typing import Any
 from actors.agent.outcomes import Acknowledged, Lease
 from actors.timing import Timing
 from homeport_protocol.timestamps import parse_timestamp
+from tests.support.clock import START_WALL
 from tests.support.records import agent_id
-from tests.support.world import START_WALL, FakeLink
+from tests.support.world import FakeLink
 
 NEVER = -1e9
 

@@ -10,12 +10,13 @@ import pytest
 from actors.ports.store import LogEntry
 from actors.rules.records import complete, head_of
 from homeport_protocol.record import Health
+from tests.support.clock import VirtualClock
 from tests.support.records import SPEC, agent_id, record
-from tests.support.world import ModelStore, VirtualScheduler, World
+from tests.support.world import ModelStore, World
 
 
 def prepared(*, log: str = "log-0", revision: int = 0) -> ModelStore:
-    store = ModelStore(VirtualScheduler())
+    store = ModelStore(VirtualClock())
     store.log_name, store.revision = log, revision
     return store
 

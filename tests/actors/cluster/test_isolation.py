@@ -202,7 +202,7 @@ def test_a_log_entry_that_cannot_be_read_stops_no_hub() -> None:
     entry = cluster.store.log[-1]
     cluster.store.log[-1] = type(entry)(entry.revision, entry.kind, b"{", entry.key)
     link.ask(op="update", version="3")
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(2)
     assert cluster["b"].record(held["agent_id"])["version"] == "3"
     assert cluster["b"].observer.unreadable_records == [b"{"]

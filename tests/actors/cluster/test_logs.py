@@ -55,7 +55,7 @@ def gap() -> tuple[Cluster, dict[str, FakeLink], FakeLink, FakeLink]:
     for number in range(10):
         links["stays"].ask(op="update", version=str(number))
     cluster.trim_log(3)
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(2)
     return cluster, links, *watchers
 
@@ -99,7 +99,7 @@ def test_while_what_came_in_the_gap_is_loaded_watches_hear_nothing() -> None:
         link.ask(op="update", version=str(number))
     cluster.trim_log(2)
     cluster["b"].port.hold("load")
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(1)
     link.ask(op="update", version="meanwhile")
     cluster.advance(1)
@@ -124,7 +124,7 @@ def test_a_session_whose_agent_was_fenced_in_the_gap_is_closed() -> None:
     for number in range(10):
         other.ask(op="update", version=str(number))
     cluster.trim_log(2)
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(1)
     assert link.close_code == 4409
     cluster.agree()
@@ -142,7 +142,7 @@ def test_a_session_whose_agent_was_removed_in_the_gap_is_closed(asleep: int, cod
         cluster.advance(1)
         other.ask(op="update", version=str(number))
     cluster.trim_log(2)
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(2)
     assert link.close_code is not None
     assert not cluster["b"].knows(held["agent_id"])
@@ -198,7 +198,7 @@ def test_a_hub_that_sleeps_through_the_loss_finds_the_new_log_of_another() -> No
     log = cluster.store.log_name
     new = cluster["a"].agent("new")[0]
     cluster["b"].http_unregister(held["b"]["agent_id"])
-    cluster["c"].scheduler.wake()
+    cluster["c"].scheduler.go_on()
     cluster.advance(SOON)
     assert cluster.store.log_name == log, "it joins that log"
     cluster.agree()
@@ -318,9 +318,9 @@ def test_another_history_is_noticed_by_its_key_even_when_its_revision_has_been_p
     first: str,
 ) -> None:
     cluster, held, watchers, _ = passed()
-    cluster[first].scheduler.wake()
+    cluster[first].scheduler.go_on()
     cluster.advance(SOON)
-    cluster["c" if first == "b" else "b"].scheduler.wake()
+    cluster["c" if first == "b" else "b"].scheduler.go_on()
     cluster.advance(SOON)
     assert cluster.store.log_name != "log-1", "the old one tells two stories"
     cluster.agree()
@@ -332,8 +332,8 @@ def test_another_history_is_noticed_by_its_key_even_when_its_revision_has_been_p
 
 def test_the_changes_that_were_lost_are_back_also_when_their_revision_has_been_passed() -> None:
     cluster, held, _, _ = passed()
-    cluster["b"].scheduler.wake()
-    cluster["c"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
+    cluster["c"].scheduler.go_on()
     cluster.advance(SOON)
     record = cluster["a"].record(held["b"]["agent_id"])
     assert (record["version"], record["metadata"]) == ("acknowledged", {"k": "acknowledged"})
@@ -343,8 +343,8 @@ def test_the_changes_that_were_lost_are_back_also_when_their_revision_has_been_p
 
 def test_a_watch_of_the_other_history_does_not_resume_in_the_new_one() -> None:
     cluster, _, _, revision = passed()
-    cluster["b"].scheduler.wake()
-    cluster["c"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
+    cluster["c"].scheduler.go_on()
     cluster.advance(SOON)
     for name in "abc":
         link = cluster[name].connect()
@@ -371,8 +371,8 @@ def test_an_agent_that_registered_anew_after_the_loss_is_not_overwritten_by_what
     for number in range(5):
         cluster["a"].links[0].ask(op="update", version=str(number))
     link, _ = cluster["a"].agent("new", agent_id=identity)
-    cluster["b"].scheduler.wake()
-    cluster["c"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
+    cluster["c"].scheduler.go_on()
     cluster.advance(SOON)
     assert link.close_code is None
     assert cluster["c"].record(identity)["name"] == "new"

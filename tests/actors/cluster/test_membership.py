@@ -5,16 +5,16 @@ from __future__ import annotations
 from actors.cluster.membership import Membership
 from actors.ports.store import Away, Fenced, HubLease, HubReport, Renewal, Renewals, Roster
 from actors.timing import HUB_LEASE
+from tests.support.clock import VirtualClock
 from tests.support.cluster_world import Cluster, told
 from tests.support.records import record
-from tests.support.world import VirtualScheduler
 
 
 class Stub:
     """A store that answers when the test says so, and the cluster that is told."""
 
     def __init__(self, *hubs: str) -> None:
-        self.scheduler = VirtualScheduler()
+        self.scheduler = VirtualClock()
         self.members = Membership(self.scheduler, self, "b", self)  # type: ignore[arg-type]
         self.reports: list[HubReport] = []
         self.replies: list[object] = []

@@ -198,7 +198,7 @@ def test_an_entry_that_ran_out_while_its_hub_slept_past_the_log_is_put_back_for_
         other.ask(op="update", version=str(number))
     cluster.trim_log(2)
     del cluster.store.entries[held["agent_id"]]
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(7)
     assert link.close_code is None
     assert cluster["a"].status(held["agent_id"]) == ("healthy", "websocket")

@@ -29,7 +29,7 @@ def test_a_hub_that_stalls_for_less_than_its_lease_is_not_spoken_of() -> None:
     cluster, link, held, watcher = stage("a", "b", "c")
     cluster["b"].scheduler.stop()
     cluster.advance(8)
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(20)
     assert kinds(watcher) == []
     assert link.ask(op="heartbeat")["durable"] is True
@@ -48,7 +48,7 @@ def test_a_stalled_hub_that_wakes_asserts_the_sessions_that_live(
     cluster["b"].scheduler.stop()
     cluster.advance(asleep)
     assert kinds(watcher) == meanwhile
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(MARGIN)
     assert link.close_code is None
     assert len(kinds(watcher)) == 1
@@ -74,7 +74,7 @@ def test_a_stalled_hub_that_wakes_closes_the_sessions_that_are_held_elsewhere(
     cluster.advance(1)
     kinds(watcher)
     revision = cluster.store.record(held["agent_id"]).revision
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     assert cluster.until(lambda: link.close_code is not None, 1) is not None
     assert link.close_code == 4409
     cluster.advance(20)
@@ -90,7 +90,7 @@ def test_a_hub_that_slept_past_the_removal_closes_the_session_as_lease_lost() ->
     cluster.advance(85)
     assert kinds(watcher) == ["lost", "status_changed", "expired"]
     cluster["b"].later(lambda: link.say(op="heartbeat", id="late"))
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(MARGIN)
     assert link.close_code == 4408
     assert not cluster["b"].knows(held["agent_id"])
@@ -108,7 +108,7 @@ def test_a_watch_at_a_stalled_hub_hears_all_that_it_slept_through() -> None:
     for number in range(20):
         other.ask(op="update", version=str(number))
         cluster.advance(1)
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(MARGIN)
     assert told(mine) == told(watcher)
     assert link.close_code is None
@@ -123,7 +123,7 @@ def test_a_leader_that_wakes_judges_nobody_whom_others_heard(asleep: float) -> N
     for _ in range(int(asleep)):
         cluster.advance(1)
         cluster["b"].http_heartbeat(agent_id)
-    cluster["a"].scheduler.wake()
+    cluster["a"].scheduler.go_on()
     cluster.advance(44)
     assert kinds(watcher) == ["registered"]
     cluster.advance(46)  # silent now, and the leader had been absent
@@ -137,7 +137,7 @@ def test_an_agent_whose_leader_sleeps_is_judged_by_the_next_one_and_once() -> No
     agent_id = cluster["b"].http_register().agent_id
     cluster["a"].scheduler.stop()
     cluster.advance(60)
-    cluster["a"].scheduler.wake()
+    cluster["a"].scheduler.go_on()
     cluster.advance(30)
     assert kinds(watcher) == ["registered", "status_changed"]
     assert cluster["a"].status(agent_id)[0] == "unreachable"
@@ -154,7 +154,7 @@ def test_all_hubs_stopped_for_long_charge_it_to_nobody() -> None:
         hub.scheduler.stop()
     cluster.advance(50)
     for hub in cluster.hubs.values():
-        hub.scheduler.wake()
+        hub.scheduler.go_on()
     cluster.advance(40)
     assert cluster["c"].status(held["agent_id"]) == ("healthy", "websocket")
     assert cluster["c"].status(polling) == ("healthy", "http")
@@ -167,7 +167,7 @@ def test_a_hub_that_is_back_before_others_have_written_that_it_is_dead_puts_that
     cluster["b"].scheduler.stop()
     cluster.store.hold_next_commit = 0.8  # of the leader, which finds the hub dead
     assert cluster.until(lambda: cluster.store.hold_next_commit is None, 15) is not None
-    cluster["b"].scheduler.wake()
+    cluster["b"].scheduler.go_on()
     cluster.advance(0.6)
     assert kinds(watcher) == []
     cluster.advance(1)

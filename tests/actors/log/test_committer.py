@@ -8,8 +8,8 @@ from typing import Any
 from actors.log.committer import FEW, Committer
 from actors.log.proposal import Proposal
 from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Refusal
+from tests.support.clock import VirtualClock
 from tests.support.records import record
-from tests.support.world import VirtualScheduler
 
 Reply = Callable[[Committed | Fenced | Away], None]
 
@@ -64,7 +64,7 @@ class Listener:
 
 class Scene:
     def __init__(self) -> None:
-        self.scheduler = VirtualScheduler()
+        self.scheduler = VirtualClock()
         self.store = WaitingStore()
         self.listener = Listener()
         self.committer = Committer(self.scheduler, self.store, self.listener, "hub")  # type: ignore[arg-type]

@@ -201,7 +201,7 @@ def test_of_two_sessions_with_one_epoch_the_later_registration_is_the_agents() -
     cluster.start("b")
     newer, answer = cluster["b"].agent("twice", agent_id=A)
     assert answer["epoch"] == 1
-    cluster["a"].scheduler.wake()
+    cluster["a"].scheduler.go_on()
     before = cluster.store.revision
     cluster.advance(SOON)
     assert older.close_code == 4409

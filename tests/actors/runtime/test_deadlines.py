@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from actors.ports.clock import INFINITE
 from actors.runtime.deadlines import FEW, Deadlines
-from tests.support.world import VirtualScheduler
+from tests.support.clock import VirtualClock
 
 
 class Somebody:
-    def __init__(self, scheduler: VirtualScheduler) -> None:
+    def __init__(self, scheduler: VirtualClock) -> None:
         self.deadline = INFINITE
         self.scheduled = INFINITE
         self.scheduler = scheduler
@@ -24,7 +24,7 @@ class Somebody:
 
 
 def test_nobody_is_called_early() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, scheduler.now() + 10)
@@ -39,7 +39,7 @@ def test_nobody_is_called_early() -> None:
 
 
 def test_a_deadline_that_moves_away_pushes_nothing() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, scheduler.now() + 10)
@@ -55,7 +55,7 @@ def test_a_deadline_that_moves_away_pushes_nothing() -> None:
 
 
 def test_an_owner_may_move_its_deadline_without_telling() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, 1010.0)
@@ -67,7 +67,7 @@ def test_an_owner_may_move_its_deadline_without_telling() -> None:
 
 
 def test_one_that_moves_nearer_is_called_then_and_once() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, 1100.0)
@@ -81,7 +81,7 @@ def test_one_that_moves_nearer_is_called_then_and_once() -> None:
 
 
 def test_nearer_and_then_away_again() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, 1045.0)
@@ -96,7 +96,7 @@ def test_nearer_and_then_away_again() -> None:
 
 
 def test_swinging_between_near_and_far_leaves_a_bounded_heap() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     for _ in range(10_000):
@@ -109,7 +109,7 @@ def test_swinging_between_near_and_far_leaves_a_bounded_heap() -> None:
 
 
 def test_an_owner_may_set_its_next_deadline_when_it_is_called() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     owner.then = lambda: deadlines.set(owner, scheduler.now() + 3)
@@ -120,7 +120,7 @@ def test_an_owner_may_set_its_next_deadline_when_it_is_called() -> None:
 
 
 def test_an_owner_may_set_the_deadline_of_another() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     one, other = Somebody(scheduler), Somebody(scheduler)
     one.then = lambda: deadlines.set(other, scheduler.now())
@@ -133,7 +133,7 @@ def test_an_owner_may_set_the_deadline_of_another() -> None:
 
 
 def test_infinite_is_never() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, 1010.0)
@@ -144,7 +144,7 @@ def test_infinite_is_never() -> None:
 
 
 def test_a_fleet_is_called_in_order_each_exactly_at_its_time() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     chance = random.Random(7)
     owners = [Somebody(scheduler) for _ in range(2000)]
@@ -159,7 +159,7 @@ def test_a_fleet_is_called_in_order_each_exactly_at_its_time() -> None:
 
 
 def test_one_that_was_late_is_called_as_soon_as_can_be() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, 1005.0)
@@ -168,7 +168,7 @@ def test_one_that_was_late_is_called_as_soon_as_can_be() -> None:
 
 
 def test_after_clear_nobody_is_called() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
     deadlines.set(owner, 1005.0)
@@ -179,7 +179,7 @@ def test_after_clear_nobody_is_called() -> None:
 
 
 def test_who_has_ended_is_let_go_of_while_others_come_and_go() -> None:
-    scheduler = VirtualScheduler()
+    scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     living = [Somebody(scheduler) for _ in range(200)]
     for number, owner in enumerate(living):

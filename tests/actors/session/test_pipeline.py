@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from actors.session.session import MAX_PIPELINE
 from actors.watch.watch import HIGH_WATER
+from tests.support.clock import VirtualClock
 from tests.support.records import SPEC, agent_id
-from tests.support.world import ModelStore, VirtualScheduler, World
+from tests.support.world import ModelStore, World
 
 # --- order ---------------------------------------------------------------------------------------
 
@@ -221,7 +222,7 @@ def test_a_heartbeat_behind_a_query_that_waits_counts_when_it_comes() -> None:
 
 
 def unready_world() -> World:
-    store = ModelStore(VirtualScheduler())
+    store = ModelStore(VirtualClock())
     store.reachable = False
     world = World(store=store)
     assert not world.supervisor.ready

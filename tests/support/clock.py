@@ -1,4 +1,7 @@
-"""One virtual clock for everybody, and each hub's own view of it."""
+"""Virtual time: one clock for everybody, and how the process of one hub lives through it.
+
+Time passes only when a test says so; everything is exact and repeatable.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+START = 1000.0
+"""The first `now` of a clock, unless a test wants another."""
+
 START_WALL = 1_700_000_000.0
-"""Unix time at the beginning of every simulation."""
+"""Unix time at that moment."""
 
 Callback = Callable[[], None]
 
@@ -27,16 +33,23 @@ class Timer:
         self.cancelled = True
 
 
-class Clock:
-    """Seconds since the simulation began. What is due at the same time runs in order of asking."""
+class VirtualClock:
+    """`now` moves only in `advance`. What is due at the same time runs in order of asking."""
 
-    def __init__(self) -> None:
-        self._now = 0.0
+    def __init__(self, start: float = START) -> None:
+        self._start = start
+        self._now = start
         self._sequence = 0
         self._heap: list[tuple[float, int, Callback, Timer]] = []
 
     def now(self) -> float:
         return self._now
+
+    def wall(self) -> float:
+        return START_WALL + self._now - self._start
+
+    def call_soon(self, callback: Callback) -> None:
+        self.call_at(self._now, callback)
 
     def call_at(self, when: float, callback: Callback) -> Timer:
         timer = Timer()
@@ -47,13 +60,22 @@ class Clock:
     def call_later(self, delay: float, callback: Callback) -> Timer:
         return self.call_at(self._now + delay, callback)
 
+    def advance(self, seconds: float) -> None:
+        self.run_until(self._now + seconds)
+
     def run_until(self, until: float) -> None:
         heap = self._heap
         while heap and heap[0][0] <= until:
-            self._now, _, callback, timer = heappop(heap)
+            when, _, callback, timer = heappop(heap)
+            self._now = max(self._now, when)
             if not timer.cancelled:
                 callback()
         self._now = until
+
+    def sleep_through(self, seconds: float) -> None:
+        """The process is stopped: time passes and nothing runs until afterwards."""
+        self._now += seconds
+        self.advance(0)
 
 
 class _Deferred(Struct):
@@ -62,14 +84,14 @@ class _Deferred(Struct):
     timer: Timer
 
 
-class HubClock:
+class ProcessClock:
     """The scheduler of one hub process, which can be stopped (SIGSTOP) and killed.
 
-    Its monotonic time has an origin of its own, and its wall clock is wrong by `skew`: nothing
-    may depend on either.
+    Its monotonic time may have an origin of its own, and its wall clock be wrong by `skew`:
+    nothing may depend on either.
     """
 
-    def __init__(self, clock: Clock, origin: float, skew: float) -> None:
+    def __init__(self, clock: VirtualClock, origin: float = 0.0, skew: float = 0.0) -> None:
         self._clock = clock
         self._origin = origin
         self._skew = skew
@@ -83,11 +105,11 @@ class HubClock:
         return max(self._clock.now() + self._origin, self._floor)
 
     def wall(self) -> float:
-        return START_WALL + self._clock.now() + self._skew
+        return self._clock.wall() + self._skew
 
     def call_soon(self, callback: Callback) -> None:
         timer = Timer()
-        self._clock.call_at(self._clock.now(), lambda: self._run("timer", callback, timer))
+        self._clock.call_soon(lambda: self._run("timer", callback, timer))
 
     def call_at(self, when: float, callback: Callback) -> Timer:
         timer = Timer()
@@ -100,19 +122,27 @@ class HubClock:
         self._clock.call_at(when - self._origin, fire)
         return timer
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass, for everybody."""
+        self._clock.advance(seconds)
+
     def deliver(self, callback: Callback) -> None:
         """Something came in over the network, now."""
         self._run("input", callback, Timer())
 
+    def kill(self) -> None:
+        """Nothing of the process runs any more."""
+        self.dead = True
+
     def stop(self) -> None:
-        """The process is stopped: nothing of it runs until `go_on`."""
+        """The process is stopped: nothing of it runs until `go_on`; what comes meanwhile waits."""
         self._stopped = True
 
-    def go_on(self, random: Random) -> None:
-        """All that was due meanwhile runs now: in order of time, or timers or input first."""
+    def go_on(self, random: Random | None = None) -> None:
+        """All that was due meanwhile runs now: in order of time or, by chance, one kind first."""
         self._stopped = False
         deferred, self._deferred = self._deferred, []
-        first = random.choice(["", "timer", "input"])
+        first = "" if random is None else random.choice(["", "timer", "input"])
         if first:
             deferred.sort(key=lambda each: each.kind != first)
         for each in deferred:
