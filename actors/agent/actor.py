@@ -18,6 +18,7 @@ Rules, beside the table of `actors.rules.states`:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from msgspec import UNSET
 
@@ -34,6 +35,7 @@ from actors.agent.messages import (
     Looked,
     Message,
     Overtaken,
+    Queued,
     Register,
     RemovalHeld,
     RenewedElsewhere,
@@ -110,6 +112,8 @@ class AgentActor(Monitor):
                 self._sweep()
             case StoreReturned() | GrantFreshTimeout():
                 self._absolve()
+            case _:
+                assert_never(message)
         if self._keeper.proposal is None:
             self._rest()
 
@@ -190,7 +194,7 @@ class AgentActor(Monitor):
         self._turns.under_way = [ask]
         self._keeper.commit(operation, kind, record, self._life, hub=hub, born=ask.at)
 
-    def _begin(self, message: Message) -> None:
+    def _begin(self, message: Queued) -> None:
         match message:
             case Heartbeat():
                 self._beat(message)
@@ -214,6 +218,8 @@ class AgentActor(Monitor):
                     self._lost()
             case DeadlineReached():
                 self._pass_time()
+            case _:
+                assert_never(message)
 
     # --- asks ----------------------------------------------------------------------------------
 
@@ -327,23 +333,26 @@ class AgentActor(Monitor):
         if proposal is not keeper.proposal:
             return  # of the time before a restart
         keeper.proposal = None
-        if isinstance(result, Applied):
-            self._applied(proposal)
-        elif isinstance(result, Away):
-            keeper.withdrawn()
-            self._turns.answer(self._too_late)
-        elif result in ("missing", "fenced") and keeper.committed is None:
-            self._turns.again()  # another hub ended its lease
-        elif result == "missing":
-            keeper.write_again(proposal, self._life)
-        elif result == "stale":
-            self._again(proposal)
-        elif result == "fenced":
-            self._fenced_off(proposal)
-        else:
-            words = f"the store holds something else than a record for {self._id}"
-            self._turns.answer(lambda _: ProtocolError("conflict", words))
-            keeper.revert()
+        match result:
+            case Applied():
+                self._applied(proposal)
+            case Away():
+                keeper.withdrawn()
+                self._turns.answer(self._too_late)
+            case "missing" | "fenced" if keeper.committed is None:
+                self._turns.again()  # another hub ended its lease
+            case "missing":
+                keeper.write_again(proposal, self._life)
+            case "stale":
+                self._again(proposal)
+            case "fenced":
+                self._fenced_off(proposal)
+            case "poisoned":
+                words = f"the store holds something else than a record for {self._id}"
+                self._turns.answer(lambda _: ProtocolError("conflict", words))
+                keeper.revert()
+            case _:
+                assert_never(result)
         self._proceed()
 
     def _applied(self, proposal: Proposal) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from actors.agent.messages import Ask, Heartbeat, Message
+from actors.agent.messages import Ask, Heartbeat, Message, Queued
 from actors.agent.outcomes import Outcome
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import NO_CHANGES
@@ -19,22 +19,22 @@ class AskQueue:
     __slots__ = ("_in_hand", "_waiting", "under_way")
 
     def __init__(self) -> None:
-        self._in_hand: Message | None = None
+        self._in_hand: Queued | None = None
         self.under_way: list[Ask] = []
-        self._waiting: list[Message] = []  # mostly empty, and an empty deque takes 0.7 KB
+        self._waiting: list[Queued] = []  # mostly empty, and an empty deque takes 0.7 KB
 
     def __bool__(self) -> bool:
         """Whether something waits for its turn."""
         return bool(self._waiting)
 
-    def wait(self, message: Message) -> None:
+    def wait(self, message: Queued) -> None:
         """Put a message behind all others; an ask too many is refused."""
         if len(self._waiting) >= MAX_WAITING and isinstance(message, Ask):
             message.reply(ProtocolError("rate_limited", "too many requests wait for this agent"))
         else:
             self._waiting.append(message)
 
-    def next(self) -> Message:
+    def next(self) -> Queued:
         """The message whose turn it is."""
         self._in_hand = self._waiting.pop(0)
         return self._in_hand

@@ -158,3 +158,6 @@ News = (
     | Drain
 )
 Message = Ask | News
+
+Queued = Ask | SocketLost | DeadlineReached | Drain
+"""What waits its turn while a change is under way."""

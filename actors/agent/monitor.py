@@ -10,6 +10,8 @@ what becomes of it here when another hub changed it. `actors.agent.actor` is the
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from actors.agent.context import AgentContext, SelfRef
 from actors.agent.messages import Alive, Overtaken, RenewedElsewhere, SessionHandle
 from actors.agent.outcomes import NEWER_SESSION
@@ -146,8 +148,10 @@ class Monitor:
             case StateChange.SILENT:
                 self._keeper.judge(record, life, seen)
                 self._end_session(CloseCode.LEASE_LOST, "no sign of life in time")
-            case _:
+            case StateChange.OVERDUE:
                 self._changed()
+            case _:
+                assert_never(signal)
         self._arm()
 
     def _look(self) -> None:

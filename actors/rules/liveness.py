@@ -5,7 +5,7 @@ All times are seconds on the scheduler's scale.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, assert_never, cast
 
 from actors.ports.clock import INFINITE
 from actors.rules.states import DerivedStatus, State, StateChange, derive_status, transit
@@ -19,6 +19,9 @@ _STATES: dict[str, State] = {
     "lost": State.LOST,
 }
 
+
+TimedChange = Literal[StateChange.OVERDUE, StateChange.SILENT, StateChange.LEASE_OVER]
+"""What can happen to an agent because time passes."""
 
 HOLD_CHECK = 5.0
 """Seconds between two looks whether an agent whose removal is held may be removed."""
@@ -154,8 +157,10 @@ class Liveness:
                 return self.lease_over_at
             case State.GONE:
                 return INFINITE
+            case _:
+                assert_never(self.state)
 
-    def pass_time(self, now: float, timing: Timing) -> StateChange | None:
+    def pass_time(self, now: float, timing: Timing) -> TimedChange | None:
         """Take the transition that is due at `now`, and tell which; None when none is.
 
         LEASE_OVER is told only: the agent may still return until its removal is durable.
@@ -167,12 +172,14 @@ class Liveness:
         silent = now >= self.sign_at + timing.heartbeat_timeout
         if self.state is State.CONNECTED and not silent:
             self.overdue = True
-            return self._transit(StateChange.OVERDUE)
+            self._transit(StateChange.OVERDUE)
+            return StateChange.OVERDUE
         resumable = self.state is State.LOST and now >= self.resume_until
         self.cause = "connection_lost" if resumable else "heartbeat_timeout"
         self.turned_at = now
         self.lease_over_at = now + timing.lease_ttl
-        return self._transit(StateChange.SILENT)
+        self._transit(StateChange.SILENT)
+        return StateChange.SILENT
 
     def hold(self, now: float, timing: Timing) -> None:
         """Its lease is over, and yet it stays for now: look again soon."""
@@ -204,6 +211,5 @@ class Liveness:
             cause=self.cause,
         )
 
-    def _transit(self, signal: StateChange) -> StateChange:
+    def _transit(self, signal: StateChange) -> None:
         self.state = transit(self.state, signal)
-        return signal

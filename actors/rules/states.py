@@ -15,6 +15,7 @@ what discovery says and why it says so cannot disagree.
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import assert_never
 
 from msgspec import Struct
 
@@ -108,3 +109,5 @@ def derive_status(
             return DerivedStatus("lost", reported, "draining" if cause == "draining" else says)
         case State.UNREACHABLE | State.GONE:
             return DerivedStatus("http" if over_http else "lost", "unreachable", cause)
+        case _:
+            assert_never(state)

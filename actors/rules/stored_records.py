@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -69,8 +69,10 @@ def _from_legacy(old: _Legacy) -> AgentRecord:
             health = Health("http", reported, "ok", last_seen)
         case "unreachable":
             health = Health("http", reported, "heartbeat_timeout", last_seen)
-        case _:
+        case "degraded" | "unhealthy":
             health = Health("http", reported, "self_reported", last_seen)
+        case _:
+            assert_never(status)
     return AgentRecord(
         id=old.id,
         name=old.name,

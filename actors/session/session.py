@@ -8,7 +8,7 @@ to read before it asks for more.
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import assert_never, get_args
 
 from msgspec import UNSET
 
@@ -282,6 +282,8 @@ class Session:
                     self._answer(item, queries.hubs(self._supervisor, item))
                 case AcknowledgeLoss():
                     self._acknowledge_loss(item)
+                case _:
+                    assert_never(item)
         except ProtocolError as error:
             self._refuse(error, item)
 
