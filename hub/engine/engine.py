@@ -11,16 +11,11 @@ from hub.engine.binary import ServerBinary, find_server
 from hub.engine.data_directory import DataDirectory
 from hub.engine.server_process import ServerProcess, launch
 from hub.errors import EngineError
+from hub.restarts import Restarter
 from hub.telemetry.logs import get
 
 LEFTOVER_PATIENCE = 10.0
 """Seconds that a server left over by a killed hub gets to end."""
-
-RESTART_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds before each restart of a server that ended by itself; the last one repeats."""
-
-STEADY = 60.0
-"""Seconds of service after which a server counts as steady, and the pauses begin anew."""
 
 CHORES = 60.0
 """Seconds between looks at the log's size and at the socket."""
@@ -85,40 +80,31 @@ class EmbeddedEngine:
 
     async def _launch(self) -> ServerBinary:
         directory = self._directory
-        await directory.claim_server(LEFTOVER_PATIENCE)
-        # Looked for each time: an upgrade may have moved it while the hub ran.
-        binary = await asyncio.to_thread(find_server, directory.path)
-        directory.refuse_older_server(binary.version)
-        self._server = await launch(binary, directory)
+        try:
+            await directory.claim_server(LEFTOVER_PATIENCE)
+            # Looked for each time: an upgrade may have moved it while the hub ran.
+            binary = await asyncio.to_thread(find_server, directory.path)
+            directory.refuse_older_server(binary.version)
+            self._server = await launch(binary, directory)
+        finally:
+            directory.server_lock.let_go()  # the server holds it now, if it runs
         return binary
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        failures = 0
+        restarter = Restarter(self._launch, log, "store engine could not be started again")
         while True:
-            since = loop.time()
-            if self._server is not None:
-                status = await self._service(self._server)
-                self._server = None
-                if loop.time() - since > STEADY:
-                    failures = 0
-                log.error(
-                    "store engine ended by itself; starting it again",
-                    status=status,
-                    last_words=self._directory.log_tail(0, lines=1),
-                )
-            await asyncio.sleep(RESTART_PAUSES[min(failures, len(RESTART_PAUSES) - 1)])
-            failures += 1
-            try:
-                await self._launch()
-            except EngineError as error:
-                self._directory.server_lock.let_go()
-                log.error("store engine could not be started again", error=str(error))
-            except Exception:  # whatever it was, the hub is better off trying on
-                self._directory.server_lock.let_go()
-                log.exception("store engine could not be started again")
-            else:
-                log.warning("store engine started again")
+            started_at = loop.time()
+            assert self._server is not None
+            status = await self._service(self._server)
+            self._server = None
+            log.error(
+                "store engine ended by itself; starting it again",
+                status=status,
+                last_words=self._directory.log_tail(0, lines=1),
+            )
+            await restarter.restart(loop.time() - started_at)
+            log.warning("store engine started again")
 
     async def _service(self, server: ServerProcess) -> int:
         """Wait for the server's end, doing what is due meanwhile; returns its exit status."""

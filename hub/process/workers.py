@@ -19,16 +19,11 @@ from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.net.sockets import release, reserve, url_of
 from hub.process.service import STOP_TIMEOUT, serve
-from hub.process.worker_handle import WorkerError, WorkerHandle
+from hub.process.worker_handle import WorkerHandle
+from hub.restarts import Restarter
 from hub.settings import Settings, describe, worker_id
 from hub.telemetry import logs
 from hub.version import VERSION
-
-RESTART_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds before each restart of a worker that ended by itself; the last one repeats."""
-
-STEADY = 60.0
-"""Seconds of service after which a worker counts as steady, and the pauses begin anew."""
 
 PATIENCE = STOP_TIMEOUT + 1.0
 """Seconds that the stop of all may take: more than that of one worker, which is waited for."""
@@ -146,9 +141,11 @@ class Workers:
         """Start the worker again whenever it ends; not one whose id is another hub's."""
         loop = asyncio.get_running_loop()
         hub_id = place.settings.hub_id
-        failures = 0
+        restarter = Restarter(
+            place.fill, log.bind(worker=hub_id), "worker could not be started again"
+        )
         while True:
-            since = loop.time()
+            started_at = loop.time()
             assert place.process is not None
             status = await place.process.ended()
             why = await place.process.last_words()
@@ -157,21 +154,9 @@ class Workers:
                 if not self._failure.done():
                     self._failure.set_result(RivalError(why))
                 return
-            if loop.time() - since > STEADY:
-                failures = 0
             if status == 0:  # somebody sent it SIGTERM
                 log.info("worker handed over and ended; starting it again", worker=hub_id)
             else:
                 log.error("worker ended by itself; starting it again", worker=hub_id, status=status)
-            while True:
-                await asyncio.sleep(RESTART_PAUSES[min(failures, len(RESTART_PAUSES) - 1)])
-                failures += 1
-                try:
-                    await place.fill()
-                except WorkerError as error:
-                    log.error("worker could not be started again", worker=hub_id, error=str(error))
-                except Exception:  # whatever it was, the others and this one are worth going on
-                    log.exception("worker could not be started again", worker=hub_id)
-                else:
-                    break
+            await restarter.restart(loop.time() - started_at)
             log.warning("worker started again", worker=hub_id, pid=place.process.pid)

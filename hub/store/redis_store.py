@@ -22,6 +22,7 @@ from actors.ports.store import (
     Roster,
     Stored,
 )
+from actors.timing import HUB_LEASE
 from homeport_protocol.bounds import NAMESPACE
 from hub.store import reads as reading
 from hub.store.backends.backend import Backend
@@ -46,9 +47,6 @@ TAKEN = "another hub that started later uses this hub's id"
 RivalFound = Callable[[str, bool], None]
 """Told the URL of another living hub with this one's id, and whether that one goes on: it is the
 later one, and this store opens no more while it lives."""
-
-HUB_LEASE = 10.0
-"""Seconds that a silent hub remains the writer of its generation."""
 
 CHANGE_WAIT = 1.0
 """Seconds that Redis may wait for a change of the log before it answers that there is none."""

@@ -8,8 +8,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from hub.store.backends.failures import StoreError
 from hub.store.backends.lane import Lane
-
-OLDEST = (6, 2)
+from hub.version import OLDEST_REDIS, OLDEST_REDIS_TEXT
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -26,7 +25,8 @@ async def check_server(lane: Lane, *, in_cluster: bool = False) -> list[str]:
     except NoPermissionError:
         return [
             "the Redis user may not use INFO, so the server's version and memory policy could not "
-            "be checked: it should be 6.2 or newer, with maxmemory-policy noeviction"
+            f"be checked: it should be {OLDEST_REDIS_TEXT} or newer, with maxmemory-policy "
+            "noeviction"
         ]
     except ResponseError as error:
         if "unknown command" in str(error).lower():  # the server in memory
@@ -36,10 +36,10 @@ async def check_server(lane: Lane, *, in_cluster: bool = False) -> list[str]:
         await lane.drop()
     # Valkey says here which Redis it is compatible with.
     version = _VERSION.match(info.get("redis_version", ""))
-    if version is not None and (int(version[1]), int(version[2])) < OLDEST:
+    if version is not None and (int(version[1]), int(version[2])) < OLDEST_REDIS:
         raise StoreError(
             f"the Redis server is version {info['redis_version']}: "
-            f"{OLDEST[0]}.{OLDEST[1]} or newer is needed, or any Valkey"
+            f"{OLDEST_REDIS_TEXT} or newer is needed, or any Valkey"
         )
     modes = (info.get("redis_mode"), info.get("server_mode"))
     if "cluster" in modes and not in_cluster:
