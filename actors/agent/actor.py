@@ -105,7 +105,7 @@ class AgentActor(Monitor):
                     self._keeper.stale()  # listed for longer, it must be stored for longer
             case SocketLost() | DeadlineReached() | Drain():
                 if isinstance(message, SocketLost) and message.session is self._session:
-                    self._home.doubt(self._id, doubtful=True)
+                    self._home.set_recently_lost(self._id, lost=True)
                 self._turns.wait(message)
                 self._proceed()
             case Sweep():
@@ -172,7 +172,7 @@ class AgentActor(Monitor):
         if keeper.proposal is not None or self._looking or self._turns:
             return
         record = keeper.committed
-        if record is None or (self._session is None and not home.in_charge(record)):
+        if record is None or (self._session is None and not home.owns(record)):
             if not self._me.waiting:  # else somebody may be registering the same identity anew
                 self.deadline = INFINITE
                 home.gone(self._id)
@@ -369,7 +369,7 @@ class AgentActor(Monitor):
         if not keeper.owes:  # else it has reported something newer
             self._life.reported = record.health.reported
         if change.kind:
-            self._home.doubt(self._id, doubtful=record.health.connection == "lost")
+            self._home.set_recently_lost(self._id, lost=record.health.connection == "lost")
         match under_way:
             case [Register() | Resume() as ask]:
                 self._held(ask, record)
@@ -457,7 +457,7 @@ class AgentActor(Monitor):
             life.sign_at = before.sign_at
             life.resume_until = before.resume_until
             life.lease_over_at = before.lease_over_at
-            if life.state is State.CONNECTED and home.in_charge(committed):
+            if life.state is State.CONNECTED and home.owns(committed):
                 life.lost_until(before.resume_until)
             elif life.state is State.UNREACHABLE and life.lease_over_at == INFINITE:
                 life.lease_over_at = home.now() + max(0.0, home.lease_left(committed))

@@ -48,13 +48,13 @@ class AgentContext(Protocol):
         """Whether the hub was stalled until now; if so, every actor is being absolved."""
         ...
 
-    def doubt(self, agent_id: str, *, doubtful: bool) -> None:
+    def set_recently_lost(self, agent_id: str, *, lost: bool) -> None:
         """The agent's connection is lost (or not any more), committed or not."""
         ...
 
     def count_fenced(self) -> None: ...
 
-    def in_charge(self, record: AgentRecord) -> bool:
+    def owns(self, record: AgentRecord) -> bool:
         """Whether this hub judges the agent."""
         ...
 

@@ -111,7 +111,7 @@ class Monitor:
             keeper.stale()
 
     def _lost(self) -> None:
-        self._home.doubt(self._id, doubtful=True)
+        self._home.set_recently_lost(self._id, lost=True)
         self._changed()
         self._arm()
 
@@ -197,7 +197,7 @@ class Monitor:
 
     def _arm(self) -> None:
         committed = self._keeper.committed
-        if self._session is None and committed is not None and not self._home.in_charge(committed):
+        if self._session is None and committed is not None and not self._home.owns(committed):
             self._leave()
         else:
             self._judged = True
@@ -252,7 +252,7 @@ class Monitor:
 
     def _follow(self, record: AgentRecord) -> None:
         """Live as the record says, for which no session is here."""
-        if self._home.in_charge(record):
+        if self._home.owns(record):
             self._take_charge(record, self._home.timing.resume_window)
         else:
             self._life = Liveness.recovered(record, self._home.now())
@@ -266,7 +266,7 @@ class Monitor:
             record, home.now(), grace=grace, lease_left=home.lease_left(record)
         )
         if self._life.state is State.LOST:
-            home.doubt(self._id, doubtful=True)
+            home.set_recently_lost(self._id, lost=True)
             if record.health.connection != "lost":
                 self._keeper.stale()  # nobody has told yet
         self._arm()
@@ -291,7 +291,7 @@ class Monitor:
     def _release(self) -> None:
         self.deadline = INFINITE
         self._keeper.release()
-        self._home.doubt(self._id, doubtful=False)
+        self._home.set_recently_lost(self._id, lost=False)
         self._life = Liveness(State.POLLING, "healthy", self._home.now())
 
 

@@ -21,7 +21,7 @@ class InitialLoad:
     """Loads the store once, and tells `done` what it held.
 
     Ids that were active without an entry ran out while no hub was there to tell of it. So no
-    watch may go on as if it knew, and `renew_log` is called; once the new log is there, `resume`
+    watch may go on as if it knew, and `begin_new_log` is called; once the log is there, `resume`
     loads again, since others may have changed something before it began. So it is when an answer
     was lost, since it might have named such ids; and while other hubs are alive, since they may
     list agents that this hub, in charge of them before it ended, knows no more: in the new log,
@@ -33,17 +33,17 @@ class InitialLoad:
         scheduler: Scheduler,
         store: Store,
         observer: Observer,
-        renew_log: Callable[[], None],
+        begin_new_log: Callable[[], None],
         done: Recovered,
     ) -> None:
         self._scheduler = scheduler
         self._store = store
         self._observer = observer
-        self._renew_log = renew_log
+        self._begin_new_log = begin_new_log
         self._done = done
         self._loading = False
         self._outdated = False
-        self._doubtful = False
+        self._ghosts_possible = False
         self._awaiting = False
         self._closed = False
 
@@ -73,14 +73,14 @@ class InitialLoad:
             return
         outdated, self._outdated = self._outdated, False
         if isinstance(loaded, Away):
-            self._doubtful = True  # ghosts may have been dropped, and the answer lost
+            self._ghosts_possible = True  # ghosts may have been dropped, and the answer lost
             self._scheduler.call_at(self._scheduler.now() + RETRY, self.resume)
             return
         records = read_records(loaded.records, self._observer)
-        if loaded.ghosts or self._doubtful:
-            self._doubtful = False
+        if loaded.ghosts or self._ghosts_possible:
+            self._ghosts_possible = False
             self._awaiting = True
-            self._renew_log()
+            self._begin_new_log()
         elif outdated:  # another log may have begun since it was asked for
             self.resume()
         else:

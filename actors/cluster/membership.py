@@ -68,7 +68,7 @@ class Membership:
         """Whether there is no other hub."""
         return len(self._alive) == 1
 
-    def in_charge(self, record: AgentRecord) -> bool:
+    def owns(self, record: AgentRecord) -> bool:
         """Whether this hub judges the agent."""
         hub = record.hub if record.hub in self._alive else self._leader
         return hub == self._hub_id

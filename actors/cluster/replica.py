@@ -121,7 +121,7 @@ class Replica:
         self._observer = observer
         self._waiting: list[Callable[[], None]] = []
         self._recovery = InitialLoad(
-            scheduler, store, observer, self.committer.renew_log, self._recovered
+            scheduler, store, observer, self.committer.begin_new_log, self._recovered
         )
         self._reloading = Resync(
             scheduler=scheduler,

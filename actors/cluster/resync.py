@@ -71,7 +71,7 @@ class Resync:
         self._committer = committer
         self._membership = membership
         self._merged = merged
-        self._doubtful = False
+        self._ghosts_possible = False
         self._loads = 0
         self._told: set[str] = set()
         self._beginning = 0
@@ -108,7 +108,7 @@ class Resync:
         if isinstance(loaded, Away) or number != self._loads:
             # Ghosts may have been dropped, and nobody told. (Where the store was opened again
             # meanwhile, the newer load is waited for: the older one knows less than the fold.)
-            self._doubtful |= isinstance(loaded, Away) or bool(loaded.ghosts)
+            self._ghosts_possible |= isinstance(loaded, Away) or bool(loaded.ghosts)
             if number == self._loads:
                 at = self._scheduler.now() + RETRY
                 self._scheduler.call_at(at, lambda: self._load_again(number))
@@ -120,10 +120,10 @@ class Resync:
             self._load()
 
     def _loaded(self, loaded: Loaded) -> None:
-        if loaded.ghosts or self._doubtful:
+        if loaded.ghosts or self._ghosts_possible:
             # They ran out, and yet may live at their hubs, which tell so in a new log only.
-            self._doubtful = False
-            self._committer.renew_log()
+            self._ghosts_possible = False
+            self._committer.begin_new_log()
             return
         self.under_way = False
         told = self._told
@@ -178,7 +178,7 @@ class Resync:
         elif not self.under_way:
             for agent_id in sorted(self._feed.missing):
                 entry = self._directory.get(agent_id)
-                if entry is None or self._membership.in_charge(entry.record):
+                if entry is None or self._membership.owns(entry.record):
                     continue
                 if agent_id in outlived:
                     record = outlived[agent_id]
@@ -205,4 +205,4 @@ class Resync:
             or stored.registered_at > held.registered_at
         )
         same = (stored.epoch, stored.revision) == (held.epoch, held.revision)
-        return later or (same and not self._membership.in_charge(held))
+        return later or (same and not self._membership.owns(held))

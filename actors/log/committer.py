@@ -145,7 +145,7 @@ class Committer:
         """Open the store, and again whenever it has been away, until `close`."""
         self._opening.begin()
 
-    def renew_log(self) -> None:
+    def begin_new_log(self) -> None:
         """Begin a new log now; the fold hears of it as of any opening."""
         self._tell()
         self.open = False

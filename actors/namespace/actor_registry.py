@@ -49,7 +49,7 @@ class ActorRegistry:
         self.now = scheduler.now
         self.deadlines = Deadlines(scheduler)
         self.agents: dict[str, AgentRef] = {}
-        self.doubtful: set[str] = set()
+        self.recently_lost: set[str] = set()
         """Ids of agents whose connection was lost a moment ago."""
         self.fenced = 0
         self._replica = replica
@@ -89,7 +89,7 @@ class ActorRegistry:
             entry = self._replica.directory.get(agent_id)
             if entry is None:
                 return None
-            if self.in_charge(entry.record):
+            if self.owns(entry.record):
                 self._take_over(entry.record)
             else:
                 self._spawn(agent_id)[0].adopt(entry.record, self._log_of(agent_id))
@@ -129,7 +129,7 @@ class ActorRegistry:
         """A change of another hub has been folded: it may be ours to judge now."""
         if record.id in self.agents:
             self.overtaken(record, removed=removed)
-        elif not removed and self._replica.ready and self.in_charge(record):
+        elif not removed and self._replica.ready and self.owns(record):
             self._take_over(record)
 
     def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
@@ -181,20 +181,20 @@ class ActorRegistry:
         """Have a change committed."""
         self._replica.committer.propose(proposal)
 
-    def doubt(self, agent_id: str, *, doubtful: bool) -> None:
+    def set_recently_lost(self, agent_id: str, *, lost: bool) -> None:
         """Do not pick the agent, even before the log tells that its connection is lost."""
-        if doubtful:
-            self.doubtful.add(agent_id)
+        if lost:
+            self.recently_lost.add(agent_id)
         else:
-            self.doubtful.discard(agent_id)
+            self.recently_lost.discard(agent_id)
 
     def count_fenced(self) -> None:
         """A session was fenced off."""
         self.fenced += 1
 
-    def in_charge(self, record: AgentRecord) -> bool:
+    def owns(self, record: AgentRecord) -> bool:
         """Whether this hub judges the agent."""
-        return self._replica.membership.in_charge(record)
+        return self._replica.membership.owns(record)
 
     def look(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
         """Ask the store what it holds of the agent now."""
@@ -215,11 +215,11 @@ class ActorRegistry:
         agent = self.agents.pop(agent_id, None)
         if agent is not None:
             agent.stop()
-        self.doubtful.discard(agent_id)
+        self.recently_lost.discard(agent_id)
         entry = self._replica.directory.get(agent_id)
         if entry is None:
             self._replica.feed.expect_no_more(agent_id)
-        elif self.in_charge(entry.record):  # its own ask failed, and yet somebody must judge it
+        elif self.owns(entry.record):  # its own ask failed, and yet somebody must judge it
             self._take_over(entry.record)
 
     def superseded(self, agent_id: str, epoch: int) -> None:
@@ -236,7 +236,7 @@ class ActorRegistry:
     def failed(self, agent_id: str) -> None:
         """An actor was isolated: take its agent off the directory; it may register anew."""
         self.agents.pop(agent_id, None)
-        self.doubtful.discard(agent_id)
+        self.recently_lost.discard(agent_id)
         self._replica.feed.expect_no_more(agent_id)
         self._remove(agent_id)
 
@@ -258,7 +258,7 @@ class ActorRegistry:
             agent = self.agents.get(agent_id)
             if agent is not None:
                 agent.hubs_changed()
-            elif entry is not None and self.in_charge(entry.record):
+            elif entry is not None and self.owns(entry.record):
                 self._take_over(entry.record)
         self._charging = bool(self._uncharged)
         if self._charging:
@@ -298,15 +298,15 @@ class _Removal:
     Once another one is, the bug of an actor here is none of the agent's business.
     """
 
-    def __init__(self, population: ActorRegistry, replica: Replica, agent_id: str) -> None:
-        self._population = population
+    def __init__(self, registry: ActorRegistry, replica: Replica, agent_id: str) -> None:
+        self._registry = registry
         self._replica = replica
         self._agent_id = agent_id
 
     def propose(self) -> None:
         """Remove the agent as the directory has it."""
         entry = self._replica.directory.get(self._agent_id)
-        if entry is None or not self._population.in_charge(entry.record):
+        if entry is None or not self._registry.owns(entry.record):
             return
         record = entry.record
         change = Change(
@@ -319,7 +319,7 @@ class _Removal:
             ttl=0.0,
             revision=record.revision,
         )
-        self._population.propose(Proposal(change, record, self, self._population.now()))
+        self._registry.propose(Proposal(change, record, self, self._registry.now()))
 
     def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
         """The change ended; what came between has been folded."""
@@ -327,7 +327,7 @@ class _Removal:
         if (
             result not in ("stale", "fenced")
             or entry is None
-            or self._agent_id in self._population.agents
+            or self._agent_id in self._registry.agents
         ):
             return
         if (entry.record.epoch, entry.record.revision) != (

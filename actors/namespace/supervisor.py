@@ -63,7 +63,7 @@ class Supervisor:
             log_length=log_length,
             incarnation=incarnation,
         )
-        self.population = ActorRegistry(
+        self.registry = ActorRegistry(
             self.replica,
             hub_id=hub_id,
             timing=timing,
@@ -73,7 +73,7 @@ class Supervisor:
             observer=observer,
             sessions=lambda: len(self._sessions),
         )
-        self.replica.residents = self.population
+        self.replica.residents = self.registry
         self.directory = self.replica.directory
         self.feed = self.replica.feed
         self._scheduler = scheduler
@@ -90,7 +90,7 @@ class Supervisor:
     def start(self) -> None:
         """Open the store and load what it holds; `ready` from then on."""
         self.replica.committer.start()
-        self.population.start()
+        self.registry.start()
 
     @property
     def ready(self) -> bool:
@@ -104,7 +104,7 @@ class Supervisor:
     def drain(self) -> None:
         """Take no new agents, and write for every connected one that the hub lets go of it."""
         self._draining = True
-        self.population.drain()
+        self.registry.drain()
 
     @property
     def settled(self) -> bool:
@@ -116,14 +116,14 @@ class Supervisor:
     @property
     def unused(self) -> bool:
         """Whether there is nobody here, and nothing on its way."""
-        busy = self.population.agents or self._sessions or self.replica.committer.outstanding
+        busy = self.registry.agents or self._sessions or self.replica.committer.outstanding
         elsewhere = any(hub.sessions for hub in self.roster if hub.hub_id != self.hub_id)
         idle = self.ready and not (busy or elsewhere or self.replica.awaited)
         return idle and len(self.directory) == 0
 
     def close(self) -> None:
         """Stop judging and writing."""
-        self.population.close()
+        self.registry.close()
         self.replica.close()
 
     # --- queries -------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ class Supervisor:
     def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes:
         """One agent to give work to, as JSON. Raises ProtocolError as `Picker.pick`."""
         self._check_ready()
-        return self._picker.pick(filter, strategy, key, self.population.doubtful).data
+        return self._picker.pick(filter, strategy, key, self.registry.recently_lost).data
 
     def not_ready_reasons(self) -> list[str]:
         """Why this namespace cannot do all its work now, in plain phrases; empty when it can."""
@@ -211,8 +211,8 @@ class Supervisor:
         """Figures for metrics."""
         return Stats(
             agents=self.directory.status_counts(),
-            actors=len(self.population.agents),
-            deadlines=len(self.population.deadlines),
+            actors=len(self.registry.agents),
+            deadlines=len(self.registry.deadlines),
             sessions=len(self._sessions),
             watches=self.feed.watches,
             revision=self.revision,
@@ -222,7 +222,7 @@ class Supervisor:
             hubs=max(1, len(self.roster)),
             agents_lost_at_once=self.replica.losses.lost if self.replica.removal_held else 0,
             heartbeats=self._heartbeats,
-            fenced=self.population.fenced,
+            fenced=self.registry.fenced,
             **self.replica.counts,
         )
 
@@ -246,7 +246,7 @@ class Supervisor:
         if agent_id is None:
             agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         agent_id = agent_id.lower()
-        agent = self.population.reserved(agent_id)
+        agent = self.registry.reserved(agent_id)
         agent.register(session, spec, reply, self.now())
         return agent
 
@@ -270,12 +270,12 @@ class Supervisor:
         if not self.ready:
             found(unavailable(self.not_ready_reasons()))
             return
-        if self.alone or (not current and self.population.knows(agent_id)):
-            found(self.population.known(agent_id))
+        if self.alone or (not current and self.registry.knows(agent_id)):
+            found(self.registry.known(agent_id))
             return
 
         def caught_up(complete: bool) -> None:
-            agent = self.population.known(agent_id)
+            agent = self.registry.known(agent_id)
             if agent is None and not complete:
                 found(unavailable(self.not_ready_reasons()))
             else:

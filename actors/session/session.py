@@ -79,7 +79,7 @@ class Session:
         self._malformed = 0
         self._watches: SessionWatches | None = None  # most connections watch nothing
         self._ended = False
-        self._keepalive = Keepalive(supervisor.population, link, self._failed)
+        self._keepalive = Keepalive(supervisor.registry, link, self._failed)
         supervisor.join(self)
         if self._early is not None:
             supervisor.when_ready(self._begin)

@@ -304,9 +304,7 @@ class Hub:
             before = self._scheduler.now()
             await asyncio.sleep(LAG_INTERVAL)
             self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
-            self._agents = sum(
-                len(each.supervisor.population.agents) for _, each in self._namespaces
-            )
+            self._agents = sum(len(each.supervisor.registry.agents) for _, each in self._namespaces)
             self._spare_collections()
             await self._namespaces.look_after(self._scheduler.now())
 

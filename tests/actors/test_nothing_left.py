@@ -72,5 +72,5 @@ def test_a_session_and_its_agents_actor_are_freed(end: Callable[[World, FakeLink
     del link
     world.links.clear()
 
-    assert world.supervisor.population.agents == {}
+    assert world.supervisor.registry.agents == {}
     assert there_are() == before

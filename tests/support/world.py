@@ -281,7 +281,7 @@ class World:
         ids = set(self.supervisor.directory.ids())
         assert self.store.active == ids
         assert set(self.store.entries) == ids
-        assert set(self.supervisor.population.agents) == ids
+        assert set(self.supervisor.registry.agents) == ids
         for each in ids:
             assert self.store.entries[each][0] == self.supervisor.get(each)
 

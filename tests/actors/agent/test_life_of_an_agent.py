@@ -280,8 +280,8 @@ def test_hundreds_that_fall_silent_are_told_once_each_and_leave_nothing() -> Non
     assert len(kinds) == 400
     assert world.store.active == set()
     assert world.store.entries == {}
-    assert world.supervisor.population.agents == {}
-    assert world.supervisor.population.doubtful == set()
+    assert world.supervisor.registry.agents == {}
+    assert world.supervisor.registry.recently_lost == set()
     assert {link.close_code for link in links} == {4408}
     world.advance(60)
-    assert len(world.supervisor.population.deadlines) <= 1, "the watcher's"
+    assert len(world.supervisor.registry.deadlines) <= 1, "the watcher's"

@@ -385,10 +385,10 @@ class LivesMachine(RuleBasedStateMachine):
         supervisor, store = self.world.supervisor, self.store
         store.expire()
         ids = set(supervisor.directory.ids())
-        assert set(supervisor.population.agents) == ids
+        assert set(supervisor.registry.agents) == ids
         assert store.active == ids
         assert set(store.entries) == ids
-        assert supervisor.population.doubtful <= ids
+        assert supervisor.registry.recently_lost <= ids
         for each in ids:
             assert store.entries[each][0] == supervisor.get(each)
         assert store.log_name == supervisor.log
@@ -399,7 +399,7 @@ class LivesMachine(RuleBasedStateMachine):
                 assert record["version"] in agent.versions or "?" in agent.versions
                 if agent.load != "?":
                     assert record.get("load") == agent.load
-        assert len(supervisor.population.deadlines) <= 20 * AGENTS + 2 * len(self.world.links)
+        assert len(supervisor.registry.deadlines) <= 20 * AGENTS + 2 * len(self.world.links)
 
     def pending(self, agent: Known) -> bool:
         on_links = any(ask.agent is agent for asks in self.asks.values() for _, ask in asks)
@@ -419,13 +419,13 @@ class LivesMachine(RuleBasedStateMachine):
         supervisor = self.world.supervisor
         assert supervisor.directory.ids() == []
         assert self.watcher.told == {}
-        assert supervisor.population.agents == {}
-        assert supervisor.population.doubtful == set()
+        assert supervisor.registry.agents == {}
+        assert supervisor.registry.recently_lost == set()
         assert supervisor.replica.committer.outstanding == 0
         assert self.store.active == set()
         assert self.store.entries == {}
         assert not self.http
-        assert len(supervisor.population.deadlines) <= 1
+        assert len(supervisor.registry.deadlines) <= 1
         supervisor.close()
 
 

@@ -177,7 +177,7 @@ def test_a_failure_between_an_outcome_and_its_answer_still_answers(
         monkeypatch.undo()
         raise BugError
 
-    monkeypatch.setattr(world.supervisor.population, "doubt", failing)
+    monkeypatch.setattr(world.supervisor.registry, "set_recently_lost", failing)
     with failures_expected(world) as failures:
         link.say(op="update", id=1, version="2")
         world.advance(3)
@@ -193,7 +193,7 @@ def test_a_failing_registration_is_answered_and_leaves_nothing(breaks: Any) -> N
     with failures_expected(world):
         assert link.ask(op="register", agent=SPEC)["code"] == "internal"
     assert len(world.supervisor.directory) == 0
-    assert world.supervisor.population.agents == {}
+    assert world.supervisor.registry.agents == {}
     assert link.ask(op="register", agent=SPEC)["op"] == "registered"
 
 
@@ -205,7 +205,7 @@ def test_a_registration_that_fails_when_it_is_with_the_store_leaves_nothing(brea
         assert link.ask(op="register", agent_id=agent_id(1), agent=SPEC)["code"] == "internal"
     world.advance(1)
     assert len(world.supervisor.directory) == 0
-    assert world.supervisor.population.agents == {}
+    assert world.supervisor.registry.agents == {}
     assert world.store.active == set()
     assert link.ask(op="register", agent_id=agent_id(1), agent=SPEC)["op"] == "registered"
 
@@ -238,7 +238,7 @@ def test_a_failing_deadline_is_not_forgotten(breaks: Any, afterwards: bool) -> N
     assert len(failures) == 1
     world.advance(200)
     assert lease.agent_id not in world.supervisor.directory
-    assert world.supervisor.population.agents == {}
+    assert world.supervisor.registry.agents == {}
     assert world.store.active == set()
 
 
@@ -261,7 +261,7 @@ def test_one_that_keeps_failing_is_taken_off_with_its_session(breaks: Any) -> No
     assert {each["code"] for each in link.take("error")} == {"internal"}
     assert watcher.events() == [("expired", "a1", "healthy")]
     assert world.supervisor.directory.ids() == [other["agent_id"]]
-    assert set(world.supervisor.population.agents) == {other["agent_id"]}
+    assert set(world.supervisor.registry.agents) == {other["agent_id"]}
     assert world.store.active == {other["agent_id"]}
     assert neighbour.ask(op="heartbeat")["durable"] is True
     assert world.supervisor.stats().sessions == 2
@@ -311,7 +311,7 @@ def test_what_waits_behind_the_failure_that_isolates_is_answered_too(breaks: Any
         again.ask(op="register", agent_id=answer["agent_id"], agent=SPEC)
         assert len(again.take("registered")) == 1
     assert watcher.events()[-1] == ("registered", "a1", "healthy")
-    assert set(world.supervisor.population.agents) == {answer["agent_id"]} == world.store.active
+    assert set(world.supervisor.registry.agents) == {answer["agent_id"]} == world.store.active
 
 
 def test_one_isolated_while_the_store_is_away_is_removed_when_it_returns(breaks: Any) -> None:
@@ -327,7 +327,7 @@ def test_one_isolated_while_the_store_is_away_is_removed_when_it_returns(breaks:
     world.store.reachable = True
     world.advance(2)
     assert answer["agent_id"] not in world.supervisor.directory
-    assert set(world.supervisor.population.agents) == set(world.supervisor.directory.ids())
+    assert set(world.supervisor.registry.agents) == set(world.supervisor.directory.ids())
     assert world.store.active == set(world.supervisor.directory.ids())
 
 
@@ -345,7 +345,7 @@ def test_a_registration_under_way_when_its_actor_was_isolated_leaves_no_orphan(
     assert error["code"] == "internal"
     world.store.reachable = True
     world.advance(5)
-    assert world.supervisor.directory.ids() == sorted(world.supervisor.population.agents)
+    assert world.supervisor.directory.ids() == sorted(world.supervisor.registry.agents)
     world.advance(200)
     assert len(world.supervisor.directory) == 0
     assert world.store.active == set()
@@ -360,7 +360,7 @@ def test_one_isolated_whose_removal_is_refused_for_what_no_log_tells_is_removed_
     world.settle()
     world.store.entries.pop(ID)
     world.store.tombstones[ID] = 1
-    world.supervisor.population.failed(ID)
+    world.supervisor.registry.failed(ID)
     world.advance(1)
     before = world.supervisor.stats().commits
     world.advance(1)

@@ -153,7 +153,7 @@ def test_loading_is_tried_again_until_it_succeeds() -> None:
     assert world.supervisor.ready
     assert world.supervisor.directory.ids() == [good]
     world.advance(2)
-    assert len(world.supervisor.population.agents) == 1
+    assert len(world.supervisor.registry.agents) == 1
 
 
 def test_an_entry_of_the_log_that_cannot_be_read_ends_what_is_known_of_it() -> None:

@@ -1,4 +1,4 @@
-"""Which hubs live, who is in charge of whom, and what is believed when the store was away."""
+"""Which hubs live, which agents each of them owns, and what is believed when the store was away."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Stub:
     def answer(self, answer: object) -> None:
         self.replies.pop(0)(answer)  # type: ignore[operator]
 
-    def charge(self) -> list[str]:
-        """Of which hubs' agents this one is in charge."""
-        return [hub for hub in ("", "a", "b", "c") if self.members.in_charge(record(hub=hub))]
+    def owned(self) -> list[str]:
+        """The hubs whose agents this one owns; "" stands for agents that came over HTTP."""
+        return [hub for hub in ("", "a", "b", "c") if self.members.owns(record(hub=hub))]
 
 
 def roster(*hubs: str) -> Roster:
@@ -64,37 +64,37 @@ def roster(*hubs: str) -> Roster:
     return Roster(leases, 0, 0)
 
 
-# --- who is in charge ----------------------------------------------------------------------------
+# --- who owns an agent ---------------------------------------------------------------------------
 
 
-def test_a_hub_alone_is_in_charge_of_everybody() -> None:
+def test_a_hub_alone_owns_every_agent() -> None:
     stub = Stub("b")
-    assert stub.charge() == ["", "a", "b", "c"]
+    assert stub.owned() == ["", "a", "b", "c"]
     assert stub.members.alone
 
 
-def test_the_living_hub_with_the_lowest_id_is_in_charge_of_whoever_has_no_living_hub() -> None:
-    assert Stub("b", "c").charge() == ["", "a", "b"]
-    assert Stub("a", "b").charge() == ["b"]
-    assert Stub("a", "b", "c").charge() == ["b"]
+def test_the_living_hub_with_the_lowest_id_owns_agents_without_a_living_hub() -> None:
+    assert Stub("b", "c").owned() == ["", "a", "b"]
+    assert Stub("a", "b").owned() == ["b"]
+    assert Stub("a", "b", "c").owned() == ["b"]
     assert not Stub("a", "b").members.alone
 
 
 def test_a_hub_counts_itself_although_the_roster_does_not() -> None:
     stub = Stub("c")
-    assert stub.charge() == ["", "a", "b"]
+    assert stub.owned() == ["", "a", "b"]
     assert not stub.members.alone
 
 
 def test_a_hub_that_has_just_written_lives_whatever_the_roster_said() -> None:
     stub = Stub("b", "c")
     stub.members.spoke("a")
-    assert stub.charge() == ["b"]
+    assert stub.owned() == ["b"]
     assert stub.changes == 1
     stub.members.spoke("a")
     assert stub.changes == 1
     stub.answer(roster("b", "c"))
-    assert stub.charge() == ["", "a", "b"]
+    assert stub.owned() == ["", "a", "b"]
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_while_the_store_is_away_it_asks_nothing_and_what_fails_is_told() -> Non
     stub.scheduler.advance(1)
     stub.answer(Fenced())
     assert stub.heard == [Away("no answer"), Fenced()]
-    assert stub.charge() == ["b"], "silence of the store is no news of other hubs"
+    assert stub.owned() == ["b"], "silence of the store is no news of other hubs"
     stub.away = True
     stub.scheduler.advance(10)
     assert len(stub.reports) == 2
@@ -131,21 +131,21 @@ def test_absences_are_not_believed_for_one_lease_after_the_store_was_away() -> N
     stub = Stub("a", "b", "c")
     stub.members.store_returned()
     stub.answer(roster("b"))
-    assert stub.charge() == ["b"]
+    assert stub.owned() == ["b"]
     for _ in range(int(HUB_LEASE) - 1):
         stub.scheduler.advance(1)
         stub.answer(roster("b"))
-    assert stub.charge() == ["b"]
+    assert stub.owned() == ["b"]
     stub.scheduler.advance(1.01)
     stub.answer(roster("b"))
-    assert stub.charge() == ["", "a", "b", "c"]
+    assert stub.owned() == ["", "a", "b", "c"]
 
 
 def test_whoever_joins_meanwhile_is_believed_at_once() -> None:
     stub = Stub("b", "c")
     stub.members.store_returned()
     stub.answer(roster("a", "b"))
-    assert stub.charge() == ["b"]
+    assert stub.owned() == ["b"]
 
 
 def test_renewals_are_read_on_every_second_look_while_others_live_and_one_at_a_time() -> None:

@@ -147,7 +147,7 @@ class DirectoryMachine(RuleBasedStateMachine):
         self.directory = Directory()
         self.picker = Picker(self.directory, random.Random(1))
         self.model: dict[str, AgentRecord] = {}
-        self.doubtful: set[str] = set()
+        self.recently_lost: set[str] = set()
         self.rounds: dict[bytes, str] = {}
         self._long = directory_module.LONG
         self._max_indexes = indexes_module.MAX_METADATA_INDEXES
@@ -198,8 +198,8 @@ class DirectoryMachine(RuleBasedStateMachine):
             self.model[each.id] = later
 
     @rule(number=IDS)
-    def doubt(self, number: int) -> None:
-        self.doubtful ^= {agent_id(number)}
+    def lose_or_find(self, number: int) -> None:
+        self.recently_lost ^= {agent_id(number)}
 
     def matching(self, filter: Filter) -> list[AgentRecord]:
         return [self.model[each] for each in sorted(self.model) if holds(filter, self.model[each])]
@@ -231,7 +231,7 @@ class DirectoryMachine(RuleBasedStateMachine):
             each
             for each in self.matching(filter)
             if each.health.connection != "lost"
-            and each.id not in self.doubtful
+            and each.id not in self.recently_lost
             and (filter.status is not UNSET or each.status == "healthy")
         ]
 
@@ -244,17 +244,17 @@ class DirectoryMachine(RuleBasedStateMachine):
         eligible = self.eligible(filter)
         if not eligible:
             with pytest.raises(ProtocolError) as caught:
-                self.picker.pick(filter, strategy, key, self.doubtful)
+                self.picker.pick(filter, strategy, key, self.recently_lost)
             assert caught.value.code == "no_match"
             return
-        picked = self.picker.pick(filter, strategy, key, self.doubtful).record
+        picked = self.picker.pick(filter, strategy, key, self.recently_lost).record
         assert picked in eligible
         if strategy == "least_loaded":
             loads = [float("inf") if each.load is UNSET else each.load for each in eligible]
             own = float("inf") if picked.load is UNSET else picked.load
             assert own == min(loads)
         elif strategy == "sticky":
-            again = self.picker.pick(filter, strategy, key, self.doubtful).record
+            again = self.picker.pick(filter, strategy, key, self.recently_lost).record
             assert again == picked
         elif strategy == "round_robin":
             # The next one in the order of ids behind the one picked last for this filter.

@@ -24,7 +24,7 @@ class House:
     def __init__(self, *records: AgentRecord) -> None:
         self.directory = Directory()
         self.picker = Picker(self.directory, random.Random(5))
-        self.doubtful: set[str] = set()
+        self.recently_lost: set[str] = set()
         for each in records:
             self.put(each)
 
@@ -39,7 +39,7 @@ class House:
     ) -> str:
         if strategy == "sticky" and key is None:
             key = "key"
-        return self.picker.pick(filter, strategy, key, self.doubtful).record.name
+        return self.picker.pick(filter, strategy, key, self.recently_lost).record.name
 
     def nobody(self, strategy: Strategy = "round_robin", filter: Filter = MATCH_ALL) -> bool:
         with pytest.raises(ProtocolError) as caught:
@@ -182,11 +182,11 @@ def test_never_one_whose_connection_is_lost_whatever_the_filter_says(strategy: S
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_never_one_that_was_lost_a_moment_ago(strategy: Strategy) -> None:
     house = fleet(2)
-    house.doubtful.add(agent_id(0))
+    house.recently_lost.add(agent_id(0))
     assert {house.pick(strategy) for _ in range(5)} == {"a1"}
-    house.doubtful.add(agent_id(1))
+    house.recently_lost.add(agent_id(1))
     assert house.nobody(strategy)
-    house.doubtful.clear()
+    house.recently_lost.clear()
     assert {house.pick("round_robin") for _ in range(4)} == {"a0", "a1"}
 
 

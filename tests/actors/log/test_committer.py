@@ -167,7 +167,7 @@ def test_a_new_log_is_asked_for_from_behind_what_was_answered() -> None:
     scene.turn()
     scene.propose(1)
     scene.store.answer()
-    scene.committer.renew_log()
+    scene.committer.begin_new_log()
     assert scene.listener.told == [1]
     assert scene.store.opened_from == [0, 1]
 

@@ -277,7 +277,7 @@ def test_a_new_log_that_is_wanted_while_the_store_is_being_opened_is_begun_then(
     committer._opening._store = port  # type: ignore[assignment]
     committer.suspect(Away("no answer"))
     world.advance(0.1)
-    committer.renew_log()
+    committer.begin_new_log()
     log = committer.log
     port.opens.pop()[1](Opened(log, committer.revision, False, b"s"))
     assert not committer.open

@@ -21,7 +21,7 @@ def test_one_that_leaves_while_registering_is_lost_and_then_unreachable() -> Non
     world.advance(61)
     assert watcher.events() == [("expired", "a1", "unreachable")]
     assert link.sent == []
-    assert world.supervisor.population.agents == {}
+    assert world.supervisor.registry.agents == {}
 
 
 def test_one_that_leaves_while_resuming_is_lost_too() -> None:
@@ -97,4 +97,4 @@ def test_sessions_leave_no_deadline_behind() -> None:
     for _ in range(50):
         world.connect().vanish()
     world.advance(60)
-    assert len(world.supervisor.population.deadlines) == 0
+    assert len(world.supervisor.registry.deadlines) == 0

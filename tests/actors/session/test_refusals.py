@@ -69,7 +69,7 @@ def test_metadata_that_grows_past_its_bound_is_refused_and_the_rest_with_it() ->
     refused = world.connect().ask(op="register", agent={**SPEC, "metadata": {"k": "x" * 17_000}})
     assert (refused["code"], refused["field"]) == ("too_large", "agent.metadata")
     assert len(world.supervisor.directory) == 1
-    assert len(world.supervisor.population.agents) == 1
+    assert len(world.supervisor.registry.agents) == 1
 
 
 def test_a_filter_that_cannot_be_understood_is_refused_by_all_three() -> None:
