@@ -19,6 +19,7 @@ from actors.agent.record_writer import RecordWriter
 from actors.ports.clock import INFINITE
 from actors.ports.store import Away, Stored
 from actors.rules.liveness import Liveness
+from actors.rules.records import supersedes
 from actors.rules.states import State, StateChange
 from actors.rules.stored_records import read_record
 from homeport_protocol.errors import CloseCode
@@ -171,7 +172,7 @@ class Monitor:
             pass
         elif record is not None and isinstance(stored, Stored):
             seen = record.last_seen
-            if _newer(record, keeper.committed):
+            if supersedes(record, keeper.committed):
                 self._overtaken(Overtaken(record, removed=False))
             elif seen != keeper.committed.last_seen:
                 age = max(0.0, home.timing.lease_ttl - stored.ttl)
@@ -216,7 +217,7 @@ class Monitor:
             if not news.removed and keeper.proposal is None:
                 self.adopt(record, self._home.log)
             return
-        if not _newer(record, keeper.committed):
+        if not supersedes(record, keeper.committed):
             return
         if news.removed:
             self._ended_elsewhere(record)
@@ -293,19 +294,6 @@ class Monitor:
         self._keeper.release()
         self._home.set_recently_lost(self._id, lost=False)
         self._life = Liveness(State.POLLING, "healthy", self._home.now())
-
-
-def _newer(record: AgentRecord, than: AgentRecord) -> bool:
-    """Whether the store would refuse to put `than` back while it holds `record`.
-
-    Or whether it is of a later registration, which after the store lost data may have the lower
-    epoch and revision.
-    """
-    return (
-        record.epoch > than.epoch
-        or record.revision > than.revision
-        or record.registered_at > than.registered_at
-    )
 
 
 def _of_another_session(record: AgentRecord, than: AgentRecord, hub_id: str) -> bool:

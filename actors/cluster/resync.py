@@ -15,7 +15,7 @@ from actors.log.committer import Committer
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Away, Loaded, Opened, Roster, Store
-from actors.rules.records import completed
+from actors.rules.records import completed, supersedes
 from actors.rules.stored_records import read_records
 from actors.watch.feed import Feed
 from actors.watch.history import REMOVALS, read_entries
@@ -198,11 +198,5 @@ class Resync:
         """
         if not self.fresh or held.id in told:
             return stored.revision > held.revision
-        # (What the store would refuse to have put back; of before a loss, epochs may be higher.)
-        later = (
-            stored.epoch > held.epoch
-            or stored.revision > held.revision
-            or stored.registered_at > held.registered_at
-        )
         same = (stored.epoch, stored.revision) == (held.epoch, held.revision)
-        return later or (same and not self._membership.owns(held))
+        return supersedes(stored, held) or (same and not self._membership.owns(held))

@@ -106,6 +106,20 @@ def kind_of(old: AgentRecord, new: AgentRecord) -> Kind | None:
     return None
 
 
+def supersedes(record: AgentRecord, other: AgentRecord) -> bool:
+    """Whether `record` is a later state of the agent than `other`.
+
+    It is when the store, holding `record`, would refuse to have `other` put back. It also is when
+    it belongs to a later registration, which may have the lower epoch and revision after the store
+    lost data.
+    """
+    return (
+        record.epoch > other.epoch
+        or record.revision > other.revision
+        or record.registered_at > other.registered_at
+    )
+
+
 def head_of(record: AgentRecord) -> bytes:
     """The record's JSON up to and including `health`: what the store completes."""
     data = encode(record)

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
-from actors.rules.records import WORDS, amend, complete, head_of, judged, kind_of, new_record
+from actors.rules.records import (
+    WORDS,
+    amend,
+    complete,
+    head_of,
+    judged,
+    kind_of,
+    new_record,
+    supersedes,
+)
 from actors.rules.states import DerivedStatus
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
@@ -188,6 +197,27 @@ def test_the_kind_of_event_that_tells_of_a_difference(
 def test_1_that_becomes_true_is_a_change(before: object, after: object) -> None:
     old = record(1, metadata={"k": before})
     assert kind_of(old, structs.replace(old, metadata={"k": after})) == "updated"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"epoch": 4, "revision": 7},
+        {"epoch": 3, "revision": 8},
+        {"epoch": 4, "revision": 2},
+        {"epoch": 1, "revision": 2, "registered_at": LATER},
+    ],
+)
+def test_a_higher_epoch_or_revision_or_a_later_registration_supersedes(
+    later: dict[str, Any],
+) -> None:
+    assert supersedes(record(**later), record(epoch=3, revision=7))
+
+
+def test_a_record_does_not_supersede_itself_whatever_else_it_says() -> None:
+    held = record(epoch=3, revision=7)
+    assert not supersedes(structs.replace(held, last_seen=LATER, version="2"), held)
+    assert not supersedes(structs.replace(held, epoch=2, revision=6), held)
 
 
 def test_words_that_agents_have_in_common_are_kept_once_and_not_for_ever() -> None:
