@@ -174,3 +174,6 @@ class Watcher:
                     else:
                         self.told[agent["id"]] = agent
         self.link.sent.clear()
+
+    def forget_epochs_of_unlisted(self) -> None:
+        self.floors = {each: self.floors[each] for each in self.floors.keys() & self.told}

@@ -264,8 +264,11 @@ class LivesMachine(RuleBasedStateMachine):
 
     @rule()
     def store_loses_its_data(self) -> None:
+        self.hear()
         self.store.lose_everything()
         self.lost_data = True
+        # The store alone knew the epochs of agents that are no longer listed.
+        self.watcher.forget_epochs_of_unlisted()
         self.trouble_at = self.now
 
     @rule(seconds=st.sampled_from([2.5, 50.0, 200.0]))
