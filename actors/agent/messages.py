@@ -80,11 +80,11 @@ class SocketLost(Struct, frozen=True, gc=False):
     at: float
 
 
-class Alive(Struct, frozen=True, gc=False):
-    """The session's peer gave a sign of life: a pong, or a message (`spoke`) for somebody else."""
+class ActivitySeen(Struct, frozen=True, gc=False):
+    """The session's peer is active: a pong came, or (`message`) a request to somebody else."""
 
     session: SessionHandle
-    spoke: bool
+    message: bool
 
 
 class DeadlineReached(Struct, frozen=True, gc=False):
@@ -112,7 +112,7 @@ class RenewedElsewhere(Struct, frozen=True, gc=False):
     at: float
 
 
-class Looked(Struct, frozen=True, gc=False):
+class StoredRead(Struct, frozen=True, gc=False):
     """What the store holds of the agent, after it was asked for."""
 
     stored: Stored | Away | None
@@ -144,12 +144,12 @@ class Drain(Struct, frozen=True, gc=False):
 
 News = (
     SocketLost
-    | Alive
+    | ActivitySeen
     | DeadlineReached
     | Settled
     | Overtaken
     | RenewedElsewhere
-    | Looked
+    | StoredRead
     | HubsChanged
     | RemovalHeld
     | Sweep

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from actors.agent.context import AgentContext, SelfRef
-from actors.agent.messages import Alive, Overtaken, RenewedElsewhere, SessionHandle
+from actors.agent.messages import ActivitySeen, Overtaken, RenewedElsewhere, SessionHandle
 from actors.agent.outcomes import NEWER_SESSION
 from actors.agent.record_writer import RecordWriter
 from actors.ports.clock import INFINITE
@@ -33,28 +33,28 @@ class Monitor:
     """One agent's life and record in this hub."""
 
     __slots__ = (
-        "_home",
+        "_context",
         "_id",
-        "_judged",
-        "_keeper",
-        "_life",
-        "_looking",
-        "_me",
+        "_liveness",
+        "_monitoring",
+        "_reading_stored",
+        "_self_ref",
         "_session",
+        "_writer",
         "deadline",
         "scheduled",
     )
 
-    _keeper: RecordWriter
-    _me: SelfRef
+    _writer: RecordWriter
+    _self_ref: SelfRef
 
-    def __init__(self, home: AgentContext, agent_id: str) -> None:
-        self._home = home
+    def __init__(self, context: AgentContext, agent_id: str) -> None:
+        self._context = context
         self._id = agent_id
-        self._life = Liveness(State.POLLING, "healthy", home.now())
+        self._liveness = Liveness(State.POLLING, "healthy", context.now())
         self._session: SessionHandle | None = None
-        self._looking = False
-        self._judged = True  # its silence is, by this hub
+        self._reading_stored = False
+        self._monitoring = True  # its silence is, by this hub
         self.deadline = INFINITE
         self.scheduled = INFINITE
 
@@ -62,14 +62,14 @@ class Monitor:
         """Begin what waits for its turn."""
         raise AssertionError("an actor knows what waits")
 
-    def begin(self, me: SelfRef) -> None:
+    def attach(self, self_ref: SelfRef) -> None:
         """Know its own reference, to which outcomes go."""
-        self._me = me
-        self._keeper = RecordWriter(self._home, me, self._id)
+        self._self_ref = self_ref
+        self._writer = RecordWriter(self._context, self_ref, self._id)
 
     def adopt(self, record: AgentRecord, log: str) -> None:
         """Know the record that is stored, for an ask; `log` tells of it, or none does ("")."""
-        self._keeper.adopt(record, log)
+        self._writer.adopt(record, log)
         self._follow(record)
 
     def take_over(self, record: AgentRecord, log: str, grace: float) -> None:
@@ -77,77 +77,77 @@ class Monitor:
 
         It has `grace` seconds to come back before it is judged.
         """
-        self._keeper.adopt(record, log)
+        self._writer.adopt(record, log)
         self._take_charge(record, grace)
         # In any case: what is listed from now on must not run out in the store before.
-        if self._home.store_is_away:
-            self._keeper.stale()
+        if self._context.store_is_away:
+            self._writer.mark_dirty()
         else:
-            self._keeper.put_back(self._life)
+            self._writer.put_back(self._liveness)
 
     def deadline_reached(self) -> None:
         """Called by `Deadlines`, which does not follow every heartbeat: is it really due?"""
-        actual = self._life.deadline(self._home.timing)
-        if actual > self._home.now():
-            self._home.deadlines.set(self, actual)
-        elif not self._home.was_absent():
-            self._me.deadline_reached()
+        actual = self._liveness.deadline(self._context.timing)
+        if actual > self._context.now():
+            self._context.deadlines.set(self, actual)
+        elif not self._context.was_absent():
+            self._self_ref.deadline_reached()
 
     # --- what time and connections do ------------------------------------------------------------
 
-    def _alive(self, news: Alive) -> None:
-        home, life, keeper = self._home, self._life, self._keeper
-        record = keeper.current
+    def _active(self, news: ActivitySeen) -> None:
+        context, liveness, writer = self._context, self._liveness, self._writer
+        record = writer.current
         if news.session is not self._session or record is None:
             return
-        life.sign_at = home.now()
-        returned = news.spoke and life.overdue
-        if news.spoke:
-            life.beat_at = life.sign_at
-            life.overdue = False
-        due = life.sign_at - keeper.renewed_at > home.timing.lease_ttl / 3
-        if (due or returned) and keeper.proposal is None and not home.store_is_away:
-            keeper.write(keeper.seen(record, life), life)
+        liveness.last_activity_at = context.now()
+        returned = news.message and liveness.overdue
+        if news.message:
+            liveness.last_message_at = liveness.last_activity_at
+            liveness.overdue = False
+        due = liveness.last_activity_at - writer.renewed_at > context.timing.lease_ttl / 3
+        if (due or returned) and writer.proposal is None and not context.store_is_away:
+            writer.write(writer.refreshed(record, liveness), liveness)
         elif returned:
-            keeper.stale()
+            writer.mark_dirty()
 
     def _lost(self) -> None:
-        self._home.set_recently_lost(self._id, lost=True)
+        self._context.set_recently_lost(self._id, lost=True)
         self._changed()
         self._arm()
 
     def _pass_time(self) -> None:
-        home, life = self._home, self._life
-        record = self._keeper.current
-        if home.store_is_away or record is None:
+        context, liveness = self._context, self._liveness
+        record = self._writer.current
+        if context.store_is_away or record is None:
             return  # nobody is judged for the hub's own outage; the return of the store arms anew
         # What waited here may have waited through an absence of the hub.
-        home.was_absent()
-        life.absolve(home.present_since, home.timing)
-        if home.now() < life.deadline(home.timing):
+        context.was_absent()
+        liveness.grant_fresh_timeout(context.present_since, context.timing)
+        if context.now() < liveness.deadline(context.timing):
             self._arm()
-        elif self._session is None and life.state in (State.POLLING, State.LOST):
-            self._look()
+        elif self._session is None and liveness.state in (State.POLLING, State.LOST):
+            self._read_stored()
         else:
-            self._judge(record, "")
+            self._apply_due_change(record, "")
 
-    def _judge(self, record: AgentRecord, seen: str) -> None:
-        home, life = self._home, self._life
-        if life.state is State.UNREACHABLE and home.holds_removal:
-            life.hold(home.now(), home.timing)
-            if home.now() - self._keeper.renewed_at > home.timing.lease_ttl / 3:
-                self._keeper.stale()
+    def _apply_due_change(self, record: AgentRecord, seen: str) -> None:
+        context, liveness = self._context, self._liveness
+        if liveness.state is State.UNREACHABLE and context.holds_removal:
+            liveness.hold_removal(context.now(), context.timing)
+            if context.now() - self._writer.renewed_at > context.timing.lease_ttl / 3:
+                self._writer.mark_dirty()
             self._arm()
             return
-        signal = life.pass_time(home.now(), home.timing)
+        signal = liveness.pass_time(context.now(), context.timing)
         match signal:
             case None:
                 pass
             case StateChange.LEASE_OVER:
-                self._keeper.commit("remove", "expired", record, life)
+                self._writer.commit("remove", "expired", record, liveness)
                 return
             case StateChange.SILENT:
-                self._keeper.judge(record, life, seen)
+                self._writer.write_verdict(record, liveness, seen)
                 self._end_session(CloseCode.LEASE_LOST, "no sign of life in time")
             case StateChange.OVERDUE:
                 self._changed()
@@ -155,76 +155,76 @@ class Monitor:
                 assert_never(signal)
         self._arm()
 
-    def _look(self) -> None:
-        self._looking = True
-        self._home.look(self._id, self._me.looked)
+    def _read_stored(self) -> None:
+        self._reading_stored = True
+        self._context.read_stored(self._id, self._self_ref.stored_read)
 
-    def _looked(self, stored: Stored | Away | None) -> None:
+    def _stored_read(self, stored: Stored | Away | None) -> None:
         """The store has told what it holds: what another hub heard, and the log does not tell."""
-        self._looking = False
-        home, keeper = self._home, self._keeper
+        self._reading_stored = False
+        context, writer = self._context, self._writer
         seen = ""
         record = _readable(stored)
         if isinstance(stored, Away):
             # Should it be away for long, its return absolves everybody and arms anew.
-            home.deadlines.set(self, home.now() + LOOK_AGAIN)
-        elif keeper.committed is None:
+            context.deadlines.set(self, context.now() + LOOK_AGAIN)
+        elif writer.committed is None:
             pass
         elif record is not None and isinstance(stored, Stored):
             seen = record.last_seen
-            if supersedes(record, keeper.committed):
+            if supersedes(record, writer.committed):
                 self._overtaken(Overtaken(record, removed=False))
-            elif seen != keeper.committed.last_seen:
-                age = max(0.0, home.timing.lease_ttl - stored.ttl)
-                self._renewed_elsewhere(RenewedElsewhere(seen, home.now() - age))
-        current = keeper.current
+            elif seen != writer.committed.last_seen:
+                age = max(0.0, context.timing.lease_ttl - stored.ttl)
+                self._renewed_elsewhere(RenewedElsewhere(seen, context.now() - age))
+        current = writer.current
         if current is None or isinstance(stored, Away):
             pass
         elif (
             self._session is None
-            and keeper.proposal is None
-            and not home.store_is_away
-            and home.now() >= self._life.deadline(home.timing)
+            and writer.proposal is None
+            and not context.store_is_away
+            and context.now() >= self._liveness.deadline(context.timing)
         ):
-            self._judge(current, seen)
+            self._apply_due_change(current, seen)
         else:
             self._arm()
         self._proceed()
 
-    def _absolve(self) -> None:
-        self._life.absolve(self._home.present_since, self._home.timing)
-        self._keeper.stale()  # listed for longer, it must be stored for longer
+    def _grant_fresh_timeout(self) -> None:
+        self._liveness.grant_fresh_timeout(self._context.present_since, self._context.timing)
+        self._writer.mark_dirty()  # listed for longer, it must be stored for longer
         self._arm()
 
     def _arm(self) -> None:
-        committed = self._keeper.committed
-        if self._session is None and committed is not None and not self._home.owns(committed):
+        committed = self._writer.committed
+        if self._session is None and committed is not None and not self._context.owns(committed):
             self._leave()
         else:
-            self._judged = True
-            self._home.deadlines.set(self, self._life.deadline(self._home.timing))
+            self._monitoring = True
+            self._context.deadlines.set(self, self._liveness.deadline(self._context.timing))
 
     def _leave(self) -> None:
         """Leave it to another hub to judge the agent."""
-        self._judged = False
+        self._monitoring = False
         self.deadline = INFINITE
 
     # --- what other hubs do ----------------------------------------------------------------------
 
     def _overtaken(self, news: Overtaken) -> None:
-        keeper, record = self._keeper, news.record
-        if keeper.committed is None:
-            if not news.removed and keeper.proposal is None:
-                self.adopt(record, self._home.log)
+        writer, record = self._writer, news.record
+        if writer.committed is None:
+            if not news.removed and writer.proposal is None:
+                self.adopt(record, self._context.log)
             return
-        if not supersedes(record, keeper.committed):
+        if not supersedes(record, writer.committed):
             return
         if news.removed:
             self._ended_elsewhere(record)
             return
-        before = keeper.committed
-        fenced_off = _of_another_session(record, before, self._home.hub_id)
-        keeper.overtaken(record)
+        before = writer.committed
+        fenced_off = _of_another_session(record, before, self._context.hub_id)
+        writer.overtaken(record)
         if fenced_off:
             self._end_session(CloseCode.FENCED, NEWER_SESSION)
             self._follow(record)
@@ -233,9 +233,9 @@ class Monitor:
         else:
             # It lives, and here: should the record say otherwise, it is put right.
             if record.health.reported != before.health.reported:
-                self._life.reported = record.health.reported  # it said so elsewhere
-            if keeper.told(record, self._life) is not record:
-                keeper.stale()
+                self._liveness.reported = record.health.reported  # it said so elsewhere
+            if writer.with_status(record, self._liveness) is not record:
+                writer.mark_dirty()
 
     def _ended_elsewhere(self, record: AgentRecord) -> None:
         if record.status == "unreachable":
@@ -245,44 +245,44 @@ class Monitor:
         self._release()
 
     def _renewed_elsewhere(self, news: RenewedElsewhere) -> None:
-        life = self._life
-        self._keeper.seen_elsewhere(news.last_seen)
-        if life.state is not State.UNREACHABLE:  # else the log tells of its return
-            life.sign_at = max(life.sign_at, news.at)
-            life.beat_at = max(life.beat_at, news.at)
+        liveness = self._liveness
+        self._writer.renewed_elsewhere(news.last_seen)
+        if liveness.state is not State.UNREACHABLE:  # else the log tells of its return
+            liveness.last_activity_at = max(liveness.last_activity_at, news.at)
+            liveness.last_message_at = max(liveness.last_message_at, news.at)
 
     def _follow(self, record: AgentRecord) -> None:
         """Live as the record says, for which no session is here."""
-        if self._home.owns(record):
-            self._take_charge(record, self._home.timing.resume_window)
+        if self._context.owns(record):
+            self._take_charge(record, self._context.timing.resume_window)
         else:
-            self._life = Liveness.recovered(record, self._home.now())
+            self._liveness = Liveness.recovered(record, self._context.now())
             self._leave()
 
     def _take_charge(self, record: AgentRecord, grace: float) -> None:
-        home = self._home
+        context = self._context
         if record.health.reason == "draining":  # its hub has told it when to come back
-            grace = max(grace, home.timing.heartbeat_timeout)
-        self._life = Liveness.taken_over(
-            record, home.now(), grace=grace, lease_left=home.lease_left(record)
+            grace = max(grace, context.timing.heartbeat_timeout)
+        self._liveness = Liveness.taken_over(
+            record, context.now(), grace=grace, lease_left=context.lease_left(record)
         )
-        if self._life.state is State.LOST:
-            home.set_recently_lost(self._id, lost=True)
+        if self._liveness.state is State.LOST:
+            context.set_recently_lost(self._id, lost=True)
             if record.health.connection != "lost":
-                self._keeper.stale()  # nobody has told yet
+                self._writer.mark_dirty()  # nobody has told yet
         self._arm()
 
     # --- its record and session ------------------------------------------------------------------
 
     def _changed(self) -> None:
         """The agent's life took a turn: the record must tell."""
-        record = self._keeper.current
+        record = self._writer.current
         if record is None:
             return
-        if self._home.store_is_away:
-            self._keeper.stale()
+        if self._context.store_is_away:
+            self._writer.mark_dirty()
         else:
-            self._keeper.write(self._keeper.told(record, self._life), self._life)
+            self._writer.write(self._writer.with_status(record, self._liveness), self._liveness)
 
     def _end_session(self, code: CloseCode, reason: str) -> None:
         session, self._session = self._session, None
@@ -291,9 +291,9 @@ class Monitor:
 
     def _release(self) -> None:
         self.deadline = INFINITE
-        self._keeper.release()
-        self._home.set_recently_lost(self._id, lost=False)
-        self._life = Liveness(State.POLLING, "healthy", self._home.now())
+        self._writer.release()
+        self._context.set_recently_lost(self._id, lost=False)
+        self._liveness = Liveness(State.POLLING, "healthy", self._context.now())
 
 
 def _of_another_session(record: AgentRecord, than: AgentRecord, hub_id: str) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from actors.agent.messages import (
-    Alive,
+    ActivitySeen,
     Ask,
     DeadlineReached,
     Drain,
     GrantFreshTimeout,
     Heartbeat,
     HubsChanged,
-    Looked,
     Message,
     Overtaken,
     Register,
@@ -20,6 +19,7 @@ from actors.agent.messages import (
     SessionHandle,
     Settled,
     SocketLost,
+    StoredRead,
     StoreReturned,
     Sweep,
     Unregister,
@@ -32,7 +32,12 @@ from actors.runtime.dispatch import Ref
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
-_ABSOLVE, _DRAIN, _STORE_RETURNED, _SWEEP = GrantFreshTimeout(), Drain(), StoreReturned(), Sweep()
+_GRANT_FRESH_TIMEOUT, _DRAIN, _STORE_RETURNED, _SWEEP = (
+    GrantFreshTimeout(),
+    Drain(),
+    StoreReturned(),
+    Sweep(),
+)
 _DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), RemovalHeld()
 
 
@@ -59,15 +64,15 @@ class AgentRef:
         """Answered with a Lease, or a ProtocolError."""
         self._ask(Resume(session, token, changes, reply, at))
 
-    def beat(
+    def heartbeat(
         self, session: SessionHandle | None, changes: AgentChanges, reply: Reply, at: float
     ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        beat = Heartbeat(session, changes, reply, at)
-        if not self._ref.deliver(beat):
-            self._refuse(beat)
+        heartbeat = Heartbeat(session, changes, reply, at)
+        if not self._ref.deliver(heartbeat):
+            self._refuse(heartbeat)
 
-    def modify(
+    def update(
         self, session: SessionHandle, changes: AgentChanges, reply: Reply, at: float
     ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
@@ -79,9 +84,9 @@ class AgentRef:
 
     # News.
 
-    def alive(self, session: SessionHandle, *, spoke: bool) -> None:
-        """The session's peer answered a ping, or sent (`spoke`) a message for somebody else."""
-        self._tell(Alive(session, spoke))
+    def active(self, session: SessionHandle, *, message: bool) -> None:
+        """The session's peer answered a ping, or sent (`message`) a message for somebody else."""
+        self._tell(ActivitySeen(session, message))
 
     def socket_lost(self, session: SessionHandle, at: float) -> None:
         """The connection of the session is gone, since `at`."""
@@ -107,9 +112,9 @@ class AgentRef:
         """The agent gave another hub a sign of life."""
         self._tell(RenewedElsewhere(last_seen, at))
 
-    def looked(self, stored: Stored | Away | None) -> None:
+    def stored_read(self, stored: Stored | Away | None) -> None:
         """What the actor asked the store for."""
-        self._tell(Looked(stored))
+        self._tell(StoredRead(stored))
 
     def hubs_changed(self) -> None:
         """Another hub may be in charge now."""
@@ -127,9 +132,9 @@ class AgentRef:
         """The store answers again."""
         self._tell(_STORE_RETURNED)
 
-    def absolve(self) -> None:
+    def grant_fresh_timeout(self) -> None:
         """The hub was absent."""
-        self._tell(_ABSOLVE)
+        self._tell(_GRANT_FRESH_TIMEOUT)
 
     def drain(self) -> None:
         """The hub is stopping."""

@@ -62,7 +62,7 @@ class ActorRegistry:
         self._charging = False
         self._found_upto = 0
         self._found_until = 0.0
-        self._watchdog = StallDetector(scheduler, timing, self._absolve)
+        self._watchdog = StallDetector(scheduler, timing, self._grant_fresh_timeouts)
 
     def start(self) -> None:
         """Watch over this hub's own absences."""
@@ -196,7 +196,7 @@ class ActorRegistry:
         """Whether this hub judges the agent."""
         return self._replica.membership.owns(record)
 
-    def look(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
+    def read_stored(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
         """Ask the store what it holds of the agent now."""
         self._store.read(agent_id, reply)
 
@@ -271,7 +271,7 @@ class ActorRegistry:
     def _spawn(self, agent_id: str) -> tuple[AgentActor, AgentRef]:
         actor = AgentActor(self, agent_id)
         reference = AgentRef(self._runtime.spawn(actor, f"agent {agent_id}"))
-        actor.begin(reference)
+        actor.attach(reference)
         self.agents[agent_id] = reference
         return actor, reference
 
@@ -286,10 +286,10 @@ class ActorRegistry:
     def _remove(self, agent_id: str) -> None:
         _Removal(self, self._replica, agent_id).propose()
 
-    def _absolve(self, absence: float) -> None:
+    def _grant_fresh_timeouts(self, absence: float) -> None:
         self._observer.stalled(absence)
         for agent in list(self.agents.values()):
-            agent.absolve()
+            agent.grant_fresh_timeout()
 
 
 class _Removal:

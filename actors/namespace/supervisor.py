@@ -300,7 +300,7 @@ class Supervisor:
         def found(agent: AgentRef | ProtocolError | None) -> None:
             if isinstance(agent, AgentRef):
                 self._heartbeats += 1
-                agent.beat(None, AgentChanges(status=status, metadata=metadata), reply, at)
+                agent.heartbeat(None, AgentChanges(status=status, metadata=metadata), reply, at)
             else:
                 reply(agent or gone())
 

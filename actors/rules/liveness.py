@@ -31,15 +31,15 @@ class Liveness:
     """State and facts of an agent this hub owns. Nothing here waits, writes or sends."""
 
     __slots__ = (
-        "absolved_at",
-        "beat_at",
         "cause",
+        "fresh_timeout_from",
+        "last_activity_at",
+        "last_message_at",
         "lease_over_at",
         "over_http",
         "overdue",
         "reported",
         "resume_until",
-        "sign_at",
         "state",
         "turned_at",
     )
@@ -50,13 +50,13 @@ class Liveness:
         self.overdue = False
         self.over_http = state is State.POLLING
         self.cause: Reason = "ok"
-        self.sign_at = now
+        self.last_activity_at = now
         """The last sign of life of any kind."""
-        self.beat_at = now
+        self.last_message_at = now
         """The last message: proof that the program lives, not only its socket."""
         self.resume_until = INFINITE
         self.lease_over_at = INFINITE
-        self.absolved_at = -INFINITE
+        self.fresh_timeout_from = -INFINITE
         self.turned_at = now
         """When it was lost, or became unreachable."""
 
@@ -72,11 +72,11 @@ class Liveness:
             state = State.UNREACHABLE
         else:
             state = _STATES[health.connection]
-        life = cls(state, health.reported, now)
-        life.over_http = health.connection == "http"
-        life.overdue = health.reason == "heartbeat_overdue"
-        life.cause = cast(Reason, health.reason)
-        return life
+        liveness = cls(state, health.reported, now)
+        liveness.over_http = health.connection == "http"
+        liveness.overdue = health.reason == "heartbeat_overdue"
+        liveness.cause = cast(Reason, health.reason)
+        return liveness
 
     @classmethod
     def taken_over(
@@ -86,15 +86,15 @@ class Liveness:
 
         It has `grace` seconds to come back; an unreachable one stays for `lease_left`, if longer.
         """
-        life = cls.recovered(record, now)
+        liveness = cls.recovered(record, now)
         until = now + grace
-        life.lease_over_at = max(until, now + lease_left)
-        life.resume_until = until
-        if life.state is State.CONNECTED:
-            life.lost_until(until)
-        return life
+        liveness.lease_over_at = max(until, now + lease_left)
+        liveness.resume_until = until
+        if liveness.state is State.CONNECTED:
+            liveness.lost_until(until)
+        return liveness
 
-    def heard(self, status: Status | None, *, over_http: bool) -> None:
+    def report(self, status: Status | None, *, over_http: bool) -> None:
         """It spoke. One that returns is what it reports, healthy when it says nothing."""
         if status is not None:
             self.reported = status
@@ -127,8 +127,8 @@ class Liveness:
         that all agents were given since.
         """
         resume_until = at + timing.resume_window
-        if at <= self.absolved_at:
-            resume_until = max(resume_until, self.absolved_at + timing.heartbeat_timeout)
+        if at <= self.fresh_timeout_from:
+            resume_until = max(resume_until, self.fresh_timeout_from + timing.heartbeat_timeout)
         self.lost_until(resume_until)
         self.turned_at = at
 
@@ -145,10 +145,10 @@ class Liveness:
 
     def deadline(self, timing: Timing) -> float:
         """When to `pass_time` next, if nothing is heard until then."""
-        silent_at = self.sign_at + timing.heartbeat_timeout
+        silent_at = self.last_activity_at + timing.heartbeat_timeout
         match self.state:
             case State.CONNECTED if not self.overdue:
-                return min(silent_at, self.beat_at + timing.heartbeat_timeout)
+                return min(silent_at, self.last_message_at + timing.heartbeat_timeout)
             case State.CONNECTED | State.POLLING:
                 return silent_at
             case State.LOST:
@@ -169,7 +169,7 @@ class Liveness:
             return None
         if self.state is State.UNREACHABLE:
             return StateChange.LEASE_OVER
-        silent = now >= self.sign_at + timing.heartbeat_timeout
+        silent = now >= self.last_activity_at + timing.heartbeat_timeout
         if self.state is State.CONNECTED and not silent:
             self.overdue = True
             self._transit(StateChange.OVERDUE)
@@ -181,18 +181,18 @@ class Liveness:
         self._transit(StateChange.SILENT)
         return StateChange.SILENT
 
-    def hold(self, now: float, timing: Timing) -> None:
+    def hold_removal(self, now: float, timing: Timing) -> None:
         """Its lease is over, and yet it stays for now: look again soon."""
         self.lease_over_at = now + min(timing.lease_ttl / 4, HOLD_CHECK)
 
-    def absolve(self, at: float, timing: Timing) -> None:
+    def grant_fresh_timeout(self, at: float, timing: Timing) -> None:
         """The hub was absent until `at`: give the agent a fresh `heartbeat_timeout` from then.
 
         Absolving twice for one absence is the same as once.
         """
-        self.sign_at = max(self.sign_at, at)
-        self.beat_at = max(self.beat_at, at)
-        self.absolved_at = max(self.absolved_at, at)
+        self.last_activity_at = max(self.last_activity_at, at)
+        self.last_message_at = max(self.last_message_at, at)
+        self.fresh_timeout_from = max(self.fresh_timeout_from, at)
         grace = at + timing.heartbeat_timeout
         if self.turned_at > at:
             return  # what it is now, it became after the absence
@@ -201,7 +201,7 @@ class Liveness:
         elif self.state is State.UNREACHABLE:
             self.lease_over_at = max(self.lease_over_at, grace)
 
-    def verdict(self) -> DerivedStatus:
+    def derived_status(self) -> DerivedStatus:
         """What the record is to say."""
         return derive_status(
             self.state,

@@ -51,7 +51,7 @@ def new_record(
 
 
 def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -> AgentRecord:
-    """The record with the changes applied, all but `status`, which is judged, not set.
+    """The record with the changes applied, all but `status`, which is with_derived_status, not set.
 
     `field` names the metadata in errors. Raises ProtocolError as `merge_metadata`.
     """
@@ -71,7 +71,7 @@ def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -
     return structs.replace(record, **updates) if updates else record
 
 
-def judged(
+def with_derived_status(
     record: AgentRecord,
     committed: AgentRecord | None,
     verdict: DerivedStatus,

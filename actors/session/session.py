@@ -123,7 +123,7 @@ class Session:
             return
         self._keepalive.heard()
         if self._agent is not None and not self._joining:
-            self._agent.alive(self, spoke=False)
+            self._agent.active(self, message=False)
 
     def blocked(self) -> None:
         """The peer has not read what was sent; the link keeps the rest."""
@@ -223,7 +223,7 @@ class Session:
             and not self._joining
             and (self._queue or self._others_wait or not isinstance(request, _FOR_ITS_AGENT))
         ):
-            self._agent.alive(self, spoke=True)
+            self._agent.active(self, message=True)
 
     def _leave(self) -> None:
         if self._ended:
@@ -329,7 +329,7 @@ class Session:
                 self._refuse(outcome, request)
             self._answered()
 
-        agent.beat(self, changes, reply, self._keepalive.heard_at)
+        agent.heartbeat(self, changes, reply, self._keepalive.heard_at)
 
     def _update(self, request: Update) -> None:
         agent = self._registered_agent()
@@ -353,7 +353,7 @@ class Session:
                 self._refuse(outcome, request)
             self._answered()
 
-        agent.modify(self, changes, reply, self._keepalive.heard_at)
+        agent.update(self, changes, reply, self._keepalive.heard_at)
 
     def _unregister(self, request: Unregister) -> None:
         agent = self._registered_agent()

@@ -88,14 +88,14 @@ def foreign_changes_are_retold(patch: pytest.MonkeyPatch) -> None:
 
 @catches("acknowledged_is_logged")
 def updates_are_acknowledged_before_the_store_answers(patch: pytest.MonkeyPatch) -> None:
-    modify = AgentActor._modify
+    modify = AgentActor._update
 
     def broken(self: AgentActor, ask: Any) -> None:
-        log = self._home._replica.revision + 1  # type: ignore[attr-defined]
-        ask.reply(Acknowledged(log, True, self._home.timestamp()))
+        log = self._context._replica.revision + 1  # type: ignore[attr-defined]
+        ask.reply(Acknowledged(log, True, self._context.timestamp()))
         modify(self, structs.replace(ask, reply=lambda outcome: None))
 
-    patch.setattr(AgentActor, "_modify", broken)
+    patch.setattr(AgentActor, "_update", broken)
 
 
 @catches("acknowledged_is_kept")

@@ -23,10 +23,10 @@ LATER = "2026-01-01T00:00:30.000000Z"
 REPORTS = ("healthy", "degraded")
 
 
-def keeper_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal]]:
-    """A keeper of that record, and what it proposes."""
+def writer_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal]]:
+    """A writer of that record, and what it proposes."""
     proposals: list[Proposal] = []
-    home: Any = SimpleNamespace(
+    context: Any = SimpleNamespace(
         now=lambda: 100.0,
         timestamp=lambda: LATER,
         hub_id="here",
@@ -36,9 +36,9 @@ def keeper_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal]]:
         holds_removal=False,
         propose=proposals.append,
     )
-    keeper = RecordWriter(home, SimpleNamespace(), kept.id)  # type: ignore[arg-type]
-    keeper.adopt(kept, "log")
-    return keeper, proposals
+    writer = RecordWriter(context, SimpleNamespace(), kept.id)  # type: ignore[arg-type]
+    writer.adopt(kept, "log")
+    return writer, proposals
 
 
 def records() -> list[AgentRecord]:
@@ -71,18 +71,18 @@ def test_the_short_way_proposes_what_the_long_way_does(
 ) -> None:
     short_ways = 0
     for kept in records():
-        life = Liveness(state, reported, 100.0)
-        life.overdue = overdue
-        keeper, proposals = keeper_of(kept)
-        if not keeper.only_seen(life, over_http=over_http):
+        liveness = Liveness(state, reported, 100.0)
+        liveness.overdue = overdue
+        writer, proposals = writer_of(kept)
+        if not writer.only_renews(liveness, over_http=over_http):
             continue
         short_ways += 1
-        keeper.renew(life, 100.0)
-        before = {name: getattr(life, name) for name in Liveness.__slots__}
-        life.heard(None, over_http=over_http)
-        assert {name: getattr(life, name) for name in Liveness.__slots__} == before
-        other, others = keeper_of(kept)
-        other.write(other.seen(kept, life), life, 100.0)
+        writer.renew(liveness, 100.0)
+        before = {name: getattr(liveness, name) for name in Liveness.__slots__}
+        liveness.report(None, over_http=over_http)
+        assert {name: getattr(liveness, name) for name in Liveness.__slots__} == before
+        other, others = writer_of(kept)
+        other.write(other.refreshed(kept, liveness), liveness, 100.0)
         (short,), (long,) = proposals, others
         assert short.change == long.change
         assert short.record == long.record == structs.replace(kept, last_seen=LATER)
@@ -93,30 +93,30 @@ def test_the_short_way_proposes_what_the_long_way_does(
 
 def test_who_is_owed_something_goes_the_long_way() -> None:
     kept = record(connection="http")
-    life = Liveness(State.POLLING, "healthy", 100.0)
-    keeper, _ = keeper_of(kept)
-    assert keeper.only_seen(life, over_http=True)
-    keeper.stale()
-    assert not keeper.only_seen(life, over_http=True)
-    keeper, _ = keeper_of(kept)
-    keeper.owe(AgentChanges(load=2.0))
-    assert not keeper.only_seen(life, over_http=True)
-    keeper, _ = keeper_of(kept)
-    keeper.adopt(kept, "an older log")
-    assert not keeper.only_seen(life, over_http=True)
+    liveness = Liveness(State.POLLING, "healthy", 100.0)
+    writer, _ = writer_of(kept)
+    assert writer.only_renews(liveness, over_http=True)
+    writer.mark_dirty()
+    assert not writer.only_renews(liveness, over_http=True)
+    writer, _ = writer_of(kept)
+    writer.keep_unwritten(AgentChanges(load=2.0))
+    assert not writer.only_renews(liveness, over_http=True)
+    writer, _ = writer_of(kept)
+    writer.adopt(kept, "an older log")
+    assert not writer.only_renews(liveness, over_http=True)
 
 
 def test_what_an_earlier_change_carried_is_not_owed_for_a_renewal_that_is_refused() -> None:
-    keeper, _ = keeper_of(record(connection="http"))
-    life = Liveness(State.POLLING, "healthy", 100.0)
-    keeper.owe(AgentChanges(load=2.0))
-    current = keeper.current
+    writer, _ = writer_of(record(connection="http"))
+    liveness = Liveness(State.POLLING, "healthy", 100.0)
+    writer.keep_unwritten(AgentChanges(load=2.0))
+    current = writer.current
     assert current is not None
-    keeper.write(current, life)
-    keeper.proposal = None  # its actor failed, and began anew
-    keeper.renew(life, 100.0)
-    keeper.refused()
-    assert not keeper.owes
+    writer.write(current, liveness)
+    writer.proposal = None  # its actor failed, and began anew
+    writer.renew(liveness, 100.0)
+    writer.refused()
+    assert not writer.dirty
 
 
 def test_an_update_that_changes_nothing_takes_a_refused_report_back() -> None:

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from actors.agent.actor import AgentActor
 from actors.agent.messages import (
-    Alive,
+    ActivitySeen,
     DeadlineReached,
     GrantFreshTimeout,
     Heartbeat,
@@ -131,14 +131,14 @@ def test_one_that_fails_when_its_turn_comes_is_answered_though_the_news_was_anot
     world = World()
     link, _ = world.agent()
     link.sent.clear()
-    original = AgentActor._beat
+    original = AgentActor._heartbeat
 
     def failing(self: AgentActor, ask: Heartbeat) -> None:
         if poisonous(ask):
             raise BugError
         original(self, ask)
 
-    monkeypatch.setattr(AgentActor, "_beat", failing)
+    monkeypatch.setattr(AgentActor, "_heartbeat", failing)
     with failures_expected(world) as failures:
         link.say(op="update", id=1, version="2")
         link.say(op="heartbeat", id=2, load=666)
@@ -211,7 +211,7 @@ def test_a_registration_that_fails_when_it_is_with_the_store_leaves_nothing(brea
 
 
 @pytest.mark.parametrize("afterwards", [False, True])
-@pytest.mark.parametrize("type_", [Alive, DeadlineReached, GrantFreshTimeout])
+@pytest.mark.parametrize("type_", [ActivitySeen, DeadlineReached, GrantFreshTimeout])
 def test_a_failure_on_news_breaks_no_session(breaks: Any, type_: type, afterwards: bool) -> None:
     world = World()
     link, answer = world.agent()

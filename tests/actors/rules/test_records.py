@@ -15,10 +15,10 @@ from actors.rules.records import (
     amend,
     complete,
     head_of,
-    judged,
     kind_of,
     new_record,
     supersedes,
+    with_derived_status,
 )
 from actors.rules.states import DerivedStatus
 from homeport_protocol.codec import decode_record, encode
@@ -138,7 +138,7 @@ def test_amending_changes_what_is_named_and_nothing_else() -> None:
         port=7,
         load=2.0,
         metadata={"keep": 1, "add": 3},
-    ), "and status is judged, not set"
+    ), "and status is with_derived_status, not set"
     assert old.metadata == {"keep": 1, "drop": 2}, "the old record is untouched"
 
 
@@ -161,13 +161,14 @@ def test_merged_metadata_is_bounded_too() -> None:
 
 def test_since_moves_only_with_the_status() -> None:
     old = record(1)
-    degraded = judged(
+    degraded = with_derived_status(
         old, old, DerivedStatus("websocket", "degraded", "self_reported"), "degraded", lambda: LATER
     )
     assert (degraded.status, degraded.health.since) == ("degraded", LATER)
-    lost = judged(old, old, DerivedStatus("lost", "healthy", "ok"), "healthy", lambda: LATER)
+    lost_now = DerivedStatus("lost", "healthy", "ok")
+    lost = with_derived_status(old, old, lost_now, "healthy", lambda: LATER)
     assert (lost.health.connection, lost.health.since) == ("lost", NOW)
-    assert judged(old, old, HEALTHY, "healthy", lambda: LATER) is old
+    assert with_derived_status(old, old, HEALTHY, "healthy", lambda: LATER) is old
 
 
 @pytest.mark.parametrize(
