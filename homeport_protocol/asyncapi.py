@@ -23,6 +23,7 @@ from homeport_protocol.answers import (
 from homeport_protocol.bounds import MAX_FRAME_BYTES
 from homeport_protocol.components import CONTRACT_VERSION, NAMESPACE_SCHEMA, websocket_components
 from homeport_protocol.errors import FAILURES, CloseCode
+from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
 from homeport_protocol.requests import (
     RESERVED_OPS,
     AcknowledgeLoss,
@@ -40,10 +41,9 @@ from homeport_protocol.requests import (
     Update,
     Watch,
 )
+from homeport_protocol.websocket import SUBPROTOCOL, WEBSOCKET_PATH
 
 Document = dict[str, Any]
-
-SUBPROTOCOL = "homeport.v1"
 
 ANSWERS: dict[type, type] = {
     Register: Registered,
@@ -121,7 +121,7 @@ def asyncapi() -> Document:
 
 def _channel(messages: list[str]) -> Document:
     return {
-        "address": "/ws",
+        "address": WEBSOCKET_PATH,
         "description": (
             f"The subprotocol `{SUBPROTOCOL}` is chosen when offered, and not demanded. There is "
             f"no compression. A message has at most {MAX_FRAME_BYTES} bytes, unless the hub is "
@@ -131,11 +131,11 @@ def _channel(messages: list[str]) -> Document:
         "bindings": {
             "ws": {
                 "method": "GET",
-                "query": {"type": "object", "properties": {"namespace": NAMESPACE_SCHEMA}},
+                "query": {"type": "object", "properties": {NAMESPACE_PARAMETER: NAMESPACE_SCHEMA}},
                 "headers": {
                     "type": "object",
                     "properties": {
-                        "Homeport-Namespace": NAMESPACE_SCHEMA,
+                        NAMESPACE_HEADER: NAMESPACE_SCHEMA,
                         "Sec-WebSocket-Protocol": {"const": SUBPROTOCOL},
                     },
                 },

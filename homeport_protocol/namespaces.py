@@ -1,10 +1,16 @@
-"""The rule for a namespace's name, for every surface that takes one: hub, command line, client."""
+"""How a namespace is named, for every surface that takes a name: hub, command line, client."""
 
 from __future__ import annotations
 
 import re
 
 from homeport_protocol.bounds import NAMESPACE
+
+NAMESPACE_HEADER = "Homeport-Namespace"
+"""The header of a request or a websocket handshake that names the namespace."""
+
+NAMESPACE_PARAMETER = "namespace"
+"""The query parameter that does so where the header is absent."""
 
 DEFAULT_NAMESPACE = "default"
 """The namespace of a caller that names none."""

@@ -11,6 +11,8 @@ from homeport_protocol.components import (
     NAMESPACE_SCHEMA,
     http_components,
 )
+from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
+from homeport_protocol.websocket import WEBSOCKET_PATH
 
 Document = dict[str, Any]
 
@@ -178,7 +180,7 @@ def _own_paths() -> Document:
         "/asyncapi.json": {
             "get": _operation("asyncapi", "The websocket, described.", {"200": _document()})
         },
-        "/ws": {
+        WEBSOCKET_PATH: {
             "parameters": [_parameter("NamespaceHeader"), _parameter("NamespaceQuery")],
             "get": _operation(
                 "websocket",
@@ -246,12 +248,12 @@ def _parameters() -> Document:
         "AgentId": _path("id", "The agent's id.", {"type": "string"}, _EXAMPLE_ID),
         "TypeInPath": _path("type", "The agents' type.", text, "cost"),
         "NamespaceHeader": {
-            "name": "Homeport-Namespace",
+            "name": NAMESPACE_HEADER,
             "in": "header",
             "description": "The namespace; beats the query parameter.",
             "schema": NAMESPACE_SCHEMA,
         },
-        "NamespaceQuery": _query("namespace", "The namespace.", NAMESPACE_SCHEMA),
+        "NamespaceQuery": _query(NAMESPACE_PARAMETER, "The namespace.", NAMESPACE_SCHEMA),
         "Type": _query("type", "Only agents of this type.", text),
         "Name": _query("name", "Only agents of this name.", text),
         "Capability": _query("capability", "Only agents with all of these.", several),

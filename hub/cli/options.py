@@ -11,7 +11,7 @@ import click
 
 from agent_client.errors import BadURL
 from agent_client.transport.urls import DEFAULT_URL, hub_urls, without_secrets
-from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 
 
 class Target(NamedTuple):
@@ -39,11 +39,8 @@ def _read_urls(context: click.Context, parameter: click.Parameter, text: str) ->
 def _check_namespace(
     context: click.Context, parameter: click.Parameter, namespace: str | None
 ) -> str | None:
-    if namespace is not None and not re.fullmatch(NAMESPACE, namespace):
-        raise click.BadParameter(
-            f"{namespace!r} is not a namespace: up to 63 letters, digits, dots, underscores and "
-            "hyphens, beginning with a letter or digit"
-        )
+    if namespace is not None and not is_namespace(namespace):
+        raise click.BadParameter(f"{namespace!r} is not a namespace: {NAMESPACE_RULE}")
     return namespace
 
 
@@ -62,7 +59,7 @@ _OPTIONS = (
         "--namespace",
         callback=_check_namespace,
         metavar="NAME",
-        help="The namespace whose agents are meant.  [default: default]",
+        help=f"The namespace whose agents are meant.  [default: {DEFAULT_NAMESPACE}]",
     ),
     click.option(
         "--token",

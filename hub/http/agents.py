@@ -123,7 +123,7 @@ class AgentRoutes:
         return json(pick(await self._directory(request), query))
 
     async def _directory(self, request: Request) -> NamespaceApi:
-        return await self._hub.namespace(request.namespace)
+        return await self._hub.namespace(request.caller.namespace)
 
 
 def _list(page: Page) -> Answer:

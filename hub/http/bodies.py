@@ -46,7 +46,7 @@ async def read_body(
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    announced = request.header(b"content-length") or ""
+    announced = next(iter(request.headers(b"content-length")), "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise _too_large(limit)
     body = b""

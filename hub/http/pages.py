@@ -14,7 +14,8 @@ from homeport_protocol.schemas import asyncapi, openapi
 from homeport_protocol.timestamps import format_timestamp
 from hub.http.ports import HubPort
 from hub.http.request import Request
-from hub.http.responses import Answer, json, refusal, retry_after
+from hub.http.responses import Answer, json, refusal
+from hub.net.raw_response import retry_after
 
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
+from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
+from hub.net.caller import Caller, read_caller
 from hub.net.exchange import EXCHANGE, Exchange
 
 _NO_QUERY = QueryParams()
+_NAMESPACE = NAMESPACE_HEADER.lower().encode()
 
 
 class Request:
@@ -23,12 +26,9 @@ class Request:
         # Taken away, since it holds the scope: a ring of the two is left to the garbage collector.
         self.exchange: Exchange | None = scope.pop("extensions", {}).get(EXCHANGE)
 
-    def header(self, name: bytes) -> str | None:
-        """The header of this name, in small letters; the first of several."""
-        for each, value in self._scope["headers"]:
-            if each == name:
-                return str(value, "latin-1")
-        return None
+    def headers(self, name: bytes) -> list[str]:
+        """The values of the headers of this name, which is in lower case."""
+        return [str(value, "latin-1") for each, value in self._scope["headers"] if each == name]
 
     @property
     def caller_gone(self) -> bool:
@@ -42,7 +42,8 @@ class Request:
         return QueryParams(text) if text else _NO_QUERY
 
     @property
-    def namespace(self) -> str:
-        """The name of the namespace that is meant."""
-        name = self.header(b"homeport-namespace")
-        return self.query.get("namespace", "default") if name is None else name
+    def caller(self) -> Caller:
+        """Who sent it; raises ProtocolError `bad_request` as `read_caller` does."""
+        return read_caller(
+            self.headers(_NAMESPACE), lambda: self.query.getlist(NAMESPACE_PARAMETER)
+        )

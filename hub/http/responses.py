@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from starlette.types import Send
@@ -11,8 +10,7 @@ from homeport_protocol.codec import encode
 from homeport_protocol.errors import FAILURES, ProtocolError
 from homeport_protocol.http import ErrorBody
 from hub.net.exchange import Exchange
-
-Headers = tuple[tuple[bytes, bytes], ...]
+from hub.net.raw_response import Headers, retry_after
 
 JSON: Final = (b"content-type", b"application/json")
 # An answer about a living fleet is stale at once; no proxy may keep it.
@@ -27,7 +25,7 @@ class Answer:
     def __init__(self, status: int, body: tuple[bytes, ...], headers: Headers) -> None:
         self.status = status
         self.body = body
-        self.headers: Headers = ((b"content-length", b"%d" % sum(map(len, body))), *headers)
+        self.headers = ((b"content-length", b"%d" % sum(map(len, body))), *headers)
 
     async def send(self, send: Send, exchange: Exchange | None, *, head_only: bool) -> None:
         """Send it, the whole at once where the server can; of an answer to HEAD only the head."""
@@ -58,10 +56,3 @@ def failure(error: ProtocolError) -> Answer:
     if error.code == "too_large" and error.field is not None:
         status = 400  # a field of the body, as the legacy refused it; 413 is for the body itself
     return refusal(status, error.message, retry_after(known.retry_after))
-
-
-def retry_after(seconds: float | None) -> Headers:
-    """The `Retry-After` header, in whole seconds and at least one; none for None."""
-    if seconds is None:
-        return ()
-    return ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)

@@ -21,13 +21,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from hub.net.exchange import EXCHANGE, Exchange
-from hub.net.raw_response import HeaderLines, error_response
+from hub.net.raw_response import Headers, error_response, retry_after
 
 MAX_HEAD_BYTES = 64 * 1024
 """What a request may hold beside its body: the head, chunk sizes, trailers."""
 
 REQUEST_TIMEOUT = 75.0
 """Seconds for a whole request to arrive, from its first byte or from the new connection on."""
+
+OVERLOAD_PAUSE = 5.0
+"""Seconds after which a connection beyond the limit is told to try again."""
 
 REFUSAL_TIMEOUT = 5.0
 """Seconds that a connection beyond the limit has to send something that can be answered."""
@@ -66,7 +69,7 @@ class HttpProtocol(HttpToolsProtocol):
         # uvicorn's own server does this by a timer, which wakes an idle process.
         self.server_state.default_headers = _date(int(time.time()))
         if self._overload:
-            self._refuse(503, "too many connections; try again", [(b"retry-after", b"5")])
+            self._refuse(503, "too many connections; try again", retry_after(OVERLOAD_PAUSE))
             return
         self._unparsed += len(data)
         super().data_received(data)
@@ -109,7 +112,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Called when a request cannot be parsed."""
         self._refuse(400, "not a valid HTTP request")
 
-    def _refuse(self, status: int, message: str, headers: HeaderLines = ()) -> None:
+    def _refuse(self, status: int, message: str, headers: Headers = ()) -> None:
         self._request_arrived()
         self._refused = True
         if self.transport.is_closing():

@@ -1,15 +1,23 @@
-"""A whole HTTP/1.1 response in bytes, for a connection that no HTTP server answers any more."""
+"""Responses in bytes, for connections that the HTTP application does not answer."""
 
 from __future__ import annotations
 
 import http
 import json
+import math
 from collections.abc import Iterable
 
-HeaderLines = Iterable[tuple[bytes, bytes]]
+Headers = Iterable[tuple[bytes, bytes]]
 
 
-def error_response(status: int, message: str, headers: HeaderLines = ()) -> bytes:
+def retry_after(seconds: float | None) -> tuple[tuple[bytes, bytes], ...]:
+    """The `Retry-After` header, in whole seconds, rounded up and at least 1; none for None."""
+    if seconds is None:
+        return ()
+    return ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)
+
+
+def error_response(status: int, message: str, headers: Headers = ()) -> bytes:
     """A whole HTTP/1.1 response with the body `{"error": message}`, after which we close."""
     body = json.dumps({"error": message}).encode()
     lines = [b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())]

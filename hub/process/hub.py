@@ -14,6 +14,7 @@ from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
@@ -25,7 +26,6 @@ from hub.process.clock import LoopScheduler
 from hub.process.namespaces import Namespace, Namespaces
 from hub.settings import Settings, describe
 from hub.store import (
-    DEFAULT_NAMESPACE,
     MEMORY,
     Backend,
     Keys,

@@ -7,13 +7,13 @@ another hub has opened are found in the list that all of them keep in Redis.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator
 
 from actors.namespace.supervisor import Supervisor
-from homeport_protocol.bounds import NAMESPACE
 from homeport_protocol.errors import ProtocolError
-from hub.store import DEFAULT_NAMESPACE, RedisStore, StoreError
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE
+from hub.net.caller import check_namespace
+from hub.store import RedisStore, StoreError
 from hub.telemetry import logs
 from hub.telemetry.metrics import Metrics
 
@@ -30,7 +30,6 @@ DISCOVER_INTERVAL = 2.0
 """Seconds between two looks for namespaces that other hubs have opened."""
 
 log = logs.get("hub")
-_name = re.compile(NAMESPACE)
 
 
 class Namespace:
@@ -71,13 +70,7 @@ class Namespaces:
         namespace = self._open.get(name)
         if namespace is not None:
             return namespace
-        if _name.match(name) is None:
-            raise ProtocolError(
-                "bad_request",
-                "namespace: 1 to 63 letters, digits, dots, underscores or hyphens, beginning with "
-                "a letter or digit",
-                field="namespace",
-            )
+        check_namespace(name)
         if len(self._open) >= MAX_NAMESPACES:
             raise ProtocolError(
                 "unavailable", f"this hub serves {MAX_NAMESPACES} namespaces already"

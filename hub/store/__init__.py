@@ -7,11 +7,10 @@ one namespace. Every change is made by the Lua scripts in `scripts/`.
 from hub.store.backends.backend import Backend
 from hub.store.backends.connect import MEMORY, connect
 from hub.store.backends.failures import StoreError, StoreUnavailableError
-from hub.store.keys import DEFAULT_NAMESPACE, Keys
+from hub.store.keys import Keys
 from hub.store.redis_store import RedisStore
 
 __all__ = [
-    "DEFAULT_NAMESPACE",
     "MEMORY",
     "Backend",
     "Keys",

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from homeport_protocol.bounds import NAMESPACE
-
-DEFAULT_NAMESPACE = "default"
-
-_namespace = re.compile(NAMESPACE)
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 
 
 class Keys:
@@ -39,11 +33,8 @@ class Keys:
     def __init__(
         self, prefix: str = "", namespace: str = DEFAULT_NAMESPACE, *, hash_tags: bool = False
     ) -> None:
-        if _namespace.match(namespace) is None:
-            raise ValueError(
-                f"namespace {namespace[:80]!r} must be 1 to 63 letters, digits, `.`, `_` and `-`, "
-                "beginning with a letter or digit"
-            )
+        if not is_namespace(namespace):
+            raise ValueError(f"namespace {namespace[:80]!r} is not {NAMESPACE_RULE}")
         plain = namespace == DEFAULT_NAMESPACE and not hash_tags
         base = prefix if plain else f"{prefix}{{{namespace}}}:"
         self.prefix = prefix

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -23,14 +22,14 @@ from actors.ports.store import (
     Stored,
 )
 from actors.timing import HUB_LEASE
-from homeport_protocol.bounds import NAMESPACE
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE, is_namespace
 from hub.store import reads as reading
 from hub.store.backends.backend import Backend
 from hub.store.backends.connect import DEFAULT_TIMEOUT
 from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
 from hub.store.backends.lane import ReconnectedError
 from hub.store.commit_batch import arguments_of, committed, keys_of, milliseconds
-from hub.store.keys import DEFAULT_NAMESPACE, Keys
+from hub.store.keys import Keys
 from hub.store.leases import renew_lease
 from hub.store.read_batcher import ReadBatcher
 from hub.store.reads import read_renewals
@@ -56,8 +55,6 @@ FORGOTTEN_AFTER = 3600.0
 
 _IDLE = 30.0
 """Seconds after which a connection that nobody used is closed."""
-
-_namespace = re.compile(NAMESPACE)
 
 
 class RedisStore:
@@ -196,7 +193,7 @@ class RedisStore:
         """
         members = await self._asking(partial(self._names.ask, b"SMEMBERS", self._keys.namespaces))
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
-        return [DEFAULT_NAMESPACE, *sorted(filter(_namespace.match, names))]
+        return [DEFAULT_NAMESPACE, *sorted(filter(is_namespace, names))]
 
     async def remember(self) -> None:
         """Put the namespace onto the list that every hub opens, as `open` does."""

@@ -9,17 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.utils import accept_key
 
 from actors.ports.link import Link
-from homeport_protocol.bounds import NAMESPACE
 from homeport_protocol.errors import FAILURES, ProtocolError
-from hub.net.raw_response import HeaderLines
+from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
+from homeport_protocol.websocket import SUBPROTOCOL, WEBSOCKET_PATH
+from hub.net.caller import read_caller
+from hub.net.raw_response import Headers, retry_after
 from hub.websocket.ports import WebsocketHub, WebsocketSession
 
-PATH = "/ws"
-SUBPROTOCOL = "homeport.v1"
-NAMESPACE_HEADER = "Homeport-Namespace"
-DEFAULT_NAMESPACE = "default"
-
-_namespace = re.compile(NAMESPACE)
 _key = re.compile("[A-Za-z0-9+/]{22}==")
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 _CHOSEN = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n".encode()
@@ -30,7 +26,7 @@ MAX_HEADERS = 128
 class Refused(Exception):  # noqa: N818 - an outcome, not a fault
     """The upgrade is refused with an HTTP status and one plain sentence."""
 
-    def __init__(self, status: int, message: str, headers: HeaderLines = ()) -> None:
+    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -45,18 +41,21 @@ def open_websocket(
     Raises Refused when the request is none of ours; the caller then writes `error_response`.
     """
     asked = read_request(request)
-    namespace = read_namespace(asked)
-    if not hub.accepting:
-        raise Refused(503, "the hub is going away; try again", [(b"retry-after", b"1")])
-    response = accept(asked)
+    query = read_query(asked)
     try:
-        session = hub.session(namespace, link)
+        caller = read_caller(
+            asked.headers.get(NAMESPACE_HEADER.lower(), ()), lambda: _namespaces(query)
+        )
+        if not hub.accepting:
+            raise Refused(503, "the hub is going away; try again", retry_after(1))
+        response = accept(asked)
+        session = hub.session(caller.namespace, link)
     except ProtocolError as error:
         failure = FAILURES[error.code]
-        after = failure.retry_after
-        headers = [] if after is None else [(b"retry-after", b"%d" % max(1, round(after)))]
-        raise Refused(failure.http_status, error.message, headers) from None
-    return namespace, session, response
+        raise Refused(
+            failure.http_status, error.message, retry_after(failure.retry_after)
+        ) from None
+    return caller.namespace, session, response
 
 
 class Request(NamedTuple):
@@ -108,41 +107,28 @@ def accept(request: Request) -> bytes:
     )
 
 
-def _queried(query: str) -> list[str]:
-    """The namespaces that a query string names, or the default one."""
+def read_query(request: Request) -> str:
+    """The query string of a request for a websocket; raises Refused: 404 for any other path."""
+    try:
+        url = urlsplit(request.target)
+    except ValueError:
+        raise Refused(400, "the request's URL cannot be read") from None
+    if url.path != WEBSOCKET_PATH:
+        raise Refused(404, f"no websocket here; connect to {WEBSOCKET_PATH}")
+    return url.query
+
+
+def _namespaces(query: str) -> list[str]:
+    """The values of the parameter that names the namespace."""
     if not query:
-        return [DEFAULT_NAMESPACE]
+        return []
     try:
         fields = parse_qs(query, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise Refused(400, "the query string has too many fields") from None
-    return fields.get("namespace", [DEFAULT_NAMESPACE])
+    return fields.get(NAMESPACE_PARAMETER, [])
 
 
 def _no_handshake(why: str, status: int = 400) -> Refused:
     headers = [(b"sec-websocket-version", b"13")]
     return Refused(status, f"not a websocket handshake: {why}", headers)
-
-
-def read_namespace(request: Request) -> str:
-    """The namespace that the upgrade request names, by header or else by query parameter.
-
-    Raises Refused: 404 for any path but `/ws`, 400 for a bad or ambiguous name.
-    """
-    try:
-        url = urlsplit(request.target)
-    except ValueError:
-        raise Refused(400, "the request's URL cannot be read") from None
-    if url.path != PATH:
-        raise Refused(404, f"no websocket here; connect to {PATH}")
-    names = request.headers.get(NAMESPACE_HEADER.lower()) or _queried(url.query)
-    if len(names) > 1:
-        raise Refused(400, "the request names more than one namespace")
-    name = names[0]
-    if not _namespace.fullmatch(name):
-        raise Refused(
-            400,
-            f"namespace {name[:80]!r} is not a valid name: letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit, 63 characters at most",
-        )
-    return name

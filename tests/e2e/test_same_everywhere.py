@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+
+import pytest
 
 from tests.e2e.records import FIELDS, SOMEONE, assert_record
 from tests.support.hub_process import Hub, Place
@@ -52,6 +56,46 @@ def test_header_and_query_parameter_name_the_same_namespace(place: Place) -> Non
         assert response.json()["count"] == 1
     finally:
         found.end()
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("?namespace=a&namespace=b", []),
+        ("?namespace=a", ["b", "c"]),
+        ("?namespace=a%20b", []),
+        ("", ["-x"]),
+        ("", [""]),
+    ],
+)
+def test_both_transports_refuse_an_ambiguous_or_bad_namespace_in_the_same_words(
+    shared_hub: Hub, query: str, names: list[str]
+) -> None:
+    upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+    named = [("Homeport-Namespace", name) for name in names]
+    answers = [
+        answer_of(shared_hub, path + query, headers)
+        for path, headers in (("/agents", named), ("/ws", [*upgrade, *named]))
+    ]
+    assert answers[0] == answers[1]
+    status, body = answers[0]
+    assert status == 400
+    assert "namespace" in body["error"]
+
+
+def answer_of(hub: Hub, target: str, headers: list[tuple[str, str]]) -> tuple[int, Any]:
+    with closing(HTTPConnection("127.0.0.1", hub.port, timeout=LIMIT)) as connection:
+        connection.putrequest("GET", target)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        response = connection.getresponse()
+        return response.status, json.load(response)
 
 
 def test_default_is_the_namespace_where_none_is_given(shared_hub: Hub, enter: Any) -> None:

@@ -355,6 +355,13 @@ async def test_a_namespace_that_is_no_name_is_400(ask: Ask) -> None:
     assert answer.error.startswith("namespace: ")
 
 
+async def test_two_namespaces_in_the_query_are_400(hub: FakeHub, ask: Ask) -> None:
+    answer = await ask("POST", "/agents/register?namespace=blue&namespace=default", body())
+    assert answer.status == 400
+    assert answer.error == "the request names more than one namespace"
+    assert hub.default.asked == hub.directories["blue"].asked == []
+
+
 async def test_absent_fields_stay_unset(hub: FakeHub, ask: Ask) -> None:
     spec = await registered_spec(hub, ask, body())
     assert spec.metadata is UNSET

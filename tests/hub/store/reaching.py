@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from actors.ports.store import Away, Committed, Fenced, Opened
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from hub.store import Keys, RedisStore, StoreError, connect
-from hub.store.keys import DEFAULT_NAMESPACE
 from tests.hub.store.asking import Asked, change, until
 
 TIMEOUT = 2.0
