@@ -1,7 +1,8 @@
-"""Where `homeport` and `python -m hub` begin."""
+"""The entry point of `homeport` and of `python -m hub`."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 _OURS = ("actors", "agent_client", "hub", "homeport_protocol")
@@ -25,5 +26,17 @@ def main() -> None:
     raise SystemExit(status)
 
 
+def _leave_out_working_directory() -> None:
+    """Undo that `python -m` looks for modules in the working directory first.
+
+    A file actors.py there would be imported instead of our package, by this process and by the
+    workers, which get its path. In a checkout that is not installed the directory is needed.
+    """
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not sys.flags.safe_path and os.path.abspath(sys.path[0]) != ours:
+        del sys.path[0]
+
+
 if __name__ == "__main__":
+    _leave_out_working_directory()
     main()
