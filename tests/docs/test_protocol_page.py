@@ -16,6 +16,7 @@ from homeport_protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
 from homeport_protocol.codec import decode_message, decode_request, encode
 from homeport_protocol.errors import FAILURES, CloseCode, ProtocolError
 from homeport_protocol.filters import Filter
+from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
 from homeport_protocol.requests import OPS
 from hub.process.namespaces import MAX_NAMESPACES
 from hub.settings import FIELDS
@@ -61,6 +62,23 @@ def test_every_refusal_in_an_example_is_what_the_hub_says(block: Block) -> None:
     assert shown.get("field") == refused.value.field
     assert shown["id"] == refused.value.request_id
     assert shown["retryable"] is FAILURES[refused.value.code].retryable
+
+
+def test_every_field_of_the_record_is_explained_in_its_order() -> None:
+    rows = table_rows(PROTOCOL, "## The agent record")
+    fields = [field for field in AgentRecord.__struct_fields__ if field != "health"]
+    health = [f"health.{field}" for field in Health.__struct_fields__]
+    named = [code for row in rows for code in codes(row[0])]
+    assert [code for code in named if code not in health] == fields
+    assert [code for code in named if code in health] == health
+
+
+@pytest.mark.parametrize(("heading", "type"), [("register", AgentSpec), ("update", AgentChanges)])
+def test_every_field_that_an_agent_sends_is_named(
+    heading: str, type: type[AgentSpec | AgentChanges]
+) -> None:
+    section = prose(PROTOCOL).partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+    assert set(type.__struct_fields__) <= set(codes(section))
 
 
 def test_every_request_and_answer_has_an_example() -> None:
