@@ -62,7 +62,7 @@ from actors.ports.clock import INFINITE
 from actors.ports.store import Applied, Away, Operation
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, new_record
-from actors.rules.states import State, StateChange, transit
+from actors.rules.states import State
 from actors.rules.tokens import check_token, issue_token
 from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.bounds import Kind
@@ -127,11 +127,8 @@ class AgentActor(Monitor):
         self._asks.fail([message])
         record = writer.committed
         if record is not None:
-            context, now = self._context, self._context.now()
-            liveness = Liveness.recovered(record, now)
-            liveness.resume_until = now + context.timing.resume_window
-            liveness.lease_over_at = now + context.timing.lease_ttl
-            self._liveness = liveness
+            context = self._context
+            self._liveness = Liveness.restarted(record, context.now(), context.timing)
             self._arm()
         self._rest()
 
@@ -147,7 +144,7 @@ class AgentActor(Monitor):
     def _asked(self, ask: Ask) -> None:
         liveness, asks, writer = self._liveness, self._asks, self._writer
         if ask.session is self._session or ask.session is None:
-            liveness.last_activity_at = liveness.last_message_at = ask.at
+            liveness.message_came(ask.at)
         if writer.proposal is None and not self._reading_stored and not asks:
             self._begin(ask)
         elif (
@@ -216,7 +213,7 @@ class AgentActor(Monitor):
             case Drain():
                 if self._session is not None:
                     self._session = None
-                    self._liveness.lost_until(INFINITE, "draining")
+                    self._liveness.drained()
                     self._lost()
             case DeadlineReached():
                 self._pass_time()
@@ -248,11 +245,8 @@ class AgentActor(Monitor):
         if verdict != "valid":
             ask.reply(bad_token(superseded=verdict == "superseded"))
             return
-        returning = self._liveness.state is State.UNREACHABLE
-        reported = "healthy" if returning else self._liveness.reported
-        liveness = Liveness(State.CONNECTED, reported, self._context.now())
-        if ask.changes.status is not UNSET:
-            liveness.reported = ask.changes.status
+        status = None if ask.changes.status is UNSET else ask.changes.status
+        liveness = self._liveness.resumed(status, self._context.now())
         try:
             record = amend(record, ask.changes, "agent.metadata")
         except ProtocolError as error:
@@ -309,7 +303,7 @@ class AgentActor(Monitor):
         status = None if ask.changes.status is UNSET else ask.changes.status
         liveness.report(status, over_http=False)
         record = self._writer.refreshed(record, liveness)
-        liveness.reported = before  # until it is durable: the change may be withdrawn
+        liveness.set_reported(before)  # until it is durable: the change may be withdrawn
         self._asks.under_way = [ask]
         self._writer.write(record, liveness, ask.at)
 
@@ -369,7 +363,7 @@ class AgentActor(Monitor):
             self._answer_heard(record)
             return
         if not writer.dirty:  # else it has reported something newer
-            self._liveness.reported = record.health.reported
+            self._liveness.set_reported(record.health.reported)
         if change.kind:
             self._context.set_recently_lost(self._id, lost=record.health.connection == "lost")
         match under_way:
@@ -388,16 +382,13 @@ class AgentActor(Monitor):
         self._asks.answer(lambda _: acknowledged)
 
     def _held(self, ask: Register | Resume, record: AgentRecord) -> None:
-        now = self._context.now()
         older, self._session = self._session, ask.session
         if older is not None and older is not ask.session:
             self._context.count_fenced()
             older.end(CloseCode.FENCED, NEWER_SESSION)
-        # A life of its own begins, whose facts are those of the new session.
-        state = State.POLLING
-        if ask.session is not None:
-            state = transit(self._liveness.state, StateChange.ATTACHED)
-        self._liveness = Liveness(state, record.health.reported, now)
+        self._liveness = self._liveness.attached(
+            record.health.reported, self._context.now(), over_http=ask.session is None
+        )
         self._arm()
         lease = Lease(
             agent_id=self._id,
@@ -454,15 +445,15 @@ class AgentActor(Monitor):
         if committed is None:
             return
         if self._session is None:
-            context, before = self._context, self._liveness
-            liveness = self._liveness = Liveness.recovered(committed, context.now())
-            liveness.last_activity_at = before.last_activity_at
-            liveness.resume_until = before.resume_until
-            liveness.lease_over_at = before.lease_over_at
-            if liveness.state is State.CONNECTED and context.owns(committed):
-                liveness.lost_until(before.resume_until)
-            elif liveness.state is State.UNREACHABLE and liveness.lease_over_at == INFINITE:
-                liveness.lease_over_at = context.now() + max(0.0, context.lease_left(committed))
+            context = self._context
+            self._liveness = Liveness.carried_over(
+                committed,
+                self._liveness,
+                context.now(),
+                wall=context.wall(),
+                owned=context.owns(committed),
+                timing=context.timing,
+            )
         if committed.revision > proposal.change.revision:
             writer.mark_dirty()
             self._arm()

@@ -35,6 +35,10 @@ class AgentContext(Protocol):
 
     def now(self) -> float: ...
 
+    def wall(self) -> float:
+        """Unix time, to which records refer."""
+        ...
+
     def timestamp(self) -> str: ...
 
     def propose(self, proposal: Proposal) -> None: ...
@@ -73,10 +77,6 @@ class AgentContext(Protocol):
 
     def superseded(self, agent_id: str, epoch: int) -> None:
         """The store knows a newer session of the agent than that epoch, or its end."""
-        ...
-
-    def lease_left(self, record: AgentRecord) -> float:
-        """Seconds until the lease of an unreachable agent is over, by the record's own words."""
         ...
 
     def failed(self, agent_id: str) -> None:

@@ -18,7 +18,7 @@ from actors.agent.outcomes import NEWER_SESSION
 from actors.agent.record_writer import RecordWriter
 from actors.ports.clock import INFINITE
 from actors.ports.store import Away, Stored
-from actors.rules.liveness import Liveness
+from actors.rules.liveness import Liveness, renewal_due, renewed_at
 from actors.rules.records import supersedes
 from actors.rules.states import State, StateChange
 from actors.rules.stored_records import read_record
@@ -100,12 +100,9 @@ class Monitor:
         record = writer.current
         if news.session is not self._session or record is None:
             return
-        liveness.last_activity_at = context.now()
-        returned = news.message and liveness.overdue
-        if news.message:
-            liveness.last_message_at = liveness.last_activity_at
-            liveness.overdue = False
-        due = liveness.last_activity_at - writer.renewed_at > context.timing.lease_ttl / 3
+        now = context.now()
+        returned = liveness.activity_came(now, message=news.message)
+        due = renewal_due(writer.renewed_at, now, context.timing)
         if (due or returned) and writer.proposal is None and not context.store_is_away:
             writer.write(writer.refreshed(record, liveness), liveness)
         elif returned:
@@ -135,7 +132,7 @@ class Monitor:
         context, liveness = self._context, self._liveness
         if liveness.state is State.UNREACHABLE and context.holds_removal:
             liveness.hold_removal(context.now(), context.timing)
-            if context.now() - self._writer.renewed_at > context.timing.lease_ttl / 3:
+            if renewal_due(self._writer.renewed_at, context.now(), context.timing):
                 self._writer.mark_dirty()
             self._arm()
             return
@@ -175,8 +172,8 @@ class Monitor:
             if supersedes(record, writer.committed):
                 self._overtaken(Overtaken(record, removed=False))
             elif seen != writer.committed.last_seen:
-                age = max(0.0, context.timing.lease_ttl - stored.ttl)
-                self._renewed_elsewhere(RenewedElsewhere(seen, context.now() - age))
+                at = renewed_at(stored.ttl, context.now(), context.timing)
+                self._renewed_elsewhere(RenewedElsewhere(seen, at))
         current = writer.current
         if current is None or isinstance(stored, Away):
             pass
@@ -233,7 +230,7 @@ class Monitor:
         else:
             # It lives, and here: should the record say otherwise, it is put right.
             if record.health.reported != before.health.reported:
-                self._liveness.reported = record.health.reported  # it said so elsewhere
+                self._liveness.set_reported(record.health.reported)  # it said so elsewhere
             if writer.with_status(record, self._liveness) is not record:
                 writer.mark_dirty()
 
@@ -245,11 +242,8 @@ class Monitor:
         self._release()
 
     def _renewed_elsewhere(self, news: RenewedElsewhere) -> None:
-        liveness = self._liveness
         self._writer.renewed_elsewhere(news.last_seen)
-        if liveness.state is not State.UNREACHABLE:  # else the log tells of its return
-            liveness.last_activity_at = max(liveness.last_activity_at, news.at)
-            liveness.last_message_at = max(liveness.last_message_at, news.at)
+        self._liveness.active_elsewhere(news.at)
 
     def _follow(self, record: AgentRecord) -> None:
         """Live as the record says, for which no session is here."""
@@ -261,10 +255,8 @@ class Monitor:
 
     def _take_charge(self, record: AgentRecord, grace: float) -> None:
         context = self._context
-        if record.health.reason == "draining":  # its hub has told it when to come back
-            grace = max(grace, context.timing.heartbeat_timeout)
         self._liveness = Liveness.taken_over(
-            record, context.now(), grace=grace, lease_left=context.lease_left(record)
+            record, context.now(), wall=context.wall(), grace=grace, timing=context.timing
         )
         if self._liveness.state is State.LOST:
             context.set_recently_lost(self._id, lost=True)

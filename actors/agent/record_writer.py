@@ -6,7 +6,6 @@ from msgspec import UNSET, structs
 
 from actors.agent.context import AgentContext, SelfRef
 from actors.log.proposal import Proposal
-from actors.ports.clock import INFINITE
 from actors.ports.store import Change, Operation
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, kind_of, with_derived_status
@@ -258,14 +257,7 @@ class RecordWriter:
         seen: str,
     ) -> None:
         context, committed = self._context, self.committed
-        ttl = context.timing.lease_ttl
-        if liveness.state in (State.LOST, State.UNREACHABLE):
-            # While it is listed, it is stored.
-            until = liveness.deadline(context.timing)
-            if until < INFINITE:
-                ttl = max(ttl, until - context.now())
-            if liveness.state is State.UNREACHABLE and context.holds_removal:
-                ttl += context.timing.lease_ttl
+        held = liveness.state is State.UNREACHABLE and context.holds_removal
         change = Change(
             operation=operation,
             kind=kind or "",
@@ -273,7 +265,7 @@ class RecordWriter:
             epoch=self._epoch_floor if committed is None else committed.epoch,
             head=head_of(record),
             hub=hub,
-            ttl=ttl,
+            ttl=liveness.storage_ttl(context.now(), context.timing, removal_held=held),
             revision=self.revision,
             seen=seen,
         )

@@ -23,7 +23,7 @@ from actors.timing import Timing
 from actors.watch.history import REMOVALS
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
-from homeport_protocol.timestamps import format_timestamp, parse_timestamp
+from homeport_protocol.timestamps import format_timestamp
 
 CHARGED_AT_ONCE = 100
 """Agents that are looked at in one turn of the loop when hubs come or go."""
@@ -47,6 +47,7 @@ class ActorRegistry:
         self.hub_id = hub_id
         self.timing = timing
         self.now = scheduler.now
+        self.wall = scheduler.wall
         self.deadlines = Deadlines(scheduler)
         self.agents: dict[str, AgentRef] = {}
         self.recently_lost: set[str] = set()
@@ -175,7 +176,7 @@ class ActorRegistry:
 
     def timestamp(self) -> str:
         """The wall clock's now, as records hold it."""
-        return format_timestamp(self._scheduler.wall())
+        return format_timestamp(self.wall())
 
     def propose(self, proposal: Proposal) -> None:
         """Have a change committed."""
@@ -204,11 +205,6 @@ class ActorRegistry:
     def holds_removal(self) -> bool:
         """Whether nobody may be removed, because many were lost at once."""
         return self._replica.removal_held
-
-    def lease_left(self, record: AgentRecord) -> float:
-        """Seconds until an unreachable agent's lease is over, by the record's own words."""
-        since = parse_timestamp(record.health.since)
-        return since + self.timing.lease_ttl - self._scheduler.wall()
 
     def gone(self, agent_id: str) -> None:
         """An agent's actor has ended."""
