@@ -37,6 +37,7 @@ from actors.agent.messages import (
     Queued,
     Register,
     RemovalHeld,
+    Renewed,
     RenewedElsewhere,
     Resume,
     Settled,
@@ -57,9 +58,9 @@ from actors.agent.outcomes import (
     fenced,
     gone,
 )
-from actors.log.proposal import Proposal
+from actors.log.proposal import Proposal, RenewalProposal
 from actors.ports.clock import INFINITE
-from actors.ports.store import Applied, Away, Operation
+from actors.ports.store import Away, Change, Operation, Refusal
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, new_record
 from actors.rules.states import State
@@ -86,6 +87,8 @@ class AgentActor(Monitor):
         match message:  # the frequent ones first: patterns are tried in order
             case Heartbeat():
                 self._asked(message)
+            case Renewed():
+                self._renewed(message)
             case Settled():
                 self._settled(message)
             case Update() | Register() | Resume() | Unregister():
@@ -120,10 +123,10 @@ class AgentActor(Monitor):
     def restarted(self, message: Message) -> None:
         """Back to the last committed record; what was asked is answered `internal`."""
         writer = self._writer
-        if isinstance(message, Settled) and message.proposal is writer.proposal:
+        if isinstance(message, Settled | Renewed) and message.proposal is writer.proposal:
             writer.proposal = None
-            if isinstance(message.result, Applied):
-                writer.committed = message.proposal.record
+            if isinstance(message.result, AgentRecord):
+                writer.committed = message.result
         self._asks.fail([message])
         record = writer.committed
         if record is not None:
@@ -329,12 +332,55 @@ class AgentActor(Monitor):
         if proposal is not writer.proposal:
             return  # of the time before a restart
         writer.proposal = None
+        if isinstance(result, AgentRecord):
+            self._applied(proposal.change, result)
+        else:
+            self._refused(proposal, result)
+        self._proceed()
+
+    def _renewed(self, news: Renewed) -> None:
+        proposal, result, writer = news.proposal, news.result, self._writer
+        if proposal is not writer.proposal:
+            return  # of the time before a restart
+        writer.proposal = None
+        if isinstance(result, AgentRecord):
+            writer.applied(result, logged=False)
+            under_way = self._asks.under_way
+            if not (writer.dirty or (under_way and isinstance(under_way[0], Heartbeat))):
+                self._liveness.set_reported(result.health.reported)
+            self._answer_heard(result)
+        else:
+            self._refused(proposal, result)
+        self._proceed()
+
+    def _applied(self, change: Change, record: AgentRecord) -> None:
+        writer = self._writer
+        if change.operation == "remove":
+            self._removed()
+            return
+        before = writer.committed
+        writer.applied(record, logged=bool(change.kind))
+        if not writer.dirty:  # else it has reported something newer
+            self._liveness.set_reported(record.health.reported)
+        if change.kind:
+            self._context.set_recently_lost(self._id, lost=record.health.connection == "lost")
+        match self._asks.under_way:
+            case [Register() | Resume() as ask]:
+                self._held(ask, record)
+            case [] if change.operation in ("register", "resume"):
+                self._given_up(record, newborn=before is None)
+            case [] if writer.withdrawn and before is not None:
+                writer.take_back(before, self._liveness)
+            case _:
+                self._answer_heard(record)
+
+    def _refused(self, proposal: Proposal | RenewalProposal, result: Refusal | Away) -> None:
+        writer = self._writer
+        if isinstance(result, Away):
+            writer.not_made()
+            self._asks.answer(self._too_late)
+            return
         match result:
-            case Applied():
-                self._applied(proposal)
-            case Away():
-                writer.withdrawn()
-                self._asks.answer(self._too_late)
             case "missing" | "fenced" if writer.committed is None:
                 self._asks.again()  # another hub ended its lease
             case "missing":
@@ -349,32 +395,6 @@ class AgentActor(Monitor):
                 writer.give_up()
             case _:
                 assert_never(result)
-        self._proceed()
-
-    def _applied(self, proposal: Proposal) -> None:
-        change, record, writer = proposal.change, proposal.record, self._writer
-        if change.operation == "remove":
-            self._removed()
-            return
-        before = writer.committed
-        writer.applied(proposal)
-        under_way = self._asks.under_way
-        if change.operation == "renew" and under_way and isinstance(under_way[0], Heartbeat):
-            self._answer_heard(record)
-            return
-        if not writer.dirty:  # else it has reported something newer
-            self._liveness.set_reported(record.health.reported)
-        if change.kind:
-            self._context.set_recently_lost(self._id, lost=record.health.connection == "lost")
-        match under_way:
-            case [Register() | Resume() as ask]:
-                self._held(ask, record)
-            case [] if change.operation in ("register", "resume"):
-                self._given_up(record, newborn=before is None)
-            case [] if proposal.withdrawn and before is not None:
-                writer.take_back(before, self._liveness)
-            case _:
-                self._answer_heard(record)
 
     def _answer_heard(self, record: AgentRecord) -> None:
         """What was asked is durable in this record, which says when it was heard."""
@@ -422,7 +442,7 @@ class AgentActor(Monitor):
             self._end_session(CloseCode.DONE, "unregistered")
         self._release()
 
-    def _fenced_off(self, proposal: Proposal) -> None:
+    def _fenced_off(self, proposal: Proposal | RenewalProposal) -> None:
         """Another hub holds a newer session: this one's agent it is no more."""
         committed = self._writer.committed
         if committed is not None and committed.epoch > proposal.change.epoch:
@@ -437,7 +457,7 @@ class AgentActor(Monitor):
         self._release()
         self._context.superseded(self._id, proposal.change.epoch)
 
-    def _again(self, proposal: Proposal) -> None:
+    def _again(self, proposal: Proposal | RenewalProposal) -> None:
         """Another hub was faster: do what was asked again, from what it made of the record."""
         writer, committed = self._writer, self._writer.committed
         writer.refused()
@@ -463,8 +483,8 @@ class AgentActor(Monitor):
     def _sweep(self) -> None:
         late = self._context.now() - CHANGE_TIMEOUT
         unwanted = self._asks.expire(late, self._too_late, away=self._context.store_is_away)
-        if unwanted and self._writer.proposal is not None:
-            self._writer.proposal.withdrawn = True
+        if unwanted:
+            self._writer.withdraw()
 
     def _too_late(self, ask: Ask) -> Outcome:
         """The answer to an ask that the store kept waiting; a heartbeat was heard all the same."""
@@ -486,8 +506,8 @@ class AgentActor(Monitor):
     def _spare(self) -> None:
         """It lives: should its removal not have been sent yet, it need not be."""
         proposal = self._writer.proposal
-        if proposal is not None and proposal.change.kind == "expired":
-            proposal.withdrawn = True
+        if isinstance(proposal, Proposal) and proposal.change.kind == "expired":
+            self._writer.withdraw()
 
     def _acknowledged(self, *, durable: bool) -> Acknowledged:
         return Acknowledged(self._writer.revision, durable, self._context.timestamp())

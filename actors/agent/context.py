@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from actors.log.proposal import Proposal, Proposer
+from actors.log.proposal import Proposal, RenewalProposal, RenewalProposer
 from actors.ports.store import Away, Stored
 from actors.runtime.deadlines import Deadlines
 from actors.timing import Timing
@@ -42,6 +42,16 @@ class AgentContext(Protocol):
     def timestamp(self) -> str: ...
 
     def propose(self, proposal: Proposal) -> None: ...
+
+    def renew(self, proposal: RenewalProposal) -> None: ...
+
+    def withdraw(self, proposal: Proposal | RenewalProposal) -> None:
+        """Do not send it, if it has not been sent."""
+        ...
+
+    def new_key(self) -> str:
+        """The key of a change that the log will have an entry for."""
+        ...
 
     @property
     def present_since(self) -> float:
@@ -84,7 +94,7 @@ class AgentContext(Protocol):
         ...
 
 
-class SelfRef(Proposer, Protocol):
+class SelfRef(RenewalProposer, Protocol):
     """The actor's own reference: what it sends itself goes through its mailbox."""
 
     @property

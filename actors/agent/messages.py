@@ -11,8 +11,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.agent.outcomes import Reply
-from actors.log.proposal import Proposal
-from actors.ports.store import Applied, Away, Refusal, Stored
+from actors.log.proposal import Proposal, RenewalProposal, Result
+from actors.ports.store import Away, Stored
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
@@ -95,7 +95,14 @@ class Settled(Struct, frozen=True, gc=False):
     """A proposed change has ended."""
 
     proposal: Proposal
-    result: Applied | Refusal | Away
+    result: Result
+
+
+class Renewed(Struct, frozen=True, gc=False):
+    """A proposed renewal has ended."""
+
+    proposal: RenewalProposal
+    result: Result
 
 
 class Overtaken(Struct, frozen=True, gc=False):
@@ -147,6 +154,7 @@ News = (
     | ActivitySeen
     | DeadlineReached
     | Settled
+    | Renewed
     | Overtaken
     | RenewedElsewhere
     | StoredRead

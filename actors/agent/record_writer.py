@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import UNSET, structs
 
 from actors.agent.context import AgentContext, SelfRef
-from actors.log.proposal import Proposal
-from actors.ports.store import Change, Operation
+from actors.log.proposal import Proposal, RenewalProposal
+from actors.ports.store import Change, Operation, Renewal
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, kind_of, with_derived_status
 from actors.rules.states import State
@@ -36,6 +36,7 @@ class RecordWriter:
         "logged_in",
         "proposal",
         "renewed_at",
+        "withdrawn",
     )
 
     def __init__(self, context: AgentContext, self_ref: SelfRef, agent_id: str) -> None:
@@ -49,7 +50,9 @@ class RecordWriter:
         self._epoch_floor = 0  # the last epoch of an earlier life of this identity
         self.committed: AgentRecord | None = None
         self.logged_in = ""
-        self.proposal: Proposal | None = None
+        self.proposal: Proposal | RenewalProposal | None = None
+        self.withdrawn = False
+        """Whether nobody wants any more what the proposal would change."""
         self.renewed_at = context.now()
 
     @property
@@ -128,27 +131,19 @@ class RecordWriter:
         """Commit that the agent gave a sign of life; `only_renews` holds."""
         context, record = self._context, self.committed
         assert record is not None
-        record = structs.replace(record, last_seen=context.timestamp())
         self._in_flight = None
-        self._send(
-            Change(
-                operation="renew",
-                kind="",
-                agent_id=self._agent_id,
-                epoch=record.epoch,
-                head=head_of(record),
-                hub="" if liveness.over_http else record.hub or context.hub_id,
-                ttl=context.timing.lease_ttl,
-                revision=record.revision,
-            ),
-            record,
-            born,
-        )
+        record = structs.replace(record, last_seen=context.timestamp())
+        self._renew(record, liveness, context.timing.lease_ttl, born)
 
     def write(self, record: AgentRecord, liveness: Liveness, born: float | None = None) -> None:
         """Commit a record made from the current one, with the event that tells of it, if any."""
         kind = self._kind(record)
-        self.commit("write" if kind else "renew", kind, record, liveness, born=born)
+        if kind is None:
+            self._in_flight, self._unwritten = self._unwritten, None
+            born = self._context.now() if born is None else born
+            self._renew(record, liveness, self._ttl(liveness), born)
+        else:
+            self.commit("write", kind, record, liveness, born=born)
 
     def put_back(self, liveness: Liveness) -> None:
         """Write the record whatever has become of the stored one, and log it if need be."""
@@ -161,13 +156,20 @@ class RecordWriter:
         """Write a verdict, which holds only if the agent was last seen then ("": in any case)."""
         record = self.with_status(record, liveness)
         kind = self._kind(record)
-        self.commit("write" if kind else "renew", kind, record, liveness, seen=seen)
+        if kind is None:
+            self.write(record, liveness)
+        else:
+            self.commit("write", kind, record, liveness, seen=seen)
 
-    def write_again(self, refused: Proposal, liveness: Liveness) -> None:
+    def write_again(self, refused: Proposal | RenewalProposal, liveness: Liveness) -> None:
         """The entry had run out or was deleted; its owner is here and puts it back."""
         change = refused.change
-        operation: Operation = "register" if change.operation == "resume" else "restore"
-        kind = change.kind or self._kind(refused.record)
+        operation: Operation = "restore"
+        kind = self._kind(refused.record)
+        if isinstance(change, Change):
+            kind = change.kind or kind
+            if change.operation == "resume":
+                operation = "register"
         self._propose(operation, kind, refused.record, liveness, change.hub, refused.born, "")
 
     def commit(
@@ -194,13 +196,19 @@ class RecordWriter:
             born = self._context.now()
         self._propose(operation, kind, record, liveness, hub, born, seen)
 
-    def applied(self, proposal: Proposal) -> None:
-        """The change is durable."""
-        self.committed = proposal.record
+    def applied(self, record: AgentRecord, *, logged: bool) -> None:
+        """The proposal is durable as this record; `logged` if the log has an entry for it."""
+        self.committed = record
         self._in_flight = None
         self.renewed_at = self._context.now()
-        if proposal.change.kind:
+        if logged:
             self.logged_in = self._context.log
+
+    def withdraw(self) -> None:
+        """Do not make the change under way, if it can still be stopped."""
+        if self.proposal is not None:
+            self.withdrawn = True
+            self._context.withdraw(self.proposal)
 
     def take_back(self, before: AgentRecord, liveness: Liveness) -> None:
         """A change is durable that its asker had been told was not made: make it undone."""
@@ -219,7 +227,7 @@ class RecordWriter:
             record = amend(record, self._unwritten)
         self.write(self.with_status(record, liveness), liveness)
 
-    def withdrawn(self) -> None:
+    def not_made(self) -> None:
         """The change will not be made; what it carried is owed still, and written later."""
         self.refused()
         self._marked_dirty = True
@@ -257,7 +265,6 @@ class RecordWriter:
         seen: str,
     ) -> None:
         context, committed = self._context, self.committed
-        held = liveness.state is State.UNREACHABLE and context.holds_removal
         change = Change(
             operation=operation,
             kind=kind or "",
@@ -265,16 +272,33 @@ class RecordWriter:
             epoch=self._epoch_floor if committed is None else committed.epoch,
             head=head_of(record),
             hub=hub,
-            ttl=liveness.storage_ttl(context.now(), context.timing, removal_held=held),
+            ttl=self._ttl(liveness),
+            key=context.new_key() if kind else "",
             revision=self.revision,
             seen=seen,
         )
-        self._send(change, record, born)
+        self._marked_dirty = self.withdrawn = False
+        self.proposal = proposal = Proposal(change, record, self._self_ref, born)
+        context.propose(proposal)
 
-    def _send(self, change: Change, record: AgentRecord, born: float) -> None:
-        self._marked_dirty = False
-        self.proposal = Proposal(change, record, self._self_ref, born)
-        self._context.propose(self.proposal)
+    def _renew(self, record: AgentRecord, liveness: Liveness, ttl: float, born: float) -> None:
+        context = self._context
+        renewal = Renewal(
+            agent_id=self._agent_id,
+            epoch=record.epoch,
+            head=head_of(record),
+            hub="" if liveness.over_http else record.hub or context.hub_id,
+            ttl=ttl,
+            revision=record.revision,
+        )
+        self._marked_dirty = self.withdrawn = False
+        self.proposal = proposal = RenewalProposal(renewal, record, self._self_ref, born)
+        context.renew(proposal)
+
+    def _ttl(self, liveness: Liveness) -> float:
+        context = self._context
+        held = liveness.state is State.UNREACHABLE and context.holds_removal
+        return liveness.storage_ttl(context.now(), context.timing, removal_held=held)
 
     def _kind(self, record: AgentRecord) -> Kind | None:
         committed = self.committed

@@ -14,6 +14,7 @@ from actors.agent.messages import (
     Overtaken,
     Register,
     RemovalHeld,
+    Renewed,
     RenewedElsewhere,
     Resume,
     SessionHandle,
@@ -26,8 +27,8 @@ from actors.agent.messages import (
     Update,
 )
 from actors.agent.outcomes import Reply
-from actors.log.proposal import Proposal
-from actors.ports.store import Applied, Away, Refusal, Stored
+from actors.log.proposal import Proposal, RenewalProposal, Result
+from actors.ports.store import Away, Stored
 from actors.runtime.dispatch import Ref
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
@@ -92,13 +93,13 @@ class AgentRef:
         """The connection of the session is gone, since `at`."""
         self._tell(SocketLost(session, at))
 
-    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
+    def settled(self, proposal: Proposal, result: Result) -> None:
         """A change that the actor proposed has ended."""
-        news = Settled(proposal, result)
-        if proposal.change.operation == "renew":
-            self._ref.deliver(news)
-        else:
-            self._tell(news)
+        self._tell(Settled(proposal, result))
+
+    def renewed(self, proposal: RenewalProposal, result: Result) -> None:
+        """A renewal that the actor proposed has ended."""
+        self._ref.deliver(Renewed(proposal, result))
 
     def deadline_reached(self) -> None:
         """The actor's deadline has passed."""

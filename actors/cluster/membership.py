@@ -11,7 +11,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from actors.ports.clock import Scheduler, Timer
-from actors.ports.store import Away, Fenced, HubLease, HubReport, Renewal, Renewals, Roster, Store
+from actors.ports.store import (
+    Away,
+    Fenced,
+    ForeignRenewal,
+    ForeignRenewals,
+    HubLease,
+    HubReport,
+    Roster,
+    Store,
+)
 from actors.timing import HUB_LEASE
 from homeport_protocol.record import AgentRecord
 
@@ -41,7 +50,7 @@ class Cluster(Protocol):
         """A hub came or went: others are in charge now."""
         ...
 
-    def renewed_elsewhere(self, renewals: list[Renewal]) -> None:
+    def renewed_elsewhere(self, renewals: list[ForeignRenewal]) -> None:
         """Other hubs, or this one, renewed these entries."""
         ...
 
@@ -123,9 +132,9 @@ class Membership:
         if self._alive != before:
             self._cluster.hubs_changed()
 
-    def _renewed(self, answer: Renewals | Away) -> None:
+    def _renewed(self, answer: ForeignRenewals | Away) -> None:
         self._reading = False
-        if isinstance(answer, Renewals):
+        if isinstance(answer, ForeignRenewals):
             self._renewals_from = answer.position
             self._cluster.renewed_elsewhere(answer.renewals)
 

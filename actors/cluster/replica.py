@@ -19,17 +19,17 @@ from actors.cluster.membership import Membership
 from actors.cluster.resync import Resync
 from actors.directory.directory import Directory
 from actors.log.committer import Committer
-from actors.log.proposal import Proposal
+from actors.log.proposal import Proposal, RenewalProposal
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import (
     Applied,
     Away,
     Fenced,
+    ForeignRenewal,
     HubReport,
     LogEntry,
     Opened,
-    Renewal,
     Roster,
     Store,
 )
@@ -204,20 +204,25 @@ class Replica:
         """The store does not answer."""
         self._observer.store_away(reason)
 
-    def applied(self, proposal: Proposal, applied: Applied) -> None:
-        """A change of ours is durable: the directory takes it in."""
+    def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
+        """A change of this hub is durable: the directory takes it in."""
         change, record = proposal.change, proposal.record
-        if change.kind:
-            record = structs.replace(
-                record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
-            )
-            proposal.record = record
         data = complete(change.head, applied.epoch, change.hub, applied.revision)
         if not change.kind:
             self.directory.refresh(record, data)
-            return
+            return record
+        record = structs.replace(
+            record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
+        )
         self._fold(change.kind, record, data)
         self.residents.changed_here(change.kind, record)
+        return record
+
+    def renewed(self, proposal: RenewalProposal) -> None:
+        """A renewal of this hub is durable: only `last_seen` has moved on."""
+        renewal = proposal.change
+        data = complete(renewal.head, renewal.epoch, renewal.hub, renewal.revision)
+        self.directory.refresh(proposal.record, data)
 
     def foreign(self, entry: LogEntry) -> None:
         """Another hub's change is durable."""
@@ -271,7 +276,7 @@ class Replica:
         if self.ready:
             self.residents.hubs_changed()
 
-    def renewed_elsewhere(self, renewals: list[Renewal]) -> None:
+    def renewed_elsewhere(self, renewals: list[ForeignRenewal]) -> None:
         """Other hubs, or this one, renewed these entries."""
         now = self._scheduler.now()
         for renewal in renewals:

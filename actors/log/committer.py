@@ -23,7 +23,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from actors.log.proposal import Proposal
+from actors.log.follower import Follower
+from actors.log.proposal import Proposal, RenewalProposal, Result
 from actors.log.reopening import StoreOpener, complete, why
 from actors.ports.clock import Scheduler, Timer
 from actors.ports.store import (
@@ -39,6 +40,7 @@ from actors.ports.store import (
 )
 from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.codec import decode_record
+from homeport_protocol.record import AgentRecord
 
 MAX_BATCH = 512
 MAX_BATCH_BYTES = 1024 * 1024
@@ -50,28 +52,25 @@ _GAP = "entries of the log are missing"
 
 SWEEP_INTERVAL = 0.1
 
-FOLLOW_PAUSE = 0.005
-"""Seconds between two hints that the log has grown: what comes meanwhile is read in one piece."""
+_STOPPING = Away("the hub is stopping")
 
-FOLLOW_RETRY = 0.25
-"""Seconds until the log is followed again after that failed."""
-
+AnyProposal = Proposal | RenewalProposal
 
 Barrier = Callable[[bool], None]
 """Called with True once the fold holds all that was durable when it was asked for; with False when
 the store could not be asked."""
 
 
-class _Batch(Struct):
-    """A batch that was answered, and who waits for the fold to hold it."""
+class _Batch(Struct, frozen=True):
+    """A batch that was answered, and the barriers that wait for the fold to hold it."""
 
-    proposals: list[Proposal]
+    proposals: list[AnyProposal]
     results: list[Applied | Refusal]
     barriers: list[Barrier]
 
 
 class Fold(Protocol):
-    """Who keeps the directory: hears everything in the log's order."""
+    """The directory, as the fold of the log: hears everything in the log's order."""
 
     def opened(self, opened: Opened, *, gap: bool) -> None:
         """The store answers: at first, and again after every time it was away.
@@ -84,12 +83,16 @@ class Fold(Protocol):
         """The store does not answer."""
         ...
 
-    def applied(self, proposal: Proposal, applied: Applied) -> None:
-        """One of our changes is durable."""
+    def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
+        """A change of this hub is durable; returns the record as it is committed."""
+        ...
+
+    def renewed(self, proposal: RenewalProposal) -> None:
+        """A renewal of this hub is durable."""
         ...
 
     def foreign(self, entry: LogEntry) -> None:
-        """Somebody else's change is durable."""
+        """A change of another hub is durable."""
         ...
 
 
@@ -102,25 +105,27 @@ class Committer:
         self._fold = fold
         self._name = name
         self._sequence = 0
-        self._queue: deque[Proposal] = deque()
-        self._under_way: list[Proposal] = []
+        self._queue: deque[AnyProposal] = deque()
+        self._under_way: list[AnyProposal] = []
+        self._withdrawn: set[AnyProposal] = set()
         self._barriers: list[Barrier] = []
         self._barriers_under_way: list[Barrier] = []
-        self._untold: _Batch | None = None
+        self._unreported: _Batch | None = None
         self._busy = False
         self._behind = False
-        self._following = False
-        self._awaiting = False
-        self._unknown: list[Proposal] = []
+        self._unknown: list[AnyProposal] = []
         self._advance_scheduled = False
         self._sweeper: Timer | None = None
         self._sweep_at = 0.0
-        self._opening = StoreOpener(
+        self._opener = StoreOpener(
             scheduler,
             store,
             lambda: self.position,
             opened=self._opened,
             failed=self._failed,
+        )
+        self._follower = Follower(
+            scheduler, store, lambda: self.revision if self.open else None, self._hinted
         )
         self._closed = False
         self._key = ""
@@ -133,8 +138,8 @@ class Committer:
     @property
     def outstanding(self) -> int:
         """Changes whose outcome is not known yet."""
-        untold = len(self._untold.proposals) if self._untold is not None else 0
-        return len(self._queue) + len(self._under_way) + len(self._unknown) + untold
+        unreported = len(self._unreported.proposals) if self._unreported is not None else 0
+        return len(self._queue) + len(self._under_way) + len(self._unknown) + unreported
 
     @property
     def position(self) -> Position:
@@ -143,34 +148,39 @@ class Committer:
 
     def start(self) -> None:
         """Open the store, and again whenever it has been away, until `close`."""
-        self._opening.begin()
+        self._opener.open()
 
     def begin_new_log(self) -> None:
         """Begin a new log now; the fold hears of it as of any opening."""
-        self._tell()
+        self._report()
         self.open = False
-        self._opening.begin(new_log=True)
+        self._opener.open(new_log=True)
 
     def close(self) -> None:
         """Send nothing more; what waits is settled as away."""
-        self._tell()
+        self._report()
         self._closed = True
-        self._opening.close()
+        self._opener.close()
         self.open = False
         self._give_up()
         self._break_barriers()
 
+    def new_key(self) -> str:
+        """The key of a change that the log will have an entry for; no other change has it."""
+        self._sequence += 1
+        return f"{self._name}:{self._sequence}"
+
     def propose(self, proposal: Proposal) -> None:
-        """Send the change with the next batch; `settled` tells how it ended."""
-        if self._closed:
-            proposal.proposer.settled(proposal, Away("the hub is stopping"))
-            return
-        if proposal.change.kind:
-            self._sequence += 1
-            proposal.change.key = f"{self._name}:{self._sequence}"
-        self._queue.append(proposal)
-        self._advance_soon()
-        self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
+        """Send the change with the next batch; the proposer's `settled` hears the result."""
+        self._enqueue(proposal)
+
+    def renew(self, proposal: RenewalProposal) -> None:
+        """Send the renewal with the next batch; the proposer's `renewed` hears the result."""
+        self._enqueue(proposal)
+
+    def withdraw(self, proposal: AnyProposal) -> None:
+        """Do not send what has not been sent: nobody wants it any more."""
+        self._withdrawn.add(proposal)
 
     def catch_up(self, barrier: Barrier) -> None:
         """Fold all that any hub has made durable until now, then call back."""
@@ -182,8 +192,8 @@ class Committer:
 
     def follow(self, *, following: bool) -> None:
         """Whether there are other hubs, whose changes must be heard of as they are made."""
-        self._following = following
-        self._await_change()
+        self._follower.following = following
+        self._follower.ask()
 
     def grown(self, revision: int) -> None:
         """The log is known to have reached `revision`."""
@@ -197,6 +207,14 @@ class Committer:
             self._lost(why(answer))
 
     # --- committing --------------------------------------------------------------------------
+
+    def _enqueue(self, proposal: AnyProposal) -> None:
+        if self._closed:
+            _settle(proposal, _STOPPING)
+            return
+        self._queue.append(proposal)
+        self._advance_soon()
+        self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
 
     def _advance_soon(self) -> None:
         if self.open and not self._busy and not self._advance_scheduled:
@@ -214,26 +232,29 @@ class Committer:
             self.commits += bool(batch)
             self._busy = True
             changes = [each.change for each in batch]
-            self._store.commit(changes, self._committed, announce=self._following)
-        elif self._behind and self._untold is None:  # else it would be read once more
+            self._store.commit(
+                changes, self._committed, announce=self._follower.following, sent=self._report
+            )
+        elif self._behind and self._unreported is None:  # else it would be read once more
             self._behind = False
             self._busy = True
             self._store.read_log(self.position, None, self._heard)
 
-    def _gather(self) -> list[Proposal]:
+    def _gather(self) -> list[AnyProposal]:
         queue, batch, size = self._queue, self._under_way, 0
         limit = min(MAX_BATCH, max(FEW, (len(queue) + 1) // 2))
         while queue and len(batch) < limit and size < MAX_BATCH_BYTES:
             proposal = queue.popleft()
-            if proposal.withdrawn:
-                proposal.proposer.settled(proposal, Away("withdrawn"))
+            if self._withdrawn and proposal in self._withdrawn:
+                self._withdrawn.remove(proposal)
+                _settle(proposal, Away("withdrawn"))
                 continue
             batch.append(proposal)
             size += len(proposal.change.head)
         return batch
 
     def _committed(self, answer: Committed | Fenced | Away) -> None:
-        self._tell()
+        self._report()
         if not isinstance(answer, Committed):
             self._busy = False
             batch, self._under_way = self._under_way, []
@@ -270,33 +291,41 @@ class Committer:
 
     def _apply(self, answer: Committed) -> None:
         self._busy = False
-        self._untold = _Batch(self._under_way, answer.results, self._barriers_under_way)
+        self._unreported = _Batch(self._under_way, answer.results, self._barriers_under_way)
         self._under_way, self._barriers_under_way = [], []
         if self._queue:
             self._advance()
-        if self._busy:
-            # In the first turn from now the next batch is written, and in the second it is sent.
-            self._scheduler.call_soon(lambda: self._scheduler.call_soon(self._tell))
-        else:
-            self._tell()
+        if not self._busy:
+            self._report()
 
-    def _tell(self) -> None:
-        """Tell the outcome of the batch that was answered last, unless that has been done."""
-        batch, self._untold = self._untold, None
+    def _report(self) -> None:
+        """Report the results of the batch that was answered last, unless that has been done."""
+        batch, self._unreported = self._unreported, None
         if batch is None:
             return
+        if self._withdrawn:
+            self._withdrawn.difference_update(batch.proposals)
+        results: list[Result] = []
         for proposal, result in zip(batch.proposals, batch.results, strict=True):
-            if isinstance(result, Applied):
-                if proposal.change.kind:
-                    self.revision = result.revision
-                    self._key = proposal.change.key
-                self._fold.applied(proposal, result)
-        # Only now: who is told may look at what the whole batch has made of the directory.
-        for proposal, result in zip(batch.proposals, batch.results, strict=True):
-            proposal.proposer.settled(proposal, result)
+            if not isinstance(result, Applied):
+                results.append(result)
+            elif isinstance(proposal, RenewalProposal):
+                self._fold.renewed(proposal)
+                results.append(proposal.record)
+            else:
+                results.append(self._apply_change(proposal, result))
+        # Only now: proposers may look at what the whole batch has made of the directory.
+        for proposal, settled in zip(batch.proposals, results, strict=True):
+            _settle(proposal, settled)
         for barrier in batch.barriers:
             barrier(True)
         self._go_on()
+
+    def _apply_change(self, proposal: Proposal, applied: Applied) -> AgentRecord:
+        if proposal.change.kind:
+            self.revision = applied.revision
+            self._key = proposal.change.key
+        return self._fold.applied(proposal, applied)
 
     def _go_on(self) -> None:
         if self._queue or self._barriers or self._behind:
@@ -308,21 +337,12 @@ class Committer:
             self._key = entry.key
             self._fold.foreign(entry)
 
-    # --- following ---------------------------------------------------------------------------
+    # --- what other hubs wrote ---------------------------------------------------------------
 
-    def _await_change(self) -> None:
-        if self._following and self.open and not self._awaiting and not self._closed:
-            self._awaiting = True
-            self._store.await_change(self.revision, self._hinted)
-
-    def _hinted(self, answer: bool | Away) -> None:
-        self._awaiting = False
-        # A commit under way will tell by itself what came before it.
-        if answer is True and not self._busy:
+    def _hinted(self) -> None:
+        if not self._busy:  # else the commit under way tells what came before it
             self._behind = True
             self._advance_soon()
-        pause = FOLLOW_RETRY if isinstance(answer, Away) else FOLLOW_PAUSE
-        self._scheduler.call_at(self._scheduler.now() + pause, self._await_change)
 
     def _heard(self, entries: list[LogEntry] | Fenced | Away) -> None:
         self._busy = False
@@ -345,18 +365,19 @@ class Committer:
         if self._closed:
             self._give_up()
         else:
-            self._opening.begin_soon()
+            self._opener.open_soon()
 
     def _failed(self, reason: str) -> None:
         self.reason = reason
         self._break_barriers()
 
     def _give_up(self) -> None:
+        self._withdrawn.clear()
         waiting = [*self._unknown, *self._queue]
         self._unknown.clear()
         self._queue.clear()
         for proposal in waiting:
-            proposal.proposer.settled(proposal, Away("the hub is stopping"))
+            _settle(proposal, _STOPPING)
 
     def _break_barriers(self) -> None:
         broken = [*self._barriers_under_way, *self._barriers]
@@ -366,17 +387,20 @@ class Committer:
 
     def _opened(self, opened: Opened, entries: list[LogEntry] | None) -> None:
         unknown, self._unknown = self._unknown, []
-        by_key = {each.change.key: each for each in unknown if each.change.key}
+        by_key = {
+            each.change.key: each
+            for each in unknown
+            if isinstance(each, Proposal) and each.change.key
+        }
         for entry in entries or ():
             proposal = by_key.pop(entry.key, None)
             if proposal is None:
                 self._foreign(entry)
             else:
                 unknown.remove(proposal)
-                self.revision, self._key = entry.revision, entry.key
+                self._withdrawn.discard(proposal)
                 applied = Applied(entry.revision, _epoch_of(entry))
-                self._fold.applied(proposal, applied)
-                proposal.proposer.settled(proposal, applied)
+                _settle(proposal, self._apply_change(proposal, applied))
         self._queue.extendleft(reversed(unknown))
         if opened.log != self.log or opened.revision != self.revision:
             self._key = ""
@@ -386,7 +410,7 @@ class Committer:
         self.open = True
         self._behind = False
         self._fold.opened(opened, gap=entries is None)
-        self._await_change()
+        self._follower.ask()
         self._advance()
 
     # --- time limits ---------------------------------------------------------------------------
@@ -411,6 +435,13 @@ class Committer:
             self._sweeper.cancel()
         self._sweep_at = at
         self._sweeper = self._scheduler.call_at(at, self._sweep)
+
+
+def _settle(proposal: AnyProposal, result: Result) -> None:
+    if isinstance(proposal, RenewalProposal):
+        proposal.proposer.renewed(proposal, result)
+    else:
+        proposal.proposer.settled(proposal, result)
 
 
 def _epoch_of(entry: LogEntry) -> int:

@@ -1,4 +1,4 @@
-"""A change on its way to the store, and who hears how it ended."""
+"""What is on its way to the store, and who hears how it ended."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from actors.ports.store import Applied, Away, Change, Refusal
+from actors.ports.store import Away, Change, Refusal, Renewal
 from homeport_protocol.record import AgentRecord
+
+Result = AgentRecord | Refusal | Away
+"""How a proposal ends: in the record as it is committed, or in the reason why it is not.
+
+Away when it was withdrawn or could not be sent.
+"""
 
 
 class Proposer(Protocol):
-    """Who proposed a change and hears of its outcome."""
+    """Proposes a change, and hears its result."""
 
-    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
-        """The change ended; Away when it was withdrawn or could not be sent."""
+    def settled(self, proposal: Proposal, result: Result) -> None:
+        """The change ended."""
         ...
 
     def sweep(self) -> None:
@@ -22,16 +28,31 @@ class Proposer(Protocol):
         ...
 
 
-class Proposal(Struct, eq=False):
+class RenewalProposer(Proposer, Protocol):
+    """Proposes a renewal, and hears its result."""
+
+    def renewed(self, proposal: RenewalProposal, result: Result) -> None:
+        """The renewal ended."""
+        ...
+
+
+class Proposal(Struct, frozen=True, eq=False):
     """A change on its way to the store.
 
-    `record` is what it makes of the agent; once it is applied, the fold has put the epoch and
-    revision that the store gave into it. `born` is when it was proposed. One that is `withdrawn`
-    before it was sent is not sent.
+    `record` is what the change makes of the agent; the store gives epoch and revision. `born` is
+    when it was proposed.
     """
 
     change: Change
     record: AgentRecord
     proposer: Proposer
     born: float
-    withdrawn: bool = False
+
+
+class RenewalProposal(Struct, frozen=True, eq=False):
+    """A renewal on its way to the store; `record` is the committed one with its new `last_seen`."""
+
+    change: Renewal
+    record: AgentRecord
+    proposer: RenewalProposer
+    born: float

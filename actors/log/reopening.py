@@ -44,7 +44,7 @@ class StoreOpener:
         self._failures = 0
         self._closed = False
 
-    def begin(self, *, new_log: bool = False) -> None:
+    def open(self, *, new_log: bool = False) -> None:
         """Open now, with a new log if that is wanted, unless it is being opened."""
         self._wants_new_log |= new_log
         if self._timer is not None:
@@ -54,12 +54,12 @@ class StoreOpener:
             self._under_way = True
             self._store.open(self._position(), self._answered, new_log=self._wants_new_log)
 
-    def begin_soon(self) -> None:
+    def open_soon(self) -> None:
         """Open after a while, a longer one after each failure."""
         if self._timer is None and not self._under_way and not self._closed:
             delay = RETRY_DELAYS[min(self._failures, len(RETRY_DELAYS) - 1)]
             self._failures += 1
-            self._timer = self._scheduler.call_at(self._scheduler.now() + delay, self.begin)
+            self._timer = self._scheduler.call_at(self._scheduler.now() + delay, self.open)
 
     def close(self) -> None:
         """Open no more; what is being opened is told to nobody."""
@@ -74,7 +74,7 @@ class StoreOpener:
             self._wants_new_log = False
         if self._wants_new_log:  # by now; it was not when this was asked
             self._under_way = False
-            self.begin()
+            self.open()
         elif answer.fresh or not position.log or answer.revision <= position.revision:
             self._succeed(answer, [])
         else:
@@ -101,7 +101,7 @@ class StoreOpener:
         self._under_way = False
         if not self._closed:
             self._failed(reason)
-            self.begin_soon()
+            self.open_soon()
 
 
 def why(failure: Fenced | Away) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from actors.agent.actor import AgentActor
 from actors.agent.ref import AgentRef
 from actors.cluster.replica import Replica
-from actors.log.proposal import Proposal
+from actors.log.proposal import Proposal, Result
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Applied, Away, Change, HubReport, Refusal, Store, Stored
+from actors.ports.store import Away, Change, HubReport, Store, Stored
 from actors.rules.records import head_of
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime
@@ -59,6 +59,9 @@ class ActorRegistry:
         self._store = store
         self._observer = observer
         self._sessions = sessions
+        committer = replica.committer
+        self.propose, self.renew = committer.propose, committer.renew
+        self.withdraw, self.new_key = committer.withdraw, committer.new_key
         self._uncharged: list[str] = []
         self._charging = False
         self._found_upto = 0
@@ -177,10 +180,6 @@ class ActorRegistry:
     def timestamp(self) -> str:
         """The wall clock's now, as records hold it."""
         return format_timestamp(self.wall())
-
-    def propose(self, proposal: Proposal) -> None:
-        """Have a change committed."""
-        self._replica.committer.propose(proposal)
 
     def set_recently_lost(self, agent_id: str, *, lost: bool) -> None:
         """Do not pick the agent, even before the log tells that its connection is lost."""
@@ -313,11 +312,12 @@ class _Removal:
             head=head_of(record),
             hub=record.hub,
             ttl=0.0,
+            key=self._registry.new_key(),
             revision=record.revision,
         )
         self._registry.propose(Proposal(change, record, self, self._registry.now()))
 
-    def settled(self, proposal: Proposal, result: Applied | Refusal | Away) -> None:
+    def settled(self, proposal: Proposal, result: Result) -> None:
         """The change ended; what came between has been folded."""
         entry = self._replica.directory.get(self._agent_id)
         if (

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from homeport_protocol.bounds import Kind
 
-Operation = Literal["register", "resume", "write", "renew", "remove", "restore"]
+Operation = Literal["register", "resume", "write", "remove", "restore"]
 """What a change does in the one atomic script; see `Change`."""
 
 
-class Change(Struct, gc=False, kw_only=True):
+class Change(Struct, frozen=True, gc=False, kw_only=True):
     """One change of one agent's record, checked and applied atomically by the store.
 
     The stored record is `head` + `,"epoch":E,"hub":"H","revision":R}`: the head is the record's
@@ -24,7 +24,6 @@ class Change(Struct, gc=False, kw_only=True):
     | register | always | max(stored, last, `epoch`) + 1 | `kind` |
     | resume | an entry is stored, of this revision | max(stored, `epoch`) + 1 | `kind` |
     | write | an entry of this epoch and revision is stored | `epoch` | `kind` |
-    | renew | an entry of this epoch and revision is stored | `epoch` | none |
     | remove | nothing newer is stored, or was | `epoch` | `kind` |
     | restore | nothing newer is stored, or was | `epoch` | `kind`, none when empty |
 
@@ -51,6 +50,21 @@ class Change(Struct, gc=False, kw_only=True):
     key: str = ""
     revision: int = 0
     seen: str = ""
+
+
+class Renewal(Struct, frozen=True, gc=False, kw_only=True):
+    """An agent gave a sign of life: its entry has another `last_seen`, and its time begins anew.
+
+    Applied as the `write` of a `Change`, under the same conditions, but without a log entry: the
+    stored record keeps `epoch` and `revision`. Nearly everything that is committed is a renewal.
+    """
+
+    agent_id: str
+    epoch: int
+    head: bytes
+    hub: str
+    ttl: float
+    revision: int
 
 
 class Applied(Struct, frozen=True, gc=False):
@@ -175,7 +189,7 @@ class Stored(Struct, frozen=True):
     ttl: float
 
 
-class Renewal(Struct, frozen=True, gc=False):
+class ForeignRenewal(Struct, frozen=True, gc=False):
     """Another hub renewed an entry `age` seconds ago, by the store's clock."""
 
     agent_id: str
@@ -183,11 +197,11 @@ class Renewal(Struct, frozen=True, gc=False):
     age: float
 
 
-class Renewals(Struct, frozen=True):
-    """Entries that were renewed lately; `position` is where the next reading goes on."""
+class ForeignRenewals(Struct, frozen=True):
+    """Entries that other hubs renewed lately; the next reading goes on at `position`."""
 
     position: str
-    renewals: list[Renewal]
+    renewals: list[ForeignRenewal]
 
 
 class Store(Protocol):
@@ -211,12 +225,17 @@ class Store(Protocol):
 
     def commit(
         self,
-        changes: list[Change],
+        changes: list[Change | Renewal],
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
+        sent: Callable[[], None],
     ) -> None:
-        """Apply the changes in one step; `announce` renewals to the other hubs of the cluster."""
+        """Apply the changes in one step; `announce` renewals to the other hubs of the cluster.
+
+        `sent` is called once, after `commit` has returned and as soon as the batch has left for the
+        store, or waits for the store to take it: the caller may then work while the store does.
+        """
         ...
 
     def read_log(
@@ -242,7 +261,7 @@ class Store(Protocol):
         """What is stored of an agent now; None when there is no record."""
         ...
 
-    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+    def read_renewals(self, position: str, reply: Callable[[ForeignRenewals | Away], None]) -> None:
         """What has been announced since `position` ("": whatever is still known)."""
         ...
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import Literal
 
-from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Position
+from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Position, Renewal
 from actors.rules.records import head_of, new_record
 from actors.rules.states import DerivedStatus
 from bench.costs.server import StoreAccount
@@ -22,7 +22,7 @@ from hub.store import Keys, RedisStore, connect
 
 BATCHES = (1, 16, 256)
 TTL = 600.0
-KINDS: dict[str, Kind | Literal[""]] = {"register": "registered", "write": "updated", "renew": ""}
+KINDS: dict[Literal["register", "write"], Kind] = {"register": "registered", "write": "updated"}
 
 
 class Writer:
@@ -51,7 +51,9 @@ class Writer:
                 new_record(str(uuid.uuid4()), agent_spec(number), verdict, now)
                 for number in range(first, first + batch)
             ]
-            changes = [self._change("register", record, 0) for record in records]
+            changes: list[Change | Renewal] = [
+                self._change("register", record, 0) for record in records
+            ]
             results = await self._commit(changes)
             self._agents += zip(records, results, strict=True)
 
@@ -59,18 +61,20 @@ class Writer:
         """Renew entries of agents chosen by chance."""
         for _ in range(0, count, batch):
             chosen = random.sample(self._agents, batch)
-            await self._commit([self._change("renew", *each) for each in chosen])
+            await self._commit([_renewal(*each) for each in chosen])
 
     async def change(self, count: int, batch: int) -> None:
         """Write changes of which the log tells."""
         for _ in range(0, count, batch):
             places = random.sample(range(len(self._agents)), batch)
-            changes = [self._change("write", *self._agents[place]) for place in places]
+            changes: list[Change | Renewal] = [
+                self._change("write", *self._agents[place]) for place in places
+            ]
             for place, revision in zip(places, await self._commit(changes), strict=True):
                 self._agents[place] = self._agents[place][0], revision
 
     def _change(
-        self, operation: Literal["register", "renew", "write"], record: AgentRecord, revision: int
+        self, operation: Literal["register", "write"], record: AgentRecord, revision: int
     ) -> Change:
         self._sequence += 1
         return Change(
@@ -81,14 +85,14 @@ class Writer:
             head=head_of(record),
             hub="hub-a",
             ttl=TTL,
-            key="" if operation == "renew" else f"bench:{self._sequence}",
+            key=f"bench:{self._sequence}",
             revision=revision,
         )
 
-    async def _commit(self, changes: list[Change]) -> list[int]:
+    async def _commit(self, changes: list[Change | Renewal]) -> list[int]:
         answer: asyncio.Future[Committed | Fenced | Away]
         answer = asyncio.get_running_loop().create_future()
-        self._store.commit(changes, answer.set_result, announce=True)
+        self._store.commit(changes, answer.set_result, announce=True, sent=lambda: None)
         committed = await answer
         if not isinstance(committed, Committed):
             raise BenchError("the store did not commit")
@@ -96,6 +100,17 @@ class Writer:
         self.applied += len(applied)
         self.refused += len(changes) - len(applied)
         return applied
+
+
+def _renewal(record: AgentRecord, revision: int) -> Renewal:
+    return Renewal(
+        agent_id=record.id,
+        epoch=1,
+        head=head_of(record),
+        hub="hub-a",
+        ttl=TTL,
+        revision=revision,
+    )
 
 
 async def measure_script(report: Report, url: str, changes: int) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from actors.ports.store import Applied, Change, Committed, Refusal
+from actors.ports.store import Applied, Change, Committed, Refusal, Renewal
 from hub.store.keys import Keys
 
+_WITH_TOMBSTONE = frozenset({"register", "remove", "restore"})
 _REFUSALS = (b"fenced", b"missing", b"stale", b"poisoned")
 
 
@@ -15,17 +16,17 @@ def milliseconds(seconds: float) -> bytes:
     return b"%d" % max(1, round(seconds * 1000))
 
 
-def keys_of(changes: list[Change], keys: Keys) -> list[bytes]:
+def keys_of(changes: list[Change | Renewal], keys: Keys) -> list[bytes]:
     """The keys of the changes, in the script's order: entries, some followed by a tombstone."""
     names: list[bytes] = []
     for change in changes:
         names.append(keys.agent(change.agent_id))
-        if change.operation in ("register", "remove", "restore"):
+        if isinstance(change, Change) and change.operation in _WITH_TOMBSTONE:
             names.append(keys.epoch(change.agent_id))
     return names
 
 
-def arguments_of(changes: list[Change]) -> list[bytes]:
+def arguments_of(changes: list[Change | Renewal]) -> list[bytes]:
     """The script's arguments for each change, in the script's order.
 
     A renewal has no more than it needs, since it is what nearly all changes are.
@@ -33,7 +34,7 @@ def arguments_of(changes: list[Change]) -> list[bytes]:
     arguments: list[bytes] = []
     for change in changes:
         arguments += (
-            change.operation.encode(),
+            b"renew" if isinstance(change, Renewal) else change.operation.encode(),
             change.agent_id.encode(),
             b"%d" % change.epoch,
             milliseconds(change.ttl),
@@ -41,7 +42,7 @@ def arguments_of(changes: list[Change]) -> list[bytes]:
             change.hub.encode(),
             change.head,
         )
-        if change.operation != "renew":
+        if isinstance(change, Change):
             arguments += (change.kind.encode(), change.key.encode(), change.seen.encode())
     return arguments
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from actors.ports.store import Fenced, Loaded, LogEntry, Position, Renewal, Renewals, Stored
+from actors.ports.store import (
+    Fenced,
+    ForeignRenewal,
+    ForeignRenewals,
+    Loaded,
+    LogEntry,
+    Position,
+    Stored,
+)
 from homeport_protocol.bounds import Kind
 from hub.store.backends.lane import Lane
 from hub.store.keys import Keys
@@ -154,20 +162,20 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
     return LogEntry(revision, cast(Kind, kind), record, key)
 
 
-async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> Renewals:
+async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> ForeignRenewals:
     """All that other hubs have announced since `position`, oldest first."""
     known, own = position.encode(), hub_id.encode()
-    renewals: list[Renewal] = []
+    renewals: list[ForeignRenewal] = []
     while True:
         arguments = [known, own, b"%d" % ANNOUNCEMENTS]
         known, more, *found = await lane.run(READ_RENEWALS, [keys.seen], arguments)
         for age, text in zip(found[::2], found[1::2], strict=True):
             renewals += _renewals(text.decode(errors="replace"), age / 1000)
         if more == b"0":
-            return Renewals(known.decode(), renewals)
+            return ForeignRenewals(known.decode(), renewals)
 
 
-def _renewals(text: str, age: float) -> Iterator[Renewal]:
+def _renewals(text: str, age: float) -> Iterator[ForeignRenewal]:
     for line in text.split("\n"):
         agent_id, _, last_seen = line.rpartition(" ")
-        yield Renewal(agent_id, last_seen, age)
+        yield ForeignRenewal(agent_id, last_seen, age)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,12 +13,13 @@ from actors.ports.store import (
     Change,
     Committed,
     Fenced,
+    ForeignRenewals,
     HubReport,
     Loaded,
     LogEntry,
     Opened,
     Position,
-    Renewals,
+    Renewal,
     Roster,
     Stored,
 )
@@ -133,17 +135,18 @@ class RedisStore:
 
     def commit(
         self,
-        changes: list[Change],
+        changes: list[Change | Renewal],
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
+        sent: Callable[[], None],
     ) -> None:
         """Apply the changes in one step, in order.
 
         Fenced also before the first `open`, and when the connection is not the one that it was
         made on: behind another may be a server that a failover put in the place of ours.
         """
-        self._begin(partial(self._commit, changes, announce), reply, finish=True)
+        self._begin(partial(self._commit, changes, announce, sent), reply, finish=True)
 
     def read_log(
         self,
@@ -162,7 +165,7 @@ class RedisStore:
         """What is stored of an agent; whatever is asked in one turn of the loop is one command."""
         self._gathering.ask(agent_id, reply)
 
-    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+    def read_renewals(self, position: str, reply: Callable[[ForeignRenewals | Away], None]) -> None:
         """What other hubs have announced since `position`."""
         read = partial(read_renewals, self._reads, self._keys, self._hub_id, position)
         self._begin(read, reply)
@@ -309,7 +312,12 @@ class RedisStore:
         self._opened_on = self._writes.connection_number
         return Opened(self._log_name, int(reached), fresh == b"1", secret)
 
-    async def _commit(self, changes: list[Change], announce: bool) -> Committed | Fenced:
+    async def _commit(
+        self, changes: list[Change | Renewal], announce: bool, sent: Callable[[], None]
+    ) -> Committed | Fenced:
+        # What is written in this turn of the loop leaves at its end; and should the lane be taken,
+        # the batch waits for the server, and not for this process.
+        asyncio.get_running_loop().call_soon(sent)
         if self._opened_on is None:
             return Fenced()
         keys, log, generation = self._keys, self._log_name, self._generation

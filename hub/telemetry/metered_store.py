@@ -10,12 +10,13 @@ from actors.ports.store import (
     Change,
     Committed,
     Fenced,
+    ForeignRenewals,
     HubReport,
     Loaded,
     LogEntry,
     Opened,
     Position,
-    Renewals,
+    Renewal,
     Roster,
     Store,
     Stored,
@@ -45,10 +46,11 @@ class MeteredStore:
 
     def commit(
         self,
-        changes: list[Change],
+        changes: list[Change | Renewal],
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
+        sent: Callable[[], None],
     ) -> None:
         """See `actors.ports.store.Store`."""
         began = self._now()
@@ -58,7 +60,7 @@ class MeteredStore:
                 self._finished(_RESULTS[type(answer)], len(changes), self._now() - began)
             reply(answer)
 
-        self._store.commit(changes, finished, announce=announce)
+        self._store.commit(changes, finished, announce=announce, sent=sent)
 
     def read_log(
         self,
@@ -77,7 +79,7 @@ class MeteredStore:
         """See `actors.ports.store.Store`."""
         self._store.read(agent_id, reply)
 
-    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+    def read_renewals(self, position: str, reply: Callable[[ForeignRenewals | Away], None]) -> None:
         """See `actors.ports.store.Store`."""
         self._store.read_renewals(position, reply)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from actors.ports.store import Away, Change, Committed, Fenced, HubReport, Roster
+from actors.ports.store import Away, Change, Committed, Fenced, HubReport, Renewal, Roster
 from homeport_protocol.codec import decode_record
 from tests.history.recorded import Entry, Loss
 from tests.support.clock import ProcessClock, VirtualClock
@@ -70,7 +70,8 @@ class SimStore(ModelStore):
             if self.trim_to is not None and len(self.log) > self.trim_to:
                 del self.log[: len(self.log) - self.trim_to]
         elif isinstance(result, str):
-            self.trace("store", "refuses", change.operation, change.agent_id, result)
+            operation = "renew" if isinstance(change, Renewal) else change.operation
+            self.trace("store", "refuses", operation, change.agent_id, result)
         return result
 
     def expire(self) -> None:
@@ -201,14 +202,16 @@ class SimPort(ModelPort):
 
     def commit(
         self,
-        changes: list[Change],
+        changes: list[Change | Renewal],
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
+        sent: Callable[[], None],
     ) -> None:
         if self._reconnected(reply):
+            self.leave(sent)
             return
-        super().commit(changes, reply, announce=announce)
+        super().commit(changes, reply, announce=announce, sent=sent)
 
     def renew_lease(
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]

@@ -12,7 +12,7 @@ from actors.agent.actor import AgentActor
 from actors.agent.outcomes import Acknowledged
 from actors.cluster.replica import Replica
 from actors.namespace.supervisor import Supervisor
-from actors.ports.store import Applied, Change, LogEntry
+from actors.ports.store import Applied, Change, LogEntry, Renewal
 from actors.rules.liveness import Liveness
 from actors.session.session import Session
 from actors.watch.feed import Feed
@@ -113,8 +113,12 @@ def resuming_forgets_what_was_updated(patch: pytest.MonkeyPatch) -> None:
 def the_store_gives_epochs_twice(patch: pytest.MonkeyPatch) -> None:
     apply = ModelStore.apply
 
-    def broken(self: ModelStore, change: Change) -> Any:
-        if change.operation == "resume" and change.agent_id in self.entries:
+    def broken(self: ModelStore, change: Change | Renewal) -> Any:
+        if (
+            isinstance(change, Change)
+            and change.operation == "resume"
+            and change.agent_id in self.entries
+        ):
             change = structs.replace(change, operation="restore")
         return apply(self, change)
 
@@ -155,10 +159,11 @@ def lives_judge_early(patch: pytest.MonkeyPatch) -> None:
 def verdicts_are_written_twice(patch: pytest.MonkeyPatch) -> None:
     apply = ModelStore.apply
 
-    def broken(self: ModelStore, change: Change) -> Any:
+    def broken(self: ModelStore, change: Change | Renewal) -> Any:
         result = apply(self, change)
-        verdict = change.kind == "status_changed" and b'"status":"unreachable"' in change.head
-        if verdict and isinstance(result, Applied):
+        if isinstance(change, Renewal) or change.kind != "status_changed":
+            return result
+        if b'"status":"unreachable"' in change.head and isinstance(result, Applied):
             apply(self, structs.replace(change, revision=result.revision, key="", seen=""))
         return result
 

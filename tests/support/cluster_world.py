@@ -36,6 +36,7 @@ class Line:
 
     def __init__(self, port: ModelPort, clock: ProcessClock) -> None:
         self._port = port
+        self._port.scheduler = clock
         self._clock = clock
         self._held: dict[str, list[Callable[[], None]]] = {}
         self._failures: dict[str, int] = {}
@@ -44,6 +45,8 @@ class Line:
     def __getattr__(self, operation: str) -> Callable[..., None]:
         def ask(*args: Any, **options: Any) -> None:
             *what, reply = args
+            if "sent" in options and (self.cut or self._failures.get(operation)):
+                self._port.leave(options["sent"])
 
             def answered(answer: Any) -> None:
                 if self.cut:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from actors.ports.clock import Scheduler
 from actors.ports.store import (
     Away,
     Change,
     Committed,
     Fenced,
+    ForeignRenewal,
+    ForeignRenewals,
     HubReport,
     Loaded,
     LogEntry,
     Opened,
     Position,
     Renewal,
-    Renewals,
     Roster,
     Stored,
 )
@@ -32,6 +34,7 @@ class ModelPort:
 
     def __init__(self, store: ModelStore, hub_id: str) -> None:
         self.store = store
+        self.scheduler: Scheduler = store.scheduler
         self.hub_id = hub_id
         self.generation = 0
         self.log = ""
@@ -47,6 +50,11 @@ class ModelPort:
             store.scheduler.call_at(at + 1.0, lambda: reply(Away("no answer in time")))
             return
         store.scheduler.call_at(at + store.latency, lambda: reply(answer))
+
+    def leave(self, sent: Callable[[], None]) -> None:
+        """In the next turn a batch is written, and at its end it leaves."""
+        scheduler = self.scheduler
+        scheduler.call_soon(lambda: scheduler.call_soon(sent))
 
     @property
     def _lease(self) -> Lease | None:
@@ -83,11 +91,13 @@ class ModelPort:
 
     def commit(
         self,
-        changes: list[Change],
+        changes: list[Change | Renewal],
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
+        sent: Callable[[], None],
     ) -> None:
+        self.leave(sent)
         store, generation, log = self.store, self.generation, self.log
 
         def make() -> Committed | Fenced:
@@ -156,19 +166,19 @@ class ModelPort:
         now = self.store.scheduler.now
         self._answer(reply, make)
 
-    def read_renewals(self, position: str, reply: Callable[[Renewals | Away], None]) -> None:
+    def read_renewals(self, position: str, reply: Callable[[ForeignRenewals | Away], None]) -> None:
         store = self.store
 
-        def make() -> Renewals:
+        def make() -> ForeignRenewals:
             after = int(position or 0)
             now = store.scheduler.now()
             found = [
-                Renewal(agent_id, seen, now - at)
+                ForeignRenewal(agent_id, seen, now - at)
                 for number, at, agent_id, seen in store.renewals
                 if number > after
             ]
             last = store.renewals[-1][0] if store.renewals else after
-            return Renewals(str(max(after, last)), found)
+            return ForeignRenewals(str(max(after, last)), found)
 
         self._answer(reply, make)
 

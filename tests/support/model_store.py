@@ -19,6 +19,7 @@ from actors.ports.store import (
     Opened,
     Position,
     Refusal,
+    Renewal,
     Roster,
 )
 from actors.rules.records import complete
@@ -147,29 +148,31 @@ class ModelStore:
         entry = next((e for e in self.log if e.revision == position.revision), None)
         return entry is None or not position.key or entry.key == position.key
 
-    def commit(self, changes: list[Change], *, announce: bool) -> Committed:
+    def commit(self, changes: list[Change | Renewal], *, announce: bool) -> Committed:
         self.expire()
         self.batches.append(changes)
         before = self.revision
         results = [self.apply(each) for each in changes]
         for change, result in zip(changes, results, strict=True):
-            if announce and change.operation == "renew" and isinstance(result, Applied):
+            if announce and isinstance(change, Renewal) and isinstance(result, Applied):
                 self.announce(change.agent_id)
         if self.revision > before:
             self.changed()
         return Committed(self.log_name, before, results)
 
-    def apply(self, change: Change) -> Applied | Refusal:
+    def apply(self, change: Change | Renewal) -> Applied | Refusal:
+        renewal = isinstance(change, Renewal)
+        operation = "renew" if renewal else change.operation
         stored = self.entries.get(change.agent_id)
         epoch = change.epoch
         found = None if stored is None else _TAIL.search(stored[0])
         revision_stored = int(found[2]) if found else None
-        if stored is not None and change.operation != "register":
+        if stored is not None and operation != "register":
             refusal = _refuse(change, stored, revision_stored)
             if refusal is not None:
                 return refusal
         last = self.tombstones.get(change.agent_id, 0)
-        match change.operation:
+        match operation:
             case "remove" | "restore" if stored is None and 0 < epoch <= last:
                 return "fenced"  # it has been removed since
             case "register":
@@ -182,11 +185,12 @@ class ModelStore:
                 if stored is None:
                     return "missing"
         revision = change.revision
-        if change.kind and change.operation != "renew":
+        logged = not renewal and change.kind != ""
+        if logged:
             self.revision += 1
             revision = self.revision
         data = complete(change.head, epoch, change.hub, revision)
-        if change.operation == "remove":
+        if operation == "remove":
             self.entries.pop(change.agent_id, None)
             self.active.discard(change.agent_id)
             self.tombstones[change.agent_id] = max(epoch, last)
@@ -194,7 +198,7 @@ class ModelStore:
             expires = self.scheduler.now() + change.ttl
             self.entries[change.agent_id] = (data, epoch, expires)
             self.active.add(change.agent_id)
-        if change.kind and change.operation != "renew":
+        if logged:
             self.log.append(LogEntry(revision, change.kind, data, change.key))
         return Applied(revision, epoch)
 
@@ -214,20 +218,21 @@ class ModelStore:
 
 
 def _refuse(
-    change: Change, stored: tuple[bytes, int, float], revision: int | None
+    change: Change | Renewal, stored: tuple[bytes, int, float], revision: int | None
 ) -> Refusal | None:
     legacy = stored[1] == 0
-    if change.operation != "resume" and stored[1] > change.epoch:
+    operation = "renew" if isinstance(change, Renewal) else change.operation
+    if operation != "resume" and stored[1] > change.epoch:
         return "fenced"
     if revision is not None and revision > change.revision:
         return "stale"
-    if change.seen and not legacy:
+    if isinstance(change, Change) and change.seen and not legacy:
         seen = _SEEN.search(stored[0])
         if seen is None or seen[1].decode() != change.seen:
             return "stale"
     older = revision != change.revision
-    if change.operation != "resume":
+    if operation != "resume":
         older = older or stored[1] != change.epoch
-    if change.operation in ("write", "renew", "resume") and older and not legacy:
+    if operation in ("write", "renew", "resume") and older and not legacy:
         return "missing"  # what is older than the writer's own is not its entry
     return None

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from actors.agent.record_writer import RecordWriter
-from actors.log.proposal import Proposal
+from actors.log.proposal import Proposal, RenewalProposal
 from actors.ports.store import Committed
 from actors.rules.liveness import Liveness
 from actors.rules.states import State
@@ -23,9 +23,9 @@ LATER = "2026-01-01T00:00:30.000000Z"
 REPORTS = ("healthy", "degraded")
 
 
-def writer_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal]]:
+def writer_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal | RenewalProposal]]:
     """A writer of that record, and what it proposes."""
-    proposals: list[Proposal] = []
+    proposals: list[Proposal | RenewalProposal] = []
     context: Any = SimpleNamespace(
         now=lambda: 100.0,
         timestamp=lambda: LATER,
@@ -35,6 +35,8 @@ def writer_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal]]:
         store_is_away=False,
         holds_removal=False,
         propose=proposals.append,
+        renew=proposals.append,
+        new_key=lambda: "here:1",
     )
     writer = RecordWriter(context, SimpleNamespace(), kept.id)  # type: ignore[arg-type]
     writer.adopt(kept, "log")

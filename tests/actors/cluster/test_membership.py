@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from actors.cluster.membership import Membership
-from actors.ports.store import Away, Fenced, HubLease, HubReport, Renewal, Renewals, Roster
+from actors.ports.store import (
+    Away,
+    Fenced,
+    ForeignRenewal,
+    ForeignRenewals,
+    HubLease,
+    HubReport,
+    Roster,
+)
 from actors.timing import HUB_LEASE
 from tests.support.clock import VirtualClock
 from tests.support.cluster_world import Cluster, told
@@ -45,7 +53,7 @@ class Stub:
     def hubs_changed(self) -> None:
         self.changes += 1
 
-    def renewed_elsewhere(self, renewals: list[Renewal]) -> None:
+    def renewed_elsewhere(self, renewals: list[ForeignRenewal]) -> None:
         self.heard += renewals
 
     def answer(self, answer: object) -> None:
@@ -152,14 +160,14 @@ def test_renewals_are_read_on_every_second_look_while_others_live_and_one_at_a_t
     stub = Stub("a", "b")
     stub.scheduler.advance(10)
     assert stub.positions == [""]
-    stub.readers[0](Renewals("7", [Renewal("x", "then", 0.5)]))  # type: ignore[operator]
-    assert stub.heard == [Renewal("x", "then", 0.5)]
+    stub.readers[0](ForeignRenewals("7", [ForeignRenewal("x", "then", 0.5)]))  # type: ignore[operator]
+    assert stub.heard == [ForeignRenewal("x", "then", 0.5)]
     stub.scheduler.advance(2)
     assert stub.positions == ["", "7"]
     stub.readers[1](Away("no answer"))  # type: ignore[operator]
     stub.scheduler.advance(2)
     assert stub.positions == ["", "7", "7"], "nothing is skipped"
-    stub.readers[2](Renewals("9", []))  # type: ignore[operator]
+    stub.readers[2](ForeignRenewals("9", []))  # type: ignore[operator]
     stub.answer(roster("b"))
     stub.scheduler.advance(10)
     assert len(stub.positions) == 3

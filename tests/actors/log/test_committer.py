@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from actors.log.committer import FEW, Committer
 from actors.log.proposal import Proposal
-from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Refusal
+from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Refusal, Renewal
+from homeport_protocol.record import AgentRecord
 from tests.support.clock import VirtualClock
 from tests.support.records import record
 
@@ -18,7 +21,8 @@ class WaitingStore:
     """Answers a commit when the test says so."""
 
     def __init__(self) -> None:
-        self.commits: list[tuple[list[Change], Reply]] = []
+        self.commits: list[tuple[list[Change | Renewal], Reply]] = []
+        self.unsent: list[Callable[[], None]] = []
         self.opened_from: list[int] = []
         self.read_from: list[int] = []
 
@@ -27,8 +31,22 @@ class WaitingStore:
         if len(self.opened_from) == 1:
             reply(Opened(log="log", revision=0, fresh=True, secret=b"secret"))
 
-    def commit(self, changes: list[Change], reply: Reply, **_: Any) -> None:
+    def commit(
+        self,
+        changes: list[Change | Renewal],
+        reply: Reply,
+        *,
+        announce: bool,
+        sent: Callable[[], None],
+    ) -> None:
         self.commits.append((changes, reply))
+        self.unsent.append(sent)
+
+    def send(self) -> None:
+        """What was committed leaves for the store."""
+        unsent, self.unsent = self.unsent, []
+        for sent in unsent:
+            sent()
 
     def read_log(self, position: Any, *_: Any) -> None:
         self.read_from.append(position.revision)
@@ -54,12 +72,13 @@ class Listener:
 
     def foreign(self, entry: Any) -> None: ...
 
-    def applied(self, proposal: Proposal, applied: Applied) -> None: ...
+    def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
+        return structs.replace(proposal.record, revision=applied.revision)
 
     def sweep(self) -> None: ...
 
     def settled(self, proposal: Proposal, result: Any) -> None:
-        self.told.append(result.revision if isinstance(result, Applied) else -1)
+        self.told.append(result.revision if isinstance(result, AgentRecord) else -1)
 
 
 class Scene:
@@ -77,6 +96,7 @@ class Scene:
 
     def turn(self) -> None:
         self.scheduler.advance(0)
+        self.store.send()
 
     @property
     def sizes(self) -> list[int]:
@@ -130,7 +150,9 @@ def test_the_next_batch_is_sent_before_the_last_one_is_told() -> None:
     assert scene.sizes == [2]
     assert scene.listener.told == []
     assert scene.committer.outstanding == 3
-    scene.turn()
+    scene.scheduler.advance(1.0)
+    assert scene.listener.told == []
+    scene.store.send()
     assert scene.listener.told == [1]
     assert scene.committer.outstanding == 2
 
@@ -189,8 +211,9 @@ def test_the_log_is_read_on_from_behind_what_was_answered() -> None:
     scene.committer.grown(2)
     scene.propose(1)
     scene.turn()
-    withdrawn = Proposal(_change("a"), record(), scene.listener, 0.0, withdrawn=True)
+    withdrawn = Proposal(_change("a"), record(), scene.listener, 0.0)
     scene.committer.propose(withdrawn)
+    scene.committer.withdraw(withdrawn)
     scene.store.answer()
     scene.turn()
     assert scene.listener.told == [-1, 1]

@@ -274,7 +274,7 @@ def test_of_two_loads_under_way_the_newer_one_counts_and_is_compared_with_the_fo
 def test_a_new_log_that_is_wanted_while_the_store_is_being_opened_is_begun_then() -> None:
     world = World()
     committer, port = world.supervisor.replica.committer, Held()
-    committer._opening._store = port  # type: ignore[assignment]
+    committer._opener._store = port  # type: ignore[assignment]
     committer.suspect(Away("no answer"))
     world.advance(0.1)
     committer.begin_new_log()

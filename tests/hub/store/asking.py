@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 from redis.asyncio import Redis
 
@@ -14,6 +14,7 @@ from actors.ports.store import (
     Change,
     Committed,
     Fenced,
+    ForeignRenewals,
     HubReport,
     Loaded,
     LogEntry,
@@ -21,7 +22,7 @@ from actors.ports.store import (
     Operation,
     Position,
     Refusal,
-    Renewals,
+    Renewal,
     Roster,
     Stored,
 )
@@ -78,14 +79,18 @@ class Asked:
         return answer
 
     async def try_commit(
-        self, *changes: Change, announce: bool = False
+        self, *changes: Change | Renewal, announce: bool = False
     ) -> Committed | Fenced | Away:
         answer: Committed | Fenced | Away = await answer_of(
-            lambda reply: self.store.commit(list(changes), reply, announce=announce)
+            lambda reply: self.store.commit(
+                list(changes), reply, announce=announce, sent=lambda: None
+            )
         )
         return answer
 
-    async def commit(self, *changes: Change, announce: bool = False) -> list[Applied | Refusal]:
+    async def commit(
+        self, *changes: Change | Renewal, announce: bool = False
+    ) -> list[Applied | Refusal]:
         answer = await self.try_commit(*changes, announce=announce)
         assert isinstance(answer, Committed), answer
         return answer.results
@@ -121,9 +126,9 @@ class Asked:
         assert answer is None or isinstance(answer, Stored), answer
         return answer
 
-    async def read_renewals(self, position: str = "") -> Renewals:
+    async def read_renewals(self, position: str = "") -> ForeignRenewals:
         answer = await answer_of(lambda reply: self.store.read_renewals(position, reply))
-        assert isinstance(answer, Renewals), answer
+        assert isinstance(answer, ForeignRenewals), answer
         return answer
 
     async def renew_lease(
@@ -172,7 +177,7 @@ def head(number: int = 1, **fields: Any) -> bytes:
 
 
 def change(
-    operation: Operation,
+    operation: Operation | Literal["renew"],
     number: int = 1,
     *,
     epoch: int = 0,
@@ -183,12 +188,20 @@ def change(
     revision: int = 0,
     seen: str = "",
     **fields: Any,
-) -> Change:
+) -> Change | Renewal:
+    if operation == "renew":
+        return Renewal(
+            agent_id=agent_id(number),
+            epoch=epoch,
+            head=head(number, **fields),
+            hub=hub,
+            ttl=ttl,
+            revision=revision,
+        )
     usual: dict[str, str] = {
         "register": "registered",
         "resume": "resumed",
         "write": "updated",
-        "renew": "",
         "remove": "unregistered",
         "restore": "updated",
     }

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports.store import Applied, Committed, Operation
+from actors.ports.store import Applied, Committed, Operation, Renewal
 from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
 from tests.hub.store.asking import ENTRY, LEGACY, Asked, agent_id, change, head, put, stored, until
@@ -91,11 +91,9 @@ async def test_renew_writes_the_entry_and_no_log(store: Asked, client: Redis) ->
     assert len(await log_of(client)) == 1
 
 
-async def test_renew_has_no_log_entry_even_with_a_kind(store: Asked, client: Redis) -> None:
+async def test_a_renewal_has_no_log_entry(store: Asked, client: Redis) -> None:
     await put(client, stored(2))
-    assert await store.commit(change("renew", epoch=2, kind="updated", revision=5)) == [
-        Applied(5, 2)
-    ]
+    assert await store.commit(change("renew", epoch=2, revision=5)) == [Applied(5, 2)]
     assert await log_of(client) == []
 
 
@@ -209,7 +207,7 @@ async def test_revisions_rise_by_one_over_many_batches(store: Asked, client: Red
 
 async def test_a_batch_of_512_of_all_kinds_is_applied(store: Asked, client: Redis) -> None:
     await store.commit(*(change("register", n) for n in range(256)))
-    operations: list[Operation] = ["register", "remove", "renew", "write"]
+    operations = ["register", "remove", "renew", "write"]
     mixed = [
         change(operations[n % 4], n, epoch=1 if n < 256 else 0, revision=n + 1 if n < 256 else 0)
         for n in range(512)
@@ -218,7 +216,7 @@ async def test_a_batch_of_512_of_all_kinds_is_applied(store: Asked, client: Redi
     reached = 256
     for n, (each, result) in enumerate(zip(mixed, results, strict=True)):
         known = n < 256
-        if each.operation == "renew":
+        if isinstance(each, Renewal):
             assert result == (Applied(n + 1, 1) if known else "missing")
             continue
         if each.operation == "write" and not known:

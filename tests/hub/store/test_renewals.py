@@ -1,11 +1,11 @@
-"""Renewals: what heartbeats keep alive, announced to the other hubs beside the log."""
+"""ForeignRenewals: what heartbeats keep alive, announced to the other hubs beside the log."""
 
 from __future__ import annotations
 
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports.store import Applied, Away, Renewals
+from actors.ports.store import Applied, Away, ForeignRenewals
 from hub.store.reads import ANNOUNCEMENTS
 from tests.hub.store.asking import NOW, Asked, agent_id, change
 from tests.hub.store.conftest import MakeStore
@@ -21,7 +21,7 @@ async def other(store: Asked, make_store: MakeStore) -> Asked:
     return other
 
 
-def seen(renewals: Renewals) -> list[tuple[str, str]]:
+def seen(renewals: ForeignRenewals) -> list[tuple[str, str]]:
     return [(each.agent_id, each.last_seen) for each in renewals.renewals]
 
 
@@ -76,7 +76,7 @@ async def test_a_hub_does_not_hear_itself(store: Asked, other: Asked) -> None:
 
 
 async def test_reading_goes_on_where_it_ended(store: Asked, other: Asked) -> None:
-    assert await other.read_renewals() == Renewals("", [])
+    assert await other.read_renewals() == ForeignRenewals("", [])
     await store.commit(change("register"))
     position = ""
     for _ in range(3):
@@ -84,7 +84,7 @@ async def test_reading_goes_on_where_it_ended(store: Asked, other: Asked) -> Non
         answer = await other.read_renewals(position)
         assert len(answer.renewals) == 1
         position = answer.position
-    assert await other.read_renewals(position) == Renewals(position, [])
+    assert await other.read_renewals(position) == ForeignRenewals(position, [])
     assert len((await other.read_renewals()).renewals) == 3
 
 
@@ -159,7 +159,7 @@ async def test_a_lost_stream_is_read_from_its_beginning(
     await store.commit(change("renew", epoch=1, revision=1), announce=True)
     position = (await other.read_renewals()).position
     await client.delete("agents:seen")
-    assert await other.read_renewals(position) == Renewals("", [])
+    assert await other.read_renewals(position) == ForeignRenewals("", [])
 
 
 async def test_a_stream_that_a_slower_clock_began_anew_is_read_from_its_beginning(
@@ -172,7 +172,7 @@ async def test_a_stream_that_a_slower_clock_began_anew_is_read_from_its_beginnin
     await client.xadd("agents:seen", {"hub-1": f"{agent_id()} {NOW}"})
     again = await other.read_renewals(position)
     assert seen(again) == [(agent_id(), NOW)]
-    assert await other.read_renewals(again.position) == Renewals(again.position, [])
+    assert await other.read_renewals(again.position) == ForeignRenewals(again.position, [])
 
 
 async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
