@@ -5,17 +5,17 @@ from __future__ import annotations
 from msgspec import Struct
 
 CHANGE_TIMEOUT = 2.0
-"""Seconds that a registration or change may wait for the store before it fails `unavailable`."""
+"""Seconds that a registration or change may wait for the store before it is `unavailable`."""
 
 HUB_LEASE = 10.0
-"""Seconds that a hub which is not heard of any more counts as living."""
+"""Seconds for which a hub that is no longer heard of counts as living."""
 
 READING_TIMEOUT = 30.0
-"""Seconds without reading after which a peer that is owed messages is closed with 4413."""
+"""Seconds after which a peer that does not read what was sent is closed with 4413."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Seconds; fractions allowed. Section 2 of the contract tells what each one means.
+    """Times in seconds, fractions allowed; section 2 of the contract defines them.
 
     `loss_share` (0 to 1) and `loss_hold` are those of `actors.cluster.mass_loss`.
     """
@@ -33,11 +33,11 @@ class Timing(Struct, frozen=True, kw_only=True):
         return self.heartbeat_timeout / 3
 
     @property
-    def watchdog_interval(self) -> float:
-        """How often the hub looks whether it was itself stalled."""
+    def stall_check_interval(self) -> float:
+        """Seconds between two looks whether the hub itself was stalled."""
         return min(1.0, self.heartbeat_timeout / 10)
 
     @property
     def stall_threshold(self) -> float:
-        """Lateness of the watchdog that counts as the hub's own absence, not the agents'."""
+        """Lateness of such a look that counts as an absence of the hub, not of the agents."""
         return min(1.0, max(0.1, self.heartbeat_timeout / 10))

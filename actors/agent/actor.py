@@ -58,7 +58,7 @@ from actors.agent.outcomes import (
     fenced,
     gone,
 )
-from actors.log.proposal import Proposal, RenewalProposal
+from actors.log.proposal import AnyProposal, Proposal
 from actors.ports.clock import INFINITE
 from actors.ports.store import Away, Change, Operation, Refusal
 from actors.rules.liveness import Liveness
@@ -374,7 +374,7 @@ class AgentActor(Monitor):
             case _:
                 self._answer_heard(record)
 
-    def _refused(self, proposal: Proposal | RenewalProposal, result: Refusal | Away) -> None:
+    def _refused(self, proposal: AnyProposal, result: Refusal | Away) -> None:
         writer = self._writer
         if isinstance(result, Away):
             writer.not_made()
@@ -442,7 +442,7 @@ class AgentActor(Monitor):
             self._end_session(CloseCode.DONE, "unregistered")
         self._release()
 
-    def _fenced_off(self, proposal: Proposal | RenewalProposal) -> None:
+    def _fenced_off(self, proposal: AnyProposal) -> None:
         """Another hub holds a newer session: this one's agent it is no more."""
         committed = self._writer.committed
         if committed is not None and committed.epoch > proposal.change.epoch:
@@ -457,7 +457,7 @@ class AgentActor(Monitor):
         self._release()
         self._context.superseded(self._id, proposal.change.epoch)
 
-    def _again(self, proposal: Proposal | RenewalProposal) -> None:
+    def _again(self, proposal: AnyProposal) -> None:
         """Another hub was faster: do what was asked again, from what it made of the record."""
         writer, committed = self._writer, self._writer.committed
         writer.refused()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from actors.log.proposal import Proposal, RenewalProposal, RenewalProposer
+from actors.log.proposal import AnyProposal, RenewalProposer
 from actors.ports.store import Away, Stored
 from actors.runtime.deadlines import Deadlines
 from actors.timing import Timing
@@ -41,11 +41,9 @@ class AgentContext(Protocol):
 
     def timestamp(self) -> str: ...
 
-    def propose(self, proposal: Proposal) -> None: ...
+    def propose(self, proposal: AnyProposal) -> None: ...
 
-    def renew(self, proposal: RenewalProposal) -> None: ...
-
-    def withdraw(self, proposal: Proposal | RenewalProposal) -> None:
+    def withdraw(self, proposal: AnyProposal) -> None:
         """Do not send it, if it has not been sent."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET, structs
 
 from actors.agent.context import AgentContext, SelfRef
-from actors.log.proposal import Proposal, RenewalProposal
+from actors.log.proposal import AnyProposal, Proposal, RenewalProposal
 from actors.ports.store import Change, Operation, Renewal
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, kind_of, with_derived_status
@@ -50,7 +50,7 @@ class RecordWriter:
         self._epoch_floor = 0  # the last epoch of an earlier life of this identity
         self.committed: AgentRecord | None = None
         self.logged_in = ""
-        self.proposal: Proposal | RenewalProposal | None = None
+        self.proposal: AnyProposal | None = None
         self.withdrawn = False
         """Whether nobody wants any more what the proposal would change."""
         self.renewed_at = context.now()
@@ -161,7 +161,7 @@ class RecordWriter:
         else:
             self.commit("write", kind, record, liveness, seen=seen)
 
-    def write_again(self, refused: Proposal | RenewalProposal, liveness: Liveness) -> None:
+    def write_again(self, refused: AnyProposal, liveness: Liveness) -> None:
         """The entry had run out or was deleted; its owner is here and puts it back."""
         change = refused.change
         operation: Operation = "restore"
@@ -293,7 +293,7 @@ class RecordWriter:
         )
         self._marked_dirty = self.withdrawn = False
         self.proposal = proposal = RenewalProposal(renewal, record, self._self_ref, born)
-        context.renew(proposal)
+        context.propose(proposal)
 
     def _ttl(self, liveness: Liveness) -> float:
         context = self._context

@@ -1,18 +1,17 @@
-"""Group commit: gathers the changes that wait into one batch at a time, and survives the store.
+"""Group commit: sends the waiting changes in batches, one at a time, and survives store outages.
 
-One batch is under way at a time, and what is proposed meanwhile makes up the next: under load the
-batches fill themselves, and an idle hub waits for nothing. The next one is sent before the outcome
-of the last one is told, and takes only half of what waits: so there is always one for the store to
-write while the hub is busy with another. Else all agents would fall into step, and the hub would
-idle while the store writes for all of them at once.
+While one batch is under way, the next one gathers: batches grow with the load, and an idle hub
+waits for nothing. The next batch is sent before the results of the last one are reported, and takes
+only half of the queue. So the store always has a batch to write while the hub works on another;
+otherwise all agents would fall into step, and the hub would idle while the store writes for all of
+them at once.
 
-When the store does not answer, the outcome of the batch is unknown. It is not sent again before
-the committer knows: the store is opened anew (`actors.log.reopening`), own changes are found by
-their keys in what was read of the log, and only those that are not there are sent again. So no
-change is applied twice and none is lost.
+When the store does not answer, the outcome of the batch is unknown. The committer opens the store
+again (`actors.log.reopening`), finds its own changes by their keys in the log that was read, and
+sends only the missing ones again. So no change is applied twice and none is lost.
 
-Other hubs write to the same log. Their changes are folded before ours that come after them, and,
-while other hubs are alive, as soon as the store tells that there are some.
+Other hubs write to the same log. Their changes are folded before the changes of this hub that come
+after them and, while other hubs are alive, as soon as the store reports them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.log.follower import Follower
-from actors.log.proposal import Proposal, RenewalProposal, Result
+from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, Result
 from actors.log.reopening import StoreOpener, complete, why
 from actors.ports.clock import Scheduler, Timer
 from actors.ports.store import (
@@ -54,15 +53,13 @@ SWEEP_INTERVAL = 0.1
 
 _STOPPING = Away("the hub is stopping")
 
-AnyProposal = Proposal | RenewalProposal
-
 Barrier = Callable[[bool], None]
-"""Called with True once the fold holds all that was durable when it was asked for; with False when
-the store could not be asked."""
+"""Called with True once the fold holds everything that was durable when the barrier was set, or
+with False when the store could not be asked."""
 
 
 class _Batch(Struct, frozen=True):
-    """A batch that was answered, and the barriers that wait for the fold to hold it."""
+    """A batch with the store's answer, and the barriers that wait until it is folded."""
 
     proposals: list[AnyProposal]
     results: list[Applied | Refusal]
@@ -70,12 +67,12 @@ class _Batch(Struct, frozen=True):
 
 
 class Fold(Protocol):
-    """The directory, as the fold of the log: hears everything in the log's order."""
+    """The directory as the fold of the log. It is called in the log's order."""
 
     def opened(self, opened: Opened, *, gap: bool) -> None:
-        """The store answers: at first, and again after every time it was away.
+        """The store answers, at first or again after an outage.
 
-        With a `gap`, changes that nobody can tell any more came since the last one folded.
+        With a `gap`, the log no longer holds all changes since the last one that was folded.
         """
         ...
 
@@ -84,7 +81,7 @@ class Fold(Protocol):
         ...
 
     def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
-        """A change of this hub is durable; returns the record as it is committed."""
+        """A change of this hub is durable. Returns the committed record."""
         ...
 
     def renewed(self, proposal: RenewalProposal) -> None:
@@ -97,7 +94,7 @@ class Fold(Protocol):
 
 
 class Committer:
-    """The one way from the brain to the log."""
+    """The only way from the brain to the log; `name` begins the keys of this hub's changes."""
 
     def __init__(self, scheduler: Scheduler, store: Store, fold: Fold, name: str) -> None:
         self._scheduler = scheduler
@@ -137,7 +134,7 @@ class Committer:
 
     @property
     def outstanding(self) -> int:
-        """Changes whose outcome is not known yet."""
+        """How many proposals have no reported result yet."""
         unreported = len(self._unreported.proposals) if self._unreported is not None else 0
         return len(self._queue) + len(self._under_way) + len(self._unknown) + unreported
 
@@ -147,17 +144,17 @@ class Committer:
         return Position(self.log, self.revision, self._key)
 
     def start(self) -> None:
-        """Open the store, and again whenever it has been away, until `close`."""
+        """Open the store, and again after every outage, until `close`."""
         self._opener.open()
 
     def begin_new_log(self) -> None:
-        """Begin a new log now; the fold hears of it as of any opening."""
+        """Begin a new log now; `Fold.opened` is called once it has begun."""
         self._report()
         self.open = False
         self._opener.open(new_log=True)
 
     def close(self) -> None:
-        """Send nothing more; what waits is settled as away."""
+        """Send nothing more; waiting proposals end as Away."""
         self._report()
         self._closed = True
         self._opener.close()
@@ -166,49 +163,12 @@ class Committer:
         self._break_barriers()
 
     def new_key(self) -> str:
-        """The key of a change that the log will have an entry for; no other change has it."""
+        """A unique key for a change that gets a log entry."""
         self._sequence += 1
         return f"{self._name}:{self._sequence}"
 
-    def propose(self, proposal: Proposal) -> None:
-        """Send the change with the next batch; the proposer's `settled` hears the result."""
-        self._enqueue(proposal)
-
-    def renew(self, proposal: RenewalProposal) -> None:
-        """Send the renewal with the next batch; the proposer's `renewed` hears the result."""
-        self._enqueue(proposal)
-
-    def withdraw(self, proposal: AnyProposal) -> None:
-        """Do not send what has not been sent: nobody wants it any more."""
-        self._withdrawn.add(proposal)
-
-    def catch_up(self, barrier: Barrier) -> None:
-        """Fold all that any hub has made durable until now, then call back."""
-        if self.open:
-            self._barriers.append(barrier)
-            self._advance_soon()
-        else:
-            barrier(False)
-
-    def follow(self, *, following: bool) -> None:
-        """Whether there are other hubs, whose changes must be heard of as they are made."""
-        self._follower.following = following
-        self._follower.ask()
-
-    def grown(self, revision: int) -> None:
-        """The log is known to have reached `revision`."""
-        if revision > self.revision and not self._busy:
-            self._behind = True
-            self._advance_soon()
-
-    def suspect(self, answer: Fenced | Away) -> None:
-        """Another request to the store failed: open it anew."""
-        if self.open and not self._busy:  # else the commit under way will tell
-            self._lost(why(answer))
-
-    # --- committing --------------------------------------------------------------------------
-
-    def _enqueue(self, proposal: AnyProposal) -> None:
+    def propose(self, proposal: AnyProposal) -> None:
+        """Send the proposal with the next batch; its proposer gets the result."""
         if self._closed:
             _settle(proposal, _STOPPING)
             return
@@ -216,13 +176,43 @@ class Committer:
         self._advance_soon()
         self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
 
+    def withdraw(self, proposal: AnyProposal) -> None:
+        """Do not send the proposal unless it has been sent; it then ends as Away."""
+        self._withdrawn.add(proposal)
+
+    def catch_up(self, barrier: Barrier) -> None:
+        """Fold everything that any hub has made durable until now, then call `barrier`."""
+        if self.open:
+            self._barriers.append(barrier)
+            self._advance_soon()
+        else:
+            barrier(False)
+
+    def follow(self, *, following: bool) -> None:
+        """Set whether other hubs write to the log, so that it must be followed."""
+        self._follower.following = following
+        self._follower.ask()
+
+    def grown(self, revision: int) -> None:
+        """The log has reached `revision`: read it unless that has been folded."""
+        if revision > self.revision and not self._busy:
+            self._behind = True
+            self._advance_soon()
+
+    def suspect(self, answer: Fenced | Away) -> None:
+        """Another request to the store failed: open the store again."""
+        if self.open and not self._busy:  # otherwise the commit under way finds out
+            self._lost(why(answer))
+
+    # --- committing --------------------------------------------------------------------------
+
     def _advance_soon(self) -> None:
         if self.open and not self._busy and not self._advance_scheduled:
             self._advance_scheduled = True
             self._scheduler.call_soon(self._advance)
 
     def _advance(self) -> None:
-        """Send what waits; with nothing to send, read what others wrote."""
+        """Send the next batch; with nothing to send, read what other hubs wrote."""
         self._advance_scheduled = False
         if not self.open or self._busy:
             return
@@ -235,7 +225,7 @@ class Committer:
             self._store.commit(
                 changes, self._committed, announce=self._follower.following, sent=self._report
             )
-        elif self._behind and self._unreported is None:  # else it would be read once more
+        elif self._behind and self._unreported is None:  # else it would be read a second time
             self._behind = False
             self._busy = True
             self._store.read_log(self.position, None, self._heard)
@@ -258,13 +248,13 @@ class Committer:
         if not isinstance(answer, Committed):
             self._busy = False
             batch, self._under_way = self._under_way, []
-            if isinstance(answer, Fenced):  # nothing was applied: all of it may be sent again
+            if isinstance(answer, Fenced):  # nothing was applied, so all may be sent again
                 self._queue.extendleft(reversed(batch))
             else:
                 self._unknown.extend(batch)
             self._lost(why(answer))
         elif answer.before > self.revision:
-            # Others wrote in between. Their changes come first in every fold.
+            # Other hubs wrote in between. Their changes come first in every fold.
             self._store.read_log(
                 self.position, answer.before, lambda entries: self._caught_up(answer, entries)
             )
@@ -299,7 +289,7 @@ class Committer:
             self._report()
 
     def _report(self) -> None:
-        """Report the results of the batch that was answered last, unless that has been done."""
+        """Report the results of the last answered batch, unless that has been done."""
         batch, self._unreported = self._unreported, None
         if batch is None:
             return
@@ -314,7 +304,7 @@ class Committer:
                 results.append(proposal.record)
             else:
                 results.append(self._apply_change(proposal, result))
-        # Only now: proposers may look at what the whole batch has made of the directory.
+        # Only now, since a proposer may look at the directory, which must hold the whole batch.
         for proposal, settled in zip(batch.proposals, results, strict=True):
             _settle(proposal, settled)
         for barrier in batch.barriers:
@@ -340,7 +330,7 @@ class Committer:
     # --- what other hubs wrote ---------------------------------------------------------------
 
     def _hinted(self) -> None:
-        if not self._busy:  # else the commit under way tells what came before it
+        if not self._busy:  # otherwise the answer to the commit says what came before it
             self._behind = True
             self._advance_soon()
 
@@ -355,7 +345,7 @@ class Committer:
                 self._foreign(entry)
             self._go_on()
 
-    # --- losing the store, and having it again ---------------------------------------------------
+    # --- outages of the store ----------------------------------------------------------------
 
     def _lost(self, reason: str) -> None:
         was_open, self.open = self.open, False

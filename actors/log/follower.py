@@ -1,4 +1,4 @@
-"""Following the log: hears that other hubs have written to it, as soon as they have."""
+"""Following the log: learns at once when other hubs write to it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from actors.ports.clock import Scheduler
 from actors.ports.store import Away, Store
 
 PAUSE = 0.005
-"""Seconds between two hints that the log has grown: what comes meanwhile is read in one piece."""
+"""Seconds between two hints; entries that come meanwhile are read together."""
 
 RETRY = 0.25
-"""Seconds until the store is asked again after it could not be."""
+"""Seconds until the store is asked again after a failure."""
 
 
 class Follower:
     """Asks the store, again and again, whether the log has grown.
 
-    `position` is the revision up to which it has been folded, or None while the store is not open.
-    `grown` is only a hint: the caller then reads the log.
+    `position` returns the last folded revision, or None while the store is not open. `grown` is
+    only a hint: the caller then reads the log.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class Follower:
         self._grown = grown
         self._asking = False
         self.following = False
-        """Whether there are other hubs, whose changes must be heard of as they are made."""
+        """Whether other hubs write to the log."""
 
     def ask(self) -> None:
-        """Ask now, unless the store is being asked, is not open, or nobody follows."""
+        """Ask now, if the log is followed and the store is open and not being asked."""
         position = self._position()
         if self.following and position is not None and not self._asking:
             self._asking = True

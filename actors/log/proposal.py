@@ -1,4 +1,4 @@
-"""What is on its way to the store, and who hears how it ended."""
+"""Proposals: changes and renewals on their way to the store, and their results."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from actors.ports.store import Away, Change, Refusal, Renewal
 from homeport_protocol.record import AgentRecord
 
 Result = AgentRecord | Refusal | Away
-"""How a proposal ends: in the record as it is committed, or in the reason why it is not.
+"""How a proposal ends: the committed record, or why nothing was committed.
 
-Away when it was withdrawn or could not be sent.
+Away when the proposal was withdrawn or could not be sent.
 """
 
 
 class Proposer(Protocol):
-    """Proposes a change, and hears its result."""
+    """Proposes changes and gets their results."""
 
     def settled(self, proposal: Proposal, result: Result) -> None:
         """The change ended."""
         ...
 
     def sweep(self) -> None:
-        """Something has been waiting long: answer what has waited too long."""
+        """A proposal has waited long: answer the asks that have waited too long."""
         ...
 
 
 class RenewalProposer(Proposer, Protocol):
-    """Proposes a renewal, and hears its result."""
+    """Proposes renewals as well."""
 
     def renewed(self, proposal: RenewalProposal, result: Result) -> None:
         """The renewal ended."""
@@ -56,3 +56,6 @@ class RenewalProposal(Struct, frozen=True, eq=False):
     record: AgentRecord
     proposer: RenewalProposer
     born: float
+
+
+AnyProposal = Proposal | RenewalProposal

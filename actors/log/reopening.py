@@ -1,8 +1,8 @@
-"""Opens the store, again and again until it answers, and reads what was missed meanwhile.
+"""Opening the store: retries until it answers, then reads what was missed meanwhile.
 
-Each opening begins a new writer generation, after which a late arrival of what was sent before is
-refused. Then the log is read on from where it has been folded to: so it is known what of that had
-arrived.
+Each opening begins a new writer generation; the store refuses commands of an older one that arrive
+late. Then the log is read on from the folded position, which shows what of the earlier commands
+had arrived.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ RETRY_DELAYS = (0.05, 0.1, 0.25)
 
 
 class StoreOpener:
-    """The way back to the store.
+    """Opens the store, and keeps trying.
 
-    `position` tells how far the log has been folded. `opened` hears what the store says and the
-    entries that have come since; None for them when some are missing. `failed` hears why it was
-    not opened; then it is tried again.
+    `position` returns how far the log has been folded. `opened` gets the store's answer and the log
+    entries since then, or None when some are missing. `failed` gets the reason of each failure; a
+    retry follows.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class StoreOpener:
         self._closed = False
 
     def open(self, *, new_log: bool = False) -> None:
-        """Open now, with a new log if that is wanted, unless it is being opened."""
+        """Open now, unless that is under way; with `new_log`, begin a new log."""
         self._wants_new_log |= new_log
         if self._timer is not None:
             self._timer.cancel()
@@ -55,14 +55,14 @@ class StoreOpener:
             self._store.open(self._position(), self._answered, new_log=self._wants_new_log)
 
     def open_soon(self) -> None:
-        """Open after a while, a longer one after each failure."""
+        """Open after a delay that grows with each failure."""
         if self._timer is None and not self._under_way and not self._closed:
             delay = RETRY_DELAYS[min(self._failures, len(RETRY_DELAYS) - 1)]
             self._failures += 1
             self._timer = self._scheduler.call_at(self._scheduler.now() + delay, self.open)
 
     def close(self) -> None:
-        """Open no more; what is being opened is told to nobody."""
+        """Stop: no more attempts, no more callbacks."""
         self._closed = True
 
     def _answered(self, answer: Opened | Away) -> None:
@@ -72,7 +72,7 @@ class StoreOpener:
             return
         if answer.fresh:
             self._wants_new_log = False
-        if self._wants_new_log:  # by now; it was not when this was asked
+        if self._wants_new_log:  # asked for while the store was being opened
             self._under_way = False
             self.open()
         elif answer.fresh or not position.log or answer.revision <= position.revision:
@@ -88,7 +88,8 @@ class StoreOpener:
         elif complete(entries, self._position().revision, answer.revision):
             self._succeed(answer, entries)
         else:
-            # Trimmed past us while we slept. What of ours was applied will be refused as stale.
+            # The log was trimmed past our position. Own changes that were applied, and are sent
+            # again, will be refused as stale.
             self._succeed(answer, None)
 
     def _succeed(self, answer: Opened, entries: list[LogEntry] | None) -> None:
@@ -105,12 +106,12 @@ class StoreOpener:
 
 
 def why(failure: Fenced | Away) -> str:
-    """What to say of a request that the store did not serve."""
+    """Why the store did not serve a request, as a phrase for logs and `/ready`."""
     if isinstance(failure, Fenced):
         return "its connection was lost, or it does not hold this hub's lease any more"
     return failure.reason
 
 
 def complete(entries: list[LogEntry], after: int, upto: int) -> bool:
-    """Whether these are all entries of the log from behind one revision up to another."""
+    """Whether these are all log entries after revision `after` up to `upto`."""
     return [entry.revision for entry in entries] == [*range(after + 1, upto + 1)]

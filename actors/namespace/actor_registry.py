@@ -60,7 +60,7 @@ class ActorRegistry:
         self._observer = observer
         self._sessions = sessions
         committer = replica.committer
-        self.propose, self.renew = committer.propose, committer.renew
+        self.propose = committer.propose
         self.withdraw, self.new_key = committer.withdraw, committer.new_key
         self._uncharged: list[str] = []
         self._charging = False

@@ -10,7 +10,7 @@ INFINITE = float("inf")
 
 
 class Timer(Protocol):
-    """A callback that has been scheduled."""
+    """A scheduled callback."""
 
     def cancel(self) -> None: ...
 
@@ -27,12 +27,12 @@ class Scheduler(Protocol):
     def call_soon(self, callback: Callable[[], None]) -> None: ...
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at `when` (on the scale of `now`) or as soon after as can be."""
+        """Call back at `when` (on the scale of `now`) or soon after, never before."""
         ...
 
 
 class RandomSource(Protocol):
-    """The only source of chance; must be unguessable in a hub (ids of agents come from it)."""
+    """The only source of randomness. In a hub it must be unguessable: agents' ids come from it."""
 
     def random(self) -> float: ...
 

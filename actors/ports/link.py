@@ -17,11 +17,11 @@ class Link(Protocol):
 
     @property
     def delivered(self) -> int:
-        """Bytes handed to the kernel since the connection began; tells whether a peer reads."""
+        """Bytes handed to the kernel since the connection began; it grows while the peer reads."""
         ...
 
     def send(self, payload: bytes) -> None:
-        """Queue one text message (UTF-8 JSON); messages of one loop turn leave in one write."""
+        """Queue one text message (UTF-8 JSON); all messages of one loop turn leave in one write."""
         ...
 
     def ping(self) -> None:
@@ -29,7 +29,7 @@ class Link(Protocol):
         ...
 
     def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
-        """Close after what is queued, or with `discard` instead of what is queued.
+        """Send what is queued, or drop it with `discard`, and close.
 
         Later sends are dropped. The transport is aborted when the peer does not complete the
         closing handshake in time.

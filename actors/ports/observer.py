@@ -1,4 +1,4 @@
-"""What the brain tells of itself, for logs and metrics."""
+"""The port for logs and metrics: what the brain reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from homeport_protocol.record import AgentRecord
 
 
 class Observer(Protocol):
-    """Who is told what happens, for logs; nothing comes back."""
+    """Gets what happens, for logs; nothing comes back."""
 
     def changed(self, kind: Kind, record: AgentRecord) -> None:
         """A change became durable."""
@@ -26,7 +26,7 @@ class Observer(Protocol):
         ...
 
     def unreadable(self, data: bytes) -> None:
-        """A stored record could not be read; it is left alone."""
+        """A stored record is unreadable and is left alone."""
         ...
 
     def answered(self, op: str, outcome: str) -> None:
@@ -34,20 +34,20 @@ class Observer(Protocol):
         ...
 
     def stalled(self, seconds: float) -> None:
-        """The hub itself was stopped or stalled for so long."""
+        """The hub itself was stopped or stalled for `seconds`."""
         ...
 
     def hubs_changed(self, hubs: list[str]) -> None:
-        """Another hub came or went: these live now."""
+        """Another hub came or went; `hubs` are alive now."""
         ...
 
     def removal_held(self, why: str | None) -> None:
-        """Nobody is removed for now, and `why`; None: removal goes on."""
+        """Removal of agents is held, and `why`; None when it goes on."""
         ...
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """What there is now, and how much there has been since the hub started."""
+    """What exists now, and the totals since the hub started."""
 
     agents: dict[str, int]
     actors: int

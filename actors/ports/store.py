@@ -10,14 +10,14 @@ from msgspec import Struct
 from homeport_protocol.bounds import Kind
 
 Operation = Literal["register", "resume", "write", "remove", "restore"]
-"""What a change does in the one atomic script; see `Change`."""
+"""What a change does in the atomic script; see `Change`."""
 
 
 class Change(Struct, frozen=True, gc=False, kw_only=True):
-    """One change of one agent's record, checked and applied atomically by the store.
+    """A change of one agent's record, which the store checks and applies in one atomic step.
 
     The stored record is `head` + `,"epoch":E,"hub":"H","revision":R}`: the head is the record's
-    JSON up to and including `health`, the rest is known only inside the script.
+    JSON up to and including `health`; only the script knows the rest.
 
     | operation | applies when | epoch E | log entry |
     |---|---|---|---|
@@ -27,17 +27,17 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     | remove | nothing newer is stored, or was | `epoch` | `kind` |
     | restore | nothing newer is stored, or was | `epoch` | `kind`, none when empty |
 
-    An entry without an epoch (the legacy registry's) counts as any. What is stored is newer when
-    its epoch is above `epoch` (refused `fenced`) or its revision above `revision`, the one that
-    the change was made from (refused `stale`); when it is older, the entry is not the one that
-    was meant (`missing`). With `seen`, the change is a verdict on silence, and `stale` too when
-    the stored `last_seen` is another. `last` is the epoch of the identity's last life, if the
-    store still knows it: it was newer when it is not below `epoch` (`fenced`).
+    An entry without an epoch (the legacy registry's) counts as any. A stored entry is newer when
+    its epoch is above `epoch` (refused as `fenced`), or its revision above `revision`, from which
+    the change was made (refused as `stale`). When it is older, it is not the entry that was meant
+    (`missing`). With `seen`, the change is a verdict on silence, and also `stale` when the stored
+    `last_seen` differs. `last` is the last epoch of a removed identity, while the store remembers
+    it; it was newer when it is not below `epoch` (`fenced`).
 
     Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the
     id to the active set; `remove` deletes both. A log entry raises the revision by one; without
-    one, R is `revision`. `key` names the change in the log, so that a hub which never heard the
-    outcome can find out.
+    one, R is `revision`. `key` names the change in the log, so that a hub which never got the
+    answer can find out whether the change was applied.
     """
 
     operation: Operation
@@ -53,10 +53,10 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Renewal(Struct, frozen=True, gc=False, kw_only=True):
-    """An agent gave a sign of life: its entry has another `last_seen`, and its time begins anew.
+    """A sign of life of an agent: renews `last_seen` and the time to live of its entry.
 
-    Applied as the `write` of a `Change`, under the same conditions, but without a log entry: the
-    stored record keeps `epoch` and `revision`. Nearly everything that is committed is a renewal.
+    Applied under the conditions of a `write`, but without a log entry: the stored record keeps its
+    `epoch` and `revision`. Nearly everything that is committed is a renewal.
     """
 
     agent_id: str
@@ -75,8 +75,8 @@ class Applied(Struct, frozen=True, gc=False):
 
 
 Refusal = Literal["fenced", "missing", "stale", "poisoned"]
-"""`fenced`: a newer epoch is stored; `missing`: nothing is stored, or what is older; `stale`: the
-record was changed meanwhile; `poisoned`: the key holds something that is no record."""
+"""`fenced`: a newer epoch is stored; `missing`: nothing is stored, or an older entry; `stale`: the
+record was changed meanwhile; `poisoned`: the key holds something that is not a record."""
 
 
 class Away(Struct, frozen=True):
@@ -89,17 +89,17 @@ class Away(Struct, frozen=True):
 
 
 class Fenced(Struct, frozen=True):
-    """The hub must open the store anew; of a commit, nothing was applied.
+    """The hub must open the store again; nothing of a commit was applied.
 
-    Its writer generation has been replaced or has lapsed, or the log is not the one it knows.
+    The writer generation was replaced or has lapsed, or the log is another one.
     """
 
 
 class Position(Struct, frozen=True):
-    """How far a hub has folded a log: `key` is that of its last entry, "" when not known.
+    """How far a hub has folded a log; `key` is the key of the last folded entry, "" if unknown.
 
-    A log that holds another entry at this revision has another history: a failover lost changes
-    that were acknowledged (log matching, after Raft section 5.3).
+    A log with another entry at this revision has another history: a failover lost acknowledged
+    changes (log matching, after Raft section 5.3).
     """
 
     log: str = ""
@@ -108,11 +108,11 @@ class Position(Struct, frozen=True):
 
 
 class Opened(Struct, frozen=True):
-    """A new writer generation; every script of an older one is refused from here on.
+    """A new writer generation; the store refuses scripts of older ones from now on.
 
-    `fresh` when the log is not the one the hub knew: there was none, it had fallen behind or held
-    another history, a new one was asked for, or somebody else began one. `secret` signs session
-    tokens and is shared by the cluster.
+    `fresh` when the log is not the one that the hub knew: there was none, it had fallen behind or
+    has another history, a new one was asked for, or another hub began one. `secret` signs session
+    tokens; the cluster shares it.
     """
 
     log: str
@@ -139,7 +139,7 @@ class LogEntry(Struct, frozen=True, gc=False):
 
 
 class HubReport(Struct, frozen=True):
-    """What a hub tells the cluster of itself: `revision` is how far it has folded the log."""
+    """What a hub reports to the cluster; `revision` is the last one that it has folded."""
 
     agents: int
     sessions: int
@@ -159,9 +159,9 @@ class HubLease(Struct, frozen=True, kw_only=True):
 
 
 class Roster(Struct, frozen=True):
-    """The hubs that live, ordered by id, and what all of them must know.
+    """The living hubs, ordered by id, and what all of them must know.
 
-    `revision` is the log's; a loss of agents up to revision `acknowledged` has been acknowledged.
+    `revision` is the log's. Losses of agents up to revision `acknowledged` have been acknowledged.
     """
 
     hubs: list[HubLease]
@@ -170,10 +170,10 @@ class Roster(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """All that is stored. `records` may hold newer states than `entries` ends with, never older.
+    """Everything that is stored.
 
-    `entries` is the newest part of the log, oldest first. `ghosts` are the ids that were active
-    without an entry; they have been dropped.
+    `entries` is the newest part of the log, oldest first; `records` may be newer than its end,
+    never older. `ghosts` are ids that were active without an entry; they have been dropped.
     """
 
     records: list[bytes]
@@ -183,14 +183,14 @@ class Loaded(Struct, frozen=True):
 
 
 class Stored(Struct, frozen=True):
-    """What is stored of one agent now: its record's JSON, and seconds until it would run out."""
+    """An agent's stored entry: the record's JSON, and its time to live in seconds."""
 
     record: bytes
     ttl: float
 
 
 class ForeignRenewal(Struct, frozen=True, gc=False):
-    """Another hub renewed an entry `age` seconds ago, by the store's clock."""
+    """A renewal by another hub, `age` seconds ago by the store's clock."""
 
     agent_id: str
     last_seen: str
@@ -198,14 +198,14 @@ class ForeignRenewal(Struct, frozen=True, gc=False):
 
 
 class ForeignRenewals(Struct, frozen=True):
-    """Entries that other hubs renewed lately; the next reading goes on at `position`."""
+    """Recent renewals by other hubs; the next reading goes on at `position`."""
 
     position: str
     renewals: list[ForeignRenewal]
 
 
 class Store(Protocol):
-    """The durable side of one namespace. Every call is answered once through `reply`, later.
+    """The durable side of one namespace. Each call answers once, through `reply`, never at once.
 
     At most one `commit` is under way at a time, and one each of `await_change`, `read_renewals`
     and `renew_lease`.
@@ -214,14 +214,16 @@ class Store(Protocol):
     def open(
         self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
-        """Begin a writer generation, given how far this hub knows which log.
+        """Begin a writer generation; `position` is the last one that this hub has folded.
 
-        With `new_log` a new log is begun in any case. A new log starts at the known revision or at
-        the stored one, whichever is higher, so that revisions never go back.
+        With `new_log` a new log is begun in any case. A new log starts at the position's revision
+        or at the stored one, whichever is higher, so that revisions never go back.
         """
         ...
 
-    def load(self, reply: Callable[[Loaded | Away], None]) -> None: ...
+    def load(self, reply: Callable[[Loaded | Away], None]) -> None:
+        """Read everything that is stored."""
+        ...
 
     def commit(
         self,
@@ -244,33 +246,33 @@ class Store(Protocol):
         upto: int | None,
         reply: Callable[[list[LogEntry] | Fenced | Away], None],
     ) -> None:
-        """The log's entries after `position` up to revision `upto` (None: all), oldest first.
+        """Read the log's entries after `position` up to revision `upto` (None: all), oldest first.
 
-        Fenced when it is not that log any more, or not that history.
+        Fenced when the log is another one or has another history.
         """
         ...
 
     def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
-        """Whether the log has an entry after that revision, as soon as it has one.
+        """Answer True as soon as the log has an entry after that revision.
 
-        False after a second or so without. A hint: whoever is told reads the log.
+        False after about a second without one. Only a hint: the caller then reads the log.
         """
         ...
 
     def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
-        """What is stored of an agent now; None when there is no record."""
+        """Read an agent's entry; None when there is none."""
         ...
 
     def read_renewals(self, position: str, reply: Callable[[ForeignRenewals | Away], None]) -> None:
-        """What has been announced since `position` ("": whatever is still known)."""
+        """Read the renewals announced since `position` ("": all that the store still has)."""
         ...
 
     def renew_lease(
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
     ) -> None:
-        """Renew this hub's lease, and hear who else lives. Fenced as of a commit."""
+        """Renew this hub's lease and read the roster. Fenced as for a commit."""
         ...
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
-        """Tell all hubs that the loss of agents up to `revision` has been acknowledged."""
+        """Record for all hubs that losses of agents up to `revision` are acknowledged."""
         ...

@@ -11,7 +11,7 @@ from actors.timing import Timing
 class StallDetector:
     """Notices that the process was stopped, suspended or stalled.
 
-    It expects to run every `watchdog_interval`. When it is late by more than `stall_threshold`,
+    It expects to run every `stall_check_interval`. When it is late by more than `stall_threshold`,
     the hub was absent, and `absent` is called with for how many seconds.
     """
 
@@ -30,7 +30,7 @@ class StallDetector:
         """Run from now on, until `stop`."""
         self.look()
         now = self._ran_at = self._scheduler.now()
-        self._timer = self._scheduler.call_at(now + self._timing.watchdog_interval, self.start)
+        self._timer = self._scheduler.call_at(now + self._timing.stall_check_interval, self.start)
 
     def stop(self) -> None:
         """Run no more."""
@@ -41,7 +41,7 @@ class StallDetector:
     def look(self) -> bool:
         """Whether the hub was absent until just now. Whoever is about to judge looks first."""
         now = self._scheduler.now()
-        absence = now - self._ran_at - self._timing.watchdog_interval
+        absence = now - self._ran_at - self._timing.stall_check_interval
         if absence < self._timing.stall_threshold:
             return False
         self._ran_at = self.present_since = now

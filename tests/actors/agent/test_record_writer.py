@@ -35,7 +35,6 @@ def writer_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal | RenewalP
         store_is_away=False,
         holds_removal=False,
         propose=proposals.append,
-        renew=proposals.append,
         new_key=lambda: "here:1",
     )
     writer = RecordWriter(context, SimpleNamespace(), kept.id)  # type: ignore[arg-type]
