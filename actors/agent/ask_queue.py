@@ -16,27 +16,23 @@ MAX_WAITING = 1024
 class AskQueue:
     """The asks of one agent, in the order in which they came; each is answered exactly once."""
 
-    __slots__ = ("_in_hand", "_waiting", "under_way")
+    __slots__ = ("_in_hand", "under_way", "waiting")
 
     def __init__(self) -> None:
         self._in_hand: Queued | None = None
         self.under_way: list[Ask] = []
-        self._waiting: list[Queued] = []  # mostly empty, and an empty deque takes 0.7 KB
-
-    def __bool__(self) -> bool:
-        """Whether something waits for its turn."""
-        return bool(self._waiting)
+        self.waiting: list[Queued] = []  # mostly empty, and an empty deque takes 0.7 KB
 
     def wait(self, message: Queued) -> None:
         """Put a message behind all others; an ask too many is refused."""
-        if len(self._waiting) >= MAX_WAITING and isinstance(message, Ask):
+        if len(self.waiting) >= MAX_WAITING and isinstance(message, Ask):
             message.reply(ProtocolError("rate_limited", "too many requests wait for this agent"))
         else:
-            self._waiting.append(message)
+            self.waiting.append(message)
 
     def next(self) -> Queued:
         """The message whose turn it is."""
-        self._in_hand = self._waiting.pop(0)
+        self._in_hand = self.waiting.pop(0)
         return self._in_hand
 
     def done(self) -> None:
@@ -50,7 +46,7 @@ class AskQueue:
     def superseded_by(self, beat: Heartbeat) -> list[Ask]:
         """The heartbeat and those right behind it that say nothing new: one renewal serves all."""
         asks: list[Ask] = [beat]
-        for message in self._waiting:
+        for message in self.waiting:
             if (
                 not isinstance(message, Heartbeat)
                 or message.session is not beat.session
@@ -58,7 +54,7 @@ class AskQueue:
             ):
                 break
             asks.append(message)
-        del self._waiting[: len(asks) - 1]
+        del self.waiting[: len(asks) - 1]
         return asks
 
     def take(self) -> list[Ask]:
@@ -68,7 +64,7 @@ class AskQueue:
 
     def again(self) -> None:
         """The change under way will not be made: its asks wait once more, before all others."""
-        self._waiting[:0] = self.take()
+        self.waiting[:0] = self.take()
 
     def answer(self, outcome: Callable[[Ask], Outcome]) -> None:
         """Answer the asks of the change that has just ended, each when it is taken away."""
@@ -88,15 +84,15 @@ class AskQueue:
             if ask.at <= late:
                 ask.reply(too_late(ask))
         unwanted = bool(asks) and not self.under_way and not isinstance(asks[0], Heartbeat)
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for message in waiting:
-            first = not self.under_way and not self._waiting
+            first = not self.under_way and not self.waiting
             if isinstance(message, Ask) and (
                 message.at <= late or (away and first and isinstance(message, Heartbeat))
             ):
                 message.reply(too_late(message))
             else:
-                self._waiting.append(message)
+                self.waiting.append(message)
         return unwanted
 
     def fail(self, messages: Sequence[Message]) -> None:
@@ -104,10 +100,10 @@ class AskQueue:
         error = ProtocolError("internal", "the hub failed on this request; it has been logged")
         asks = [
             each
-            for each in (*self.take(), self._in_hand, *self._waiting, *messages)
+            for each in (*self.take(), self._in_hand, *self.waiting, *messages)
             if isinstance(each, Ask)
         ]
-        self._waiting = [each for each in self._waiting if not isinstance(each, Ask)]
+        self.waiting = [each for each in self.waiting if not isinstance(each, Ask)]
         self._in_hand = None
         for ask in {id(ask): ask for ask in asks}.values():
             ask.reply(error)

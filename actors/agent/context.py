@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from actors.log.proposal import AnyProposal, RenewalProposer
+from actors.log.proposal import AnyProposal
 from actors.ports.store import Away, Stored
 from actors.runtime.deadlines import Deadlines
 from actors.timing import Timing
@@ -90,14 +90,3 @@ class AgentContext(Protocol):
     def failed(self, agent_id: str) -> None:
         """The actor has been isolated: take its agent off the directory."""
         ...
-
-
-class SelfRef(RenewalProposer, Protocol):
-    """The actor's own reference: what it sends itself goes through its mailbox."""
-
-    @property
-    def waiting(self) -> int: ...
-
-    def deadline_reached(self) -> None: ...
-
-    def stored_read(self, stored: Stored | Away | None) -> None: ...

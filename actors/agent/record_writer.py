@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import UNSET, structs
 
-from actors.agent.context import AgentContext, SelfRef
-from actors.log.proposal import AnyProposal, Proposal, RenewalProposal
+from actors.agent.context import AgentContext
+from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, RenewalProposer
 from actors.ports.store import Change, Operation, Renewal
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, kind_of, with_derived_status
@@ -24,14 +24,14 @@ class RecordWriter:
     """
 
     __slots__ = (
-        "_agent_id",
         "_context",
         "_epoch_floor",
         "_in_flight",
         "_marked_dirty",
-        "_self_ref",
+        "_proposer",
         "_unwritten",
         "_unwritten_seen",
+        "agent_id",
         "committed",
         "logged_in",
         "proposal",
@@ -39,10 +39,10 @@ class RecordWriter:
         "withdrawn",
     )
 
-    def __init__(self, context: AgentContext, self_ref: SelfRef, agent_id: str) -> None:
+    def __init__(self, context: AgentContext, proposer: RenewalProposer, agent_id: str) -> None:
         self._context = context
-        self._self_ref = self_ref
-        self._agent_id = agent_id
+        self._proposer = proposer
+        self.agent_id = agent_id
         self._unwritten: AgentChanges | None = None
         self._in_flight: AgentChanges | None = None  # what the change under way has of it
         self._unwritten_seen = ""  # when the owed sign of life came
@@ -105,6 +105,8 @@ class RecordWriter:
         load = unwritten.load if changes.load is UNSET else changes.load
         self._unwritten = AgentChanges(metadata=metadata, load=load)
         self._unwritten_seen = self._context.timestamp()
+        if isinstance(self.proposal, Proposal) and self.proposal.change.kind == "expired":
+            self.withdraw()  # it lives: should its removal not have been sent yet, it need not be
 
     def mark_dirty(self) -> None:
         """The store may not have what it should; put it back when there is time."""
@@ -268,7 +270,7 @@ class RecordWriter:
         change = Change(
             operation=operation,
             kind=kind or "",
-            agent_id=self._agent_id,
+            agent_id=self.agent_id,
             epoch=self._epoch_floor if committed is None else committed.epoch,
             head=head_of(record),
             hub=hub,
@@ -278,13 +280,13 @@ class RecordWriter:
             seen=seen,
         )
         self._marked_dirty = self.withdrawn = False
-        self.proposal = proposal = Proposal(change, record, self._self_ref, born)
+        self.proposal = proposal = Proposal(change, record, self._proposer, born)
         context.propose(proposal)
 
     def _renew(self, record: AgentRecord, liveness: Liveness, ttl: float, born: float) -> None:
         context = self._context
         renewal = Renewal(
-            agent_id=self._agent_id,
+            agent_id=self.agent_id,
             epoch=record.epoch,
             head=head_of(record),
             hub="" if liveness.over_http else record.hub or context.hub_id,
@@ -292,7 +294,7 @@ class RecordWriter:
             revision=record.revision,
         )
         self._marked_dirty = self.withdrawn = False
-        self.proposal = proposal = RenewalProposal(renewal, record, self._self_ref, born)
+        self.proposal = proposal = RenewalProposal(renewal, record, self._proposer, born)
         context.propose(proposal)
 
     def _ttl(self, liveness: Liveness) -> float:

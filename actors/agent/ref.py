@@ -45,11 +45,10 @@ _DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), Remo
 class AgentRef:
     """A reference to the actor of one agent. Every ask is answered, also when it is gone."""
 
-    __slots__ = ("_ref", "_tell")
+    __slots__ = ("_ref",)
 
     def __init__(self, ref: Ref[Message]) -> None:
         self._ref = ref
-        self._tell = ref.tell
 
     # Asks; `at` is the scheduler's now.
 
@@ -87,15 +86,15 @@ class AgentRef:
 
     def active(self, session: SessionHandle, *, message: bool) -> None:
         """The session's peer answered a ping, or sent (`message`) a message for somebody else."""
-        self._tell(ActivitySeen(session, message))
+        self._ref.tell(ActivitySeen(session, message))
 
     def socket_lost(self, session: SessionHandle, at: float) -> None:
         """The connection of the session is gone, since `at`."""
-        self._tell(SocketLost(session, at))
+        self._ref.tell(SocketLost(session, at))
 
     def settled(self, proposal: Proposal, result: Result) -> None:
         """A change that the actor proposed has ended."""
-        self._tell(Settled(proposal, result))
+        self._ref.tell(Settled(proposal, result))
 
     def renewed(self, proposal: RenewalProposal, result: Result) -> None:
         """A renewal that the actor proposed has ended."""
@@ -103,43 +102,43 @@ class AgentRef:
 
     def deadline_reached(self) -> None:
         """The actor's deadline has passed."""
-        self._tell(_DEADLINE_REACHED)
+        self._ref.tell(_DEADLINE_REACHED)
 
     def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
         """Another hub's change of the agent was folded."""
-        self._tell(Overtaken(record, removed))
+        self._ref.tell(Overtaken(record, removed))
 
     def renewed_elsewhere(self, last_seen: str, at: float) -> None:
         """The agent gave another hub a sign of life."""
-        self._tell(RenewedElsewhere(last_seen, at))
+        self._ref.tell(RenewedElsewhere(last_seen, at))
 
     def stored_read(self, stored: Stored | Away | None) -> None:
         """What the actor asked the store for."""
-        self._tell(StoredRead(stored))
+        self._ref.tell(StoredRead(stored))
 
     def hubs_changed(self) -> None:
         """Another hub may be in charge now."""
-        self._tell(_HUBS_CHANGED)
+        self._ref.tell(_HUBS_CHANGED)
 
     def removal_held(self) -> None:
         """Unreachable agents stay listed for longer."""
-        self._tell(_HELD)
+        self._ref.tell(_HELD)
 
     def sweep(self) -> None:
         """Something has been waiting long."""
-        self._tell(_SWEEP)
+        self._ref.tell(_SWEEP)
 
     def store_returned(self) -> None:
         """The store answers again."""
-        self._tell(_STORE_RETURNED)
+        self._ref.tell(_STORE_RETURNED)
 
     def grant_fresh_timeout(self) -> None:
         """The hub was absent."""
-        self._tell(_GRANT_FRESH_TIMEOUT)
+        self._ref.tell(_GRANT_FRESH_TIMEOUT)
 
     def drain(self) -> None:
         """The hub is stopping."""
-        self._tell(_DRAIN)
+        self._ref.tell(_DRAIN)
 
     def stop(self) -> None:
         """End the actor."""
@@ -151,7 +150,7 @@ class AgentRef:
         return self._ref.waiting
 
     def _ask(self, ask: Ask) -> None:
-        if not self._tell(ask):
+        if not self._ref.tell(ask):
             self._refuse(ask)
 
     def _refuse(self, ask: Ask) -> None:

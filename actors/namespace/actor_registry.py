@@ -96,12 +96,12 @@ class ActorRegistry:
             if self.owns(entry.record):
                 self._take_over(entry.record)
             else:
-                self._spawn(agent_id)[0].adopt(entry.record, self._log_of(agent_id))
+                self._spawn(agent_id).adopt(entry.record, self._log_of(agent_id))
         return self.agents[agent_id]
 
     def reserved(self, agent_id: str) -> AgentRef:
         """The agent's actor, which is made if there is no such agent yet."""
-        return self.known(agent_id) or self._spawn(agent_id)[1]
+        return self.known(agent_id) or self._spawn(agent_id).ref
 
     # --- what the replica tells (Residents) ------------------------------------------------------
 
@@ -263,19 +263,17 @@ class ActorRegistry:
         """The log that tells of an agent of the directory; a new one may not do so yet."""
         return "" if agent_id in self._replica.feed.missing else self.log
 
-    def _spawn(self, agent_id: str) -> tuple[AgentActor, AgentRef]:
-        actor = AgentActor(self, agent_id)
-        reference = AgentRef(self._runtime.spawn(actor, f"agent {agent_id}"))
-        actor.attach(reference)
-        self.agents[agent_id] = reference
-        return actor, reference
+    def _spawn(self, agent_id: str) -> AgentActor:
+        actor = AgentActor(self, self._runtime, agent_id)
+        self.agents[agent_id] = actor.ref
+        return actor
 
     def _take_over(self, record: AgentRecord) -> None:
         grace = self.timing.resume_window
         if record.revision <= self._found_upto:
             # Found in the store by a hub that began, and nothing was heard of it since.
             grace = max(grace, self._found_until - self.now())
-        actor, _ = self._spawn(record.id)
+        actor = self._spawn(record.id)
         actor.take_over(record, self._log_of(record.id), grace)
 
     def _remove(self, agent_id: str) -> None:

@@ -10,6 +10,8 @@ from msgspec import structs
 
 from actors.agent.actor import AgentActor
 from actors.agent.outcomes import Acknowledged
+from actors.agent.ownership import Ownership
+from actors.agent.registering import Registering
 from actors.cluster.replica import Replica
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry, Renewal
@@ -100,13 +102,13 @@ def updates_are_acknowledged_before_the_store_answers(patch: pytest.MonkeyPatch)
 
 @catches("acknowledged_is_kept")
 def resuming_forgets_what_was_updated(patch: pytest.MonkeyPatch) -> None:
-    resume = AgentActor._resume
+    resume = Registering.resume
 
-    def broken(self: AgentActor, ask: Any) -> None:
+    def broken(self: Registering, ask: Any) -> None:
         changes = structs.replace(ask.changes, version="0")
         resume(self, structs.replace(ask, changes=changes))
 
-    patch.setattr(AgentActor, "_resume", broken)
+    patch.setattr(Registering, "resume", broken)
 
 
 @catches("epochs_only_rise")
@@ -128,7 +130,7 @@ def the_store_gives_epochs_twice(patch: pytest.MonkeyPatch) -> None:
 @catches("no_stale_write")
 def the_store_ignores_epochs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(model_store, "_refuse", lambda change, stored, revision: None)
-    patch.setattr(AgentActor, "_overtaken", lambda self, news: None)
+    patch.setattr(Ownership, "overtaken", lambda self, news: None)
 
 
 @catches("fenced_in_time")
