@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bound import bound
+from tests.support.programs import bound
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ("-m", "bench", "soak", "--seconds", "20", "--lives", "25", "--json")

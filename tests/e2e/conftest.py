@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.hub_process import Hub, Place, new_namespace, running_hub
 from tests.support.neighbours import Neighbour
-from tests.support.redis_servers import RedisServer, running_server
+from tests.support.redis_servers import RedisServer, running
 from tests.support.wire import Wire
 
 StartHub = Callable[..., Hub]
@@ -35,7 +35,7 @@ def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[RedisServer]:
     """The store of `stored_hub`, for looking only."""
-    with running_server() as server:
+    with running(RedisServer(keeps=True)) as server:
         yield server
 
 
@@ -72,7 +72,7 @@ def place(shared_hub: Hub, enter: Enter) -> Place:
 def start_server() -> Iterator[StartServer]:
     """Starts a store of the test's own."""
     with ExitStack() as servers:
-        yield lambda **settings: servers.enter_context(running_server(**settings))
+        yield lambda **settings: servers.enter_context(running(RedisServer(keeps=True, **settings)))
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from tests.e2e.records import SOMEONE
 from tests.support import bad_values as bad
 from tests.support.hub_process import Place
 from tests.support.neighbours import Neighbour, assert_refused
-from tests.support.wire import LIMIT, RefusedError, Wire
+from tests.support.waiting import LIMIT
+from tests.support.wire import RefusedError, Wire
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from homeport_protocol.timestamps import parse_timestamp
-from tests.support.hub_process import Hub, Place, new_namespace, running_hub, wait_until
+from tests.support.hub_process import Hub, Place, new_namespace, running_hub
 from tests.support.network_faults import SOON
 from tests.support.redis_servers import RedisServer
+from tests.support.waiting import wait_until
 from tests.support.wire import Wire
 
 HUBS = 3

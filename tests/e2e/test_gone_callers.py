@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.hub_process import Hub
-from tests.support.wire import LIMIT
+from tests.support.waiting import LIMIT
 
 AGENT_ID = "0d7c9a51-9d52-4f0c-8f3c-5e2f1b7a9c11"
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.support.hub_process import Hub, Place
-from tests.support.wire import LIMIT
+from tests.support.waiting import LIMIT
 
 
 class LegacyAgent:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.hub_process import Place
-from tests.support.wire import LIMIT
+from tests.support.waiting import LIMIT
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 SOMEONE = "550e8400-e29b-41d4-a716-446655440000"

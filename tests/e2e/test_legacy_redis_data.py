@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.hub_process import wait_until
 from tests.support.redis_servers import RedisServer
+from tests.support.waiting import wait_until
 
 # What Go's time.Time accepts from JSON, and what its Unmarshal demands of each field.
 GO_TIME = re.compile(

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.hub_process import wait_until
-from tests.support.wire import LIMIT
+from tests.support.waiting import LIMIT, wait_until
 
 RETRY = re.compile(r"retry in (\d+(?:\.\d+)?) s")
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from tests.support.hub_process import Hub, Place
-from tests.support.wire import LIMIT
+from tests.support.waiting import LIMIT
 
 pytestmark = pytest.mark.usefixtures("noticed_nothing")
 

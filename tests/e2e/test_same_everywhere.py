@@ -11,7 +11,8 @@ import pytest
 
 from tests.e2e.records import FIELDS, SOMEONE, assert_record
 from tests.support.hub_process import Hub, Place
-from tests.support.wire import LIMIT, Wire
+from tests.support.waiting import LIMIT
+from tests.support.wire import Wire
 
 
 def test_namespaces_see_nothing_of_each_other(shared_hub: Hub, place: Place, enter: Any) -> None:

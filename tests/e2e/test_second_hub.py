@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.test_starting import fails
-from tests.support.hub_process import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_it_fails_and_the_first_notices_nothing(
@@ -77,10 +76,10 @@ def test_a_hub_that_was_frozen_ends_when_another_has_its_name_meanwhile(
 ) -> None:
     options = ("--redis", start_server().url, "--hub-id", "same")
     frozen = start_hub(*options)
-    frozen.signal(signal.SIGSTOP)
+    frozen.suspend()
     try:
         newer = start_hub(*options)
     finally:
-        frozen.signal(signal.SIGCONT)
+        frozen.wake()
     assert frozen.wait(20) == 1
     assert f"another hub, at {newer.url}, uses this hub's id same" in frozen.log()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.bound import bound
-from tests.support.hub_process import Hub, environment, free_port, program
-from tests.support.redis_servers import running_server
-from tests.support.wire import LIMIT
+from tests.support.hub_process import Hub
+from tests.support.ports import free_port
+from tests.support.programs import Homeport, finish
+from tests.support.redis_servers import RedisServer, running
+from tests.support.waiting import LIMIT
 
 
 class Failing:
@@ -25,34 +25,26 @@ class Failing:
     def __init__(self, directory: Path, *options: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.took = 0.0
-        self._said = ("", "")
-        self._process = subprocess.Popen(
-            bound([*program(), "serve", "--log-level", "critical", *options]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(directory),
-            cwd=directory,
-        )
+        self._said = (0, "", "")
+        self._homeport = Homeport(directory)
+        self._process = self._homeport.begin("serve", "--log-level", "critical", *options)
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
 
     def _wait(self) -> None:
         began = time.monotonic()
         try:
-            self._said = self._process.communicate(timeout=60)
+            self._said = finish(self._process)
         finally:
             self.took = time.monotonic() - began
-            self._process.kill()
-            self._process.wait()
+            self._homeport.end()
 
     def ended(self) -> tuple[int, str]:
         self._thread.join()
-        said, complaint = self._said
+        status, said, complaint = self._said
         assert "http://" not in said, "it does not say that it listens"
         assert "Traceback" not in complaint
-        return self._process.returncode, complaint.strip()
+        return status, complaint.strip()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,7 +52,7 @@ def unusable(
     tmp_path_factory: pytest.TempPathFactory, shared_hub: Hub
 ) -> Iterator[dict[str, Failing]]:
     """Hubs on stores that cannot be used, begun before all tests: they take their time to fail."""
-    with running_server(password="wanted") as server:
+    with running(RedisServer(password="wanted")) as server:
         urls = [
             "redis://:s3cret@127.0.0.1:1",
             "rediss://user:s3cret@127.0.0.1:1/0",

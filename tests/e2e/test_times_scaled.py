@@ -6,7 +6,6 @@ event loop's clock is good for.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Beating
-from tests.support.hub_process import Hub, Place, new_namespace, running_hub, wait_until
-from tests.support.redis_servers import RedisServer, running_server
-from tests.support.wire import LIMIT, Message
+from tests.support.hub_process import Hub, Place, new_namespace, running_hub
+from tests.support.redis_servers import RedisServer, running
+from tests.support.waiting import LIMIT, wait_until
+from tests.support.wire import Message
 
 INTERVAL, TIMEOUT, LEASE, WINDOW = 0.4, 0.8, 1.0, 0.3
 CLOCK = 0.002
@@ -33,7 +33,7 @@ SCALED = (
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[RedisServer]:
     """A store of this module's own: hubs of one cluster must agree on the times."""
-    with running_server() as server:
+    with running(RedisServer(keeps=True)) as server:
         yield server
 
 
@@ -289,10 +289,10 @@ def test_a_hub_that_was_stopped_does_not_charge_its_absence_to_the_agents(
     http_agent = place.register(name="over-http")
     watcher.listen(0.3)
     place.post(f"/agents/{http_agent}/heartbeat", json={})
-    hub.signal(signal.SIGSTOP)
+    hub.suspend()
     time.sleep(absent)
     resumed_at = time.monotonic()
-    hub.signal(signal.SIGCONT)
+    hub.wake()
     # A fresh heartbeat_timeout for everybody, those over HTTP too.
     assert place.post(f"/agents/{http_agent}/heartbeat", json={}).status_code == 200
     beats = len(beating.answers)

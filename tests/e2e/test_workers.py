@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,8 +16,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_starting import assert_sentence, fails
-from tests.support.hub_process import Hub, Place, running_hub, wait_until
-from tests.support.wire import LIMIT, ClosedError, Wire
+from tests.support.hub_process import Hub, Place, running_hub
+from tests.support.programs import Homeport, finish
+from tests.support.waiting import LIMIT, wait_until
+from tests.support.wire import ClosedError, Wire
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="workers share a port on Linux only"
@@ -332,20 +333,17 @@ def test_workers_run_the_code_of_the_process_that_starts_them(
 
 def test_an_ended_start_leaves_nothing(tmp_path: Path) -> None:
     hub_id = f"early-{os.getpid()}"
-    hub = Hub(
-        tmp_path,
-        *("--workers", "2", "--hub-id", hub_id, "--data-dir", str(tmp_path / "store")),
-    )
-    process = subprocess.Popen(
-        hub._command, env=hub._env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    homeport = Homeport(tmp_path)
+    process = homeport.begin(
+        *("serve", "--port", "0", "--workers", "2", "--hub-id", hub_id),
+        *("--data-dir", str(tmp_path / "store")),
     )
     try:
         wait_until(lambda: processes(f"worker.py {hub_id}-"))
         process.terminate()
-        out, _ = process.communicate(timeout=15)
+        status, out, _ = finish(process)
     finally:
-        process.kill()
-        process.wait()
-    assert (process.returncode, out) == (0, b"")
+        homeport.end()
+    assert (status, out) == (0, "")
     assert not processes(f"worker.py {hub_id}-")
     assert not processes(str(tmp_path / "store"))

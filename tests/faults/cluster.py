@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +13,9 @@ import requests
 from tests.faults.network import Network, Proxy
 from tests.faults.stores import Store
 from tests.history.recorded import Terms
-from tests.support.hub_process import Hub, free_port, wait_until
+from tests.support.hub_process import Hub
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 TERMS = Terms(heartbeat_timeout=6.0, lease_ttl=8.0, resume_window=2.0, hub_lease=10.0)
 """Of the hubs. The short ones of the contract's, so that a round takes seconds, and still so
@@ -76,9 +77,7 @@ class Cluster:
     def restart(self, name: str) -> None:
         """Start a hub that is gone again, in the place where it was."""
         hub = self.hubs[name]
-        assert hub.process is not None
-        if hub.process.stdout is not None:
-            hub.process.stdout.close()
+        hub.end()
         hub.start()
 
     def repair(self) -> None:
@@ -86,10 +85,9 @@ class Cluster:
         self.network.heal()
         self.store.repair()
         for name, hub in self.hubs.items():
-            assert hub.process is not None
-            if hub.process.poll() is not None:
+            if not hub.running:
                 self.restart(name)
-            hub.signal(signal.SIGCONT)
+            hub.wake()
         for hub in self.hubs.values():
             wait_until(partial(_ready, hub), READY_LIMIT)
 
@@ -104,7 +102,7 @@ class Cluster:
 
     def end(self) -> None:
         """End everything that runs."""
-        side_by_side([hub.stop for hub in self.hubs.values()])
+        side_by_side([hub.end for hub in self.hubs.values()])
         self.store.end()
         self.network.close()
 

@@ -97,9 +97,9 @@ def pause_hub(scene: Scene) -> None:
     name = _any_hub(scene)
     for _ in range(3):
         with scene.fault("stopped", name):
-            scene.cluster.hubs[name].signal(signal.SIGSTOP)
+            scene.cluster.hubs[name].suspend()
             time.sleep(random.uniform(0.5, SHORT + 1.0))
-            scene.cluster.hubs[name].signal(signal.SIGCONT)
+            scene.cluster.hubs[name].wake()
         time.sleep(random.uniform(0.0, 1.0))
 
 
@@ -108,9 +108,9 @@ def stop_hub(scene: Scene) -> None:
     name = _any_hub(scene)
     hub = scene.cluster.hubs[name]
     with scene.fault("stopped", name):
-        hub.signal(signal.SIGSTOP)
+        hub.suspend()
         time.sleep(TERMS.hub_lease + 1.0)
-        hub.signal(signal.SIGCONT)
+        hub.wake()
 
 
 def restart_hubs(scene: Scene) -> None:
@@ -143,10 +143,10 @@ def lose_agents(scene: Scene) -> None:
 def stop_agents(scene: Scene) -> None:
     """SIGSTOP of agents for longer than silence is borne, and SIGCONT."""
     assert scene.mortal is not None
-    scene.mortal.stop()
+    scene.mortal.suspend()
     scene.exempt(scene.mortal)
     time.sleep(TERMS.heartbeat_timeout + 1.0)
-    scene.mortal.go_on()
+    scene.mortal.wake()
 
 
 def kill_store(scene: Scene) -> None:

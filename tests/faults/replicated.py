@@ -5,8 +5,8 @@ from __future__ import annotations
 import redis
 
 from tests.faults.stores import Store
-from tests.support.hub_process import wait_until
 from tests.support.topologies import ClusterSetup, SentinelSetup, TcpServer
+from tests.support.waiting import wait_until
 
 LIMIT = 30.0
 
@@ -68,4 +68,4 @@ class ReplicatedStore(Store):
     def end(self) -> None:
         for client in self._clients.values():
             client.close()
-        self._setup.remove()
+        self._setup.end()

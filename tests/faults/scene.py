@@ -12,7 +12,7 @@ from tests.faults.crew import Spec, agent_ids
 from tests.faults.doubles import double_ids
 from tests.faults.looking import Eye, missing
 from tests.faults.notes import Note
-from tests.faults.programs import Program
+from tests.faults.programs import CrewProcess
 from tests.faults.reading import fill, legacy_ids
 from tests.history.recorded import Fault, History, Living, Loss
 from tests.support.hub_process import new_namespace
@@ -40,14 +40,14 @@ class Scene:
         self.struck_at = 0.0
         self._directory = directory
         self._eyes = self._look()
-        self._programs: list[Program] = []
+        self._programs: list[CrewProcess] = []
         self.lasting = self._program("lasting", agents=AGENTS, legacy=LEGACY)
         self.watching = self._program("watching", watchers=WATCHERS)
         self.mortal = self._program("mortal", agents=mortal) if mortal else None
 
     def _program(
         self, name: str, *, agents: int = 0, legacy: int = 0, watchers: int = 0
-    ) -> Program:
+    ) -> CrewProcess:
         spec = Spec(
             name=name,
             hubs=self.cluster.urls,
@@ -58,7 +58,7 @@ class Scene:
             watchers=watchers,
             interval=INTERVAL,
         )
-        self._programs.append(Program(spec))
+        self._programs.append(CrewProcess(spec))
         return self._programs[-1]
 
     def _look(self) -> dict[str, Eye]:
@@ -172,7 +172,7 @@ class Scene:
         killed = [each for each in self._programs if each.killed_at is not None]
         return {agent_id for each in killed for agent_id in agent_ids(each.spec)}
 
-    def exempt(self, program: Program) -> None:
+    def exempt(self, program: CrewProcess) -> None:
         """Its agents were silent for long: they may be told unreachable."""
         self.silent |= {*agent_ids(program.spec)}
 

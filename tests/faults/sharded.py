@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.faults.replicated import LIMIT, ReplicatedStore
 from tests.faults.stores import revision_at
-from tests.support.hub_process import wait_until
 from tests.support.topologies import ClusterSetup, TcpServer
+from tests.support.waiting import wait_until
 
 
 class ClusterStore(ReplicatedStore):

@@ -9,7 +9,7 @@ import redis
 
 from homeport_protocol.record import AgentRecord
 from tests.history.recorded import Stored
-from tests.support.hub_process import free_port
+from tests.support.ports import free_port
 from tests.support.redis_servers import RedisServer
 
 
@@ -18,7 +18,7 @@ class Store:
 
     def __init__(self) -> None:
         self._port = free_port()
-        self._server = RedisServer(port=self._port)
+        self._server = RedisServer(port=self._port, keeps=True)
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -62,7 +62,7 @@ class Store:
 
     def repair(self) -> None:
         """Whatever was done to it, it works again."""
-        if not self._server.alive:
+        if not self._server.running:
             self.start()
         self.wake()
 

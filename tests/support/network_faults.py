@@ -11,8 +11,9 @@ from typing import Any
 
 import requests
 
-from tests.support.hub_process import Hub, Place, running_hub, wait_until
-from tests.support.redis_servers import RedisServer, running_server
+from tests.support.hub_process import Hub, Place, running_hub
+from tests.support.redis_servers import RedisServer, running
+from tests.support.waiting import wait_until
 
 SOON = 3.0
 """Seconds for what the contract wants within one: the machine may be busy."""
@@ -95,7 +96,7 @@ class Stage:
         if self.server is None or self.hub is None or not self._works():
             self.tear_down()
             start = self._running.enter_context
-            self.server = start(running_server())
+            self.server = start(running(RedisServer(keeps=True)))
             self.hub = start(running_hub(self._directory, "--redis", self.server.url))
         return self.server, self.hub
 

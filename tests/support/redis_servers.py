@@ -6,20 +6,17 @@ import importlib.util
 import os
 import platform
 import shutil
-import signal
-import subprocess
+import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import redis
 
-from tests.support.bound import bound
-
-START_LIMIT = 20.0
+from tests.support.programs import START_LIMIT, Program
+from tests.support.waiting import wait_until
 
 
 def find_program() -> str:
@@ -42,74 +39,72 @@ def find_program() -> str:
     return str(program)
 
 
-class RedisServer:
-    """One server on a unix socket, with its data on disk: a killed one may come back with it."""
+class RedisServer(Program):
+    """One server on a unix socket; it may be suspended, killed, and started again.
 
-    def __init__(self, *, port: int = 0, password: str = "") -> None:
+    A server that `keeps` its data has them on disk, and may come back with them.
+    """
+
+    def __init__(
+        self, *settings: str, port: int = 0, password: str = "", keeps: bool = False
+    ) -> None:
         # Short, because the path of a unix socket may have about 100 characters.
-        self.directory = Path(tempfile.mkdtemp(prefix="hp-e2e-", dir="/tmp"))
-        self.socket = self.directory / "s"
-        self.url = f"unix://{self.socket}"
-        self._settings = ["--dir", str(self.directory), "--save", "", "--appendonly", "yes"]
-        self._settings += ["--port", str(port), "--bind", "127.0.0.1"]
-        self._settings += ["--requirepass", password] if password else []
+        self.directory = Path(tempfile.mkdtemp(prefix="hp-", dir="/tmp"))
+        self.path = self.directory / "s"
+        self.url = f"unix://{self.path}"
+        self.port = port
+        self.settings = [
+            *("--unixsocket", str(self.path), "--dir", str(self.directory)),
+            *("--logfile", str(self.directory / "log")),
+            *("--port", str(port), "--bind", "127.0.0.1"),
+            *("--save", "", "--appendonly", "yes" if keeps else "no"),
+            *(("--requirepass", password) if password else ()),
+            *settings,
+        ]
         self._password = password
-        self._process: subprocess.Popen[bytes] | None = None
         self._client: redis.Redis | None = None
+        super().__init__([], self.directory / "log", cwd=self.directory)
+
+    def command(self) -> list[str]:
+        return [find_program(), *self.settings]
 
     @property
     def client(self) -> redis.Redis:
         """A client of the test's own; texts, not bytes."""
         if self._client is None:
             self._client = redis.Redis.from_url(
-                self.url, password=self._password or None, decode_responses=True, socket_timeout=5
+                f"unix://{self.path}",
+                password=self._password or None,
+                decode_responses=True,
+                socket_timeout=5,
             )
         return self._client
 
     def start(self) -> None:
         """Start, or start again on the data that is there."""
-        self.socket.unlink(missing_ok=True)
-        with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                bound([find_program(), "--unixsocket", str(self.socket), *self._settings]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        limit = time.monotonic() + START_LIMIT
-        while True:
-            try:
-                if self.client.ping():
-                    return
-            except redis.RedisError:
-                assert self._process.poll() is None, (self.directory / "log").read_text()
-                assert time.monotonic() < limit, "the server does not answer"
-                time.sleep(0.02)
+        self.path.unlink(missing_ok=True)
+        self.launch()
+        wait_until(self._answers, START_LIMIT, what="the server answers")
 
-    def kill(self) -> None:
-        """kill -9."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        self.client.close()
+    def _answers(self) -> bool:
+        assert self.running, self.log()
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.path))
+                probe.sendall(b"PING\r\n")
+                answer = probe.recv(100)
+            except OSError:
+                return False
+        return bool(answer) and not answer.startswith(b"-LOADING")
+
+    def kill(self, *, group: bool = False) -> None:
+        super().kill(group=group)
+        if self._client is not None:
+            self._client.close()
 
     def forget(self) -> None:
         """Lose all data; only while the server is not running."""
         shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process is there, even if stopped."""
-        return self._process is not None and self._process.poll() is None
-
-    def suspend(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def wake(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def record(self, agent_id: str, prefix: str = "") -> str | None:
         """The bytes of an agent's entry, as text."""
@@ -128,20 +123,26 @@ class RedisServer:
 
     def end(self) -> None:
         """Kill and clean up, whatever state it is in."""
-        if self._client is not None:
-            self._client.close()
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        if self.running:
+            self.kill()
+        super().end()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+class _Servers(Protocol):
+    def start(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+Servers = TypeVar("Servers", bound=_Servers)
+
+
 @contextmanager
-def running_server(**settings: Any) -> Iterator[RedisServer]:
-    """A server that runs while entered, with the settings of `RedisServer`."""
-    server = RedisServer(**settings)
+def running(servers: Servers) -> Iterator[Servers]:
+    """They run while entered, and are cleaned up afterwards, also when not all of them started."""
     try:
-        server.start()
-        yield server
+        servers.start()
+        yield servers
     finally:
-        server.end()
+        servers.end()

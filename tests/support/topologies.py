@@ -5,60 +5,32 @@ All listen on ports of 127.0.0.1, and die with the tests.
 
 from __future__ import annotations
 
-import random
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
 
 import redis
 from redis.crc import key_slot
 
-from tests.support.redis_servers import find_program
-from tests.support.store_servers import RealServer
+from tests.support.ports import free_port
+from tests.support.redis_servers import RedisServer, find_program
+from tests.support.waiting import wait_until
 
 LIMIT = 20.0
 SLOTS = 16384
 
 
-def free_port() -> int:
-    """A port that is free, as is the one 10,000 above it, where a node of a cluster has its bus.
-
-    Below what systems lend to clients, so that nobody is given it meanwhile.
-    """
-    while True:
-        port = random.randrange(10_000, 22_000)
-        try:
-            for each in (port, port + 10_000):
-                with closing(socket.socket()) as probe:
-                    probe.bind(("127.0.0.1", each))
-        except OSError:
-            continue
-        return port
+def servers_agree(holds: Callable[[], object], what: str) -> None:
+    """Wait for servers; those that do not answer are not ready."""
+    wait_until(holds, LIMIT, what=what, ignoring=redis.RedisError)
 
 
-def wait_until(holds: Callable[[], object], what: str) -> None:
-    """Wait for servers that tell nobody when they are ready; those that do not answer are not."""
-    limit = time.monotonic() + LIMIT
-    while True:
-        try:
-            if holds():
-                return
-        except redis.RedisError:
-            pass
-        assert time.monotonic() < limit, f"waited in vain until {what}"
-        time.sleep(0.02)
-
-
-class TcpServer(RealServer):
+class TcpServer(RedisServer):
     """A server with a port besides its unix socket."""
 
     def __init__(self, *settings: str) -> None:
-        self.port = free_port()
         # A primary waits for more replicas, usually.
-        fast = ("--repl-diskless-sync-delay", "0")
-        super().__init__("--port", str(self.port), "--bind", "127.0.0.1", *fast, *settings)
+        super().__init__("--repl-diskless-sync-delay", "0", *settings, port=free_port())
         self.url = f"redis://127.0.0.1:{self.port}"
 
     @property
@@ -120,7 +92,7 @@ class SentinelSetup:
         for each in self.servers:
             each.start()
         replica.ask("REPLICAOF", *primary.address)
-        wait_until(lambda: _synchronized(replica), "the replica has what the primary has")
+        servers_agree(lambda: _synchronized(replica), "the replica has what the primary has")
         for sentinel in self.sentinels:
             others = [each for each in self.sentinels if each is not sentinel]
             sentinel.configure(
@@ -134,7 +106,7 @@ class SentinelSetup:
                 ),
             )
             sentinel.start()
-        wait_until(self._is_ready, "the Sentinels know both servers and each other")
+        servers_agree(self._is_ready, "the Sentinels know both servers and each other")
 
     @property
     def primary(self) -> TcpServer:
@@ -150,7 +122,7 @@ class SentinelSetup:
     def await_failover(self, old: TcpServer) -> TcpServer:
         """Wait until every Sentinel names another primary than `old`; returns the new one."""
         new = self.other(old)
-        wait_until(
+        servers_agree(
             lambda: (
                 {self._named_by(each) for each in self.sentinels} == {new.port}
                 and new.ask("ROLE")[0] == "master"
@@ -166,9 +138,9 @@ class SentinelSetup:
         follows = _synchronized(replica) and int(replica.ask("ROLE")[2]) == primary.port
         return bool(follows and primary.ask("ROLE")[0] == "master")
 
-    def remove(self) -> None:
+    def end(self) -> None:
         for each in [*self.sentinels, *self.servers]:
-            each.remove()
+            each.end()
 
     def _named_by(self, sentinel: SentinelServer) -> int:
         return int(sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)[1])
@@ -216,10 +188,10 @@ class ClusterSetup:
             node.ask("CLUSTER", "ADDSLOTS", *slots)
         for node in rest:
             first.ask("CLUSTER", "MEET", *node.address)
-        wait_until(self._everyone_knows, "all nodes know each other")
+        servers_agree(self._everyone_knows, "all nodes know each other")
         for number, node in enumerate(self.nodes[self._primaries :]):
             node.ask("CLUSTER", "REPLICATE", self.identity(primaries[number % len(primaries)]))
-        wait_until(self.is_whole, "the cluster is whole")
+        servers_agree(self.is_whole, "the cluster is whole")
 
     def identity(self, node: TcpServer) -> str:
         return str(node.ask("CLUSTER", "MYID"))
@@ -264,9 +236,9 @@ class ClusterSetup:
         for node in (target, source):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.identity(target))
 
-    def remove(self) -> None:
+    def end(self) -> None:
         for each in self.nodes:
-            each.remove()
+            each.end()
 
     def is_whole(self) -> bool:
         """Whether every node finds all slots served, and every replica is synchronized."""
@@ -284,19 +256,6 @@ class ClusterSetup:
             known in each.ask("CLUSTER", "INFO") and "handshake" not in each.ask("CLUSTER", "NODES")
             for each in self.nodes
         )
-
-
-Servers = TypeVar("Servers", bound=RealServer | SentinelSetup | ClusterSetup)
-
-
-@contextmanager
-def running(servers: Servers) -> Iterator[Servers]:
-    """They run while entered, and are removed afterwards, also when not all of them started."""
-    try:
-        servers.start()
-        yield servers
-    finally:
-        servers.remove()
 
 
 def _synchronized(replica: TcpServer) -> bool:

@@ -22,8 +22,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-LIMIT = 10.0
-"""Seconds that anything may take which should take milliseconds."""
+from tests.support.waiting import LIMIT
 
 Message = dict[str, Any]
 

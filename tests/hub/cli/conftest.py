@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hub.cli.running import Homeport
 from tests.support.fake_hub import ThreadedHub, running_hub
-
-ROOT = Path(__file__).parents[3]
+from tests.support.ports import free_port
+from tests.support.programs import Homeport
 
 
 @pytest.fixture
@@ -23,24 +19,14 @@ def hub() -> Iterator[ThreadedHub]:
 
 
 @pytest.fixture
-def homeport() -> Iterator[Homeport]:
+def homeport(tmp_path: Path) -> Iterator[Homeport]:
     """`homeport` as a user runs it, without any setting from this machine's environment."""
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("HOMEPORT_", "REDIS_", "PYTHON", "NO_COLOR", "FORCE_COLOR"))
-    }
-    environment |= {"PYTHONPATH": str(ROOT)}
-    runner = Homeport([sys.executable, "-m", "hub"], environment)
-    try:
-        yield runner
-    finally:
-        runner.end()
+    runner = Homeport(tmp_path)
+    yield runner
+    runner.end()
 
 
 @pytest.fixture
 def nobody() -> str:
     """The URL of a port on which nothing listens."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{holder.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from tests.hub.cli.records import agent
-from tests.hub.cli.running import TIMEOUT, Homeport
 from tests.support.fake_hub import ThreadedHub, silent
+from tests.support.programs import END_LIMIT, Homeport
 
 ONE, TWO = agent("one"), agent("two", type="resource", load=0.5)
 
@@ -202,13 +202,13 @@ def test_a_reader_that_stops_reading_is_no_failure_and_no_noise(
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == ""
-        assert process.wait(TIMEOUT) == 0
+        assert process.wait(END_LIMIT) == 0
 
 
 def test_a_full_disk_is_a_failure_in_plain_words(hub: ThreadedHub, homeport: Homeport) -> None:
     with open("/dev/full", "w") as full:
         process = homeport.begin("agents", "--url", hub.url, stdout=full)
-        _, error = process.communicate(timeout=TIMEOUT)
+        _, error = process.communicate(timeout=END_LIMIT)
     assert process.returncode == 1
     assert "No space left on device" in error
     assert "Traceback" not in error
@@ -231,5 +231,5 @@ def test_ctrl_c_while_asking_ends_quietly_with_130(hub: ThreadedHub, homeport: H
     process: subprocess.Popen[str] = homeport.begin("agents", "--url", hub.url)
     hub.wait_for("find")
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=TIMEOUT)
+    out, error = process.communicate(timeout=END_LIMIT)
     assert (process.returncode, out, error) == (130, "", "")

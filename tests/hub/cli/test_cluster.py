@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.hub.cli.running import Homeport
 from tests.support.fake_hub import ThreadedHub, hub_status
+from tests.support.programs import Homeport
 
 
 def test_hubs_are_plain_columns_with_the_one_that_answered_marked(

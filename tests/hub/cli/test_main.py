@@ -14,7 +14,7 @@ import pytest
 from hub.cli import main
 from hub.cli.main import cli, run
 from hub.errors import HubError
-from tests.hub.cli.running import Homeport
+from tests.support.programs import Homeport
 
 COMMANDS = [
     "acknowledge-loss",

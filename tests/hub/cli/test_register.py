@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.cli.running import Homeport, content, finish, wait_until
 from tests.support.fake_hub import ThreadedHub, silent
+from tests.support.programs import Homeport, finish
+from tests.support.waiting import wait_for_file
 
 AGENT_ID = "3f2a91bc-8f0e-4c57-9d39-0f1c2d7f5a11"
 SIDECAR = ("register", "--name", "web-1", "--type", "application")
@@ -89,7 +90,7 @@ def test_a_signal_is_passed_on_and_the_commands_answer_to_it_counts(
 ) -> None:
     ready = tmp_path / "ready"
     process = homeport.begin(*SIDECAR, "--url", hub.url, *waiting_for(number, 9, ready))
-    wait_until(lambda: content(ready) == "ready", "the command's handlers are set")
+    wait_for_file(ready, "ready")
     process.send_signal(getattr(signal, number))
     assert finish(process)[0] == 9
     assert len(hub.requests("unregister")) == 1
@@ -115,9 +116,9 @@ def test_a_second_signal_is_passed_on_too(
         "while True: time.sleep(0.05)\n"
     )
     process = homeport.begin(*SIDECAR, "--url", hub.url, *told(script))
-    wait_until(lambda: content(heard) == "ready", "the command's handler is set")
+    wait_for_file(heard, "ready")
     process.send_signal(signal.SIGINT)
-    wait_until(lambda: content(heard) == "once", "the command heard the first signal")
+    wait_for_file(heard, "once")
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 128 + signal.SIGTERM
 
@@ -135,7 +136,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
     )
     under_nohup = homeport.prefixed("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
     process = under_nohup.begin(*SIDECAR, "--url", hub.url, *told(script))
-    wait_until(lambda: content(ready) == "ready", "the command's handlers are set")
+    wait_for_file(ready, "ready")
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 5
@@ -266,7 +267,7 @@ def test_a_fenced_agents_command_runs_on_and_its_user_is_told(
 ) -> None:
     ready = tmp_path / "ready"
     process = homeport.begin(*SIDECAR, "--url", hub.url, *waiting_for("SIGTERM", 5, ready))
-    wait_until(lambda: content(ready) == "ready", "the command runs")
+    wait_for_file(ready, "ready")
     hub.wait_for("heartbeat")
     hub.close_connections(4409, "fenced by a newer session")
     assert process.stderr is not None

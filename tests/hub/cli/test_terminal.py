@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.hub.cli.records import agent
-from tests.hub.cli.running import TIMEOUT, content, wait_until
 from tests.support.fake_hub import ThreadedHub
+from tests.support.programs import END_LIMIT, environment, homeport
+from tests.support.waiting import wait_for_file, wait_until
 
 ONE = agent("one", capabilities=[f"skill-{n}" for n in range(40)])
 SILENT = {
@@ -36,23 +37,15 @@ class Terminal:
         self.pid, self._end = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-            environment = {
-                key: value
-                for key, value in os.environ.items()
-                if key not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
-            }
-            environment |= {
-                "TERM": "xterm-256color",
-                "PYTHONPATH": str(Path(__file__).parents[3]),
-            }
-            os.execvpe(sys.executable, [sys.executable, "-m", "hub", *arguments], environment)
+            env = environment(Path.home(), TERM="xterm-256color")
+            os.execve(homeport(), [homeport(), *arguments], env)
 
     def press(self, key: str) -> None:
         os.write(self._end, key.encode())
 
     def read_until(self, wanted: str) -> str:
         """What has been shown up to and including `wanted`."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + END_LIMIT
         while wanted not in self.text:
             assert time.monotonic() < deadline, f"{wanted!r} was not shown: {self.text!r}"
             if not self._read():
@@ -75,7 +68,7 @@ class Terminal:
         os.close(self._end)
 
     def _read(self) -> bool:
-        ready, _, _ = select.select([self._end], [], [], TIMEOUT)
+        ready, _, _ = select.select([self._end], [], [], END_LIMIT)
         assert ready, f"nothing more was shown after: {self.text!r}"
         try:
             data = os.read(self._end, 65536)
@@ -155,12 +148,12 @@ def test_ctrl_c_reaches_the_command_of_a_sidecar_once(
         *(90, "register", "--name", "n", "--type", "cost", "--url", hub.url),
         *("--", sys.executable, "-c", script),
     )
-    wait_until(lambda: content(heard) == "ready", "the command's handler is set")
+    wait_for_file(heard, "ready")
     terminal.press("\x03")
-    wait_until(lambda: content(heard).startswith("ready "), "the command heard Ctrl-C")
+    wait_until(lambda: heard.read_text().startswith("ready "), END_LIMIT)
     # Signals are passed on in order, and Python hears the one of the lower number first: whatever
     # the sidecar made of Ctrl-C has been heard before the command ends.
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.finish() == 5
-    assert content(heard) == "ready 1"
+    assert heard.read_text() == "ready 1"
     assert len(hub.requests("unregister")) == 1

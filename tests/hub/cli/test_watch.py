@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.hub.cli.records import agent
-from tests.hub.cli.running import TIMEOUT, Homeport, finish
 from tests.support.fake_hub import ThreadedHub
+from tests.support.programs import END_LIMIT, Homeport, finish
 
 ONE, TWO = agent("one"), agent("two", type="resource")
 SILENT = {
@@ -164,6 +164,6 @@ def test_a_reader_that_goes_ends_the_watch_at_its_next_line(
     assert process.stdout is not None
     process.stdout.close()
     hub.emit("updated", ONE)
-    assert process.wait(TIMEOUT) == 0
+    assert process.wait(END_LIMIT) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""

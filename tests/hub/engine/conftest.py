@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from hub.engine import EmbeddedEngine
-from tests.hub.engine.processes import HubProcess
+from tests.hub.engine.processes import EngineProgram
 
 
 @pytest.fixture
-def start_hub() -> Iterator[Callable[[Path], HubProcess]]:
-    hubs: list[HubProcess] = []
+def start_hub(tmp_path: Path) -> Iterator[Callable[[Path], EngineProgram]]:
+    hubs: list[EngineProgram] = []
 
-    def start(data_dir: Path) -> HubProcess:
-        hubs.append(HubProcess(data_dir))
+    def start(data_dir: Path) -> EngineProgram:
+        hubs.append(EngineProgram(data_dir, tmp_path))
         return hubs[-1]
 
     yield start

@@ -11,7 +11,9 @@ from hub.engine import data_directory as directory_module
 from hub.engine import engine as engine_module
 from hub.engine import server_process as server_module
 from hub.engine.data_directory import MAX_SOCKET_PATH
-from tests.hub.engine.processes import alive, answers, client, until
+from tests.hub.engine.processes import answers, client
+from tests.support.programs import alive
+from tests.support.waiting import until
 
 
 async def test_it_serves_at_a_unix_socket_and_nowhere_else(start_engine, tmp_path):

@@ -14,7 +14,9 @@ from hub.engine import EmbeddedEngine, EngineError, find_server
 from hub.engine import engine as engine_module
 from hub.engine import server_process as server_module
 from hub.engine.locks import FileLock
-from tests.hub.engine.processes import alive, answers, client, parent, until, wait_until
+from tests.hub.engine.processes import answers, client
+from tests.support.programs import alive, parent
+from tests.support.waiting import until, wait_until
 
 HOLDER = """
 import fcntl, os, sys, time

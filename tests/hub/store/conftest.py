@@ -11,28 +11,27 @@ from redis.asyncio import Redis
 from hub.store import MEMORY, Keys, RedisStore, connect
 from hub.store.backends.standalone import Standalone
 from tests.hub.store.asking import Asked
-from tests.support.store_servers import RealServer
-from tests.support.topologies import running
+from tests.support.redis_servers import RedisServer, running
 
 MakeStore = Callable[..., Asked]
 
 
 @pytest.fixture(scope="session")
-def shared_server() -> Iterator[RealServer]:
-    with running(RealServer()) as server:
+def shared_server() -> Iterator[RedisServer]:
+    with running(RedisServer()) as server:
         yield server
 
 
 @pytest.fixture
-def server() -> Iterator[RealServer]:
+def server() -> Iterator[RedisServer]:
     """A server of the test's own, to be treated badly."""
-    with running(RealServer()) as server:
+    with running(RedisServer()) as server:
         yield server
 
 
 @pytest.fixture(params=["real", "memory"])
 async def backend(
-    request: pytest.FixtureRequest, shared_server: RealServer
+    request: pytest.FixtureRequest, shared_server: RedisServer
 ) -> AsyncIterator[Standalone]:
     url = shared_server.url if request.param == "real" else MEMORY
     backend = await connect(url, hub_id="hub-1", command_timeout=10.0)

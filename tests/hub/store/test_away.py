@@ -13,15 +13,15 @@ from redis.asyncio import Redis
 from actors.ports.store import Applied, Away, Committed, Fenced
 from hub.store import connect
 from tests.hub.store.asking import Asked, change, until
+from tests.hub.store.deaf_server import DeafServer
 from tests.hub.store.reaching import open_at_last, store_at
-from tests.support.store_servers import DeafServer, RealServer
-from tests.support.topologies import running
+from tests.support.redis_servers import RedisServer, running
 
 TIMEOUT = 0.3
 
 
 @pytest.fixture
-async def direct(server: RealServer) -> AsyncIterator[Redis]:
+async def direct(server: RedisServer) -> AsyncIterator[Redis]:
     """A client beside the store's own connections."""
     backend = await connect(server.url, hub_id="test", command_timeout=10.0)
     yield backend.client
@@ -29,14 +29,14 @@ async def direct(server: RealServer) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def store(server: RealServer) -> AsyncIterator[Asked]:
+async def store(server: RedisServer) -> AsyncIterator[Asked]:
     async with store_at(server.url, command_timeout=10.0) as store:
         await store.open()
         yield store
 
 
 @pytest.fixture
-async def hasty(server: RealServer) -> AsyncIterator[Asked]:
+async def hasty(server: RedisServer) -> AsyncIterator[Asked]:
     """A store that has little patience."""
     async with store_at(server.url, command_timeout=TIMEOUT) as store:
         yield store
@@ -52,7 +52,7 @@ async def refused(store: Asked, reason: str) -> None:
 
 
 async def test_a_killed_server_is_away_and_found_again_when_it_returns(
-    server: RealServer, store: Asked
+    server: RedisServer, store: Asked
 ) -> None:
     opened = await store.open()
     await store.commit(change("register"))
@@ -67,7 +67,7 @@ async def test_a_killed_server_is_away_and_found_again_when_it_returns(
 
 
 async def test_reads_on_an_old_connection_work_once_a_restarted_server_was_opened(
-    server: RealServer, store: Asked
+    server: RedisServer, store: Asked
 ) -> None:
     opened = await store.open()
     await store.load()
@@ -87,7 +87,7 @@ async def test_a_server_that_never_was_there_is_away(tmp_path: Path) -> None:
 
 
 async def test_a_stopped_server_is_away_in_time_and_nothing_is_applied_twice(
-    server: RealServer, hasty: Asked
+    server: RedisServer, hasty: Asked
 ) -> None:
     opened, _ = await open_at_last(hasty)
     server.suspend()
@@ -110,7 +110,7 @@ async def test_a_stopped_server_is_away_in_time_and_nothing_is_applied_twice(
 
 
 async def test_a_late_answer_is_never_taken_for_that_of_a_later_command(
-    server: RealServer, hasty: Asked, direct: Redis
+    server: RedisServer, hasty: Asked, direct: Redis
 ) -> None:
     await open_at_last(hasty)
     await direct.xadd("agents:log", {"kind": "updated", "agent": "{}"}, id="1-0")
@@ -189,18 +189,18 @@ async def test_too_few_replicas_is_said_so(store: Asked, direct: Redis) -> None:
 
 
 @pytest.fixture
-def homeless() -> Iterator[RealServer]:
+def homeless() -> Iterator[RedisServer]:
     """A server that cannot save, because its directory is gone."""
-    server = RealServer()
+    server = RedisServer()
     home = server.directory / "home"
     home.mkdir()
-    server.settings = ("--dir", str(home))
+    server.settings += ["--dir", str(home)]
     with running(server):
         home.rmdir()
         yield server
 
 
-async def test_a_server_that_cannot_save_is_said_so(homeless: RealServer) -> None:
+async def test_a_server_that_cannot_save_is_said_so(homeless: RedisServer) -> None:
     backend = await connect(homeless.url, hub_id="test", command_timeout=10.0)
     async with store_at(homeless.url, command_timeout=10.0) as store:
         await store.open()
@@ -219,7 +219,7 @@ async def test_a_server_that_cannot_save_is_said_so(homeless: RealServer) -> Non
     await backend.aclose()
 
 
-async def test_a_busy_server_is_said_so(store: Asked, direct: Redis, server: RealServer) -> None:
+async def test_a_busy_server_is_said_so(store: Asked, direct: Redis, server: RedisServer) -> None:
     await direct.config_set("lua-time-limit", "1")
     looping = (await connect(server.url, hub_id="loop", command_timeout=20.0)).client
     task = asyncio.create_task(looping.eval("while true do end", 0))
@@ -251,14 +251,14 @@ async def test_a_busy_server_is_said_so(store: Asked, direct: Redis, server: Rea
     ],
 )
 async def test_a_wrong_password_is_said_so_and_never_repeated(
-    server: RealServer, direct: Redis, userinfo: str, reason: str
+    server: RedisServer, direct: Redis, userinfo: str, reason: str
 ) -> None:
     await direct.config_set("requirepass", "s3cret")
     async with store_at(f"unix://{userinfo}{server.path}") as store:
         assert await store.try_open() == Away(reason)
 
 
-async def test_a_user_without_permission_is_said_so(server: RealServer, direct: Redis) -> None:
+async def test_a_user_without_permission_is_said_so(server: RedisServer, direct: Redis) -> None:
     await direct.acl_setuser("poor", enabled=True, passwords=["+pw"], categories=["+@connection"])
     async with store_at(f"unix://poor:pw@{server.path}") as store:
         assert await store.try_open() == Away(

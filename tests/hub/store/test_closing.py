@@ -14,7 +14,8 @@ from actors.ports.store import Applied, Away, Committed, HubReport, Position
 from hub.store import Keys, RedisStore, connect
 from tests.hub.store.asking import Asked, agent_id, change, until
 from tests.hub.store.conftest import MakeStore
-from tests.support.store_servers import DeafServer, RealServer
+from tests.hub.store.deaf_server import DeafServer
+from tests.support.redis_servers import RedisServer
 
 STOPPING = Away("the hub is stopping")
 
@@ -140,7 +141,7 @@ async def test_closing_twice_and_closing_what_was_never_opened_do_nothing(
     assert await client.keys("*") == []
 
 
-async def test_closing_without_a_server_ends_too(server: RealServer) -> None:
+async def test_closing_without_a_server_ends_too(server: RedisServer) -> None:
     backend = await connect(server.url, hub_id="hub-1")
     store = RedisStore(backend, Keys(), "hub-1")
     await Asked(store).open()
@@ -162,7 +163,7 @@ async def test_nothing_is_left_behind(make_store: MakeStore, client: Redis) -> N
 
 
 async def test_the_connections_are_the_stores_own_and_are_closed(
-    server: RealServer,
+    server: RedisServer,
 ) -> None:
     watching = (await connect(server.url, hub_id="test")).client
     backend = await connect(server.url, hub_id="hub-1")

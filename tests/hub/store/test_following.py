@@ -14,7 +14,7 @@ from hub.store import Keys, RedisStore, connect
 from hub.store.reads import PIECE
 from tests.hub.store.asking import LEGACY, Asked, agent_id, change, until
 from tests.hub.store.conftest import MakeStore
-from tests.support.store_servers import RealServer
+from tests.support.redis_servers import RedisServer
 
 # --- waiting for a change ------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ async def test_a_callback_that_fails_takes_no_answer_from_the_others(store: Aske
     assert [type(failure["exception"]) for failure in failures] == [KeyError]
 
 
-async def test_a_server_that_stops_while_a_hub_waits_is_away(server: RealServer) -> None:
+async def test_a_server_that_stops_while_a_hub_waits_is_away(server: RedisServer) -> None:
     backend = await connect(server.url, hub_id="h", command_timeout=0.3)
     store = RedisStore(backend, Keys(), "h", command_timeout=0.3)
     await Asked(store).open()

@@ -12,7 +12,9 @@ from actors.ports.store import Applied, Away, Fenced
 from hub.store import StoreUnavailableError
 from tests.hub.store.asking import agent_id, answer_of, change, until
 from tests.hub.store.reaching import open_at_last, problem_at, store_at, until_refused
-from tests.support.topologies import ClusterSetup, TcpServer, free_port, running
+from tests.support.ports import free_port
+from tests.support.redis_servers import running
+from tests.support.topologies import ClusterSetup, TcpServer
 
 NAMES = ["default", "a", "b", "c", "d", "e"]
 

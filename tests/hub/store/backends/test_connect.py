@@ -16,7 +16,7 @@ from hub.store.backends.sentinel import SentinelPrimary
 from hub.store.backends.server_check import check_server
 from hub.store.backends.standalone import Standalone
 from tests.hub.store.asking import Asked
-from tests.support.store_servers import RealServer
+from tests.support.redis_servers import RedisServer
 
 SETTINGS = [
     *("host", "port", "db", "path", "username", "password", "client_name", "retry"),
@@ -133,7 +133,7 @@ async def test_an_unusable_url_is_refused_without_its_secrets(url: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-async def test_the_server_knows_the_connection_by_the_hubs_name(server: RealServer) -> None:
+async def test_the_server_knows_the_connection_by_the_hubs_name(server: RedisServer) -> None:
     backend = await connect(server.url, hub_id="east-1")
     assert await backend.client.client_getname() in (b"homeport:east-1", "homeport:east-1")
     await backend.aclose()
@@ -159,7 +159,7 @@ class Telling(Lane):
 
 
 @pytest.fixture
-async def real(server: RealServer) -> AsyncIterator[Standalone]:
+async def real(server: RedisServer) -> AsyncIterator[Standalone]:
     backend = await connect(server.url, hub_id="h")
     assert isinstance(backend, Standalone)
     yield backend
@@ -212,7 +212,7 @@ async def test_other_refusals_are_passed_on() -> None:
         await check_server(Telling(ResponseError("odd")))
 
 
-async def test_a_server_that_is_away_cannot_be_checked(server: RealServer) -> None:
+async def test_a_server_that_is_away_cannot_be_checked(server: RedisServer) -> None:
     backend = await connect(server.url, hub_id="h")
     store = RedisStore(backend, Keys(), "h")
     server.kill()
@@ -224,7 +224,7 @@ async def test_a_server_that_is_away_cannot_be_checked(server: RealServer) -> No
     await backend.aclose()
 
 
-async def test_the_store_is_opened_through_any_url(server: RealServer) -> None:
+async def test_the_store_is_opened_through_any_url(server: RedisServer) -> None:
     backend = await connect(f"{server.url}?db=3", hub_id="h")
     store = RedisStore(backend, Keys(), "h")
     await Asked(store).open()

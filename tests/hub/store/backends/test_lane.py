@@ -19,11 +19,12 @@ from hub.store.backends.dialer import opened
 from hub.store.backends.lane import Lane, ReconnectedError, pack
 from hub.store.backends.standalone import Standalone
 from hub.store.scripts import ACKNOWLEDGE_LOSS
-from tests.support.store_servers import DeafServer, RealServer
+from tests.hub.store.deaf_server import DeafServer
+from tests.support.redis_servers import RedisServer
 
 
 @pytest.fixture
-async def backend(shared_server: RealServer) -> AsyncIterator[Standalone]:
+async def backend(shared_server: RedisServer) -> AsyncIterator[Standalone]:
     backend = await connect(shared_server.url, hub_id="h", command_timeout=10.0)
     await backend.client.flushall()
     yield backend
@@ -156,7 +157,7 @@ async def test_a_retired_connection_answers_what_is_under_way_and_is_not_used_ag
 
 
 async def test_a_command_that_waits_at_the_server_has_a_time_of_its_own(
-    shared_server: RealServer,
+    shared_server: RedisServer,
 ) -> None:
     backend = await connect(shared_server.url, hub_id="h", command_timeout=0.1)
     lane = backend.lane(b"k")
@@ -170,7 +171,7 @@ async def test_a_command_that_waits_at_the_server_has_a_time_of_its_own(
 
 
 def test_a_connection_that_was_reset_meanwhile_is_one_that_is_gone_and_no_fault(
-    shared_server: RealServer,
+    shared_server: RedisServer,
 ) -> None:
     # On uvloop, as in a hub: there, writing to it is a RuntimeError.
     async def reset_and_ask() -> bytes:
@@ -202,7 +203,9 @@ class ResetConnection(UnixDomainSocketConnection):
         await asyncio.sleep(0.05)
 
 
-def test_a_connection_that_is_reset_while_it_is_made_is_gone_too(shared_server: RealServer) -> None:
+def test_a_connection_that_is_reset_while_it_is_made_is_gone_too(
+    shared_server: RedisServer,
+) -> None:
     connection = ResetConnection(path=str(shared_server.path), retry=Retry(NoBackoff(), 0))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(GoneError):
         runner.run(opened(connection))

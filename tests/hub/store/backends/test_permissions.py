@@ -9,7 +9,7 @@ from actors.ports.store import Applied
 from hub.store import Keys, RedisStore, connect
 from hub.store.backends.standalone import Standalone
 from tests.hub.store.asking import Asked, agent_id, change
-from tests.support.store_servers import RealServer
+from tests.support.redis_servers import RedisServer
 
 MANUAL = Path(__file__).parents[4] / "docs" / "reference.md"
 
@@ -20,7 +20,7 @@ def commands() -> list[str]:
     return block[1].split()
 
 
-async def test_the_commands_of_the_manual_are_all_that_is_needed(server: RealServer) -> None:
+async def test_the_commands_of_the_manual_are_all_that_is_needed(server: RedisServer) -> None:
     beside = await connect(server.url, hub_id="test")
     assert isinstance(beside, Standalone)
     admin = beside.client

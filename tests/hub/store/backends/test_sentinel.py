@@ -11,8 +11,9 @@ from actors.ports.store import Applied, Fenced
 from hub.store import StoreUnavailableError
 from tests.hub.store.asking import change
 from tests.hub.store.reaching import open_at_last, problem_at, store_at, until_refused
-from tests.support.store_servers import RealServer
-from tests.support.topologies import SentinelServer, SentinelSetup, free_port, running
+from tests.support.ports import free_port
+from tests.support.redis_servers import RedisServer, running
+from tests.support.topologies import SentinelServer, SentinelSetup
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +76,13 @@ async def test_a_connection_is_looked_up_anew_and_not_believed_to_be_the_one_bef
 
 
 async def test_two_primaries_at_once_the_newer_one_is_used_whatever_a_sentinel_says() -> None:
-    servers = [RealServer("--port", str(port)) for port in (free_port(), free_port())]
+    servers = [RedisServer(port=port) for port in (free_port(), free_port())]
     sentinels = [SentinelServer(number) for number in (5, 6)]
     try:
         for epoch, (server, sentinel) in enumerate(zip(servers, sentinels, strict=True)):
             server.start()
             sentinel.configure(
-                f"sentinel monitor mymaster 127.0.0.1 {server.settings[1]} 9",
+                f"sentinel monitor mymaster 127.0.0.1 {server.port} 9",
                 f"sentinel config-epoch mymaster {epoch}",
             )
             sentinel.start()
@@ -95,7 +96,7 @@ async def test_two_primaries_at_once_the_newer_one_is_used_whatever_a_sentinel_s
             assert (await store.load()).records == []
     finally:
         for each in [*sentinels, *servers]:
-            each.remove()
+            each.end()
 
 
 async def test_a_user_of_few_rights_will_do(shared_setup: SentinelSetup) -> None:
@@ -158,7 +159,7 @@ async def test_the_url_of_a_sentinel_is_not_that_of_a_server(shared_setup: Senti
 
 async def test_a_sentinel_that_names_a_replica_is_not_believed() -> None:
     stale = SentinelServer(7)
-    replica = RealServer("--port", str(port := free_port()), "--replicaof", "127.0.0.1", "1")
+    replica = RedisServer("--replicaof", "127.0.0.1", "1", port=(port := free_port()))
     stale.configure(f"sentinel monitor mymaster 127.0.0.1 {port} 9")
     with running(replica), running(stale):
         problem = await problem_at(f"redis+sentinel://127.0.0.1:{stale.port}/mymaster")

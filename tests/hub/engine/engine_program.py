@@ -1,6 +1,6 @@
 """A stand-in for a hub process: starts the engine on a directory, says so, and waits.
 
-Prints one JSON line with the server's URL, its process id and its guard's, or `error`. Ends
+Prints one JSON line with the server's URL and its process id, or `error`. Ends
 gracefully on SIGTERM; ignores SIGINT, as a hub that handles it by itself would survive it.
 """
 
