@@ -12,7 +12,7 @@ from hub.engine.data_directory import DataDirectory
 from hub.engine.server_process import ServerProcess, launch
 from hub.errors import EngineError
 from hub.restarts import Restarter
-from hub.telemetry.logs import get
+from hub.telemetry import logs
 
 LEFTOVER_PATIENCE = 10.0
 """Seconds that a server left over by a killed hub gets to end."""
@@ -20,7 +20,7 @@ LEFTOVER_PATIENCE = 10.0
 CHORES = 60.0
 """Seconds between looks at the log's size and at the socket."""
 
-log = get("engine")
+logger = logs.get("engine")
 
 
 class EmbeddedEngine:
@@ -59,7 +59,7 @@ class EmbeddedEngine:
         except BaseException:
             self._directory.release()
             raise
-        log.info("store engine started", server=str(binary), directory=str(self._directory.path))
+        logger.info("store engine started", server=str(binary), directory=str(self._directory.path))
         self._watching = asyncio.create_task(self._watch(), name="store engine")
         return f"unix://{quote(str(self._directory.socket))}"
 
@@ -75,7 +75,7 @@ class EmbeddedEngine:
         if self._server is not None:
             await self._server.stop()
             self._server = None
-            log.info("store engine stopped", directory=str(self._directory.path))
+            logger.info("store engine stopped", directory=str(self._directory.path))
         self._directory.release()
 
     async def _launch(self) -> ServerBinary:
@@ -92,19 +92,19 @@ class EmbeddedEngine:
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        restarter = Restarter(self._launch, log, "store engine could not be started again")
+        restarter = Restarter(self._launch, logger, "store engine could not be started again")
         while True:
             started_at = loop.time()
             assert self._server is not None
             status = await self._service(self._server)
             self._server = None
-            log.error(
+            logger.error(
                 "store engine ended by itself; starting it again",
                 status=status,
                 last_words=self._directory.log_tail(0, lines=1),
             )
             await restarter.restart(loop.time() - started_at)
-            log.warning("store engine started again")
+            logger.warning("store engine started again")
 
     async def _service(self, server: ServerProcess) -> int:
         """Wait for the server's end, doing what is due meanwhile; returns its exit status."""
@@ -116,7 +116,7 @@ class EmbeddedEngine:
                     return ended.result()
                 self._directory.rotate_log()
                 if not self._directory.socket.exists():
-                    log.error("the store engine's socket was removed; starting the engine again")
+                    logger.error("the store engine's socket was removed; starting the engine again")
                     await server.stop()
         finally:
             ended.cancel()

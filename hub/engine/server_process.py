@@ -14,7 +14,7 @@ from hub.engine.binary import ServerBinary
 from hub.engine.data_directory import DataDirectory
 from hub.engine.guard import PATIENCE
 from hub.errors import EngineError
-from hub.telemetry.logs import get
+from hub.telemetry import logs
 
 GUARD = str(Path(__file__).with_name("guard.py"))
 
@@ -24,7 +24,7 @@ DEAF = 30.0
 LOADING_NEWS = 10.0
 """Seconds between log lines while a server loads its data."""
 
-log = get("engine")
+logger = logs.get("engine")
 
 
 class ServerProcess:
@@ -178,7 +178,7 @@ async def _wait_until_ready(server: ServerProcess, directory: DataDirectory, sta
                 raise _failure(server, directory, start, f"gave no answer for {DEAF:g} s")
             if now - news > LOADING_NEWS:
                 news = now
-                log.info("the store engine still loads its data", directory=str(directory.path))
+                logger.info("the store engine still loads its data", directory=str(directory.path))
             await asyncio.wait([ended], timeout=pause)
             pause = min(pause * 1.5, 0.2)
     finally:

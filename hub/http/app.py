@@ -5,7 +5,6 @@ It is ASGI, without a framework's routing: that takes longer than all that a han
 
 from __future__ import annotations
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from hub.http.agents import AgentRoutes
@@ -13,8 +12,9 @@ from hub.http.pages import Pages
 from hub.http.ports import HubPort
 from hub.http.responses import refusal
 from hub.http.route import Handler, Route
+from hub.telemetry import logs
 
-_log = structlog.get_logger("hub.http")
+logger = logs.get("hub.http")
 
 
 class App:
@@ -47,7 +47,7 @@ class App:
             answer = refusal(404, "no such route; /openapi.json lists them all")
         except Exception:
             # Only a fault of this frame comes here; a Route answers its handlers'.
-            _log.exception("request_failed", method=scope["method"])
+            logger.exception("request_failed", method=scope["method"])
             answer = refusal(500, "internal error")
         await answer.send(send, None, head_only=scope["method"] == "HEAD")
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from homeport_protocol.errors import ProtocolError
 from hub.http.bodies import CallerGoneError, LateBodyError
 from hub.http.request import Request
 from hub.http.responses import Answer, failure, refusal
+from hub.telemetry import logs
 from hub.telemetry.metrics import Metrics
 
 Handler = Callable[[Request], Awaitable[Answer]]
 
-_log = structlog.get_logger("hub.http")
+logger = logs.get("hub.http")
 
 
 class Route:
@@ -60,7 +60,7 @@ class Route:
         except CallerGoneError:
             raise
         except Exception:
-            _log.exception("request_failed", method=request.method, route=self.path)
+            logger.exception("request_failed", method=request.method, route=self.path)
             return refusal(500, "internal error")
 
     def _wrong_method(self, method: str) -> Answer:

@@ -38,7 +38,7 @@ POLL = 0.02
 WARN_EVERY = 60.0
 """Seconds between warnings that connections are refused."""
 
-log = logs.get("hub.listener")
+logger = logs.get("hub.listener")
 
 
 class Listener:
@@ -138,7 +138,7 @@ class Listener:
         while self._busy() and loop.time() < deadline:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(POLL)
         if self._busy():
-            log.warning(
+            logger.warning(
                 "connections cut off",
                 connections=len(self._state.connections),
                 requests=len(self._state.tasks),
@@ -162,7 +162,7 @@ class Listener:
             now = asyncio.get_running_loop().time()
             if now - self._warned_at >= WARN_EVERY:
                 self._warned_at = now
-                log.warning(
+                logger.warning(
                     "connections refused: the limit is reached; raise the limit of open files",
                     limit=self._max_connections,
                 )

@@ -61,7 +61,7 @@ LAG_INTERVAL = 0.5
 FROZEN_AT_ONCE = 500
 """Connections and agents that the collector of garbage may have to walk, but for frozen ones."""
 
-log = logs.get("hub")
+logger = logs.get("hub")
 
 
 class Hub:
@@ -116,7 +116,7 @@ class Hub:
         Raises HubError with one plain sentence; nothing is left running then.
         """
         settings = self._settings
-        log.info("starting", version=VERSION, **describe(settings))
+        logger.info("starting", version=VERSION, **describe(settings))
         room = connection_room(raise_open_file_limit())
         listener = Listener(
             App(self),
@@ -143,7 +143,7 @@ class Hub:
             raise
         self._caretaker = asyncio.create_task(self._look_after(), name="caretaker")
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
-        log.info("listening", url=url, agents=agents, room_for_connections=room)
+        logger.info("listening", url=url, agents=agents, room_for_connections=room)
         return url
 
     async def failure(self) -> HubError:
@@ -155,7 +155,7 @@ class Hub:
 
         Takes under ten seconds whatever peers and Redis do.
         """
-        log.info("stopping", connections=len(self.connections))
+        logger.info("stopping", connections=len(self.connections))
         self.accepting = False
         supervisors = [each.supervisor for _, each in self._namespaces]
         for supervisor in supervisors:
@@ -168,7 +168,7 @@ class Hub:
         if self._caretaker is not None:
             self._caretaker.cancel()  # before the namespaces that it looks after are closed
         await self._close_store()
-        log.info("stopped")
+        logger.info("stopped")
 
     def _say_goodbye(self, supervisors: list[Supervisor]) -> None:
         sessions = [session for each in supervisors for session in each.sessions()]
@@ -191,14 +191,14 @@ class Hub:
             self._engine = EmbeddedEngine(settings.data_dir)
             url = await self._engine.start()
         elif url == MEMORY:
-            log.warning("memory:// keeps nothing: all agents are forgotten when this hub ends")
+            logger.warning("memory:// keeps nothing: all agents are forgotten when this hub ends")
         self._backend = await connect(url, hub_id=self.hub_id)
         reasons: list[str] = []
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 store = self._namespaces.open(DEFAULT_NAMESPACE).store
                 for warning in await _answering(store.check_server, reasons):
-                    log.warning(warning)
+                    logger.warning(warning)
                 for name in await _answering(store.namespaces, reasons):
                     self._namespaces.open(name)
                 await asyncio.gather(*(each.ready() for _, each in self._namespaces))
@@ -284,7 +284,7 @@ class Hub:
 
     def _actor_failed(self, name: str, message: object, error: BaseException) -> None:
         # Of the message only its type is told: its content may hold session tokens.
-        log.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
+        logger.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
 
     def _rival_found(self, url: str, goes_on: bool) -> None:
         """Of two hubs with one id, the later one goes on, and both say what is wrong."""
@@ -294,7 +294,7 @@ class Hub:
         sentence = (
             f"another hub{where} uses this hub's id {self.hub_id}: give each its own --hub-id"
         )
-        log.error(sentence)
+        logger.error(sentence)
         if goes_on:
             self._failure.set_result(RivalError(sentence))
 
@@ -331,5 +331,5 @@ async def _answering(ask: Callable[[], Awaitable[list[str]]], reasons: list[str]
             return await ask()
         except StoreUnavailableError as away:
             reasons.append(str(away))
-            log.warning("waiting for Redis", reason=reasons[-1])
+            logger.warning("waiting for Redis", reason=reasons[-1])
             await asyncio.sleep(START_PAUSE)

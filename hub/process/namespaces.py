@@ -29,7 +29,7 @@ LOAD_TIMEOUT = 2.0
 DISCOVER_INTERVAL = 2.0
 """Seconds between two looks for namespaces that other hubs have opened."""
 
-log = logs.get("hub")
+logger = logs.get("hub")
 
 
 class Namespace:
@@ -157,6 +157,6 @@ class Namespaces:
                 if name not in listed and not each.supervisor.unused:
                     await each.store.remember()  # another hub let go of it
         except StoreError as error:
-            log.debug("namespaces of other hubs could not be read", reason=str(error))
+            logger.debug("namespaces of other hubs could not be read", reason=str(error))
         except ProtocolError as error:  # more than one hub serves
-            log.warning("a namespace of another hub is not served here", reason=error.message)
+            logger.warning("a namespace of another hub is not served here", reason=error.message)

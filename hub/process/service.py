@@ -13,7 +13,7 @@ from hub.telemetry import logs
 STOP_TIMEOUT = 9.5
 """Seconds after which a hub's stop that does not come to its end is cut short."""
 
-log = logs.get("hub")
+logger = logs.get("hub")
 
 
 class Service(Protocol):
@@ -45,7 +45,7 @@ async def serve(
     stopping = asyncio.Event()
 
     def stop(number: signal.Signals) -> None:
-        log.info("signal received", signal=number.name)
+        logger.info("signal received", signal=number.name)
         stopping.set()
         loop.remove_signal_handler(number)  # the next one has its default effect
 
@@ -68,7 +68,7 @@ async def serve(
         async with asyncio.timeout(patience):
             await service.stop()
     except TimeoutError:
-        log.error("stopping took too long; ending now")
+        logger.error("stopping took too long; ending now")
         if failed is None:
             return 1
     if failed is not None:

@@ -28,7 +28,7 @@ from hub.version import VERSION
 PATIENCE = STOP_TIMEOUT + 1.0
 """Seconds that the stop of all may take: more than that of one worker, which is waited for."""
 
-log = logs.get("workers")
+logger = logs.get("workers")
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> int:
@@ -87,7 +87,7 @@ class Workers:
         Raises HubError with one plain sentence; nothing is left running then.
         """
         settings = self._settings
-        log.info("starting", version=VERSION, **describe(settings))
+        logger.info("starting", version=VERSION, **describe(settings))
         self._held = await reserve(settings.host, settings.port)
         host, port = self._held[0].getsockname()[:2]
         try:
@@ -113,7 +113,7 @@ class Workers:
             raise
         self._keeping = [asyncio.create_task(self._keep(place)) for place in self._places]
         url = url_of(host, port)
-        log.info("all workers listen", url=url, workers=settings.workers)
+        logger.info("all workers listen", url=url, workers=settings.workers)
         return url
 
     async def failure(self) -> HubError:
@@ -122,13 +122,13 @@ class Workers:
 
     async def stop(self) -> None:
         """Have every worker stop gracefully, and then the engine."""
-        log.info("stopping", workers=len(self._places))
+        logger.info("stopping", workers=len(self._places))
         for task in self._keeping:
             task.cancel()
         if self._keeping:
             await asyncio.wait(self._keeping)
         await self._end()
-        log.info("stopped")
+        logger.info("stopped")
 
     async def _end(self) -> None:
         processes = [place.process for place in self._places if place.process is not None]
@@ -142,7 +142,7 @@ class Workers:
         loop = asyncio.get_running_loop()
         hub_id = place.settings.hub_id
         restarter = Restarter(
-            place.fill, log.bind(worker=hub_id), "worker could not be started again"
+            place.fill, logger.bind(worker=hub_id), "worker could not be started again"
         )
         while True:
             started_at = loop.time()
@@ -150,13 +150,15 @@ class Workers:
             status = await place.process.ended()
             why = await place.process.last_words()
             if why is not None:
-                log.error("worker ended for good", worker=hub_id, reason=why)
+                logger.error("worker ended for good", worker=hub_id, reason=why)
                 if not self._failure.done():
                     self._failure.set_result(RivalError(why))
                 return
             if status == 0:  # somebody sent it SIGTERM
-                log.info("worker handed over and ended; starting it again", worker=hub_id)
+                logger.info("worker handed over and ended; starting it again", worker=hub_id)
             else:
-                log.error("worker ended by itself; starting it again", worker=hub_id, status=status)
+                logger.error(
+                    "worker ended by itself; starting it again", worker=hub_id, status=status
+                )
             await restarter.restart(loop.time() - started_at)
-            log.warning("worker started again", worker=hub_id, pid=place.process.pid)
+            logger.warning("worker started again", worker=hub_id, pid=place.process.pid)

@@ -27,7 +27,7 @@ PIECE = 500
 ANNOUNCEMENTS = 100
 """Announced renewals of one command, each of a batch: at the largest, some 4 MB."""
 
-_log = logs.get("hub.store")
+logger = logs.get("hub.store")
 
 
 async def load(lane: Lane, keys: Keys, hub_id: str, log_length: int) -> Loaded:
@@ -136,7 +136,7 @@ async def _drop_ghosts(lane: Lane, keys: Keys, ids: list[bytes], records: list[b
         if isinstance(answer, bytes):
             records.append(answer)
         elif answer:
-            _log.warning("a key holds no record and is left alone", agent=name)
+            logger.warning("a key holds no record and is left alone", agent=name)
         else:
             ghosts.append(name)
     return ghosts
@@ -157,7 +157,7 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
         kind, record = named[b"kind"].decode(), named[b"agent"]
         key = named.get(b"key", b"").decode()
     except (KeyError, UnicodeDecodeError):
-        _log.warning("an entry of the log is not a hub's and is passed over", revision=revision)
+        logger.warning("an entry of the log is not a hub's and is passed over", revision=revision)
         return None
     return LogEntry(revision, cast(Kind, kind), record, key)
 

@@ -13,13 +13,13 @@ from hub.telemetry import logs
 
 T = TypeVar("T")
 
-_log = logs.get("hub.store")
+logger = logs.get("hub.store")
 
 
 def note(error: BaseException) -> None:
     """Log a failure that neither Redis nor the network is to blame for."""
     if is_bug(error):
-        _log.error("the store failed in an unforeseen way", exc_info=error)
+        logger.error("the store failed in an unforeseen way", exc_info=error)
 
 
 class ReplyTasks:

@@ -10,15 +10,15 @@ from homeport_protocol.record import AgentRecord
 from hub.telemetry import logs
 from hub.telemetry.metrics import Metrics
 
-log = logs.get("hub.directory")
-_level = logging.getLogger("hub.directory")
+logger = logs.get("hub.directory")
+_level_logger = logging.getLogger("hub.directory")
 
 
 class HubObserver:
     """The brain's observer for one namespace."""
 
     def __init__(self, namespace: str, metrics: Metrics, lease_ttl: float) -> None:
-        self._log = log.bind(namespace=namespace)
+        self._logger = logger.bind(namespace=namespace)
         self._lease_ttl = lease_ttl
         self._warned = False
         self.answered = metrics.websocket_answered
@@ -27,9 +27,9 @@ class HubObserver:
         """A change of the directory became durable."""
         unreachable = kind == "status_changed" and record.status == "unreachable"
         level = logging.INFO if unreachable or kind == "expired" else logging.DEBUG
-        if not _level.isEnabledFor(level):  # structlog asks later, and that costs
+        if not _level_logger.isEnabledFor(level):  # structlog asks later, and that costs
             return
-        self._log.log(
+        self._logger.log(
             level,
             f"agent {record.status if kind == 'status_changed' else kind}",
             agent=record.name,
@@ -41,31 +41,31 @@ class HubObserver:
 
     def store_away(self, reason: str) -> None:
         """Changes cannot be written for now."""
-        self._log.error("Redis is away; reads go on from memory", reason=reason)
+        self._logger.error("Redis is away; reads go on from memory", reason=reason)
 
     def store_returned(self, log: str, *, fresh: bool) -> None:
         """Changes can be written (again)."""
         if fresh:
-            self._log.warning("a new log was begun; watches start over", log=log)
+            self._logger.warning("a new log was begun; watches start over", log=log)
         else:
-            self._log.info("Redis is there", log=log)
+            self._logger.info("Redis is there", log=log)
 
     def unreadable(self, data: bytes) -> None:
         """A stored entry is no record; it is left alone."""
-        self._log.warning("a stored agent could not be read and is left alone", size=len(data))
+        self._logger.warning("a stored agent could not be read and is left alone", size=len(data))
 
     def stalled(self, seconds: float) -> None:
         """The hub itself was stopped; its agents are given a fresh timeout."""
-        self._log.warning(
+        self._logger.warning(
             "the hub was stalled; agents get a fresh timeout", seconds=round(seconds, 3)
         )
 
     def hubs_changed(self, hubs: list[str]) -> None:
         """Another hub of the cluster came or went."""
-        self._log.info("the hubs of the cluster have changed", hubs=hubs)
+        self._logger.info("the hubs of the cluster have changed", hubs=hubs)
         if len(hubs) > 1 and self._lease_ttl < 2 * HUB_LEASE and not self._warned:
             self._warned = True
-            self._log.warning(
+            self._logger.warning(
                 "with several hubs, lease_ttl should be at least twice a hub's lease: the entries "
                 "of a dead hub's agents may run out before another is in charge of them",
                 lease_ttl=self._lease_ttl,
@@ -75,6 +75,6 @@ class HubObserver:
     def removal_held(self, why: str | None) -> None:
         """Many agents were lost at once, or are not any more."""
         if why is None:
-            self._log.warning("the loss is over; agents are removed again")
+            self._logger.warning("the loss is over; agents are removed again")
         else:
-            self._log.error("many agents were lost at once; none is removed for now", why=why)
+            self._logger.error("many agents were lost at once; none is removed for now", why=why)

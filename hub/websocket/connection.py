@@ -40,8 +40,8 @@ MAX_QUEUED = 64 * 1024 * 1024
 SLICE = 4096
 """Bytes parsed at a time, so that a segment full of tiny frames is judged before it is answered."""
 
-log = logs.get("hub.connection")
-_level = logging.getLogger("hub.connection")
+logger = logs.get("hub.connection")
+_level_logger = logging.getLogger("hub.connection")
 
 
 class Phase(IntEnum):
@@ -348,12 +348,12 @@ class Connection(asyncio.Protocol):
                 self._hub.closed(self, self._ws.ended_with)
                 session.closed()
             except Exception:
-                log.exception("session failed to close", namespace=self._namespace)
+                logger.exception("session failed to close", namespace=self._namespace)
 
     def crashed(self, error: Exception) -> None:
         """A bug met this connection: log it, close with 1011, leave all others alone."""
         # Payloads are left out on purpose: they may hold session tokens.
-        log.error(
+        logger.error(
             "connection failed",
             peer=self._peer(),
             namespace=self._namespace,
@@ -370,7 +370,7 @@ class Connection(asyncio.Protocol):
                 return
             self._fail(CloseCode.INTERNAL, "internal error")
         except Exception:
-            log.exception("connection could not be closed", namespace=self._namespace)
+            logger.exception("connection could not be closed", namespace=self._namespace)
             self.transport.abort()
 
     def _start_timer(self) -> None:
@@ -378,8 +378,8 @@ class Connection(asyncio.Protocol):
             self._closing = CloseTimer(self.transport, self._outbox)
 
     def _debug(self, event: str, **context: object) -> None:
-        if _level.isEnabledFor(logging.DEBUG):  # structlog asks later, and that costs
-            log.debug(event, peer=self._peer(), namespace=self._namespace, **context)
+        if _level_logger.isEnabledFor(logging.DEBUG):  # structlog asks later, and that costs
+            logger.debug(event, peer=self._peer(), namespace=self._namespace, **context)
 
     def _peer(self) -> str:
         return str(self.transport.get_extra_info("peername"))

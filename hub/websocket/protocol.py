@@ -21,8 +21,8 @@ PONG_HEAD = 0x8A
 
 # At debug level the library logs the beginning of payloads, which hold session tokens, and at
 # info level two lines for each connection.
-_library_log = logging.getLogger("hub.websockets")
-_library_log.setLevel(logging.WARNING)
+_library_logger = logging.getLogger("hub.websockets")
+_library_logger.setLevel(logging.WARNING)
 
 
 class Websocket(ServerProtocol):
@@ -34,7 +34,9 @@ class Websocket(ServerProtocol):
     __slots__ = ("_fragments", "_pings_answered", "_pings_sent")
 
     def __init__(self, max_size: int) -> None:
-        super().__init__(extensions=None, state=State.OPEN, max_size=max_size, logger=_library_log)
+        super().__init__(
+            extensions=None, state=State.OPEN, max_size=max_size, logger=_library_logger
+        )
         self._fragments: bytearray | None = None
         self._pings_sent = 0
         self._pings_answered = 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 from redis.exceptions import MovedError, RedisError, ResponseError
 
@@ -16,9 +17,6 @@ from hub.store.backends.failures import StoreError, StoreUnavailableError, reaso
 from hub.store.backends.lane import Lane
 from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
 from hub.store.backends.server_check import check_server
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 _HOPS = 3
 """How often one connection may be sent on to another node."""

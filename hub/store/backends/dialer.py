@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import ConnectionError as GoneError
 
 from hub.settings.redis_url import Address
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection, Connection
 
 
 class Dialer:

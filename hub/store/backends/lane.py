@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError
 
 from hub.store.backends.dialer import closed, resets_as_gone
 from hub.store.scripts import Script
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 _HEADERS = [b"\r\n$%d\r\n" % size for size in range(2048)]
 """What goes before an argument of each usual size; making it anew takes three times as long."""

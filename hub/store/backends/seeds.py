@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from hub.settings.redis_url import Address
 from hub.store.backends.failures import StoreError
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 P = TypeVar("P", bound=Hashable)
 

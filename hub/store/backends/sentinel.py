@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, ResponseError
 
 from hub.settings.redis_url import Address
@@ -18,16 +19,13 @@ from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
 from hub.store.backends.server_check import check_server
 from hub.telemetry import logs
 
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
-
 WATCH_INTERVAL = 1.0
 """Seconds between two questions to all Sentinels whether the primary is still the same."""
 
 Told = tuple[int, Address]
 """The primary as a Sentinel knows it; the first is the epoch, which rises with every failover."""
 
-_log = logs.get("hub.store")
+logger = logs.get("hub.store")
 
 
 class _UnknownPrimaryError(StoreError):
@@ -177,7 +175,7 @@ class SentinelPrimary:
                 upon.clear()
                 moved += 1
         if moved:
-            _log.info("Redis Sentinel names another primary", connections=moved)
+            logger.info("Redis Sentinel names another primary", connections=moved)
 
     async def _ask(self, sentinel: Lane) -> Told:
         return _told(await sentinel.ask(*self._question))

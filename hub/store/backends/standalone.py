@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 
 from hub.store.backends.dialer import opened
 from hub.store.backends.lane import Lane
 from hub.store.backends.server_check import check_server
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-    from redis.asyncio.connection import AbstractConnection
 
 
 class Standalone:
