@@ -36,11 +36,11 @@ decode_record = _record.decode
 """A stored record to `AgentRecord`; raises msgspec.MsgspecError."""
 
 
-class _Op(Struct):
+class _Op(Struct, frozen=True):
     op: str
 
 
-class _RequestId(Struct):
+class _RequestId(Struct, frozen=True):
     id: RequestId
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, assert_never
 
 import click
 from rich.text import Text
@@ -80,6 +80,8 @@ async def _follow(
                     printer.resync(message)
                 case Snapshot():
                     printer.snapshot(message)
+                case _:
+                    assert_never(message)
 
 
 class _Troubles(logging.Handler):

@@ -26,7 +26,7 @@ class WorkerError(HubError):
     """A worker cannot serve; says why."""
 
 
-class _Word(msgspec.Struct):
+class _Word(msgspec.Struct, frozen=True):
     """What a worker says: nothing failed, and it listens; or why it does not, and whether it will
     never do, so that it is not worth starting again."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, assert_never, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -64,18 +64,24 @@ class Field(Struct, frozen=True):
     def _typed(self, value: object) -> str | int | float | None:
         if isinstance(value, bool):
             return None
-        if self.kind == "choice":
-            return value.lower() if isinstance(value, str) else None
-        if self.kind == "text":
-            return value if isinstance(value, str) else None
-        if isinstance(value, str):
-            value = _number(value.strip(), whole=self.kind == "whole")
-        if self.kind == "whole":
-            return value if isinstance(value, int) else None
-        try:
-            return float(value) if isinstance(value, int | float) else None
-        except OverflowError:
-            return None
+        match self.kind:
+            case "choice":
+                return value.lower() if isinstance(value, str) else None
+            case "text":
+                return value if isinstance(value, str) else None
+            case "whole":
+                if isinstance(value, str):
+                    return int(value) if _WHOLE.fullmatch(value := value.strip()) else None
+                return value if isinstance(value, int) else None
+            case "number":
+                if isinstance(value, str):
+                    return float(value) if _NUMBER.fullmatch(value := value.strip()) else None
+                try:
+                    return float(value) if isinstance(value, int | float) else None
+                except OverflowError:
+                    return None
+            case _:
+                assert_never(self.kind)
 
     def _within(self, value: str | int | float) -> bool:
         if isinstance(value, str):
@@ -95,12 +101,6 @@ class Field(Struct, frozen=True):
             and (self.meta.ge is None or value >= self.meta.ge)
             and (self.meta.le is None or value <= self.meta.le)
         )
-
-
-def _number(text: str, *, whole: bool) -> int | float | None:
-    if whole:
-        return int(text) if _WHOLE.fullmatch(text) else None
-    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _shorten(value: object) -> str:

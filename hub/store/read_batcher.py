@@ -13,8 +13,8 @@ T = TypeVar("T")
 Reply = Callable[[T | Away | None], None]
 
 
-class Begin(Protocol):
-    """Does work and answers once, later; see `hub.store.reply_tasks.Replies.begin`."""
+class Start(Protocol):
+    """Does work and answers once, later; see `hub.store.reply_tasks.ReplyTasks.start`."""
 
     def __call__(
         self,
@@ -30,8 +30,8 @@ class ReadBatcher(Generic[T]):
     Whoever asks is answered with what was found for his id, None when there is nothing.
     """
 
-    def __init__(self, begin: Begin, find: Callable[[list[str]], Awaitable[dict[str, T]]]) -> None:
-        self._begin = begin
+    def __init__(self, start: Start, find: Callable[[list[str]], Awaitable[dict[str, T]]]) -> None:
+        self._start = start
         self._find = find
         self._gathered: list[tuple[str, Reply[T]]] | None = None
 
@@ -40,7 +40,7 @@ class ReadBatcher(Generic[T]):
         if self._gathered is None:
             gathered: list[tuple[str, Reply[T]]] = []
             self._gathered = gathered
-            self._begin(partial(self._ask, gathered), partial(self._tell, gathered))
+            self._start(partial(self._ask, gathered), partial(self._tell, gathered))
         self._gathered.append((name, reply))
 
     async def _ask(self, gathered: list[tuple[str, Reply[T]]]) -> dict[str, T]:

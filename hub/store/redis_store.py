@@ -25,7 +25,7 @@ from actors.ports.store import (
 )
 from actors.timing import HUB_LEASE
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE, is_namespace
-from hub.store import reads as reading
+from hub.store import reads
 from hub.store.backends.backend import Backend
 from hub.store.backends.connect import DEFAULT_TIMEOUT
 from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
@@ -34,7 +34,6 @@ from hub.store.commit_batch import arguments_of, committed, keys_of, millisecond
 from hub.store.keys import Keys
 from hub.store.leases import renew_lease
 from hub.store.read_batcher import ReadBatcher
-from hub.store.reads import read_renewals
 from hub.store.reply_tasks import ReplyTasks, note
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 
@@ -111,8 +110,8 @@ class RedisStore:
         # Kept, so that sessions can still be resumed when Redis has lost all it had.
         self._secret = b""
         self._replies = ReplyTasks()
-        self._gathering: ReadBatcher[Stored] = ReadBatcher(
-            self._begin, partial(reading.read_entries, self._reads, keys)
+        self._read_batcher: ReadBatcher[Stored] = ReadBatcher(
+            self._start, partial(reads.read_entries, self._reads, keys)
         )
         self._closing = False
 
@@ -126,12 +125,12 @@ class RedisStore:
         `Opened.fresh` is true as well when another hub began a new log since `position`. Away also
         when the place of this hub is another's; see `RivalFound`.
         """
-        self._begin(partial(self._open, position, new_log), reply)
+        self._start(partial(self._open, position, new_log), reply)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """Read all that is stored, and drop the ids in the active set that have no entry."""
         length = self._log_length
-        self._begin(partial(reading.load, self._reads, self._keys, self._hub_id, length), reply)
+        self._start(partial(reads.load, self._reads, self._keys, self._hub_id, length), reply)
 
     def commit(
         self,
@@ -146,7 +145,7 @@ class RedisStore:
         Fenced also before the first `open`, and when the connection is not the one that it was
         made on: behind another may be a server that a failover put in the place of ours.
         """
-        self._begin(partial(self._commit, changes, announce, sent), reply, finish=True)
+        self._start(partial(self._commit, changes, announce, sent), reply, finish=True)
 
     def read_log(
         self,
@@ -155,30 +154,30 @@ class RedisStore:
         reply: Callable[[list[LogEntry] | Fenced | Away], None],
     ) -> None:
         """The log's entries after `position` up to revision `upto`; Fenced if it is another log."""
-        self._begin(partial(reading.read_log, self._reads, self._keys, position, upto), reply)
+        self._start(partial(reads.read_log, self._reads, self._keys, position, upto), reply)
 
     def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
         """Whether the log has an entry after that revision; False after CHANGE_WAIT without."""
-        self._begin(partial(self._await_change, after), reply)
+        self._start(partial(self._await_change, after), reply)
 
     def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
         """What is stored of an agent; whatever is asked in one turn of the loop is one command."""
-        self._gathering.ask(agent_id, reply)
+        self._read_batcher.ask(agent_id, reply)
 
     def read_renewals(self, position: str, reply: Callable[[ForeignRenewals | Away], None]) -> None:
         """What other hubs have announced since `position`."""
-        read = partial(read_renewals, self._reads, self._keys, self._hub_id, position)
-        self._begin(read, reply)
+        read = partial(reads.read_renewals, self._reads, self._keys, self._hub_id, position)
+        self._start(read, reply)
 
     def renew_lease(
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
     ) -> None:
         """Renew this hub's lease and hear who lives; Fenced as `commit`."""
-        self._begin(partial(self._renew_lease, report), reply)
+        self._start(partial(self._renew_lease, report), reply)
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
         """Remember for all hubs that the loss of agents up to `revision` was acknowledged."""
-        self._begin(partial(self._acknowledge_loss, revision), reply)
+        self._start(partial(self._acknowledge_loss, revision), reply)
 
     # --- for the hub ----------------------------------------------------------------------------
 
@@ -248,14 +247,14 @@ class RedisStore:
 
     # --- how ------------------------------------------------------------------------------------
 
-    def _begin(
+    def _start(
         self,
         work: Callable[[], Awaitable[T]],
         reply: Callable[[T | Away], None],
         *,
         finish: bool = False,
     ) -> None:
-        self._replies.begin(partial(self._guard, work), reply, finish=finish)
+        self._replies.start(partial(self._guard, work), reply, finish=finish)
 
     async def _guard(self, work: Callable[[], Awaitable[T]]) -> T:
         try:

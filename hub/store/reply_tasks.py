@@ -30,7 +30,7 @@ class ReplyTasks:
         self._to_cancel: set[asyncio.Task[Any]] = set()
         self._closing = False
 
-    def begin(
+    def start(
         self,
         work: Callable[[], Awaitable[T]],
         reply: Callable[[T | Away], None],

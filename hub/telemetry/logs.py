@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, assert_never
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -149,15 +149,17 @@ def _describe(value: object) -> str:
 
 
 def _renderers(format: Format) -> list[Processor]:
-    if format == "json":
-        return [_event_first, structlog.processors.JSONRenderer()]
-    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    return [
-        _escape_controls,
-        structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=structlog.dev.plain_traceback
-        ),
-    ]
+    match format:
+        case "json":
+            return [_event_first, structlog.processors.JSONRenderer()]
+        case "console":
+            colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+            renderer = structlog.dev.ConsoleRenderer(
+                colors=colors, exception_formatter=structlog.dev.plain_traceback
+            )
+            return [_escape_controls, renderer]
+        case _:
+            assert_never(format)
 
 
 def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from actors.ports.clock import Scheduler
 from actors.ports.store import (
@@ -22,8 +23,6 @@ from actors.ports.store import (
     Stored,
 )
 from hub.telemetry.metrics import CommitResult, Metrics
-
-_RESULTS: dict[type, CommitResult] = {Committed: "committed", Fenced: "fenced", Away: "away"}
 
 
 class MeteredStore:
@@ -57,7 +56,7 @@ class MeteredStore:
 
         def finished(answer: Committed | Fenced | Away) -> None:
             if changes:  # else it was a question whether the store is there
-                self._finished(_RESULTS[type(answer)], len(changes), self._now() - began)
+                self._finished(_result(answer), len(changes), self._now() - began)
             reply(answer)
 
         self._store.commit(changes, finished, announce=announce, sent=sent)
@@ -92,3 +91,15 @@ class MeteredStore:
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
         """See `actors.ports.store.Store`."""
         self._store.acknowledge_loss(revision, reply)
+
+
+def _result(answer: Committed | Fenced | Away) -> CommitResult:
+    match answer:
+        case Committed():
+            return "committed"
+        case Fenced():
+            return "fenced"
+        case Away():
+            return "away"
+        case _:
+            assert_never(answer)

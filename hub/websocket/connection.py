@@ -19,7 +19,7 @@ import logging
 import time
 from contextlib import suppress
 from enum import IntEnum
-from typing import cast
+from typing import assert_never, cast
 
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
@@ -290,10 +290,13 @@ class Connection(asyncio.Protocol):
                     session.received(message)
             case Opcode.BINARY:
                 session.received_binary()
-            case Opcode.PONG if self._ws.answered(frame):
-                session.pong()
+            case Opcode.PONG:
+                if self._ws.answered(frame):
+                    session.pong()
+            case Opcode.PING | Opcode.CLOSE:
+                pass  # the library has answered them
             case _:
-                pass  # pings and closes have been answered by the library
+                assert_never(frame.opcode)
 
     # --- output ------------------------------------------------------------------------------
 

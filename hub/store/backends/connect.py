@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 from urllib.parse import urlsplit
 
 from redis.asyncio import Connection, Redis
@@ -92,17 +92,22 @@ def _several(url: SeveralServers, settings: dict[str, Any], timeout: float) -> B
     connection_class = given.pop("connection_class", Connection)
     servers = Dialer(connection_class, given)
     servers.make(url.addresses[0])  # not connected: see above
-    if url.kind == "cluster":
-        return Cluster(url.addresses, servers, timeout)
-    # Sentinels have no database, and logins of their own.
-    theirs = {name: given[name] for name in given if name not in ("db", "username", "password")}
-    return SentinelPrimary(
-        url.primary,
-        url.addresses,
-        ask_sentinel=Dialer(connection_class, {**theirs, **url.login}),
-        dial_primary=servers,
-        timeout=timeout,
-    )
+    match url.kind:
+        case "cluster":
+            return Cluster(url.addresses, servers, timeout)
+        case "sentinel":
+            # Sentinels have no database, and their own logins.
+            not_theirs = ("db", "username", "password")
+            theirs = {name: given[name] for name in given if name not in not_theirs}
+            return SentinelPrimary(
+                url.primary,
+                url.addresses,
+                ask_sentinel=Dialer(connection_class, {**theirs, **url.login}),
+                dial_primary=servers,
+                timeout=timeout,
+            )
+        case _:
+            assert_never(url.kind)
 
 
 def _checked(url: str) -> str:
