@@ -9,7 +9,8 @@ import pytest
 from hub.net.exchange import EXCHANGE
 from hub.net.listener import Listener
 from hub.websocket.gateway import Gateway
-from tests.hub.websocket.fakes import FakeHub, until
+from tests.hub.websocket.fakes import FakeHub
+from tests.support.waiting import until
 
 POST = b"POST /a HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\n"
 LARGE = b"x" * 4_000_000

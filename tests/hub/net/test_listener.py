@@ -18,7 +18,8 @@ from hub.net.listener import Listener
 from hub.net.open_files import connection_room, raise_open_file_limit
 from hub.net.sockets import ListenError
 from hub.websocket.gateway import Gateway
-from tests.hub.websocket.fakes import FakeHub, RawPeer, RunningHub, answer_ok, until
+from tests.hub.websocket.fakes import FakeHub, RawPeer, RunningHub, answer_ok
+from tests.support.waiting import until
 
 GET = b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n"
 

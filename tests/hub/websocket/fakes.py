@@ -111,13 +111,6 @@ async def answer_ok(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait for a condition by looking often; fails when it does not come true."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the conditions are states, not events
-            await asyncio.sleep(0.002)
-
-
 def client_frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bool = True
 ) -> bytes:

@@ -14,7 +14,8 @@ import hub.websocket.close_timer as hub_closing
 import hub.websocket.connection as hub_connection
 from homeport_protocol.errors import CloseCode
 from hub.websocket.outbox import HIGH_WATER
-from tests.hub.websocket.fakes import FakeSession, RawPeer, RunningHub, client_frame, until
+from tests.hub.websocket.fakes import FakeSession, RawPeer, RunningHub, client_frame
+from tests.support.waiting import until
 
 CONT, TEXT, CLOSE, PING, PONG = 0, 1, 8, 9, 10
 CHUNK = b"x" * 20_000

@@ -10,7 +10,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from homeport_protocol.errors import ProtocolError
-from tests.hub.websocket.fakes import RawPeer, RunningHub, client_frame, until, upgrade
+from tests.hub.websocket.fakes import RawPeer, RunningHub, client_frame, upgrade
+from tests.support.waiting import until
 
 
 async def request(hub: RunningHub, data: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -12,7 +12,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from homeport_protocol.errors import CloseCode
-from tests.hub.websocket.fakes import FakeSession, RawPeer, RunningHub, client_frame, until
+from tests.hub.websocket.fakes import FakeSession, RawPeer, RunningHub, client_frame
+from tests.support.waiting import until
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
