@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
 from bench.baselines import serverprotocol, uvicorn_upgrades, websockets_asyncio
+from bench.rig.workers import run_on_uvloop
 from hub.net.open_files import raise_open_file_limit
 
 Announce = Callable[[str], None]
@@ -41,13 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     raise_open_file_limit()
     server = SERVERS[name]
     serving = server.serve(lambda url: print(url, flush=True), int(size))
-    if not server.uvloop or sys.platform == "win32":
-        asyncio.run(serving)
-        return 0
-    import uvloop  # noqa: PLC0415 - not on Windows
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serving)
+    (run_on_uvloop if server.uvloop else asyncio.run)(serving)
     return 0
 
 

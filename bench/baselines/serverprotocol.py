@@ -16,8 +16,8 @@ from websockets.server import ServerProtocol
 
 from hub.net.listener import BACKLOG
 
-_log = logging.getLogger("bench.serverprotocol")
-_log.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection
+_logger = logging.getLogger("bench.serverprotocol")
+_logger.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection
 
 
 async def serve(announce: Callable[[str], None], size: int) -> None:
@@ -42,7 +42,7 @@ class BareConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade request follows."""
         self._transport = cast(asyncio.Transport, transport)
-        self._ws = ServerProtocol(logger=_log)
+        self._ws = ServerProtocol(logger=_logger)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the peer."""

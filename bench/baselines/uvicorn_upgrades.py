@@ -25,8 +25,8 @@ from websockets.server import ServerProtocol
 from hub.net.listener import BACKLOG, UVICORN
 from hub.websocket.frames import text_frame
 
-_log = logging.getLogger("bench.uvicorn_upgrades")
-_log.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection
+_logger = logging.getLogger("bench.uvicorn_upgrades")
+_logger.setLevel(logging.WARNING)  # at info level the library logs two lines for each connection
 
 
 async def serve(announce: Callable[[str], None], _size: int) -> None:
@@ -64,7 +64,7 @@ class BareWebsocket(asyncio.Protocol):
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> None:
         self._everyone = cast(set[BareWebsocket], server_state.connections)
-        self._ws = ServerProtocol(logger=_log)
+        self._ws = ServerProtocol(logger=_logger)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade request follows."""

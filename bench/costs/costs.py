@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bench.costs.hubs import (
-    Load,
-    Scene,
-    measure_agents,
-    measure_changes,
-    measure_namespaces,
-)
+from bench.costs.hubs import Hubs, Load, measure_agents, measure_changes, measure_namespaces
 from bench.costs.script import measure_script
 from bench.results.report import Report
-from bench.rig.processes import StoreServer, temporary_directory
 from bench.rig.progress import say
-from bench.scenario import Scenario
+from bench.scenario import scenario
+from bench.scene import Scene
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -37,27 +29,19 @@ class Options(Struct, frozen=True, kw_only=True):
     ] = 10.0
 
 
-async def measure(options: Options) -> Report:
+@scenario("costs", "what agents, heartbeats and changes cost Redis and hubs", Options)
+async def run(options: Options, report: Report) -> None:
     """Start what is needed, measure, and leave nothing behind."""
-    report = SCENARIO.report(options)
     load = Load(options.agents, options.interval, options.seconds)
     failures = 0
-    async with AsyncExitStack() as stack:
-        directory = stack.enter_context(temporary_directory())
-        store = await stack.enter_async_context(StoreServer(directory))
+    async with Scene() as scene:
+        store = await scene.store()
         say("the commit script alone")
         refused = await measure_script(report, store.url, options.changes)
-        for part in (measure_agents, measure_changes, measure_namespaces):
-            async with AsyncExitStack() as its:
-                place = its.enter_context(temporary_directory())
-                scene = await Scene.start(its, Path(place), store.url, part.__name__)
-                await part(report, scene, load)
-                failures += scene.own.failures() + scene.other.failures()
-    report.check("the script refused nothing", refused == 0, f"{refused}")
-    report.check("the hubs logged no failure of their own", failures == 0, f"{failures}")
-    return report
-
-
-SCENARIO = Scenario(
-    "costs", "what agents, heartbeats and changes cost Redis and hubs", Options, measure
-)
+        for measure in (measure_agents, measure_changes, measure_namespaces):
+            async with Hubs(report, load) as hubs:
+                await hubs.start(store.url, measure.__name__)
+                await measure(hubs, report, load)
+                failures += hubs.failures()
+    report.none("the script refused nothing", refused)
+    report.none("the hubs logged no failure of their own", failures)

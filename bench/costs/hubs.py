@@ -1,4 +1,4 @@
-"""Two hubs on one Redis: what an agent, a heartbeat, a change and its telling cost each of them."""
+"""Two hubs on one Redis: what an agent, a heartbeat, a change and its event cost each of them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import itertools
 import random
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Self
 
 from msgspec import Struct
 
 from bench.costs.server import StoreAccount
-from bench.peers.raw_client import Driver, Push
-from bench.peers.raw_fleet import Fleet
-from bench.results.report import Report, listed
+from bench.peers.raw_client import Push, RawClient
+from bench.peers.raw_fleet import RawFleet
+from bench.results.report import Report
 from bench.rig.machine import usage
 from bench.rig.processes import HubProcess
 from bench.rig.progress import say
-from homeport_protocol.answers import Registered, Snapshot, Updated, Watching
+from bench.scene import Scene
+from homeport_protocol.answers import Snapshot, Updated, Watching
 from homeport_protocol.record import AgentSpec
-from homeport_protocol.requests import Register, Update, Watch
+from homeport_protocol.requests import Update, Watch
 
 UPDATERS = 32
 """Agents that change all the time, each as soon as its last change is acknowledged."""
@@ -50,73 +49,71 @@ class Load(Struct, frozen=True):
 
 
 class Used(Struct, frozen=True):
-    """Seconds of CPU and resident bytes of the hub that holds the agents, and of the other one."""
+    """Seconds of CPU of the hub that holds the agents, of the other hub and of the store.
+
+    And the resident bytes of the two hubs.
+    """
 
     at: float
-    own_cpu: float
-    other_cpu: float
-    store_cpu: float
+    cpu: tuple[float, float, float]
     own_memory: int
     other_memory: int
 
+    def since(self, before: Used) -> tuple[float, float, float]:
+        """The seconds of CPU in between."""
+        own, other, store = (now - then for now, then in zip(self.cpu, before.cpu, strict=True))
+        return own, other, store
 
-class Scene:
-    """The hubs: all agents are at `own`, nobody but watchers is at `other`."""
 
-    def __init__(self, own: HubProcess, other: HubProcess, account: StoreAccount) -> None:
-        self.own = own
-        self.other = other
-        self._account = account
+class Hubs(Scene):
+    """The hubs: all agents are at `own`, nobody but watchers is at `other`.
 
-    @classmethod
-    async def start(cls, stack: AsyncExitStack, directory: Path, store: str, prefix: str) -> Self:
-        """Start both on the store of this URL, each part with key names of its own."""
-        hubs = []
-        for name in ("hub-a", "hub-b"):
-            place = directory / name
-            place.mkdir()
-            hub = HubProcess(place, hub_id=name, redis=store, key_prefix=prefix)
-            hubs.append(await stack.enter_async_context(hub))
-        account = StoreAccount(store)
-        stack.push_async_callback(account.aclose)
-        return cls(hubs[0], hubs[1], account)
+    It notes what things cost; what idle hubs use anyway is left out.
+    """
+
+    own: HubProcess
+    other: HubProcess
+    _account: StoreAccount
+
+    def __init__(self, report: Report, load: Load) -> None:
+        super().__init__()
+        self._report = report
+        self._load = load
+        self._idle = (0.0, 0.0, 0.0)
+
+    async def start(self, store: str, prefix: str) -> None:
+        """Start both on the store of this URL, with key names of their own."""
+        self.own = await self.hub(hub_id="hub-a", redis=store, key_prefix=prefix)
+        self.other = await self.hub(hub_id="hub-b", redis=store, key_prefix=prefix)
+        self._account = StoreAccount(store)
+        self.push_async_callback(self._account.aclose)
 
     async def used(self) -> Used:
         """What they have used until now."""
         own, other = usage(self.own.pid), usage(self.other.pid)
         store = await self._account.cpu()
-        return Used(time.monotonic(), own.cpu, other.cpu, store, own.memory, other.memory)
+        return Used(time.monotonic(), (own.cpu, other.cpu, store), own.memory, other.memory)
 
-
-class Meter:
-    """Notes what things cost; what idle hubs use anyway is left out."""
-
-    def __init__(self, report: Report, scene: Scene) -> None:
-        self._report = report
-        self._scene = scene
-        self._idle = (0.0, 0.0, 0.0)
-
-    async def idle(self, load: Load, *, tell: bool = False) -> None:
+    async def idle(self, *, tell: bool = False) -> None:
         """Look what both hubs and the store use although nothing happens."""
-        await asyncio.sleep(load.settle)
-        before = await self._scene.used()
-        await asyncio.sleep(load.seconds)
-        after = await self._scene.used()
-        own, other, store = _between(before, after)
+        await asyncio.sleep(self._load.settle)
+        before = await self.used()
+        await asyncio.sleep(self._load.seconds)
+        after = await self.used()
         elapsed = after.at - before.at
-        self._idle = (own / elapsed, other / elapsed, store / elapsed)
+        own, other, store = (used / elapsed for used in after.since(before))
+        self._idle = (own, other, store)
         if tell:
-            report = self._report
-            report.figure("an idle hub of two: share of a core", own / elapsed * 100, "%")
-            report.figure("idle Redis of two hubs: share of a core", store / elapsed * 100, "%")
+            self._report.figure("an idle hub of two: share of a core", own * 100, "%")
+            self._report.figure("idle Redis of two hubs: share of a core", store * 100, "%")
 
     async def note(self, what: str, before: Used, count: int) -> float:
         """Note what `count` things cost each, since `before`; returns that of the other hub."""
-        after = await self._scene.used()
+        after = await self.used()
         elapsed = after.at - before.at
         own, other, store = (
             max(0.0, used - idle * elapsed) / max(1, count)
-            for used, idle in zip(_between(before, after), self._idle, strict=True)
+            for used, idle in zip(after.since(before), self._idle, strict=True)
         )
         self._report.figure(f"{what}: how many a second", count / elapsed, "/s")
         for who, each in (("its own hub", own), ("another hub", other), ("Redis", store)):
@@ -124,133 +121,102 @@ class Meter:
         return other
 
 
-def _between(before: Used, after: Used) -> tuple[float, float, float]:
-    return (
-        after.own_cpu - before.own_cpu,
-        after.other_cpu - before.other_cpu,
-        after.store_cpu - before.store_cpu,
-    )
-
-
-async def measure_agents(report: Report, scene: Scene, load: Load) -> None:
+async def measure_agents(hubs: Hubs, report: Report, load: Load) -> None:
     """Note what agents and their heartbeats cost."""
-    meter = Meter(report, scene)
     say("two idle hubs")
-    await meter.idle(load, tell=True)
+    await hubs.idle(tell=True)
     async with AsyncExitStack() as stack:
-        fleet = await Fleet.start(
-            stack,
-            scene.own.websocket_url,
-            load.agents,
-            load.interval,
-            processes=FLEET_PROCESSES,
+        url = hubs.own.websocket_url
+        fleet = await RawFleet.start(
+            stack, url, load.agents, load.interval, processes=FLEET_PROCESSES
         )
         say(f"{load.agents:,} agents register at one hub")
-        before = await scene.used()
+        before = await hubs.used()
         await fleet.register()
-        await meter.note("registrations, connecting included", before, load.agents)
+        await hubs.note("registrations, connecting included", before, load.agents)
         await asyncio.sleep(load.settle)
-        after = await scene.used()
+        after = await hubs.used()
         own = (after.own_memory - before.own_memory) / load.agents
         other = (after.other_memory - before.other_memory) / load.agents
         report.figure("memory per agent, its own hub", own / 1024, "KB")
         report.figure("memory per agent, another hub", other / 1024, "KB")
         say(f"all heartbeat every {load.interval:g} s")
-        acknowledged, before = len((await fleet.report()).acks), await scene.used()
+        acknowledged, before = len((await fleet.report()).acks), await hubs.used()
         await asyncio.sleep(load.seconds)
         beats = await fleet.report()
-        await meter.note("heartbeats alone", before, len(beats.acks) - acknowledged)
-        report.check("no agent lost its connection", beats.lost == 0, f"{beats.lost}")
-        report.check("no heartbeat was refused", not beats.refusals, listed(beats.refusals, 2))
+        await hubs.note("heartbeats alone", before, len(beats.acks) - acknowledged)
+        report.none("no agent lost its connection", beats.lost)
+        report.none("no heartbeat was refused", beats.refusals)
 
 
-async def measure_changes(report: Report, scene: Scene, load: Load) -> None:
-    """Note what changes cost, and telling them."""
-    meter = Meter(report, scene)
-    await meter.idle(load)
-    updaters = [await _register(scene.own.websocket_url, number) for number in range(UPDATERS)]
+async def measure_changes(hubs: Hubs, report: Report, load: Load) -> None:
+    """Note what changes cost, and their events."""
+    await hubs.idle()
+    updaters = []
+    for number in range(UPDATERS):
+        updater = await hubs.connect(hubs.own.websocket_url)
+        await updater.register(AgentSpec(name=f"updater-{number}", type="updater", version="0"))
+        updaters.append(updater)
     say("changes, as fast as they can")
-    before = await scene.used()
+    before = await hubs.used()
     count = await _change_for(updaters, load.seconds, 0.0)
-    await meter.note(f"logged changes, by {UPDATERS} agents at once", before, count)
+    await hubs.note(f"logged changes, by {UPDATERS} agents at once", before, count)
     say("changes, now and then")
-    before = await scene.used()
+    before = await hubs.used()
     count = await _change_for(updaters, load.seconds, UPDATERS / RATE)
-    alone = await meter.note("logged changes, one by one", before, count)
+    alone = await hubs.note("logged changes, one by one", before, count)
     say(f"the same with {WATCHERS} more watchers at the other hub")
     await asyncio.sleep(load.settle)
-    watches = [await _Watch.open(scene.other.websocket_url) for _ in range(WATCHERS)]
-    before = await scene.used()
+    events = 0
+
+    def heard(push: Push, at: float) -> None:
+        nonlocal events
+        events += not isinstance(push, Snapshot)
+
+    for _ in range(WATCHERS):
+        watcher = await RawClient.connect(hubs.other.websocket_url, on_push=heard)
+        await watcher.demand(Watch(id=0), Watching)
+    before = await hubs.used()
     count = await _change_for(updaters, load.seconds, UPDATERS / RATE)
-    other = await meter.note(f"the same with {WATCHERS} watchers", before, count)
+    other = await hubs.note(f"the same with {WATCHERS} watchers", before, count)
     each = (other - alone) / WATCHERS
     report.figure("CPU per event told to one watcher", max(0.0, each) * 1e6, "µs")
     await asyncio.sleep(load.settle)
-    told = sum(watch.events for watch in watches)
-    for driver in [*updaters, *(watch.driver for watch in watches)]:
-        driver.abort()
     wanted = count * WATCHERS
-    report.check("every watcher was told of every change", told == wanted, f"{told} of {wanted}")
+    report.check(
+        "every watcher was told of every change", events == wanted, f"{events} of {wanted}"
+    )
 
 
-async def measure_namespaces(report: Report, scene: Scene, load: Load) -> None:
+async def measure_namespaces(hubs: Hubs, report: Report, load: Load) -> None:
     """Note what a namespace costs in which nothing happens."""
     say(f"{NAMESPACES} namespaces, all idle")
-    before = await scene.used()
-    names = [f"team-{number}" for number in range(NAMESPACES)]
-    url = scene.own.websocket_url
-    observers = [await Driver.connect(f"{url}?namespace={name}") for name in names]
+    before = await hubs.used()
+    for number in range(NAMESPACES):
+        await hubs.connect(f"{hubs.own.websocket_url}?namespace=team-{number}")
     await asyncio.sleep(2 * load.settle)  # the other hub finds them
-    loaded = await scene.used()
+    loaded = await hubs.used()
     await asyncio.sleep(load.seconds)
-    after = await scene.used()
+    after = await hubs.used()
     elapsed = after.at - loaded.at
-    _, other, store = (used / elapsed / NAMESPACES * 1000 for used in _between(loaded, after))
+    _, other, store = (used / elapsed / NAMESPACES * 1000 for used in after.since(loaded))
     report.figure("an idle namespace, CPU of each of two hubs in a second", other, "ms")
     report.figure("an idle namespace, CPU of Redis for two hubs in a second", store, "ms")
     memory = (after.other_memory - before.other_memory) / NAMESPACES / 1024
     report.figure("memory per idle namespace, each hub", memory, "KB")
-    for driver in observers:
-        driver.abort()
 
 
-async def _register(url: str, number: int) -> Driver:
-    driver = await Driver.connect(url)
-    spec = AgentSpec(name=f"updater-{number}", type="updater", version="0")
-    await driver.demand(Register(id=0, agent=spec), Registered)
-    return driver
-
-
-async def _change_for(updaters: list[Driver], seconds: float, pause: float) -> int:
+async def _change_for(updaters: list[RawClient], seconds: float, pause: float) -> int:
     """Have them change for so long; returns how often they did."""
     end = time.monotonic() + seconds
 
-    async def go_on(driver: Driver) -> int:
+    async def go_on(updater: RawClient) -> int:
         await asyncio.sleep(pause * random.random())
         for number in itertools.count(1):
-            await driver.demand(Update(id=0, version=f"{end}-{number}"), Updated)
+            await updater.demand(Update(id=0, version=f"{end}-{number}"), Updated)
             if time.monotonic() > end:
                 return number
             await asyncio.sleep(pause)
         raise AssertionError
 
     return sum(await asyncio.gather(*map(go_on, updaters)))
-
-
-class _Watch:
-    """A watch that only counts."""
-
-    driver: Driver
-
-    def __init__(self) -> None:
-        self.events = 0
-
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        watch = cls()
-        watch.driver = await Driver.connect(url, on_push=watch._pushed)
-        await watch.driver.demand(Watch(id=0), Watching)
-        return watch
-
-    def _pushed(self, push: Push, at: float) -> None:
-        self.events += not isinstance(push, Snapshot)

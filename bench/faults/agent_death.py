@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bench.peers.client_fleet import ClientsSpec, Sessions
-from bench.peers.raw_client import Driver, RefusedError
-from bench.peers.watcher import Watcher
+from bench.peers.client_fleet import Clients, Sessions
+from bench.peers.raw_client import RawClient, RefusedError
+from bench.peers.watcher import Seen, Watcher
 from bench.results.report import Report, listed
-from bench.rig.processes import HubProcess, temporary_directory
 from bench.rig.progress import say
+from bench.rig.waiting import side_by_side, until
 from bench.rig.workers import Worker
-from bench.scenario import Scenario
+from bench.scenario import scenario
+from bench.scene import Scene
 from homeport_protocol.answers import Agent
 from homeport_protocol.filters import Filter
 from homeport_protocol.requests import Pick
@@ -27,7 +27,7 @@ PAUSE = 0.1
 """Seconds between one death and the next."""
 
 LATEST = 0.1
-"""Seconds within which a deadline must be met, and a lost connection be told."""
+"""Seconds within which a deadline must be met, and a lost connection be announced."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -48,60 +48,55 @@ class _Death(Struct):
     at: float = 0.0
     picked: bool = False
 
+    def seen_by(self, watcher: Watcher) -> list[Seen]:
+        return [event for event in watcher.events if event.agent.id == self.agent_id]
 
-async def prove(options: Options) -> Report:
+
+@scenario(
+    "agent-death",
+    "kill -9 of an agent: a watcher hears at once that it is lost, and in time unreachable",
+    Options,
+)
+async def run(options: Options, report: Report) -> None:
     """Kill agent processes one by one, and note when a watcher hears of each."""
-    report = SCENARIO.report(options)
-    async with AsyncExitStack() as stack:
-        directory = stack.enter_context(temporary_directory())
-        hub = await stack.enter_async_context(
-            HubProcess(directory, resume_window=options.resume_window)
-        )
+    async with Scene() as scene:
+        hub = await scene.hub(resume_window=options.resume_window)
         watcher = await Watcher.open(hub.websocket_url)
-        asker = await Driver.connect(hub.websocket_url)
+        asker = await scene.connect(hub.websocket_url)
+
+        async def start(number: int) -> _Death:
+            spec = Clients(url=hub.url, name=f"mortal-{number}", count=1)
+            worker = Worker("bench.peers.client_fleet", spec)
+            await scene.enter_async_context(worker)
+            (session,) = (await worker.request("start", Sessions)).newest
+            return _Death(worker, session.agent_id, f"{spec.name}-0")
+
         say(f"starting {options.rounds} agent processes")
-        gate = asyncio.Semaphore(STARTING)
-        deaths = await asyncio.gather(
-            *(_start(stack, gate, hub.url, number) for number in range(options.rounds))
-        )
+        deaths = await side_by_side(range(options.rounds), start, STARTING)
         say("killing them, one by one")
         for death in deaths:
             await _kill(death, watcher)
             death.picked = await _can_be_picked(asker, death.name)
             await asyncio.sleep(PAUSE)
-        await watcher.until(
+        await until(
             "every agent unreachable",
             lambda: sum(event.unreachable for event in watcher.events) >= len(deaths),
             options.resume_window + 10.0,
         )
-        failures = hub.failures()
-        watcher.close()
-        asker.abort()
-    _judge(report, options, watcher, deaths)
-    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
-    return report
-
-
-async def _start(stack: AsyncExitStack, gate: asyncio.Semaphore, url: str, number: int) -> _Death:
-    name = f"mortal-{number}"
-    async with gate:
-        worker = await stack.enter_async_context(
-            Worker("bench.peers.client_fleet", ClientsSpec(url=url, name=name, count=1))
-        )
-        sessions = await worker.request("start", Sessions)
-    return _Death(worker, sessions.held[0].agent_id, f"{name}-0")
+        _judge(report, options, watcher, deaths)
+        scene.judge_hubs(report)
 
 
 async def _kill(death: _Death, watcher: Watcher) -> None:
     death.at = await death.worker.kill()
-    await watcher.until(
+    await until(
         f"that the connection of {death.name} is lost",
-        lambda: any(event.kind == "lost" for event in watcher.of(death.agent_id)),
+        lambda: any(event.kind == "lost" for event in death.seen_by(watcher)),
         10.0,
     )
 
 
-async def _can_be_picked(asker: Driver, name: str) -> bool:
+async def _can_be_picked(asker: RawClient, name: str) -> bool:
     try:
         await asker.demand(Pick(id=0, filter=Filter(name=name)), Agent)
     except RefusedError as refused:
@@ -114,7 +109,7 @@ def _judge(report: Report, options: Options, watcher: Watcher, deaths: list[_Dea
     unreachable: list[float] = []
     odd: list[str] = []
     for death in deaths:
-        events = watcher.of(death.agent_id)
+        events = death.seen_by(watcher)
         what = [(e.kind, e.agent.status, e.agent.health.reason) for e in events]
         if what != [
             ("registered", "healthy", "ok"),
@@ -131,9 +126,9 @@ def _judge(report: Report, options: Options, watcher: Watcher, deaths: list[_Dea
     report.spread("kill -9 until `lost` is heard", lost)
     report.spread("kill -9 until `unreachable` is heard", unreachable)
     report.spread("`unreachable` after the end of the resume window", late)
-    report.check(
+    report.none(
         "each was told once as `lost` and once as `unreachable`, reason `connection_lost`",
-        not odd,
+        odd,
         listed(odd, 2) if odd else f"{len(deaths)} of {len(deaths)}",
     )
     report.check(
@@ -149,12 +144,4 @@ def _judge(report: Report, options: Options, watcher: Watcher, deaths: list[_Dea
         bool(late) and max(late) <= LATEST,
     )
     picked = [death.name for death in deaths if death.picked]
-    report.check("none could be picked once it was lost", not picked, listed(picked))
-
-
-SCENARIO = Scenario(
-    "agent-death",
-    "kill -9 of an agent: a watcher hears at once that it is lost, and in time unreachable",
-    Options,
-    prove,
-)
+    report.none("none could be picked once it was lost", picked)

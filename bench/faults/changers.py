@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from msgspec import UNSET, Struct
 
 from bench.peers.http_client import HttpCaller
-from bench.peers.raw_client import Driver
-from homeport_protocol.answers import Answer, Error, Registered, Updated
+from bench.peers.raw_client import Heard, RawClient
+from homeport_protocol.answers import Error, Registered, Updated
 from homeport_protocol.record import AgentRecord, AgentSpec
 from homeport_protocol.requests import Register, Update
 
@@ -37,6 +37,13 @@ class Attempt(Struct, frozen=True):
     sent: float
     at: float
 
+    @classmethod
+    def heard(cls, name: str, agent_id: str, value: str, heard: Heard) -> Attempt:
+        answer = heard.answer
+        said = answer.code if isinstance(answer, Error) else type(answer).__name__
+        said = "done" if isinstance(answer, Registered | Updated) else said
+        return cls(name, agent_id, value, said, heard.sent, heard.at)
+
     @property
     def done(self) -> bool:
         """Whether the hub said that it was done."""
@@ -46,53 +53,45 @@ class Attempt(Struct, frozen=True):
 class Updater:
     """One agent that changes itself again and again.
 
-    Each change sets the version to the next number, and leaves a key of its own in the metadata,
-    so that its record tells which changes were made, whatever came later.
+    Each change sets the version to the next number, and leaves a key in the metadata, so that its
+    record shows which changes were made, whatever came later.
     """
 
-    def __init__(self, driver: Driver, name: str, agent_id: str) -> None:
-        self._driver = driver
+    def __init__(self, client: RawClient, name: str, agent_id: str) -> None:
+        self._client = client
         self._name = name
         self.agent_id = agent_id
         self.attempts: list[Attempt] = []
 
-    def made(self, record: AgentRecord) -> set[str]:
-        """The values of the changes of which the record tells."""
-        metadata = {} if record.metadata is UNSET else record.metadata
-        return {key.removeprefix(MARK) for key in metadata if key.startswith(MARK)}
-
     @classmethod
     async def register(cls, url: str, number: int) -> Updater:
         """Connect and register."""
-        driver = await Driver.connect(url)
+        client = await RawClient.connect(url)
         name = f"updater-{number}"
-        request = Register(id=0, agent=AgentSpec(name=name, type="updater", version="0"))
-        answer, _ = await driver.demand(request, Registered)
-        return cls(driver, name, answer.agent_id)
+        answer, _ = await client.register(AgentSpec(name=name, type="updater", version="0"))
+        return cls(client, name, answer.agent_id)
+
+    def made(self, record: AgentRecord) -> set[str]:
+        """The values of the changes that the record shows."""
+        metadata = {} if record.metadata is UNSET else record.metadata
+        return {key.removeprefix(MARK) for key in metadata if key.startswith(MARK)}
 
     async def go_on(self, over: asyncio.Event) -> None:
         """Change the version, one request after the other, until told."""
         while not over.is_set():
             value = str(len(self.attempts) + 1)
             update = Update(id=0, version=value, metadata={f"{MARK}{value}": 1})
-            heard = await self._driver.ask(update)
-            said = _said(heard.answer, Updated)
-            self.attempts.append(
-                Attempt(self._name, self.agent_id, value, said, heard.sent, heard.at)
-            )
+            heard = await self._client.ask(update)
+            self.attempts.append(Attempt.heard(self._name, self.agent_id, value, heard))
             await asyncio.sleep(UPDATE_PAUSE * (0.5 + random.random()))
-
-    def close(self) -> None:
-        """Hang up."""
-        self._driver.abort()
 
 
 class Registrar:
-    """Registers new agents, each under an id of its own and on a connection of its own."""
+    """Registers new agents, each under a new id and on a new connection."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._drivers: list[Driver] = []
+        self._started = 0
         self.attempts: list[Attempt] = []
 
     async def go_on(self, over: asyncio.Event) -> None:
@@ -103,22 +102,15 @@ class Registrar:
                 await asyncio.sleep(REGISTER_PAUSE)
 
     async def _register(self) -> None:
-        driver = await Driver.connect(self._url)
-        self._drivers.append(driver)
-        name, agent_id = f"late-{len(self._drivers)}", str(uuid.uuid4())
+        client = await RawClient.connect(self._url)
+        self._started += 1
+        name, agent_id = f"late-{self._started}", str(uuid.uuid4())
         request = Register(id=0, agent=AgentSpec(name=name, type="late"), agent_id=agent_id)
-        heard = await driver.ask(request)
-        said = _said(heard.answer, Registered)
-        self.attempts.append(Attempt(name, agent_id, "", said, heard.sent, heard.at))
-
-    def close(self) -> None:
-        """Hang up."""
-        for driver in self._drivers:
-            driver.abort()
+        self.attempts.append(Attempt.heard(name, agent_id, "", await client.ask(request)))
 
 
 class HttpRegistrar:
-    """Registers new agents over HTTP; who is refused must be told when to try again."""
+    """Registers new agents over HTTP; a refusal must say when to try again."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -142,7 +134,7 @@ class HttpRegistrar:
 
 
 class Changers:
-    """All of them."""
+    """All of them; the hub's end ends their connections."""
 
     def __init__(self, url: str, websocket_url: str, updaters: list[Updater]) -> None:
         self.updaters = updaters
@@ -178,15 +170,3 @@ class Changers:
                 yield
             finally:
                 over.set()
-
-    def close(self) -> None:
-        """Hang up."""
-        for updater in self.updaters:
-            updater.close()
-        self.registrar.close()
-
-
-def _said(answer: Answer, kind: type[Struct]) -> str:
-    if isinstance(answer, kind):
-        return "done"
-    return answer.code if isinstance(answer, Error) else type(answer).__name__

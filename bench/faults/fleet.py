@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct
 
 from bench.errors import BenchError
-from bench.peers.raw_client import Driver
-from bench.peers.raw_fleet import Beats, Fleet, Registrations
+from bench.peers.raw_client import RawClient
+from bench.peers.raw_fleet import RawFleet, Registrations
 from bench.peers.watcher import Watcher
 from bench.results.report import Report, listed
 from bench.rig.machine import Usage, children, connections_per_process, usage
-from bench.rig.processes import HubProcess, temporary_directory
+from bench.rig.processes import HubProcess
 from bench.rig.progress import say
-from bench.scenario import Scenario
+from bench.scenario import scenario
+from bench.scene import Scene
 from homeport_protocol.answers import Agents
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
@@ -52,8 +52,8 @@ class Options(Struct, frozen=True, kw_only=True):
 class _Caller:
     """Asks `find` now and then, a narrow and a broad question in turn."""
 
-    def __init__(self, driver: Driver, agents: int) -> None:
-        self._driver = driver
+    def __init__(self, client: RawClient, agents: int) -> None:
+        self._client = client
         self._agents = agents
         self.narrow: list[float] = []
         self.broad: list[float] = []
@@ -70,16 +70,26 @@ class _Caller:
             await asyncio.sleep(FIND_PAUSE)
 
     async def _find(self, filter: Filter, wanted: int) -> float:
-        request = Find(id=0, filter=filter, limit=PAGE)
         found: Agents[AgentRecord]
-        found, heard = await self._driver.demand(request, Agents)
+        found, heard = await self._client.demand(Find(id=0, filter=filter, limit=PAGE), Agents)
         if found.count != wanted:
             self.wrong.append(f"{found.count} agents for {filter}, expected {wanted}")
         return heard.latency
 
+    async def count(self) -> int:
+        """The agents that the directory holds, page by page."""
+        count, request = 0, Find(id=0)
+        while True:
+            page: Agents[AgentRecord]
+            page, _ = await self._client.demand(request, Agents)
+            count += page.count
+            if page.next_cursor is UNSET:
+                return count
+            request = Find(id=0, cursor=page.next_cursor)
 
-class _Hub(Struct):
-    """What the hub and its store used, and what the hub's log and directory told."""
+
+class _Used(Struct):
+    """What a hub and its store used; `cpu` in seconds of `elapsed` ones."""
 
     empty: Usage
     registered: Usage
@@ -87,12 +97,12 @@ class _Hub(Struct):
     elapsed: float = 0.0
     cpu: float = 0.0
     store_cpu: float = 0.0
-    present: int = 0
-    stalls: int = 0
-    failures: int = 0
 
 
-async def prove(options: Options) -> Report:
+@scenario(
+    "fleet", "many agents on one hub, all heartbeating, while find goes on answering", Options
+)
+async def run(options: Options, report: Report) -> None:
     """Register the fleet, let it heartbeat, ask meanwhile, and measure the hub."""
     room = connections_per_process()
     if options.agents > room:
@@ -100,49 +110,58 @@ async def prove(options: Options) -> Report:
             f"the hub may hold about {room:,} connections here, not {options.agents:,}: raise the "
             "limit of open files (ulimit -n)"
         )
-    report = SCENARIO.report(options)
     interval = options.interval
-    async with AsyncExitStack() as stack:
-        directory = stack.enter_context(temporary_directory())
-        hub = await stack.enter_async_context(
-            HubProcess(
-                directory,
-                heartbeat_interval=interval,
-                heartbeat_timeout=interval * 1.5,
-                lease_ttl=interval * 2,
-            )
+    async with Scene() as scene:
+        hub = await scene.hub(
+            heartbeat_interval=interval, heartbeat_timeout=interval * 1.5, lease_ttl=interval * 2
         )
         watcher = await Watcher.open(hub.websocket_url)
-        fleet = await Fleet.start(
-            stack, hub.websocket_url, options.agents, interval, processes=options.processes
+        fleet = await RawFleet.start(
+            scene, hub.websocket_url, options.agents, interval, processes=options.processes
         )
         empty = usage(hub.pid)
         say(f"registering {options.agents:,} agents from {fleet.processes} processes")
         registrations = await fleet.register()
-        used = _Hub(empty, usage(hub.pid), empty)
+        used = _Used(empty, usage(hub.pid), empty)
         seconds = options.seconds or 2 * interval + MARGIN
         say(f"all heartbeat every {interval:g} s, for {seconds:g} s")
-        caller = _Caller(await Driver.connect(hub.websocket_url), options.agents)
+        caller = _Caller(await scene.connect(hub.websocket_url), options.agents)
         began = time.monotonic()
         await _measure(hub, used, caller, seconds)
         beats = await fleet.report()
-        used.present = await _count(hub)
-        used.stalls, used.failures = hub.stalls(), hub.failures()
-        watcher.close()
+        present = await caller.count()
 
-    report.figure("load processes", fleet.processes)
-    _tell(report, used, registrations, caller)
-    settled = [(sent, at) for sent, at, _ in beats.acks if began < sent < began + used.elapsed]
-    report.figure("heartbeats, once all were registered", len(settled) / used.elapsed, "/s")
-    report.spread("heartbeat until acknowledged", [at - sent for sent, at in settled])
-    report.figure("share of one core: hub", 100 * used.cpu / used.elapsed, "%")
-    report.figure("share of one core: store", 100 * used.store_cpu / used.elapsed, "%")
-    _judge_hub(report, options, used, watcher)
-    _judge_answers(report, beats, caller)
-    return report
+        report.figure("load processes", fleet.processes)
+        _tell(report, used, registrations, caller)
+        report.figure("stalls that the hub noticed", hub.stalls())
+        settled = [(sent, at) for sent, at, _ in beats.acks if began < sent < began + used.elapsed]
+        report.figure("heartbeats, once all were registered", len(settled) / used.elapsed, "/s")
+        report.spread("heartbeat until acknowledged", [at - sent for sent, at in settled])
+        report.figure("share of one core: hub", 100 * used.cpu / used.elapsed, "%")
+        report.figure("share of one core: store", 100 * used.store_cpu / used.elapsed, "%")
+        report.check("every agent is in the directory", present == options.agents, f"{present:,}")
+        news = [f"{e.agent.name}: {e.kind}" for e in watcher.events if e.kind != "registered"]
+        report.none("none was ever told lost or unreachable", news)
+        told = len({event.agent.id for event in watcher.events})
+        report.check("a watcher was told of every agent", told == options.agents, f"{told:,}")
+        scene.judge_hubs(report)
+        report.check(
+            "every agent heartbeats and is acknowledged",
+            beats.silent == 0 and beats.lost == 0 and not beats.refusals,
+            f"without any: {beats.silent}, connections lost: {beats.lost}, "
+            f"refused: {listed(beats.refusals, 2)}",
+        )
+        report.none("no heartbeat was left unanswered", len(beats.overdue()))
+        undurable = sum(not durable for _, _, durable in beats.acks)
+        report.none("each acknowledged one was written to the store", undurable)
+        report.check(
+            "every find was answered, and rightly",
+            bool(caller.broad) and not caller.wrong,
+            listed(caller.wrong, 2) if caller.wrong else f"{len(caller.narrow + caller.broad):,}",
+        )
 
 
-async def _measure(hub: HubProcess, used: _Hub, caller: _Caller, seconds: float) -> None:
+async def _measure(hub: HubProcess, used: _Used, caller: _Caller, seconds: float) -> None:
     """Ask, and watch what the hub uses, for so long."""
     asking = asyncio.create_task(caller.ask_on())
     began, before = time.monotonic(), usage(hub.pid)
@@ -158,21 +177,7 @@ async def _measure(hub: HubProcess, used: _Hub, caller: _Caller, seconds: float)
         raise outcome
 
 
-async def _count(hub: HubProcess) -> int:
-    """The agents that the directory holds, page by page."""
-    driver = await Driver.connect(hub.websocket_url)
-    count, request = 0, Find(id=0)
-    while True:
-        page: Agents[AgentRecord]
-        page, _ = await driver.demand(request, Agents)
-        count += page.count
-        if page.next_cursor is UNSET:
-            driver.abort()
-            return count
-        request = Find(id=0, cursor=page.next_cursor)
-
-
-def _tell(report: Report, used: _Hub, registrations: Registrations, caller: _Caller) -> None:
+def _tell(report: Report, used: _Used, registrations: Registrations, caller: _Caller) -> None:
     agents = len(registrations.ids)
     took = registrations.ended - registrations.began
     report.figure("agents", agents)
@@ -184,44 +189,3 @@ def _tell(report: Report, used: _Hub, registrations: Registrations, caller: _Cal
     report.figure("hub memory before the first agent", used.empty.memory / 2**20, "MB")
     report.figure("hub memory per agent", grown / agents / 1024, "KB")
     report.figure("hub memory at the end", used.settled.memory / 2**20, "MB")
-    report.figure("stalls that the hub noticed", used.stalls)
-
-
-def _judge_hub(report: Report, options: Options, used: _Hub, watcher: Watcher) -> None:
-    report.check(
-        "every agent is in the directory", used.present == options.agents, f"{used.present:,}"
-    )
-    news = [f"{e.agent.name}: {e.kind}" for e in watcher.events if e.kind != "registered"]
-    report.check("none was ever told lost or unreachable", not news, listed(news))
-    told = len({event.agent.id for event in watcher.events})
-    report.check("a watcher was told of every agent", told == options.agents, f"{told:,}")
-    failures = used.failures
-    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
-
-
-def _judge_answers(report: Report, beats: Beats, caller: _Caller) -> None:
-    report.check(
-        "every agent heartbeats and is acknowledged",
-        beats.silent == 0 and beats.lost == 0 and not beats.refusals,
-        f"without any: {beats.silent}, connections lost: {beats.lost}, "
-        f"refused: {listed(beats.refusals, 2)}",
-    )
-    # The newest ones may still be on their way.
-    newest = max((sent for sent, _, _ in beats.acks), default=0.0)
-    overdue = [sent for sent in beats.unanswered if sent < newest - 1.0]
-    report.check("no heartbeat was left unanswered", not overdue, f"{len(overdue)}")
-    undurable = sum(not durable for _, _, durable in beats.acks)
-    report.check("each acknowledged one was written to the store", not undurable, f"{undurable}")
-    report.check(
-        "every find was answered, and rightly",
-        bool(caller.broad) and not caller.wrong,
-        listed(caller.wrong, 2) if caller.wrong else f"{len(caller.narrow + caller.broad):,}",
-    )
-
-
-SCENARIO = Scenario(
-    "fleet",
-    "many agents on one hub, all heartbeating, while find goes on answering",
-    Options,
-    prove,
-)

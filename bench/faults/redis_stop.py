@@ -6,7 +6,6 @@ import asyncio
 import statistics
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated
 
@@ -17,15 +16,15 @@ from redis.asyncio import Redis
 from bench.faults.changers import Changers, HttpRegistrar
 from bench.faults.repeated import repeat
 from bench.peers.http_client import HttpCaller
-from bench.peers.raw_client import Driver
-from bench.peers.raw_fleet import Beats, Fleet
+from bench.peers.raw_fleet import Beats, RawFleet
 from bench.peers.watcher import Watcher
 from bench.results.report import Report, listed
 from bench.rig.machine import usage
-from bench.rig.processes import HubProcess, StoreServer, temporary_directory
+from bench.rig.processes import StoreServer
 from bench.rig.progress import say
 from bench.rig.waiting import until
-from bench.scenario import Scenario
+from bench.scenario import scenario
+from bench.scene import Scene
 from homeport_protocol.answers import Agents
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
@@ -58,7 +57,7 @@ class Options(Struct, frozen=True, kw_only=True):
     lease_ttl: Annotated[
         float,
         Meta(
-            ge=6,  # so that even who registers and says nothing lives until the end
+            ge=6,  # so that even an agent that registers and says nothing lives until the end
             le=600,
             description="the hub's --lease-ttl, in seconds; heartbeat timeout: three quarters",
         ),
@@ -81,55 +80,55 @@ class _Outage(Struct):
     memory: list[tuple[float, int]] = []
     """The hub's, in bytes, by instants (`time.monotonic()`)."""
 
+    def spans(self, sent: float, at: float) -> bool:
+        """Whether both the request and its answer fall into it."""
+        return self.began < sent < at < self.ended
 
-async def prove(options: Options) -> Report:
+
+@scenario(
+    "redis-stop",
+    "Redis stopped under a fleet: nobody is lost, nothing is falsely acknowledged",
+    Options,
+)
+async def run(options: Options, report: Report) -> None:
     """Stop the store under agents, callers and a watcher; let it go on; compare with what is."""
-    return await repeat(SCENARIO.report(options), options.rounds, partial(_prove_once, options))
+    await repeat(report, options.rounds, partial(_run_once, options))
 
 
-async def _prove_once(options: Options, report: Report) -> None:
-    timeout = options.lease_ttl * 3 / 4
-    async with AsyncExitStack() as stack:
-        directory = stack.enter_context(temporary_directory())
-        store = await stack.enter_async_context(StoreServer(directory))
-        hub = await stack.enter_async_context(
-            HubProcess(
-                directory,
-                redis=store.url,
-                heartbeat_interval=options.lease_ttl / 2,
-                heartbeat_timeout=timeout,
-                lease_ttl=options.lease_ttl,
-                log_length=LOG_LENGTH,
-            )
+async def _run_once(options: Options, report: Report) -> None:
+    async with Scene() as scene:
+        store = await scene.store()
+        hub = await scene.hub(
+            redis=store.url,
+            heartbeat_interval=options.lease_ttl / 2,
+            heartbeat_timeout=options.lease_ttl * 3 / 4,
+            lease_ttl=options.lease_ttl,
+            log_length=LOG_LENGTH,
         )
-        redis = Redis.from_url(store.url)
-        stack.push_async_callback(redis.aclose)
-        fleet = await Fleet.start(
-            stack, hub.websocket_url, options.agents, options.agents / options.rate
+        redis = await scene.redis(store)
+        fleet = await RawFleet.start(
+            scene, hub.websocket_url, options.agents, options.agents / options.rate
         )
         agents = (await fleet.register()).ids
         watcher = await Watcher.open(hub.websocket_url)
         changers = await Changers.start(hub.url, hub.websocket_url)
-        stack.callback(changers.close)
         outage = _Outage()
         async with changers.going_on(), asyncio.TaskGroup() as group:
             looking = group.create_task(_look_at_memory(hub.pid, outage))
-            await _stop_and_go_on(options.seconds, outage, hub, store, agents)
+            await _stop_and_go_on(options.seconds, outage, scene, store, agents)
             looking.cancel()
         beats = await fleet.report()
         stored = await _stored(redis)
         members = await redis.smembers("agents:active")
         active = {each if isinstance(each, str) else each.decode() for each in members}
-        failures = hub.failures()
-        watcher.close()
 
-    _tell(report, outage, beats, changers)
-    _judge_agents(report, outage, watcher, beats)
-    _judge_answers(report, outage, changers)
-    _judge_changes(report, watcher, changers, stored, active)
-    _judge_outage(report, outage, changers.http)
-    _judge_memory(report, outage)
-    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
+        _tell(report, outage, beats, changers)
+        _judge_agents(report, outage, watcher, beats)
+        _judge_answers(report, outage, changers)
+        _judge_changes(report, watcher, changers, stored, active)
+        _judge_outage(report, outage, changers.http)
+        _judge_memory(report, outage)
+        scene.judge_hubs(report)
 
 
 async def _look_at_memory(pid: int, outage: _Outage) -> None:
@@ -139,10 +138,11 @@ async def _look_at_memory(pid: int, outage: _Outage) -> None:
 
 
 async def _stop_and_go_on(
-    seconds: float, outage: _Outage, hub: HubProcess, store: StoreServer, agents: list[str]
+    seconds: float, outage: _Outage, scene: Scene, store: StoreServer, agents: list[str]
 ) -> None:
-    driver = await Driver.connect(hub.websocket_url)
-    async with HttpCaller(hub.url) as caller, Redis.from_url(store.url) as redis:
+    (hub,) = scene.hubs
+    client, redis = await scene.connect(hub.websocket_url), await scene.redis(store)
+    async with HttpCaller(hub.url) as caller:
         await asyncio.sleep(BEFORE)
         outage.ready_before = (await caller.call("GET", "/ready")).status
         say(f"stopping the store for {seconds:g} s")
@@ -154,7 +154,7 @@ async def _stop_and_go_on(
                 await asyncio.sleep(min(0.5, max(0.0, end - time.monotonic())))
                 request = Find(id=0, filter=Filter(capabilities=["probe"]), limit=10_000)
                 found: Agents[AgentRecord]
-                found, heard = await driver.demand(request, Agents)
+                found, heard = await client.demand(request, Agents)
                 outage.find.append(heard.latency)
                 if found.count != len(agents):
                     outage.found_wrongly.append(found.count)
@@ -170,11 +170,10 @@ async def _stop_and_go_on(
         )
         await asyncio.sleep(AFTER)
         outage.ready_after = (await caller.call("GET", "/ready")).status
-    driver.abort()
 
 
 async def _all_written(redis: Redis, agents: list[str], since: float) -> bool:
-    """Whether every agent's entry exists, and tells of a heartbeat after `since` (Unix time)."""
+    """Whether every agent's entry exists, and shows a heartbeat after `since` (Unix time)."""
     entries = await redis.mget([f"agent:{agent_id}" for agent_id in agents])
     return all(
         entry is not None and parse_timestamp(_decode(entry).last_seen) >= since
@@ -194,18 +193,17 @@ def _decode(entry: bytes | str) -> AgentRecord:
 
 
 def _tell(report: Report, outage: _Outage, beats: Beats, changers: Changers) -> None:
-    during = [ack for ack in beats.acks if outage.began < ack[0] and ack[1] < outage.ended]
+    latencies = [at - sent for sent, at, _ in beats.acks if outage.spans(sent, at)]
     report.figure("the store was stopped for", outage.ended - outage.began, "s")
-    report.figure("heartbeats acknowledged meanwhile", len(during))
-    report.spread("heartbeat until acknowledged, meanwhile", [at - sent for sent, at, _ in during])
+    report.figure("heartbeats acknowledged meanwhile", len(latencies))
+    report.spread("heartbeat until acknowledged, meanwhile", latencies)
     report.spread("find of all agents, meanwhile", outage.find)
     for what, attempts in (
         ("updates", changers.updates),
         ("registrations", changers.registrar.attempts),
         ("registrations over HTTP", changers.http.attempts),
     ):
-        meanwhile = [each for each in attempts if each.sent > outage.began]
-        meanwhile = [each for each in meanwhile if each.sent < outage.ended]
+        meanwhile = [each for each in attempts if outage.began < each.sent < outage.ended]
         answers = Counter(
             f"{each.answer}{' when it went on' if each.at > outage.ended else ''}"
             for each in meanwhile
@@ -225,25 +223,19 @@ def _judge_agents(report: Report, outage: _Outage, watcher: Watcher, beats: Beat
         if e.agent.type not in ("late", "updater")
         and (e.kind in bad or e.agent.status != "healthy")
     ]
-    report.check("nobody was told lost, unreachable or removed", not news, listed(news))
+    report.none("nobody was told lost, unreachable or removed", news)
     report.check(
         "no agent's connection ended, and none was refused a heartbeat",
         not beats.lost and not beats.refusals,
         f"ended: {beats.lost}, refused: {listed(beats.refusals, 2)}",
     )
-    newest = max((sent for sent, _, _ in beats.acks), default=0.0)
-    overdue = [sent for sent in beats.unanswered if sent < newest - 1.0]
-    report.check("every heartbeat was acknowledged", not overdue, f"{len(overdue)} were not")
-    false = [
-        at
-        for sent, at, durable in beats.acks
-        if durable and outage.began < sent < at < outage.ended
-    ]
-    report.check("none meanwhile claimed to be durable", not false, f"{len(false)} did")
-    within = outage.written - outage.ended
+    overdue = beats.overdue()
+    report.none("every heartbeat was acknowledged", overdue, f"{len(overdue)} were not")
+    false = [at for sent, at, durable in beats.acks if durable and outage.spans(sent, at)]
+    report.none("none meanwhile claimed to be durable", false, f"{len(false)} did")
     report.goal(
         "Redis's return until all that was owed to it is written",
-        [within],
+        [outage.written - outage.ended],
         unit="s",
         must=1.0,
         higher=False,
@@ -252,16 +244,10 @@ def _judge_agents(report: Report, outage: _Outage, watcher: Watcher, beats: Beat
 
 def _judge_answers(report: Report, outage: _Outage, changers: Changers) -> None:
     attempts = [*changers.updates, *changers.registrations]
-    false = [
-        each.name
-        for each in attempts
-        if each.done and outage.began < each.sent < each.at < outage.ended
-    ]
-    report.check(
-        "no change was acknowledged while Redis was stopped", not false, listed(sorted(set(false)))
-    )
+    false = {each.name for each in attempts if each.done and outage.spans(each.sent, each.at)}
+    report.none("no change was acknowledged while Redis was stopped", sorted(false))
     strange = {each.answer for each in attempts} - {"done", "unavailable"}
-    report.check("every refusal said `unavailable`", not strange, listed(sorted(strange)))
+    report.none("every refusal said `unavailable`", sorted(strange))
 
 
 def _judge_changes(
@@ -271,20 +257,19 @@ def _judge_changes(
     stored: dict[str, AgentRecord],
     active: set[str],
 ) -> None:
-    registrations = changers.registrations
-    done = [each for each in registrations if each.done]
-    refused = [each for each in registrations if not each.done]
+    done = [each for each in changers.registrations if each.done]
+    refused = [each for each in changers.registrations if not each.done]
     lost = [each.name for each in done if each.agent_id not in stored]
-    report.check(
+    report.none(
         "every registration that was acknowledged is in Redis",
-        not lost,
+        lost,
         f"{len(done)} acknowledged, missing: {listed(lost)}",
     )
     present = {*stored, *active, *(record.name for record in stored.values())}
     left = [each.name for each in refused if {each.agent_id, each.name} & present]
-    report.check(
+    report.none(
         "no registration that was refused is",
-        not left,
+        left,
         f"{len(refused)} refused, found: {listed(left)}",
     )
     forgotten, applied = [], []
@@ -294,8 +279,8 @@ def _judge_changes(
         asked = {each.value: each.done for each in updater.attempts}
         forgotten += [value for value, done in asked.items() if done and value not in made]
         applied += [value for value, done in asked.items() if not done and value in made]
-    report.check("every update that was acknowledged is, too", not forgotten, listed(forgotten))
-    report.check("and none that was refused", not applied, listed(applied))
+    report.none("every update that was acknowledged is, too", forgotten)
+    report.none("and none that was refused", applied)
     told = {(e.agent.id, e.agent.version) for e in watcher.events if e.kind == "updated"}
     untold = {(each.agent_id, each.value) for each in changers.updates if each.done} - told
     report.check(
@@ -338,11 +323,3 @@ def _judge_outage(report: Report, outage: _Outage, http: HttpRegistrar) -> None:
     )
     seen = (outage.ready_before, outage.ready_during, outage.ready_after)
     report.check("/ready said so", seen == (200, 503, 200), f"{seen}")
-
-
-SCENARIO = Scenario(
-    "redis-stop",
-    "Redis stopped under a fleet: nobody is lost, nothing is falsely acknowledged",
-    Options,
-    prove,
-)

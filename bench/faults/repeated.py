@@ -1,4 +1,4 @@
-"""A proof that is made several times over, and told as one."""
+"""A scenario that is run several times over, and reported as one."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from bench.results.report import Check, Goal, Report
 from bench.rig.progress import say
 
 
-async def repeat(report: Report, rounds: int, once: Callable[[Report], Awaitable[None]]) -> Report:
-    """Make it `rounds` times, each into an empty report, and sum them up in `report`.
+async def repeat(report: Report, rounds: int, once: Callable[[Report], Awaitable[None]]) -> None:
+    """Do it `rounds` times, each time into an empty report, and sum them up in `report`.
 
     Goals have a value for each round, a check holds where it did in all rounds, and the figures
     and curves are those of the last one.
     """
-    told: list[Report] = []
+    reports: list[Report] = []
     for number in range(rounds):
         if rounds > 1:
             say(f"round {number + 1} of {rounds}")
-        told.append(Report(name=report.name, title=report.title, options=report.options))
-        await once(told[-1])
-    report.figures += told[-1].figures
-    report.curves += told[-1].curves
-    report.checks += [_summed_up(each) for each in zip(*(one.checks for one in told), strict=True)]
-    report.goals += [_joined(each) for each in zip(*(one.goals for one in told), strict=True)]
-    return report
+        reports.append(Report(name=report.name, title=report.title, options=report.options))
+        await once(reports[-1])
+    report.figures += reports[-1].figures
+    report.curves += reports[-1].curves
+    checks = zip(*(one.checks for one in reports), strict=True)
+    report.checks += [_summed_up(each) for each in checks]
+    report.goals += [_joined(each) for each in zip(*(one.goals for one in reports), strict=True)]
 
 
 def _summed_up(checks: tuple[Check, ...]) -> Check:

@@ -1,8 +1,9 @@
 """A worker with agents that fall silent: `python -m bench.faults.silent_agents`.
 
 Half of them are on websockets and never answer a ping, half come over HTTP. Each heartbeats until
-its time is over, and then says nothing more, without hanging up. Words of the run: `register`,
-`beat`, and `signs` when all are silent, which tells when each gave its signs of life.
+its time is over, and then says nothing more, without hanging up. Words of the run: `go` has them
+register, each of which heartbeats from then on; `signs`, when all are silent, asks when each gave
+its signs of life.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Protocol
 
 from msgspec import Struct
 
 from bench.errors import BenchError
 from bench.peers.http_client import HttpCaller
-from bench.peers.raw_client import Driver, GoneError
-from bench.rig.workers import Run, work
-from homeport_protocol.answers import HeartbeatAck, Registered
+from bench.peers.raw_client import GoneError, RawClient
+from bench.rig.workers import Done, Run, work
+from homeport_protocol.answers import HeartbeatAck
 from homeport_protocol.record import AgentSpec
-from homeport_protocol.requests import Heartbeat, Register
+from homeport_protocol.requests import Heartbeat
 
 
-class SilentSpec(Struct, frozen=True, kw_only=True):
+class SilentAgents(Struct, frozen=True, kw_only=True):
     """Agents fall silent at instants spread over `spread` seconds, after `lively` seconds."""
 
     url: str
@@ -34,10 +34,6 @@ class SilentSpec(Struct, frozen=True, kw_only=True):
     spread: float
 
 
-class Ready(Struct, frozen=True):
-    """All have registered, or begun to heartbeat."""
-
-
 class Signs(Struct, frozen=True):
     """When each agent gave its signs of life: `time.monotonic()` just before each was sent."""
 
@@ -45,51 +41,35 @@ class Signs(Struct, frozen=True):
     http: dict[str, list[float]]
 
 
-class _Agent(Protocol):
-    """An agent, over whichever transport."""
-
-    agent_id: str
-    signs: list[float]
-
-    async def register(self) -> None: ...
-
-    async def beat(self) -> bool:
-        """Heartbeat; False when the hub has already given it up."""
-        ...
-
-
 class _WebsocketAgent:
-    def __init__(self, spec: SilentSpec, number: int) -> None:
+    def __init__(self, spec: SilentAgents, number: int) -> None:
         self.agent_id = ""
         self.signs: list[float] = []
-        self._spec = spec
-        self._name = f"silent-websocket-{number}"
+        self._url = spec.websocket_url
+        self._spec = AgentSpec(name=f"silent-websocket-{number}", type="silent")
 
     async def register(self) -> None:
-        self._driver = await Driver.connect(self._spec.websocket_url, pongs=False)
+        self._client = await RawClient.connect(self._url, pongs=False)
         self.signs.append(time.monotonic())
-        answer, _ = await self._driver.demand(
-            Register(id=0, agent=AgentSpec(name=self._name, type="silent")), Registered
-        )
+        answer, _ = await self._client.register(self._spec)
         self.agent_id = answer.agent_id
 
     async def beat(self) -> bool:
-        if self._driver.ended:
-            return False
+        """Heartbeat; False when the hub has already given it up."""
         at = time.monotonic()
         try:
-            heard = await self._driver.ask(Heartbeat(id=0))
+            heard = await self._client.ask(Heartbeat(id=0))
         except GoneError:
             return False
         # Only what the hub acknowledged has reached it for certain.
-        if isinstance(heard.answer, HeartbeatAck):
+        acknowledged = isinstance(heard.answer, HeartbeatAck)
+        if acknowledged:
             self.signs.append(at)
-            return True
-        return False
+        return acknowledged
 
 
 class _HttpAgent:
-    def __init__(self, spec: SilentSpec, number: int) -> None:
+    def __init__(self, spec: SilentAgents, number: int) -> None:
         self.agent_id = ""
         self.signs: list[float] = []
         self._caller = HttpCaller(spec.url)
@@ -104,13 +84,14 @@ class _HttpAgent:
         self.agent_id = answer.json()["agent_id"]
 
     async def beat(self) -> bool:
+        """Heartbeat; False when the hub has already given it up."""
         answer = await self._caller.call("POST", f"/agents/{self.agent_id}/heartbeat", {})
         if answer.status == 200:
             self.signs.append(answer.sent)
         return answer.status == 200
 
 
-async def _live(agent: _Agent, interval: float, until: float) -> None:
+async def _live(agent: _WebsocketAgent | _HttpAgent, interval: float, until: float) -> None:
     next_beat = time.monotonic() + interval * random.random()
     while next_beat < until:
         await asyncio.sleep(next_beat - time.monotonic())
@@ -119,7 +100,7 @@ async def _live(agent: _Agent, interval: float, until: float) -> None:
         next_beat += interval
 
 
-async def _main(spec: SilentSpec, run: Run) -> None:
+async def _main(spec: SilentAgents, run: Run) -> None:
     agents: list[_WebsocketAgent | _HttpAgent] = [
         _WebsocketAgent(spec, number) if number % 2 == 0 else _HttpAgent(spec, number)
         for number in range(spec.count)
@@ -131,7 +112,7 @@ async def _main(spec: SilentSpec, run: Run) -> None:
         await agent.register()
         silent_at = begin + spec.lively + spec.spread * number / spec.count
         lives.append(asyncio.create_task(_live(agent, spec.interval, silent_at)))
-    run.tell(Ready())
+    run.tell(Done())
     await asyncio.gather(*lives)
     await run.word("signs")
     run.tell(
@@ -140,8 +121,8 @@ async def _main(spec: SilentSpec, run: Run) -> None:
             {each.agent_id: each.signs for each in agents if isinstance(each, _HttpAgent)},
         )
     )
-    await run.word("hang up")  # until then the silent ones keep their sockets
+    await run.word()  # none comes: until the run is gone the silent ones keep their sockets
 
 
 if __name__ == "__main__":
-    work(SilentSpec, _main)
+    work(SilentAgents, _main)

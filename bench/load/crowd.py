@@ -1,61 +1,82 @@
-"""A crowd of websockets in a process of their own, which are idle for most of the time.
+"""A crowd of websockets in processes of their own, which loads a server or mostly listens.
 
-`python -m bench.load.crowd` is that process. Words of the run: `open` opens the next group; `say`
-has the speaker say its next message; `die` ends a connection of those that are there to die; each
-time all hearers hear one message. `leave` unregisters the agents.
+`python -m bench.load.crowd` is such a process. Words of the run: `open` opens the next group;
+`load` has all ask for as long as the spec says; `say` has the speaker say its next message, and
+`die` ends a connection of the mortals, of which all hearers hear by one message; `leave`
+unregisters the agents.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from contextlib import AsyncExitStack
 from typing import Literal
 
 import msgspec
 from msgspec import Struct, structs
 
 from bench.errors import BenchError
-from bench.load.connection import Target
-from bench.load.peers import Peer, Peers
+from bench.load.connection import TIMEOUT, Connection, Peer, Script, Timed
 from bench.load.records import bench_spec
-from bench.load.talk import masked_text
-from bench.rig.cores import Cores, pin
-from bench.rig.workers import Run, Worker, work
-from homeport_protocol.answers import Registered
+from bench.load.talk import Talk
+from bench.peers.frames import masked_text
+from bench.peers.raw_websocket import Target
+from bench.rig.cores import Cores
+from bench.rig.machine import connections_per_process, source_address
+from bench.rig.waiting import shares, side_by_side
+from bench.rig.workers import Done, Run, Worker, request_all, work
+from homeport_protocol.answers import Registered, Unregistered
 from homeport_protocol.codec import decode_message, encode
 from homeport_protocol.requests import Register, Unregister, Watch
+
+TIMED_ONE_IN = 8
+"""Timing costs, and so only one connection in so many is timed, and at least one."""
+
+MAX_LATENCIES = 100_000
+"""Latencies that one process reports: of more, evenly chosen ones."""
+
+DRAIN_TIMEOUT = 30.0
+
+AT_ONCE = 64
+"""Connections of a group that are on their way at a time, unless said otherwise."""
 
 Kind = Literal["agent", "watcher", "told of ends", "silent"]
 """What a connection says first: it registers, watches everything, asks a bare server to be told of
 ends, or says nothing."""
-
-_ANSWERED: dict[Kind, Callable[[Peer], bool]] = {
-    "agent": lambda peer: peer.whole(1),
-    "watcher": lambda peer: peer.ends_with(b',"last":true}'),  # the end of its snapshot
-    "told of ends": lambda peer: peer.whole(1),
-    "silent": lambda peer: True,
-}
-"""Whether one of the kind has been answered in full."""
 
 
 class Group(Struct, frozen=True):
     """Connections that are opened together, so many on their way at a time.
 
     `role`: hearers hear each message; the first speaker says what is to be said; mortals die.
+    `first` is the number of the first agent.
     """
 
     kind: Kind
     count: int
     role: Literal["hearer", "speaker", "mortal", ""] = ""
-    at_once: int = 64
+    at_once: int = AT_ONCE
+    first: int = 0
 
 
 class CrowdSpec(Struct, frozen=True, kw_only=True):
-    """What one process does; `says` are texts, said in turn, each answered by one message."""
+    """What one process does; `says` are texts, said in turn, each answered by one message.
+
+    With a `talk` all connections load the server: each has `outstanding` requests on their way,
+    or, with `in_flight`, all together have so many, one each, which they send in turn. Each time
+    the first `warm_up` seconds do not count, and then `seconds` do.
+    """
 
     url: str
     groups: list[Group]
     says: list[str] = []
+    talk: Talk | None = None
+    outstanding: int = 1
+    in_flight: int = 0
+    warm_up: float = 0.0
+    seconds: float = 0.0
 
 
 class Opened(Struct, frozen=True):
@@ -78,121 +99,250 @@ class Heard(Struct, frozen=True):
     cpu: float
 
 
+class Outcome(Struct, frozen=True):
+    """What came of a load: answers a second, and of which core share, in the seconds that count.
+
+    `share` of a core is that of the busiest process. `latencies` are of a sample of the
+    connections, in seconds. `troubles` are of the whole time: wrong answers, lost connections,
+    requests without an answer.
+    """
+
+    rate: float
+    share: float
+    latencies: list[float]
+    troubles: list[str]
+
+
 class Crowd:
-    """The process."""
+    """The processes, as their run sees them."""
 
-    def __init__(self, spec: CrowdSpec, cores: Cores) -> None:
-        self._worker = Worker("bench.load.crowd", spec)
-        self._cores = cores
+    def __init__(self, workers: list[Worker], spec: CrowdSpec) -> None:
+        self._workers = workers
         self._groups = len(spec.groups)
+        self.seconds = spec.warm_up + spec.seconds
 
-    async def __aenter__(self) -> Crowd:
-        await self._worker.__aenter__()
-        pin(self._worker.pid, self._cores.load)
-        return self
+    @classmethod
+    async def start(
+        cls, stack: AsyncExitStack, spec: CrowdSpec, cores: Cores, *, processes: int = 1
+    ) -> Crowd:
+        """Start the processes; several share the connections of a crowd that has one group.
 
-    async def __aexit__(self, *failure: object) -> None:
-        await self._worker.__aexit__(None, None, None)
+        More than wanted if the limit of open files demands it.
+        """
+        specs = [spec]
+        if len(spec.groups) == 1:
+            (group,) = spec.groups
+            processes = max(processes, -(-group.count // connections_per_process()))
+            processes = min(processes, group.count, spec.in_flight or group.count)
+            counts, in_flight = shares(group.count, processes), shares(spec.in_flight, processes)
+            groups = [
+                structs.replace(group, count=count, first=sum(counts[:number]))
+                for number, count in enumerate(counts)
+            ]
+            specs = [
+                structs.replace(spec, groups=[each], in_flight=share)
+                for each, share in zip(groups, in_flight, strict=True)
+            ]
+        workers = [Worker("bench.load.crowd", each, cores.load) for each in specs]
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        return cls(workers, spec)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes."""
+        return [worker.pid for worker in self._workers]
 
     async def open(self) -> Opened:
         """Open all groups, one after the other; returns what the last one was like.
 
         Its troubles are those of all.
         """
-        opened = [await self._worker.request("open", Opened, 600.0) for _ in range(self._groups)]
-        return structs.replace(
-            opened[-1], troubles=[each for one in opened for each in one.troubles]
+        opened, troubles = Opened(0.0, 0.0, []), []
+        for _ in range(self._groups):
+            answers = await request_all(self._workers, "open", Opened, 600.0)
+            opened = max(answers, key=lambda each: each.seconds)
+            troubles += [trouble for each in answers for trouble in each.troubles]
+        return structs.replace(opened, troubles=troubles)
+
+    async def run(self) -> Outcome:
+        """Load the server for the seconds of the spec, all processes at the same time."""
+        outcomes = await request_all(self._workers, "load", Outcome, self.seconds + 60.0)
+        return Outcome(
+            sum(each.rate for each in outcomes),
+            max(each.share for each in outcomes),
+            [latency for each in outcomes for latency in each.latencies],
+            [trouble for each in outcomes for trouble in each.troubles],
         )
 
     async def say(self) -> Heard:
         """Have the speaker say its next message; all hear one."""
-        return await self._worker.request("say", Heard)
+        return (await request_all(self._workers, "say", Heard))[0]
 
     async def die(self) -> Heard:
         """End one connection; all hear of it."""
-        return await self._worker.request("die", Heard)
+        return (await request_all(self._workers, "die", Heard))[0]
 
     async def leave(self) -> None:
         """Unregister all agents: their hub goes on without us."""
-        await self._worker.request("leave", Opened, 600.0)
+        await request_all(self._workers, "leave", Done, 600.0)
 
 
 class _Process:
-    """What the words of the run do; each does it at once."""
+    """What the words of the run do."""
 
     def __init__(self, spec: CrowdSpec) -> None:
         self._spec = spec
-        self._peers = Peers(Target(spec.url))
+        self._target = Target(spec.url)
+        self._groups = iter(spec.groups)
+        self._script = Script(spec.talk) if spec.talk is not None else None
         self._agents: list[Peer] = []
+        self._connections: list[Connection] = []
         self._roles: dict[str, list[Peer]] = {"hearer": [], "speaker": [], "mortal": [], "": []}
-        self._says = [masked_text(text.encode()) for text in spec.says]
-        self._said = 0
+        self._says = deque(masked_text(text.encode()) for text in spec.says)
+        self._missing = 0
+        self._all_heard: asyncio.Future[float]
 
-    def open(self, group: Group) -> Opened:
-        numbers = range(len(self._agents), len(self._agents) + group.count)
-        firsts = [_first_message(group.kind, number) for number in numbers]
+    async def open(self) -> Opened:
+        group = next(self._groups)
+        peers = [self._peer(number) for number in range(group.count)]
+
+        async def open_one(number: int) -> list[bytes]:
+            peer, number = peers[number], group.first + number
+            await peer.open(self._target, source_address(number))
+            match group.kind:
+                case "agent":
+                    return await peer.ask(encode(Register(id=0, agent=bench_spec(number))))
+                case "watcher":
+                    return await peer.ask(encode(Watch(id=0)), _ends_a_snapshot)
+                case "told of ends":
+                    return await peer.ask(b"ends")
+                case "silent":
+                    return []
+
         began, cpu = time.monotonic(), time.process_time()
-        peers = self._peers.open(firsts, _ANSWERED[group.kind], group.at_once)
+        answers = await side_by_side(range(group.count), open_one, group.at_once)
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
         self._roles[group.role] += peers
-        answers = [peer.take() for peer in peers]
-        troubles = []
-        if group.kind == "agent":
-            self._agents += peers
-            troubles = _unregistered([answer for (answer,) in answers], group.count)
+        if group.kind != "agent":
+            return Opened(seconds, cpu, [])
+        self._agents += peers
+        troubles = _unregistered([each for one in answers for each in one], group.count)
         return Opened(seconds, cpu, troubles)
 
-    def say(self) -> Heard:
-        (speaker,) = self._roles["speaker"]
-        message = self._says[self._said % len(self._says)]
-        self._said += 1
-        began, cpu = time.monotonic(), time.process_time()
-        speaker.socket.sendall(message)
-        at = self._peers.hear([speaker, *self._roles["hearer"]])
-        cpu = time.process_time() - cpu
-        speaker.take()
-        return Heard(self._heard(), began, at - began, cpu)
+    def _peer(self, number: int) -> Peer:
+        if self._script is None:
+            return Peer(self._message_heard)
+        connection = (Timed if number % TIMED_ONE_IN == 0 else Connection)(self._script)
+        self._connections.append(connection)
+        return connection
 
-    def die(self) -> Heard:
+    # --- hearing ---------------------------------------------------------------------------------
+
+    async def say(self) -> Heard:
+        (speaker,) = self._roles["speaker"]
+        hearers = [speaker, *self._roles["hearer"]]
+        self._listen(len(hearers))
+        began, cpu = time.monotonic(), time.process_time()
+        speaker.transport.write(self._says[0])
+        self._says.rotate(-1)
+        heard = await self._hear(began, cpu)
+        speaker.take()
+        return heard
+
+    async def die(self) -> Heard:
         mortal = self._roles["mortal"].pop()
         if mortal in self._agents:
             self._agents.remove(mortal)
-        cpu = time.process_time()
-        began = self._peers.end(mortal)
-        at = self._peers.hear(self._roles["hearer"])
-        return Heard(self._heard(), began, at - began, time.process_time() - cpu)
+        self._listen(len(self._roles["hearer"]))
+        began, cpu = time.monotonic(), time.process_time()
+        mortal.abort()
+        return await self._hear(began, cpu)
 
-    def leave(self) -> Opened:
-        message = masked_text(encode(Unregister(id=0)))
-        for agent in self._agents:
-            agent.socket.sendall(message)
-        while self._agents:
-            peer = self._agents.pop()
-            peer.socket.recv(1024)
-            peer.socket.close()
-        return Opened(0.0, 0.0, [])
+    def _listen(self, count: int) -> None:
+        self._missing = count
+        self._all_heard = asyncio.get_running_loop().create_future()
 
-    def _heard(self) -> str:
-        texts = {text for peer in self._roles["hearer"] for text in peer.take()}
-        if len(texts) != 1:
-            raise BenchError(f"not all hearers heard the same, but {texts}")
-        return texts.pop().decode()
+    def _message_heard(self) -> None:
+        self._missing -= 1
+        if self._missing == 0:
+            self._all_heard.set_result(time.monotonic())
+
+    async def _hear(self, began: float, cpu: float) -> Heard:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                at = await self._all_heard
+        except TimeoutError:
+            raise BenchError(f"{self._missing} did not hear within {TIMEOUT:g} s") from None
+        cpu = time.process_time() - cpu
+        messages = [peer.take() for peer in self._roles["hearer"]]
+        texts = {text for each in messages for text in each}
+        if len(texts) != 1 or any(len(each) != 1 for each in messages):
+            raise BenchError(f"not all hearers heard one and the same, but {texts}")
+        return Heard(texts.pop().decode(), began, at - began, cpu)
+
+    # --- loading ---------------------------------------------------------------------------------
+
+    async def load(self) -> Outcome:
+        connections = self._connections
+        timed = [each for each in connections if isinstance(each, Timed)]
+        self._begin()
+        await asyncio.sleep(self._spec.warm_up)
+        for each in timed:
+            each.latencies.clear()
+        answered, cpu = sum(each.answered for each in connections), time.process_time()
+        began = time.perf_counter()
+        await asyncio.sleep(self._spec.seconds)
+        seconds = time.perf_counter() - began
+        answered = sum(each.answered for each in connections) - answered
+        cpu = time.process_time() - cpu
+        latencies = [latency for each in timed for latency in each.latencies]
+        latencies = latencies[:: len(latencies) // MAX_LATENCIES + 1]
+        for connection in connections:
+            connection.running = False
+        await self._drain()
+        return Outcome(answered / seconds, cpu / seconds, latencies, _troubles(connections))
+
+    def _begin(self) -> None:
+        connections = self._connections
+        for connection in connections:
+            connection.running = True
+        if not self._spec.in_flight:
+            for connection in connections:
+                connection.send(self._spec.outstanding)
+            return
+        line = connections[0].line or deque(connections)
+        for connection in connections:
+            connection.line = line
+        for _ in range(min(self._spec.in_flight, len(line))):
+            line.popleft().send(1)
+
+    async def _drain(self) -> None:
+        """Wait for the answers that are still on their way."""
+        end = time.perf_counter() + DRAIN_TIMEOUT
+        while any(each.asked > each.answered and not each.ended for each in self._connections):
+            if time.perf_counter() > end:
+                return  # reported as a trouble
+            await asyncio.sleep(0.005)
+
+    # --- leaving ---------------------------------------------------------------------------------
+
+    async def leave(self) -> Done:
+        async def unregister(peer: Peer) -> None:
+            (answer,) = await peer.ask(encode(Unregister(id=0)))
+            if not isinstance(decode_message(answer), Unregistered):
+                raise BenchError(f"the hub refused to unregister: {answer!r}")
+
+        await side_by_side(self._agents, unregister, AT_ONCE)
+        return Done()
 
 
-def _first_message(kind: Kind, number: int) -> bytes:
-    match kind:
-        case "agent":
-            return masked_text(encode(Register(id=0, agent=bench_spec(number))))
-        case "watcher":
-            return masked_text(encode(Watch(id=0)))
-        case "told of ends":
-            return masked_text(b"ends")
-        case "silent":
-            return b""
+def _ends_a_snapshot(message: bytes) -> bool:
+    return message.endswith(b',"last":true}')
 
 
 def _unregistered(answers: list[bytes], count: int) -> list[str]:
-    """What is not as it must be: each is answered `registered`, under an id of its own."""
+    """What is not as it must be: each is answered `registered`, under an id that no other has."""
     try:
         messages = [decode_message(answer) for answer in answers]
     except msgspec.DecodeError as error:
@@ -204,19 +354,31 @@ def _unregistered(answers: list[bytes], count: int) -> list[str]:
     return [f"{len(ids)} ids for {count} agents", *map(repr, others[:5])]
 
 
+def _troubles(connections: list[Connection]) -> list[str]:
+    """All that was not as it must be, in words."""
+    troubles = []
+    for number, each in enumerate(connections):
+        if each.ended:
+            troubles.append(f"connection {number}: {each.end_reason}")
+        elif each.asked > each.answered:
+            troubles.append(f"connection {number}: {each.asked - each.answered} without an answer")
+        if each.wrong:
+            example = each.example[:200].decode(errors="replace")
+            troubles.append(f"connection {number}: {each.wrong} wrong answers, such as {example}")
+    return troubles
+
+
 async def _main(spec: CrowdSpec, run: Run) -> None:
     process = _Process(spec)
-    groups = iter(spec.groups)
-    while True:
-        match await run.word("open", "say", "die", "leave"):
-            case "open":
-                run.tell(process.open(next(groups)))
-            case "say":
-                run.tell(process.say())
-            case "die":
-                run.tell(process.die())
-            case _:
-                run.tell(process.leave())
+    await run.serve(
+        {
+            "open": process.open,
+            "load": process.load,
+            "say": process.say,
+            "die": process.die,
+            "leave": process.leave,
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
-from struct import pack
 
 from msgspec import Struct
 
 from homeport_protocol.codec import encode
 from homeport_protocol.filters import Filter
 from homeport_protocol.requests import Find, Heartbeat
-
-MASK = b"\x37\xfa\x21\x3d"
-"""One key for all frames: they can be built beforehand, and cost the server what others cost it."""
 
 FIRST_ID = 100
 """Requests have numbers of three digits, and so all of a kind are of the same length."""
@@ -58,7 +54,7 @@ def finds(filters: Sequence[Filter], count: int) -> Talk:
 
 def constant(size: int, answer: str) -> Talk:
     """Messages of `size` bytes, which are all answered with the same words."""
-    messages = [f"{number:<{size}}" for number in range(FIRST_ID, FIRST_ID + 4)]
+    messages = echo(size, 4).requests
     return Talk(messages, [answer] * len(messages))
 
 
@@ -66,26 +62,3 @@ def echo(size: int, outstanding: int) -> Talk:
     """Messages of `size` bytes, each different from the next, which come back as they are."""
     messages = [f"{number:<{size}}" for number in range(FIRST_ID, FIRST_ID + max(4, outstanding))]
     return Talk(messages, messages)
-
-
-def masked_text(payload: bytes) -> bytes:
-    """One whole text frame as a client sends it (RFC 6455 section 5.2)."""
-    return _masked(0x81, payload)
-
-
-def masked_pong(payload: bytes) -> bytes:
-    """The answer to a ping."""
-    return _masked(0x8A, payload)
-
-
-def _masked(head: int, payload: bytes) -> bytes:
-    length = len(payload)
-    if length < 126:
-        start = pack("!BB", head, 0x80 | length)
-    elif length < 65536:
-        start = pack("!BBH", head, 0x80 | 126, length)
-    else:
-        start = pack("!BBQ", head, 0x80 | 127, length)
-    key = (MASK * (length // 4 + 1))[:length]
-    masked = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
-    return start + MASK + masked.to_bytes(length, "big")

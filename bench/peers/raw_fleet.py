@@ -1,7 +1,7 @@
 """A worker that holds many raw agents: `python -m bench.peers.raw_fleet`.
 
 Words of the run: `register` connects and registers all, each of which heartbeats from then on, the
-first time after a random part of the interval; `report` tells what became of the heartbeats so far.
+first time after a random part of the interval; `report` asks what became of the heartbeats so far.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from bench.errors import BenchError
-from bench.peers.raw_client import Driver, Heard
+from bench.peers.raw_client import Heard, RawClient
 from bench.rig.machine import connections_per_process, source_address
-from bench.rig.workers import Run, Worker, work
-from homeport_protocol.answers import HeartbeatAck, Registered
+from bench.rig.waiting import shares, side_by_side
+from bench.rig.workers import Run, Worker, request_all, work
+from homeport_protocol.answers import HeartbeatAck
 from homeport_protocol.record import AgentSpec
-from homeport_protocol.requests import Heartbeat, Register
+from homeport_protocol.requests import Heartbeat
 
 TYPES = ("cost", "performance", "resource", "application")
 CAPABILITIES = 50
@@ -29,7 +30,7 @@ CONNECTING = 64
 """Agents of one worker that connect and register at the same time."""
 
 
-class AgentsSpec(Struct, frozen=True, kw_only=True):
+class RawAgents(Struct, frozen=True, kw_only=True):
     """`interval` is the seconds between an agent's heartbeats; `first` the number of the first."""
 
     url: str
@@ -50,8 +51,8 @@ class Registrations(Struct, frozen=True):
 class Beats(Struct, frozen=True):
     """What became of the heartbeats: (sent, heard, durable) of each that was acknowledged.
 
-    `unanswered` are the instants at which the others were sent, `refusals` the errors,
-    `lost` the connections that ended.
+    `unanswered` are the instants at which the others were sent, `refusals` the errors, `lost` the
+    connections that ended, `silent` the agents that were never acknowledged.
     """
 
     acks: list[tuple[float, float, bool]]
@@ -60,30 +61,31 @@ class Beats(Struct, frozen=True):
     lost: int
     silent: int
 
+    def overdue(self) -> list[float]:
+        """When those were sent whose answer is overdue; the newest may still be on their way."""
+        newest = max((sent for sent, _, _ in self.acks), default=0.0)
+        return [sent for sent in self.unanswered if sent < newest - 1.0]
 
-class Fleet:
+
+class RawFleet:
     """Raw agents in several workers."""
 
-    def __init__(self, workers: list[Worker], count: int) -> None:
+    def __init__(self, workers: list[Worker]) -> None:
         self._workers = workers
-        self._count = count
 
     @classmethod
     async def start(
         cls, stack: AsyncExitStack, url: str, count: int, interval: float, *, processes: int = 1
-    ) -> Fleet:
+    ) -> RawFleet:
         """Start the workers: `processes`, or as many as the limit of open files demands."""
-        processes = max(1, processes, -(-count // connections_per_process()))
-        share, rest = divmod(count, processes)
-        specs, first = [], 0
-        for number in range(processes):
-            size = share + (number < rest)
-            specs.append(AgentsSpec(url=url, first=first, count=size, interval=interval))
-            first += size
-        workers = [
-            await stack.enter_async_context(Worker("bench.peers.raw_fleet", spec)) for spec in specs
-        ]
-        return cls(workers, count)
+        processes = max(processes, -(-count // connections_per_process()))
+        workers, first = [], 0
+        for share in shares(count, processes):
+            spec = RawAgents(url=url, first=first, count=share, interval=interval)
+            first += share
+            worker = Worker("bench.peers.raw_fleet", spec)
+            workers.append(await stack.enter_async_context(worker))
+        return cls(workers)
 
     @property
     def processes(self) -> int:
@@ -92,30 +94,28 @@ class Fleet:
 
     async def register(self) -> Registrations:
         """Connect and register all agents, which heartbeat from then on."""
-        told = await asyncio.gather(
-            *(worker.request("register", Registrations, 600.0) for worker in self._workers)
-        )
+        answers = await request_all(self._workers, "register", Registrations, 600.0)
         return Registrations(
-            [each for one in told for each in one.ids],
-            min(one.began for one in told),
-            max(one.ended for one in told),
-            [each for one in told for each in one.latencies],
+            [each for one in answers for each in one.ids],
+            min(one.began for one in answers),
+            max(one.ended for one in answers),
+            [each for one in answers for each in one.latencies],
         )
 
     async def report(self) -> Beats:
         """What became of the heartbeats so far."""
-        told = await asyncio.gather(*(worker.request("report", Beats) for worker in self._workers))
+        answers = await request_all(self._workers, "report", Beats)
         return Beats(
-            [each for one in told for each in one.acks],
-            [each for one in told for each in one.unanswered],
-            [each for one in told for each in one.refusals],
-            sum(one.lost for one in told),
-            sum(one.silent for one in told),
+            [each for one in answers for each in one.acks],
+            [each for one in answers for each in one.unanswered],
+            [each for one in answers for each in one.refusals],
+            sum(one.lost for one in answers),
+            sum(one.silent for one in answers),
         )
 
 
 def agent_spec(number: int) -> AgentSpec:
-    """What the agent of this number says of itself."""
+    """The spec of the agent of this number."""
     return AgentSpec(
         name=f"agent-{number}",
         type=TYPES[number % len(TYPES)],
@@ -132,43 +132,37 @@ def agent_spec(number: int) -> AgentSpec:
 class _Agent:
     """One agent: its connection, and its heartbeats at fixed instants."""
 
-    def __init__(self, number: int) -> None:
+    client: RawClient
+
+    def __init__(self, spec: RawAgents, number: int) -> None:
+        self._spec = spec
         self._number = number
-        self._driver: Driver | None = None
-        self._open: dict[asyncio.Future[Heard], float] = {}
+        self.unanswered: dict[asyncio.Future[Heard], float] = {}
         self.acks: list[tuple[float, float, bool]] = []
         self.refusals: list[str] = []
 
-    @property
-    def lost(self) -> bool:
-        return self._driver is None or self._driver.ended
-
-    @property
-    def unanswered(self) -> list[float]:
-        return list(self._open.values())
-
-    async def register(self, url: str, interval: float) -> tuple[str, float]:
+    async def register(self) -> tuple[str, float]:
         """Connect, register, and heartbeat from then on; returns the id and the latency."""
-        self._driver = await Driver.connect(url, source=source_address(self._number))
-        answer, heard = await self._driver.demand(
-            Register(id=0, agent=agent_spec(self._number)), Registered
-        )
-        first = asyncio.get_running_loop().time() + interval * random.random()
-        asyncio.get_running_loop().call_at(first, self._beat, first, interval)
+        self.client = await RawClient.connect(self._spec.url, source=source_address(self._number))
+        answer, heard = await self.client.register(agent_spec(self._number))
+        loop = asyncio.get_running_loop()
+        first = loop.time() + self._spec.interval * random.random()
+        loop.call_at(first, self._beat, first)
         return answer.agent_id, heard.latency
 
-    def _beat(self, when: float, interval: float) -> None:
-        if self._driver is None or self._driver.ended:
+    def _beat(self, when: float) -> None:
+        if self.client.ended:
             return
-        asyncio.get_running_loop().call_at(when + interval, self._beat, when + interval, interval)
-        future = self._driver.send(Heartbeat(id=0))
-        self._open[future] = time.monotonic()
+        when += self._spec.interval
+        asyncio.get_running_loop().call_at(when, self._beat, when)
+        future = self.client.send(Heartbeat(id=0))
+        self.unanswered[future] = time.monotonic()
         future.add_done_callback(self._answered)
 
     def _answered(self, future: asyncio.Future[Heard]) -> None:
         if future.cancelled() or future.exception() is not None:
             return  # stays among the unanswered
-        del self._open[future]
+        del self.unanswered[future]
         heard = future.result()
         if isinstance(heard.answer, HeartbeatAck):
             self.acks.append((heard.sent, heard.at, heard.answer.durable))
@@ -176,45 +170,29 @@ class _Agent:
             self.refusals.append(str(heard.answer))
 
 
-async def _main(spec: AgentsSpec, run: Run) -> None:
-    agents = [_Agent(spec.first + number) for number in range(spec.count)]
-    await run.word("register")
-    run.tell(await _register(agents, spec.url, spec.interval))
-    while True:
-        await run.word("report")
-        run.tell(
-            Beats(
-                [ack for agent in agents for ack in agent.acks],
-                [sent for agent in agents for sent in agent.unanswered],
-                [refusal for agent in agents for refusal in agent.refusals],
-                sum(agent.lost for agent in agents),
-                sum(not agent.acks for agent in agents),
-            )
+async def _main(spec: RawAgents, run: Run) -> None:
+    agents = [_Agent(spec, spec.first + number) for number in range(spec.count)]
+
+    async def register() -> Registrations:
+        began = time.monotonic()
+        try:
+            registered = await side_by_side(agents, _Agent.register, CONNECTING)
+        except BenchError as error:
+            raise BenchError(f"an agent could not register: {error}") from None
+        ids, latencies = zip(*registered, strict=True) if registered else ((), ())
+        return Registrations(list(ids), began, time.monotonic(), list(latencies))
+
+    def report() -> Beats:
+        return Beats(
+            [ack for agent in agents for ack in agent.acks],
+            [sent for agent in agents for sent in agent.unanswered.values()],
+            [refusal for agent in agents for refusal in agent.refusals],
+            sum(agent.client.ended for agent in agents),
+            sum(not agent.acks for agent in agents),
         )
 
-
-async def _register(agents: list[_Agent], url: str, interval: float) -> Registrations:
-    waiting = iter(agents)
-    registered: list[tuple[str, float]] = []
-
-    async def take() -> None:
-        for agent in waiting:
-            registered.append(await agent.register(url, interval))
-
-    began = time.monotonic()
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CONNECTING):
-                group.create_task(take())
-    except ExceptionGroup as failures:
-        raise BenchError(f"an agent could not register: {failures.exceptions[0]}") from None
-    return Registrations(
-        [agent_id for agent_id, _ in registered],
-        began,
-        time.monotonic(),
-        [latency for _, latency in registered],
-    )
+    await run.serve({"register": register, "report": report})
 
 
 if __name__ == "__main__":
-    work(AgentsSpec, _main)
+    work(RawAgents, _main)

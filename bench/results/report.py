@@ -106,38 +106,30 @@ class Report(Struct, kw_only=True):
             goal.reached for goal in self.goals
         )
 
-    def compare(
-        self,
-        what: str,
-        own: Sequence[float],
-        against: Sequence[float],
-        *,
-        unit: Unit,
-        baseline: str,
-        must: float | None = None,
-        aim: float | None = None,
-        higher: bool = True,
-    ) -> None:
-        """Note what was measured in each round, and what the baseline reached in the same round."""
-        ratios = [each / other for each, other in zip(own, against, strict=True)]
-        must, aim = (None, None) if self.options.get("url") else (must, aim)
-        self.goals.append(
-            Goal(what, ratios, unit, must, aim, higher, baseline, list(own), list(against))
-        )
-
     def goal(
         self,
         what: str,
-        values: Sequence[float],
+        own: Sequence[float],
+        against: Sequence[float] = (),
         *,
         unit: Unit,
+        baseline: str = "",
         must: float | None = None,
         aim: float | None = None,
         higher: bool = True,
     ) -> None:
-        """Note a figure that must reach something, once for each round."""
+        """Note a figure that must reach something, once for each round.
+
+        With a `baseline`, `against` is what that reached in the same rounds, and the ratio counts.
+        """
         must, aim = (None, None) if self.options.get("url") else (must, aim)
-        self.goals.append(Goal(what, list(values), unit, must, aim, higher))
+        values = list(own)
+        if baseline:
+            values = [each / other for each, other in zip(own, against, strict=True)]
+        own = own if baseline else ()
+        self.goals.append(
+            Goal(what, values, unit, must, aim, higher, baseline, list(own), list(against))
+        )
 
     def latencies(self, what: str, seconds: Sequence[float]) -> None:
         """Note how durations lie, for a chart: milliseconds by percentile."""
@@ -169,6 +161,11 @@ class Report(Struct, kw_only=True):
         """Note whether something that must hold did."""
         detail = "" if holds and detail in ("none", "0") else detail
         self.checks.append(Check(what, holds, detail))
+
+    def none(self, what: str, things: Sequence[object] | int, detail: str = "") -> None:
+        """Note that there must be none of these, or that a count of them must be 0."""
+        found = str(things) if isinstance(things, int) else listed(things)
+        self.check(what, not things, detail or found)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -1,4 +1,4 @@
-"""Rounds: ours and the baseline in turn, so that what disturbs the machine disturbs both."""
+"""Rounds: ours and the baselines in turn, so that what disturbs the machine disturbs all."""
 
 from __future__ import annotations
 
@@ -7,31 +7,24 @@ from typing import Annotated
 
 from msgspec import Meta
 
-Measure = Callable[[], Awaitable[float]]
+from bench.rig.progress import progress
 
 Rounds = Annotated[int, Meta(ge=1, le=1000, description="rounds; the medians count")]
 """How many, as an option of a scenario."""
 
 
-async def alternate(
-    rounds: int, own: Measure, baseline: Measure, told: Callable[[], None] = lambda: None
-) -> tuple[list[float], list[float]]:
-    """Measure both in each round, in turns as to which is first: ours and the baseline's figures.
-
-    `told` is called after each measurement, for a progress bar.
-    """
-    ours, theirs = await in_turn(rounds, own, baseline, told=told)
-    return ours, theirs
-
-
 async def in_turn(
-    rounds: int, *measures: Measure, told: Callable[[], None] = lambda: None
+    what: str, rounds: int, *measures: Callable[[], Awaitable[float]]
 ) -> list[list[float]]:
-    """Measure all in each round, each time beginning with another one: the figures of each."""
+    """Measure all in each round, each time beginning with another one: the figures of each.
+
+    The progress is shown as that of `what`.
+    """
     figures: list[list[float]] = [[] for _ in measures]
-    for number in range(rounds):
-        for place in range(len(measures)):
-            which = (number + place) % len(measures)
-            figures[which].append(await measures[which]())
-            told()
+    with progress(what, total=rounds * len(measures)) as step:
+        for number in range(rounds):
+            for place in range(len(measures)):
+                which = (number + place) % len(measures)
+                figures[which].append(await measures[which]())
+                step()
     return figures

@@ -1,7 +1,7 @@
 """Load in processes of its own, so that it does not share an interpreter with what it measures.
 
 A worker is a module run as a process. Its spec is the first line on its standard input; after
-that the run tells it single words, and it answers with Structs, as lines of JSON. A worker whose
+that the run sends it single words, and it answers with Structs, as lines of JSON. A worker whose
 run is gone, for whatever reason, ends.
 """
 
@@ -13,13 +13,14 @@ import logging
 import signal
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bench.errors import BenchError
+from bench.rig.cores import pin
 from bench.rig.processes import Program, python, spawn
 from hub.net.open_files import raise_open_file_limit
 
@@ -30,22 +31,28 @@ MAX_LINE = 2**28
 """Bytes of one message."""
 
 
-class Trouble(Struct, tag="trouble", frozen=True):
+class Done(Struct, frozen=True):
+    """The answer to a word that only has to be obeyed."""
+
+
+class Failed(Struct, tag="failed", frozen=True):
     """The worker died of this."""
 
-    words: str
+    why: str
 
 
 class Worker(Program):
-    """A worker as its run sees it."""
+    """A worker as its run sees it, pinned to `cores` if there are any."""
 
-    def __init__(self, module: str, spec: Struct) -> None:
+    def __init__(self, module: str, spec: Struct, cores: Iterable[int] = ()) -> None:
         self._module = module
         self._spec = spec
+        self._cores = cores
 
     async def start(self) -> None:
         """Start it, and give it its spec."""
         self._process = await spawn(python(self._module), stdin=PIPE, stdout=PIPE, limit=MAX_LINE)
+        pin(self.pid, self._cores)
         await self._write(msgspec.json.encode(self._spec))
 
     async def stop(self) -> None:
@@ -54,11 +61,11 @@ class Worker(Program):
             await self.kill()
 
     async def tell(self, word: str) -> None:
-        """Tell it to go on."""
+        """Send it a word."""
         await self._write(word.encode())
 
     async def hear(self, kind: type[T], seconds: float = 120.0) -> T:
-        """What it says next; raises BenchError when it died, or is silent for `seconds`."""
+        """Its next answer; raises BenchError when it died, or is silent for `seconds`."""
         assert self._process is not None
         assert self._process.stdout is not None
         try:
@@ -71,11 +78,10 @@ class Worker(Program):
         try:
             return msgspec.json.decode(line, type=kind)
         except msgspec.ValidationError:
-            trouble = msgspec.json.decode(line, type=Trouble)
-            raise BenchError(trouble.words) from None
+            raise BenchError(msgspec.json.decode(line, type=Failed).why) from None
 
     async def request(self, word: str, kind: type[T], seconds: float = 120.0) -> T:
-        """Tell it a word and hear the answer."""
+        """Send it a word, and wait for the answer."""
         await self.tell(word)
         return await self.hear(kind, seconds)
 
@@ -89,6 +95,13 @@ class Worker(Program):
             raise BenchError(f"{self._module} ended unexpectedly") from None
 
 
+async def request_all(
+    workers: Iterable[Worker], word: str, kind: type[T], seconds: float = 120.0
+) -> list[T]:
+    """Send all of them a word at the same time, and wait for their answers."""
+    return await asyncio.gather(*(each.request(word, kind, seconds) for each in workers))
+
+
 class Run:
     """The run as its worker sees it."""
 
@@ -96,7 +109,7 @@ class Run:
         self._words = words
 
     async def word(self, *expected: str) -> str:
-        """The next word of the run, one of those expected."""
+        """The next word of the run, one of those expected; EOFError once the run is gone."""
         line = await self._words.readline()
         if not line:
             raise EOFError
@@ -105,9 +118,15 @@ class Run:
         return word
 
     def tell(self, message: Struct) -> None:
-        """Say something to the run."""
+        """Answer the run."""
         sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
         sys.stdout.buffer.flush()
+
+    async def serve(self, answers: Mapping[str, Callable[[], Awaitable[Struct] | Struct]]) -> None:
+        """Answer each word with what its function returns; EOFError once the run is gone."""
+        while True:
+            answer = answers[await self.word(*answers)]()
+            self.tell(answer if isinstance(answer, Struct) else await answer)
 
 
 def work(spec_type: type[S], main: Callable[[S, Run], Awaitable[None]]) -> None:
@@ -116,13 +135,18 @@ def work(spec_type: type[S], main: Callable[[S, Run], Awaitable[None]]) -> None:
     logging.getLogger("homeport.client").setLevel(logging.CRITICAL)
     gc.disable()  # with thousands of connections a collection takes long enough to be measured
     raise_open_file_limit()
+    run_on_uvloop(_work(spec_type, main))
+
+
+def run_on_uvloop(main: Coroutine[None, None, None]) -> None:
+    """`asyncio.run` on uvloop, where there is one."""
     if sys.platform == "win32":
-        asyncio.run(_work(spec_type, main))
+        asyncio.run(main)
         return
     import uvloop  # noqa: PLC0415 - not on Windows
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(spec_type, main))
+        runner.run(main)
 
 
 async def _work(spec_type: type[S], main: Callable[[S, Run], Awaitable[None]]) -> None:
@@ -136,4 +160,4 @@ async def _work(spec_type: type[S], main: Callable[[S, Run], Awaitable[None]]) -
     except EOFError:
         pass
     except BenchError as error:
-        run.tell(Trouble(str(error)))
+        run.tell(Failed(str(error)))

@@ -53,7 +53,7 @@ async def _run(scenario: Scenario, options: Struct) -> Report:
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
-        return await scenario.run(options)
+        return await scenario(options)
     except ExceptionGroup as errors:  # of tasks that ran side by side
         ours, others = errors.split(BenchError)
         if ours is None or others is not None:

@@ -1,6 +1,6 @@
 """An agent dies: how much later many watchers hear of it than a bare server can know.
 
-What must come of a death, and that killed processes are no different, is `agent-death`'s to prove.
+What must come of a death, and that killed processes are no different, `agent-death` shows.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bench.load.crowd import Crowd, CrowdSpec, Group
-from bench.results.report import Report, listed
-from bench.rig.cores import Cores
-from bench.rig.progress import progress
-from bench.rig.rounds import Rounds, alternate
-from bench.scenario import Scenario
-from bench.speed.scene import Scene
+from bench.load.crowd import Group
+from bench.results.report import Report
+from bench.rig.rounds import Rounds, in_turn
+from bench.scenario import scenario
+from bench.speed.scene import SpeedScene
 from homeport_protocol.answers import Event
 from homeport_protocol.codec import decode_message
 
@@ -33,45 +31,45 @@ class Options(Struct, frozen=True, kw_only=True):
     ] = 0.02
 
 
-async def run(options: Options) -> Report:
+@scenario("death", "the end of an agent, until watchers hear, against a bare server", Options)
+async def run(options: Options, report: Report) -> None:
     """End connections of agents, and of a bare server, in turn."""
-    report = SCENARIO.report(options)
     count, mortals = options.watchers, options.rounds * options.deaths
-    told: list[float] = []
-    known: list[float] = []
+    heard_after: list[float] = []
+    seen_after: list[float] = []
     texts: list[str] = []
 
-    async with Scene() as scene:
+    async with SpeedScene() as scene:
         # Nobody becomes unreachable meanwhile, which watchers would hear of as well.
-        hub = await scene.hub(resume_window=600, lease_ttl=1800)
-        groups = [Group("agent", mortals, "mortal"), Group("watcher", count, "hearer")]
-        agents = await scene.enter(Crowd(CrowdSpec(url=hub.url, groups=groups), Cores.plan()))
+        hub = await scene.hub_at(resume_window=600, lease_ttl=1800)
+        groups = Group("agent", mortals, "mortal"), Group("watcher", count, "hearer")
+        agents = await scene.crowd(hub, *groups)
         troubles = (await agents.open()).troubles
         bare = await scene.bare("uvicorn-upgrades")
-        groups = [Group("silent", mortals, "mortal"), Group("told of ends", 1, "hearer")]
-        others = await scene.enter(Crowd(CrowdSpec(url=bare.url, groups=groups), Cores.plan()))
+        groups = Group("silent", mortals, "mortal"), Group("told of ends", 1, "hearer")
+        others = await scene.crowd(bare, *groups)
         await others.open()
 
-        async def until_told() -> float:
-            heard = []
+        async def until_heard() -> float:
+            seconds = []
             for _ in range(options.deaths):
-                heard.append(await agents.die())
+                heard = await agents.die()
+                seconds.append(heard.seconds)
+                texts.append(heard.text)
                 await asyncio.sleep(options.pause)
-            texts.extend(each.text for each in heard)
-            told.extend(each.seconds for each in heard)
-            return 1000 * statistics.median(each.seconds for each in heard)
+            heard_after.extend(seconds)
+            return 1000 * statistics.median(seconds)
 
-        async def until_known() -> float:
+        async def until_seen() -> float:
             seconds = []
             for _ in range(options.deaths):
                 heard = await others.die()
                 seconds.append(float(heard.text) - heard.began)
                 await asyncio.sleep(options.pause)
-            known.extend(seconds)
+            seen_after.extend(seconds)
             return 1000 * statistics.median(seconds)
 
-        with progress("deaths", total=2 * options.rounds) as step:
-            own, against = await alternate(options.rounds, until_told, until_known, told=step)
+        own, against = await in_turn("deaths", options.rounds, until_heard, until_seen)
     report.goal(
         f"a connection ends, until the last of {count:,} watchers hears of it: "
         "later than a bare server sees the end",
@@ -80,22 +78,15 @@ async def run(options: Options) -> Report:
         must=3.0,
         higher=False,
     )
-    for what, seconds in (("until all watchers hear", told), ("until a bare server sees", known)):
+    for what, seconds in (
+        ("until all watchers hear", heard_after),
+        ("until a bare server sees", seen_after),
+    ):
         report.spread(what, seconds)
         report.latencies(what, seconds)
-    report.check("every agent was registered", not troubles, listed(troubles))
-    _judge(report, texts)
-    return report
-
-
-def _judge(report: Report, texts: list[str]) -> None:
+    report.none("every agent was registered", troubles)
     events = [decode_message(text.encode()) for text in texts]
     wrong = [each for each in events if not isinstance(each, Event) or each.kind != "lost"]
     ids = {each.agent.id for each in events if isinstance(each, Event)}
-    report.check("all watchers heard of every death, as `lost`", not wrong, listed(wrong))
+    report.none("all watchers heard of every death, as `lost`", wrong)
     report.check("each was another agent's", len(ids) == len(texts))
-
-
-SCENARIO = Scenario(
-    "death", "the end of an agent, until watchers hear, against a bare server", Options, run
-)

@@ -10,13 +10,11 @@ from msgspec import Meta, Struct
 
 from bench.load.records import GROUP, group_filter, group_names
 from bench.load.talk import constant, finds, heartbeats
-from bench.peers.raw_client import Driver
-from bench.results.report import Report, listed
-from bench.rig.progress import progress, say
-from bench.rig.rounds import in_turn
-from bench.scenario import Scenario
-from bench.speed.driven import Server
-from bench.speed.scene import Driving, HubUrl, Scene, sizes
+from bench.peers.raw_client import RawClient
+from bench.results.report import Report
+from bench.rig.progress import say
+from bench.scenario import scenario
+from bench.speed.scene import HubUrl, LoadOptions, SpeedScene, sizes
 from homeport_protocol.answers import Agents
 from homeport_protocol.codec import encode
 from homeport_protocol.record import AgentRecord
@@ -26,7 +24,7 @@ QUESTIONS = 50
 """Different filters that are asked for in turn, if the smallest fleet has agents for so many."""
 
 
-class Options(Driving, frozen=True, kw_only=True):
+class Options(LoadOptions, frozen=True, kw_only=True):
     """The command line."""
 
     fleets: Annotated[
@@ -50,59 +48,54 @@ class Answers(Struct):
     wrong: list[str] = []
 
 
-async def run(options: Options) -> Report:
+@scenario(
+    "find", "find by type and capability among few and many agents, against a bare answer", Options
+)
+async def run(options: Options, report: Report) -> None:
     """Measure a hub for each fleet, and the bare server, in turn."""
-    report = SCENARIO.report(options)
     answers = Answers()
     counts = sizes(options.fleets)
     groups = range(min(QUESTIONS, min(counts) // (2 * GROUP)))
     talk = finds([group_filter(group) for group in groups], GROUP)
-    asking = []
-    async with Scene(options) as scene:
+    loaded = []
+    async with SpeedScene(options) as scene:
         for count in counts:
-            hub = await scene.hub(options.url)
+            hub = await scene.hub_at(options.url)
             say(f"registering {count:,} agents")
-            await scene.connect(hub, heartbeats(1), count, register=True)
-            await _look(hub, groups, answers)
-            asking.append(await scene.connect(hub, talk, options.connections))
+            await scene.load(hub, heartbeats(1), count, register=True)
+            await _look(await scene.connect(hub.url), groups, answers)
+            loaded.append(await scene.load(hub, talk, options.connections))
         bare = await scene.bare("serverprotocol", answers.size)
         same = constant(talk.size, "x" * answers.size)
-        baseline = await scene.connect(bare, same, options.connections)
-        drives = [*asking, baseline]
-        with progress("find", total=len(drives) * options.rounds) as step:
-            *own, against = await in_turn(
-                options.rounds, *(each.rate for each in drives), told=step
-            )
-    _tell(report, counts, own, against)
+        loaded.append(await scene.load(bare, same, options.connections))
+        *own, against = await scene.rates("find", loaded)
+    _compare(report, counts, own, against)
     report.figure("bytes of an answer", answers.size, "B")
-    for count, driven in zip(counts, asking, strict=True):
-        driven.tell(report, f"find among {count:,}")
-    baseline.tell(report, "bare answers")
-    report.check("each finds the ten agents it must", not answers.wrong, listed(answers.wrong))
-    return report
+    names = [*(f"find among {count:,}" for count in counts), "bare answers"]
+    for name, each in zip(names, loaded, strict=True):
+        each.tell(report, name)
+    report.none("each finds the ten agents it must", answers.wrong)
 
 
-async def _look(hub: Server, groups: Iterable[int], answers: Answers) -> None:
+async def _look(client: RawClient, groups: Iterable[int], answers: Answers) -> None:
     """Ask each question once, and look at the agents that come."""
-    driver = await Driver.connect(hub.url)
     for group in groups:
         found: Agents[AgentRecord]
-        found, _ = await driver.demand(Find(id=100, filter=group_filter(group)), Agents)
+        found, _ = await client.demand(Find(id=100, filter=group_filter(group)), Agents)
         answers.size = max(answers.size, len(encode(found)))
         names = sorted(agent.name for agent in found.agents)
         if names != group_names(group):
             answers.wrong.append(f"group {group}: {', '.join(names)}")
-    driver.abort()
 
 
-def _tell(report: Report, counts: list[int], own: list[list[float]], against: list[float]) -> None:
+def _compare(
+    report: Report, counts: list[int], own: list[list[float]], against: list[float]
+) -> None:
     for count, rates in zip(counts, own, strict=True):
         what = f"find, {GROUP} hits among {count:,} agents"
-        report.compare(
-            *(what, rates, against), unit="/s", baseline="bare answer", must=0.3, aim=0.6
-        )
+        report.goal(*(what, rates, against), unit="/s", baseline="bare answer", must=0.3, aim=0.6)
     if len(counts) > 1:
-        report.compare(
+        report.goal(
             f"find among {counts[-1]:,} agents",
             *(own[-1], own[0]),
             unit="/s",
@@ -110,13 +103,5 @@ def _tell(report: Report, counts: list[int], own: list[list[float]], against: li
             must=0.9,
             aim=1.0,
         )
-    points = [(count, statistics.median(rates)) for count, rates in zip(counts, own, strict=True)]
+    points = [*zip(counts, map(statistics.median, own), strict=True)]
     report.growth("find", "agents", "/s", points)
-
-
-SCENARIO = Scenario(
-    "find",
-    "find by type and capability among few and many agents, against a bare answer",
-    Options,
-    run,
-)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import statistics
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from bench.load.talk import echo, heartbeats
 from bench.results.report import Report
-from bench.rig.progress import progress, say
-from bench.rig.rounds import in_turn
-from bench.scenario import Scenario
-from bench.speed.scene import Driving, HubUrl, Scene, sizes
+from bench.rig.progress import say
+from bench.scenario import scenario
+from bench.speed.scene import HubUrl, LoadOptions, SpeedScene, sizes
 
 
-class Options(Driving, frozen=True, kw_only=True):
+class Options(LoadOptions, frozen=True, kw_only=True):
     """The command line."""
 
     fleets: Annotated[
@@ -38,69 +37,50 @@ class Options(Driving, frozen=True, kw_only=True):
     url: Annotated[HubUrl, Meta(description="(its max-rate must be 0)")] = ""
 
 
-class Rates(Struct, frozen=True):
-    """What a fleet reached in each round, and a bare echo with as many connections."""
-
-    count: int
-    own: list[float]
-    bare: list[float]
-
-
-async def run(options: Options) -> Report:
+@scenario("growth", "heartbeats of few and of many connected agents, as often in all", Options)
+async def run(options: Options, report: Report) -> None:
     """Measure hubs of all sizes in turn; or the one that is there, with one fleet after the other.
 
     A bare echo with as many connections tells what the machine itself loses.
     """
-    report = SCENARIO.report(options)
     counts = sizes(options.fleets)
-    together = [[count] for count in counts] if options.url else [counts]
-    rates = [each for some in together for each in await _measure(report, options, some)]
-    first = rates[0]
-    for each in rates[1:]:
-        report.compare(
-            f"heartbeats of {each.count:,} agents",
-            *(each.own, first.own),
-            unit="/s",
-            baseline=f"of {first.count:,} agents",
-            must=0.75,
-        )
-    for each in rates[1:]:
-        report.compare(
-            f"bare echo of {each.count:,} connections",
-            *(each.bare, first.bare),
-            unit="/s",
-            baseline=f"of {first.count:,} connections",
-        )
-    medians = [(each.count, statistics.median(each.own)) for each in rates]
-    report.growth("heartbeats", "connections", "/s", medians)
-    medians = [(each.count, statistics.median(each.bare)) for each in rates]
-    report.growth("bare echo", "connections", "/s", medians)
-    return report
+    own: list[list[float]] = []
+    bare: list[list[float]] = []
+    for together in [[count] for count in counts] if options.url else [counts]:
+        rates = await _measure(report, options, together)
+        own += rates[: len(together)]
+        bare += rates[len(together) :]
+    for what, whose, rates, must in (
+        ("heartbeats", "agents", own, 0.75),
+        ("bare echo", "connections", bare, None),
+    ):
+        for count, each in [*zip(counts, rates, strict=True)][1:]:
+            report.goal(
+                f"{what} of {count:,} {whose}",
+                *(each, rates[0]),
+                unit="/s",
+                baseline=f"of {counts[0]:,} {whose}",
+                must=must,
+            )
+    for what, rates in (("heartbeats", own), ("bare echo", bare)):
+        points = [*zip(counts, map(statistics.median, rates), strict=True)]
+        report.growth(what, "connections", "/s", points)
 
 
-async def _measure(report: Report, options: Options, counts: list[int]) -> list[Rates]:
-    """Measure fleets of these sizes in turn, each at a hub of its own."""
+async def _measure(report: Report, options: Options, counts: list[int]) -> list[list[float]]:
+    """Measure fleets of these sizes in turn, each at a hub of its own, and as many echoes."""
     talk, in_flight = heartbeats(1), options.in_flight
     same = echo(talk.size, 1)
     fleets, echoes = [], []
-    async with Scene(options) as scene:
+    async with SpeedScene(options) as scene:
         for count in counts:
             say(f"connecting {count:,} agents to a hub")
-            hub = await scene.hub(options.url)
+            hub = await scene.hub_at(options.url)
             bare = await scene.bare("serverprotocol")
-            fleet = await scene.connect(hub, talk, count, in_flight=in_flight, register=True)
-            fleets.append(fleet)
-            echoes.append(await scene.connect(bare, same, count, in_flight=in_flight))
-        drives = [*fleets, *echoes]
-        with progress("heartbeats and echoes", total=len(drives) * options.rounds) as step:
-            rates = await in_turn(options.rounds, *(each.rate for each in drives), told=step)
+            fleets.append(await scene.load(hub, talk, count, in_flight=in_flight, register=True))
+            echoes.append(await scene.load(bare, same, count, in_flight=in_flight))
+        rates = await scene.rates("heartbeats and echoes", [*fleets, *echoes])
     for count, fleet, bare_echo in zip(counts, fleets, echoes, strict=True):
         fleet.tell(report, f"heartbeats of {count:,} agents")
         bare_echo.tell(report, f"bare echo of {count:,} connections")
-    own, bare_rates = rates[: len(counts)], rates[len(counts) :]
-    return [Rates(*each) for each in zip(counts, own, bare_rates, strict=True)]
-
-
-SCENARIO = Scenario(
-    "growth", "heartbeats of few and of many connected agents, as often in all", Options, run
-)
+    return rates

@@ -8,13 +8,11 @@ from msgspec import Meta, Struct
 
 from bench.load.talk import echo, heartbeats
 from bench.results.report import Report
-from bench.rig.progress import progress
-from bench.rig.rounds import in_turn
-from bench.scenario import Scenario
-from bench.speed.scene import Driving, HubUrl, Scene
+from bench.scenario import scenario
+from bench.speed.scene import HubUrl, LoadOptions, SpeedScene
 
 
-class Options(Driving, frozen=True, kw_only=True):
+class Options(LoadOptions, frozen=True, kw_only=True):
     """The command line."""
 
     connections: Annotated[int, Meta(ge=1, le=100_000, description="agents that heartbeat")] = 200
@@ -43,12 +41,15 @@ ONE_OUTSTANDING = (
 PIPELINED = (Baseline("serverprotocol", "ServerProtocol echo", 0.45, 0.7),)
 
 
-async def run(options: Options) -> Report:
+@scenario(
+    "heartbeats",
+    "heartbeats, stored and acknowledged, against a bare echo of the same size",
+    Options,
+)
+async def run(options: Options, report: Report) -> None:
     """Measure with one request outstanding, and with several."""
-    report = SCENARIO.report(options)
     await _measure(report, options, 1, ONE_OUTSTANDING)
     await _measure(report, options, options.pipelined, PIPELINED)
-    return report
 
 
 async def _measure(
@@ -58,30 +59,17 @@ async def _measure(
     what = f"heartbeats, {outstanding} outstanding"
     talk, count = heartbeats(outstanding), options.connections
     same = echo(talk.size, outstanding)
-    async with Scene(options) as scene:
-        hub = await scene.hub(options.url)
-        driven = [await scene.connect(hub, talk, count, outstanding=outstanding, register=True)]
+    async with SpeedScene(options) as scene:
+        hub = await scene.hub_at(options.url)
+        loaded = [await scene.load(hub, talk, count, outstanding=outstanding, register=True)]
         for baseline in baselines:
             bare = await scene.bare(baseline.name)
-            driven.append(await scene.connect(bare, same, count, outstanding=outstanding))
-        with progress(what, total=len(driven) * options.rounds) as step:
-            own, *others = await in_turn(options.rounds, *(each.rate for each in driven), told=step)
-    for baseline, rates in zip(baselines, others, strict=True):
-        report.compare(
-            *(what, own, rates),
-            unit="/s",
-            baseline=baseline.words,
-            must=baseline.must,
-            aim=baseline.aim,
+            loaded.append(await scene.load(bare, same, count, outstanding=outstanding))
+        own, *others = await scene.rates(what, loaded)
+    for each, rates in zip(baselines, others, strict=True):
+        report.goal(
+            *(what, own, rates), unit="/s", baseline=each.words, must=each.must, aim=each.aim
         )
-    driven[0].tell(report, what)
-    for baseline, each in zip(baselines, driven[1:], strict=True):
-        each.tell(report, f"{baseline.words}, {outstanding} outstanding")
-
-
-SCENARIO = Scenario(
-    "heartbeats",
-    "heartbeats, stored and acknowledged, against a bare echo of the same size",
-    Options,
-    run,
-)
+    names = [what, *(f"{each.words}, {outstanding} outstanding" for each in baselines)]
+    for name, server in zip(names, loaded, strict=True):
+        server.tell(report, name)

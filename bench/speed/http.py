@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 
 from bench.baselines.constant import Answers, Serving
-from bench.load.http import WARM_UP, HttpLoadSpec, Seen
-from bench.load.load import Outcome
+from bench.load.crowd import Outcome
+from bench.load.http_load import WARM_UP, HttpLoadSpec, Seen
 from bench.results.report import Report
-from bench.rig.cores import Cores, pin
-from bench.rig.processes import HubProcess, temporary_directory
-from bench.rig.progress import progress, say
+from bench.rig.cores import Cores
+from bench.rig.progress import say
 from bench.rig.rounds import in_turn
 from bench.rig.workers import Worker
-from bench.scenario import Scenario
-from bench.speed.driven import Driven, Server
+from bench.scenario import scenario
+from bench.scene import Scene
 from bench.speed.http_calls import CALLS, Call
-from bench.speed.http_checks import faults
-from bench.speed.http_fleet import Fleet
+from bench.speed.http_fleet import HttpFleet
 from bench.speed.scene import PATIENT, HubUrl
+from bench.speed.under_load import Server, ServerUnderLoad
 
 HUB, CONSTANT, PEER = "hub", "constant", "peer"
 
@@ -64,103 +64,26 @@ class Options(Struct, frozen=True, kw_only=True):
     ] = ""
 
 
-class _Calling:
-    """The load of one call on one server; with `changes`, so many agents a second change."""
-
-    def __init__(
-        self, worker: Worker, name: str, fleet: Fleet, seconds: float, changes: int
-    ) -> None:
-        self._worker = worker
-        self._name = name
-        self._fleet = fleet
-        self._changes = changes
-        self.seconds = WARM_UP + seconds
-
-    @property
-    def pids(self) -> list[int]:
-        """Its processes."""
-        return [self._worker.pid]
-
-    async def drive(self) -> Outcome:
-        """Call for a while; every answer is looked at, and the last ones closely."""
-        async with AsyncExitStack() as stack:
-            if self._changes:
-                changing = asyncio.create_task(self._fleet.change(self._changes))
-                stack.push_async_callback(_cancel, changing)
-            seen = await self._worker.request(self._name, Seen, self.seconds + 120.0)
-        return Outcome(seen.rate, seen.core, seen.latencies, await self._troubles(seen))
-
-    async def _troubles(self, seen: Seen) -> list[str]:
-        return seen.wrong
-
-
-class _CallingHub(_Calling):
-    """As above, where the answers are known."""
-
-    async def _troubles(self, seen: Seen) -> list[str]:
-        return seen.wrong + await faults(self._name.rpartition(" ")[2], self._fleet, seen)
-
-
-class _Stage:
-    """The servers, by their names: who has agents where, and which process it is, if it is ours."""
-
-    def __init__(
-        self, options: Options, fleets: dict[str, Fleet], pids: dict[str, int], worker: Worker
-    ) -> None:
-        self._options = options
-        self._fleets = fleets
-        self._pids = pids
-        self._worker = worker
-
-    async def compare(self, report: Report, name: str, call: Call) -> None:
-        """Measure one call at all servers in all rounds, and note what was found."""
-        options = self._options
-        driven = {server: self._driven(server, name, call) for server in self._fleets}
-
-        async def rate(server: str) -> float:
-            if server != CONSTANT:
-                await self._fleets[server].renew()
-            return await driven[server].rate()
-
-        with progress(call.title, total=options.rounds * len(driven)) as step:
-            measures = [partial(rate, server) for server in driven]
-            rates = dict(
-                zip(driven, await in_turn(options.rounds, *measures, told=step), strict=True)
-            )
-        own = rates.pop(HUB)
-        driven.pop(HUB).tell(report, call.title)
-        words = {CONSTANT: "Starlette, constant answers", PEER: options.peer}
-        for server, against in rates.items():
-            must, aim = (call.must, call.aim) if server == CONSTANT else (None, None)
-            report.compare(
-                call.title, own, against, unit="/s", baseline=words[server], must=must, aim=aim
-            )
-            driven[server].tell(report, f"{call.title}, {words[server]}")
-
-    def _driven(self, server: str, name: str, call: Call) -> Driven:
-        fleet = self._fleets[server]
-        kind = _CallingHub if server == HUB else _Calling
-        changes = self._options.changes if call.changing and server != CONSTANT else 0
-        calling = kind(self._worker, f"{server} {name}", fleet, self._options.seconds, changes)
-        return Driven(calling, Server(fleet.url, self._pids.get(server)))
-
-
-async def run(options: Options) -> Report:
+@scenario("http", "the legacy HTTP routes, against a Starlette app with constant answers", Options)
+async def run(options: Options, report: Report) -> None:
     """Measure each call, the hub and the constant in turn."""
-    report = SCENARIO.report(options)
     calls = {name: call for name, call in CALLS.items() if name in options.only.split(",")}
     cores = Cores.plan()
-    async with AsyncExitStack() as stack:
-        hub, pids = await _hub(options, cores, stack)
-        fleets = {HUB: hub, PEER: Fleet(options.peer)} if options.peer else {HUB: hub}
+    async with Scene(cores) as scene:
+        pids = {}
+        if options.url:
+            hub = HttpFleet(options.url, f"bench-{secrets.token_hex(4)}")
+        else:
+            process = await scene.hub(**PATIENT)
+            hub, pids[HUB] = HttpFleet(process.url), process.pid
+        fleets = {HUB: hub, PEER: HttpFleet(options.peer)} if options.peer else {HUB: hub}
         say(f"{options.agents} agents register")
         for fleet in fleets.values():
             await fleet.register(options.agents)
-            stack.push_async_callback(fleet.leave)
-        constant = await stack.enter_async_context(
-            Worker("bench.baselines.constant", await _answers(hub))
+            scene.push_async_callback(fleet.leave)
+        constant = await scene.enter_async_context(
+            Worker("bench.baselines.constant", await _answers(hub), cores.server)
         )
-        pin(constant.pid, cores.server)
         fleets[CONSTANT] = hub.at((await constant.hear(Serving)).url)
         pids[CONSTANT] = constant.pid
         aims = [
@@ -169,25 +92,75 @@ async def run(options: Options) -> Report:
             for name, call in calls.items()
         ]
         spec = HttpLoadSpec(aims=aims, connections=options.connections, seconds=options.seconds)
-        load = await stack.enter_async_context(Worker("bench.load.http", spec))
-        pin(load.pid, cores.load)
-        stage = _Stage(options, fleets, pids, load)
+        load = await scene.enter_async_context(Worker("bench.load.http_load", spec, cores.load))
         for name, call in calls.items():
-            await stage.compare(report, name, call)
-    return report
+            loads = {
+                server: HttpLoad(load, server, name, fleet, options)
+                for server, fleet in fleets.items()
+            }
+            await _compare(report, options, call, loads, pids)
 
 
-async def _hub(
-    options: Options, cores: Cores, stack: AsyncExitStack
-) -> tuple[Fleet, dict[str, int]]:
-    if options.url:
-        return Fleet(options.url, f"bench-{secrets.token_hex(4)}"), {}
-    directory = stack.enter_context(temporary_directory())
-    hub = await stack.enter_async_context(HubProcess(directory, cores=cores, **PATIENT))
-    return Fleet(hub.url), {HUB: hub.pid}
+class HttpLoad:
+    """The load of one call on one server."""
+
+    def __init__(
+        self, worker: Worker, server: str, name: str, fleet: HttpFleet, options: Options
+    ) -> None:
+        self.fleet = fleet
+        self.seconds = WARM_UP + options.seconds
+        self._worker = worker
+        self._server = server
+        self._name = name
+        self._changes = options.changes if CALLS[name].changing and server != CONSTANT else 0
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [self._worker.pid]
+
+    async def run(self) -> Outcome:
+        """Call for a while, and look at the answers, closely where it is known what they must be.
+
+        Where the list is to change meanwhile, agents do.
+        """
+        changing = asyncio.create_task(self.fleet.change(self._changes)) if self._changes else None
+        try:
+            word = f"{self._server} {self._name}"
+            seen = await self._worker.request(word, Seen, self.seconds + 120.0)
+        finally:
+            if changing is not None:
+                await _cancel(changing)
+        wrong = await faults(self._name, self.fleet, seen) if self._server == HUB else []
+        return Outcome(seen.rate, seen.share, seen.latencies, seen.wrong + wrong)
 
 
-async def _answers(hub: Fleet) -> Answers:
+async def _compare(
+    report: Report, options: Options, call: Call, loads: dict[str, HttpLoad], pids: dict[str, int]
+) -> None:
+    """Measure one call at all servers in all rounds, and note what was found."""
+    loaded = {
+        server: ServerUnderLoad(load, Server(load.fleet.url, pids.get(server)))
+        for server, load in loads.items()
+    }
+
+    async def rate(server: str) -> float:
+        if server != CONSTANT:
+            await loads[server].fleet.renew()
+        return await loaded[server].rate()
+
+    measures = [partial(rate, server) for server in loaded]
+    own, *others = await in_turn(call.title, options.rounds, *measures)
+    loaded.pop(HUB).tell(report, call.title)
+    for (server, each), rates in zip(loaded.items(), others, strict=True):
+        is_peer = server == PEER
+        words = options.peer if is_peer else "Starlette, constant answers"
+        must, aim = (None, None) if is_peer else (call.must, call.aim)
+        report.goal(call.title, own, rates, unit="/s", baseline=words, must=must, aim=aim)
+        each.tell(report, f"{call.title}, {words}")
+
+
+async def _answers(hub: HttpFleet) -> Answers:
     """What the hub answers, for the constant to answer with as many bytes."""
     first = f"/agents/{hub.ids[0]}"
     registered = await hub.ask("POST", "/agents/register", CALLS["register"].bodies[0])
@@ -203,7 +176,7 @@ async def _answers(hub: Fleet) -> Answers:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """End what has no end of its own; raises what it failed of before."""
+    """End a task that does not end by itself; raises what it failed of before."""
     task.cancel()
     try:
         await task
@@ -211,6 +184,28 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         pass
 
 
-SCENARIO = Scenario(
-    "http", "the legacy HTTP routes, against a Starlette app with constant answers", Options, run
-)
+async def faults(name: str, fleet: HttpFleet, seen: Seen) -> list[str]:
+    """What was wrong with the last answers of a call's connections, or is wrong after it."""
+    bodies = [msgspec.json.decode(body) for body in seen.bodies]
+    found = [f"{name}: {body}"[:200] for body in bodies if not _CHECKS[name](fleet, body)]
+    listed = (await fleet.ask("GET", "/agents")).json()
+    if not _is_whole(fleet, listed):
+        found.append(f"{name}: {listed['count']} agents are listed after it")
+    changes = {agent["id"]: agent["metadata"].get("change", 0) for agent in listed["agents"]}
+    late = [each for each, number in fleet.changed.items() if changes.get(each, 0) < number]
+    return found + [f"{name}: the list is older than the change of {each}" for each in late]
+
+
+def _is_whole(fleet: HttpFleet, body: Any) -> bool:
+    ids = [agent["id"] for agent in body["agents"]]
+    return ids == fleet.ids and body["count"] == len(ids)
+
+
+_CHECKS: dict[str, Callable[[HttpFleet, Any], bool]] = {
+    "heartbeat": lambda _, body: body["received"] is True,
+    "register": lambda fleet, body: body["agent_id"] not in fleet.ids,
+    "get": lambda fleet, body: body["id"] in fleet.ids and body["status"] == "healthy",
+    "list": _is_whole,
+    "changing": _is_whole,
+    "type": lambda _, body: body == {"agents": [], "count": 0},
+}

@@ -29,24 +29,19 @@ class Call(Struct, frozen=True, kw_only=True):
 
     def requests(self, authority: str, head: str, ids: list[str]) -> list[bytes]:
         """Whole requests, as many as differ; `head` holds more header lines."""
-        paths = (
-            [self.path.replace("{id}", each) for each in ids]
-            if "{id}" in self.path
-            else [self.path]
-        )
+        paths = [self.path.replace("{id}", each) for each in ids if "{id}" in self.path]
         return [
             request(self.method, path, authority, head, body)
-            for path in paths
+            for path in paths or [self.path]
             for body in self.bodies
         ]
 
 
 def request(method: str, path: str, authority: str, head: str, body: bytes = b"") -> bytes:
     """One HTTP/1.1 request."""
-    length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
-    kind = "Content-Type: application/json\r\n" if method == "POST" else ""
-    text = f"{method} {path} HTTP/1.1\r\nHost: {authority}\r\n{head}{kind}{length}\r\n"
-    return text.encode() + body
+    if method == "POST":
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{method} {path} HTTP/1.1\r\nHost: {authority}\r\n{head}\r\n".encode() + body
 
 
 def registration(number: int) -> bytes:

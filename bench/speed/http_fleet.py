@@ -7,15 +7,16 @@ import time
 from urllib.parse import urlsplit
 
 from bench.errors import BenchError
-from bench.load.http import Aim
+from bench.load.http_load import Aim
 from bench.peers.http_client import HttpCaller, Response
+from bench.rig.waiting import side_by_side
 from bench.speed.http_calls import Call, registration, request
 
 LANES = 16
 """Connections over which a fleet registers and unregisters."""
 
 
-class Fleet:
+class HttpFleet:
     """Agents at one server. `namespace` is theirs alone, where the server is a hub with others."""
 
     def __init__(self, url: str, namespace: str = "") -> None:
@@ -28,9 +29,9 @@ class Fleet:
         self.changed: dict[str, int] = {}
         """By the id of each agent that changed: what its metadata say since, as `change`."""
 
-    def at(self, url: str) -> Fleet:
+    def at(self, url: str) -> HttpFleet:
         """The same agents, as if they were at another server."""
-        fleet = Fleet(url)
+        fleet = HttpFleet(url)
         fleet.ids, fleet._headers = self.ids, self._headers
         return fleet
 
@@ -38,35 +39,31 @@ class Fleet:
         """What the load sends for this call."""
         authority = f"{self._host}:{self._port}"
         head = "".join(f"{key}: {value}\r\n" for key, value in self._headers.items())
-        undo = b""
-        if call.status == 201:
-            undo = request("POST", "/agents/{id}/unregister", authority, head)
+        undo = request("POST", "/agents/{id}/unregister", authority, head)
         return Aim(
             name=name,
             host=self._host,
             port=self._port,
             requests=call.requests(authority, head, self.ids),
             status=call.status,
-            undo=undo,
+            undo=undo if call.status == 201 else b"",
         )
 
     async def register(self, count: int) -> None:
         """Register so many agents."""
-        answers = await self._ask_all(
-            [("/agents/register", registration(number)) for number in range(count)]
-        )
-        self.ids = sorted(answer.json()["agent_id"] for answer in answers)
+        bodies = [("/agents/register", registration(number)) for number in range(count)]
+        self.ids = sorted(answer.json()["agent_id"] for answer in await self._post_all(bodies))
 
     async def renew(self) -> None:
         """Have each agent heartbeat once, lest it expires while others are asked about."""
-        await self._ask_all([(f"/agents/{each}/heartbeat", b"{}") for each in self.ids])
+        await self._post_all([(f"/agents/{each}/heartbeat", b"{}") for each in self.ids])
 
     async def leave(self) -> None:
         """Unregister them all."""
-        await self._ask_all([(f"/agents/{each}/unregister", b"") for each in self.ids])
+        await self._post_all([(f"/agents/{each}/unregister", b"") for each in self.ids])
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Response:
-        """One request on a connection of its own; raises BenchError when it does not succeed."""
+        """One request on a new connection; raises BenchError when it does not succeed."""
         async with HttpCaller(self.url, self._headers) as caller:
             return await self._ask(caller, method, path, body)
 
@@ -78,31 +75,26 @@ class Fleet:
                 agent_id = self.ids[done % len(self.ids)]
                 done += 1
                 # Anything may be durable once it is sent, and must be once it is answered.
-                await self._ask(
-                    caller,
-                    "POST",
-                    f"/agents/{agent_id}/heartbeat",
-                    b'{"metadata":{"change":%d}}' % done,
-                )
+                body = b'{"metadata":{"change":%d}}' % done
+                await self._ask(caller, "POST", f"/agents/{agent_id}/heartbeat", body)
                 self.changed[agent_id] = done
                 await asyncio.sleep(began + done / rate - time.monotonic())
 
-    async def _ask_all(self, requests: list[tuple[str, bytes]]) -> list[Response]:
-        waiting = iter(requests)
-        answers: list[Response] = []
+    async def _post_all(self, requests: list[tuple[str, bytes]]) -> list[Response]:
+        idle = [HttpCaller(self.url, self._headers) for _ in range(LANES)]
 
-        async def take() -> None:
-            async with HttpCaller(self.url, self._headers) as caller:
-                for path, body in waiting:
-                    answers.append(await self._ask(caller, "POST", path, body))
+        async def post(each: tuple[str, bytes]) -> Response:
+            caller = idle.pop()
+            try:
+                return await self._ask(caller, "POST", *each)
+            finally:
+                idle.append(caller)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(LANES):
-                    group.create_task(take())
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return answers
+            return await side_by_side(requests, post, LANES)
+        finally:
+            for caller in idle:
+                caller.close()
 
     async def _ask(self, caller: HttpCaller, method: str, path: str, body: bytes) -> Response:
         answer = await caller.call(method, path, body)

@@ -9,13 +9,11 @@ from msgspec import Meta
 from bench.load.talk import heartbeats
 from bench.results.report import Report
 from bench.rig.cores import Cores
-from bench.rig.progress import progress
-from bench.rig.rounds import alternate
-from bench.scenario import Scenario
-from bench.speed.scene import Driving, Scene
+from bench.scenario import scenario
+from bench.speed.scene import LoadOptions, SpeedScene
 
 
-class Options(Driving, frozen=True, kw_only=True):
+class Options(LoadOptions, frozen=True, kw_only=True):
     """The command line."""
 
     workers: Annotated[int, Meta(ge=2, le=64, description="hub processes, against one")] = 2
@@ -25,16 +23,16 @@ class Options(Driving, frozen=True, kw_only=True):
     ] = 16
 
 
-async def run(options: Options) -> Report:
+@scenario("hubs", "heartbeats of several hubs on one port, against those of one", Options)
+async def run(options: Options, report: Report) -> None:
     """Measure one hub and several in turn, with the same load on the same cores."""
-    report = SCENARIO.report(options)
     workers, outstanding = options.workers, options.outstanding
     talk = heartbeats(outstanding)
     several, one = f"{workers} hubs on one port", "one hub"
-    async with Scene(options, Cores.plan_several(workers)) as scene:
-        driven = [
-            await scene.connect(
-                await scene.hub(workers=count),
+    async with SpeedScene(options, Cores.plan_several(workers)) as scene:
+        loaded = [
+            await scene.load(
+                await scene.hub_at(workers=count),
                 talk,
                 options.connections,
                 register=True,
@@ -42,15 +40,7 @@ async def run(options: Options) -> Report:
             )
             for count in (workers, 1)
         ]
-        with progress("heartbeats", total=2 * options.rounds) as step:
-            first, second = driven
-            rates = await alternate(options.rounds, first.rate, second.rate, told=step)
-    report.compare(several, *rates, unit="/s", baseline=one)
-    for what, each in zip((several, one), driven, strict=True):
+        own, against = await scene.rates("heartbeats", loaded)
+    report.goal(several, own, against, unit="/s", baseline=one)
+    for what, each in zip((several, one), loaded, strict=True):
         each.tell(report, what)
-    return report
-
-
-SCENARIO = Scenario(
-    "hubs", "heartbeats of several hubs on one port, against those of one", Options, run
-)

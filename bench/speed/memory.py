@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bench.load.crowd import Crowd, CrowdSpec, Group, Kind
-from bench.results.report import Report, listed
-from bench.rig.cores import Cores
+from bench.load.crowd import Group, Kind
+from bench.results.report import Report
 from bench.rig.machine import usage
-from bench.rig.progress import progress
-from bench.rig.rounds import Rounds, alternate
-from bench.scenario import Scenario
-from bench.speed.scene import Scene
+from bench.rig.rounds import Rounds, in_turn
+from bench.scenario import scenario
+from bench.speed.scene import SpeedScene
 
 SETTLED = 2.0
 """Seconds after which what a storm leaves behind has been tidied away."""
@@ -36,17 +35,16 @@ class Options(Struct, frozen=True, kw_only=True):
     ] = 100
 
 
-async def run(options: Options) -> Report:
+@scenario("memory", "memory for each idle registered agent, against a bare connection", Options)
+async def run(options: Options, report: Report) -> None:
     """Measure new hubs, each with its fleet, and new bare servers, in turn."""
-    report = SCENARIO.report(options)
     troubles: list[str] = []
-    with progress("memory", total=2 * options.rounds) as step:
-        own, against = await alternate(
-            options.rounds,
-            lambda: _growth(options, "agent", troubles),
-            lambda: _growth(options, "silent", troubles),
-            told=step,
-        )
+    own, against = await in_turn(
+        "memory",
+        options.rounds,
+        partial(_growth, options, "agent", troubles),
+        partial(_growth, options, "silent", troubles),
+    )
     report.goal(
         f"memory of a hub for each of {options.agents:,} idle agents",
         own,
@@ -55,7 +53,7 @@ async def run(options: Options) -> Report:
         aim=9.0,
         higher=False,
     )
-    report.compare(
+    report.goal(
         "memory for each idle agent",
         *(own, against),
         unit="KB",
@@ -64,25 +62,18 @@ async def run(options: Options) -> Report:
         aim=1.7,
         higher=False,
     )
-    report.check("every agent was registered", not troubles, listed(troubles))
-    return report
+    report.none("every agent was registered", troubles)
 
 
 async def _growth(options: Options, kind: Kind, troubles: list[str]) -> float:
     """Kilobytes (1024 bytes) by which a new server grows for each of its idle connections."""
-    async with Scene() as scene:
-        server = await (scene.hub() if kind == "agent" else scene.bare("uvicorn-upgrades"))
+    async with SpeedScene() as scene:
+        server = await (scene.hub_at() if kind == "agent" else scene.bare("uvicorn-upgrades"))
         assert server.pid is not None
         before = 0
         for count in (options.first, options.agents):
             before = usage(server.pid).memory
-            spec = CrowdSpec(url=server.url, groups=[Group(kind, count)])
-            crowd = await scene.enter(Crowd(spec, Cores.plan()))
+            crowd = await scene.crowd(server, Group(kind, count))
             troubles += (await crowd.open()).troubles
             await asyncio.sleep(SETTLED)
         return (usage(server.pid).memory - before) / options.agents / 1024
-
-
-SCENARIO = Scenario(
-    "memory", "memory for each idle registered agent, against a bare connection", Options, run
-)

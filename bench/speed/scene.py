@@ -1,23 +1,20 @@
-"""What the speed scenarios of websockets are played with: hubs, bare servers, and loads on them."""
+"""What the speed scenarios play with: hubs and bare servers, and loads on them."""
 
 from __future__ import annotations
 
 import secrets
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from types import TracebackType
-from typing import Annotated, Self, TypeVar
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from bench.baselines.process import BaselineProcess
-from bench.load.load import Load, LoadSpec
+from bench.errors import BenchError
+from bench.load.crowd import Crowd, CrowdSpec, Group
 from bench.load.talk import Talk
 from bench.rig.cores import Cores
-from bench.rig.processes import HubProcess, temporary_directory
-from bench.rig.rounds import Rounds
-from bench.speed.driven import Driven, Server
-
-T = TypeVar("T")
+from bench.rig.rounds import Rounds, in_turn
+from bench.scene import Scene
+from bench.speed.under_load import Server, ServerUnderLoad
 
 PATIENT = {
     "heartbeat_interval": 600,
@@ -38,8 +35,8 @@ HubUrl = Annotated[
 ]
 
 
-class Driving(Struct, frozen=True, kw_only=True):
-    """Options of all of them."""
+class LoadOptions(Struct, frozen=True, kw_only=True):
+    """Options of all scenarios with a load of websockets."""
 
     rounds: Rounds = 5
     seconds: Annotated[
@@ -51,48 +48,35 @@ class Driving(Struct, frozen=True, kw_only=True):
     processes: Annotated[int, Meta(ge=1, le=64, description="processes that drive")] = 1
 
 
-class Scene:
-    """All that one run starts, on the cores that are for it; an async context that ends it all."""
+class SpeedScene(Scene):
+    """A scene whose servers and loads are on the cores that are for them."""
 
-    def __init__(self, options: Driving | None = None, cores: Cores | None = None) -> None:
-        self._options = options or Driving()
-        self._cores = cores or Cores.plan()
-        self._stack = AsyncExitStack()
+    def __init__(self, options: LoadOptions | None = None, cores: Cores | None = None) -> None:
+        self.plan = cores or Cores.plan()
+        super().__init__(self.plan)
+        self._options = options or LoadOptions()
 
-    async def __aenter__(self) -> Self:
-        await self._stack.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(exc_type, exc, traceback)
-
-    async def hub(self, url: str = "", **settings: object) -> Server:
+    async def hub_at(self, url: str = "", **settings: object) -> Server:
         """The hub of this URL, in a namespace of our own; without one, a hub that is started."""
         if url:
             namespace = f"bench-{secrets.token_hex(4)}"
             websockets = f"ws{url.removeprefix('http').rstrip('/')}/ws"
             return Server(f"{websockets}?namespace={namespace}", None)
-        directory = self._stack.enter_context(temporary_directory())
-        process = HubProcess(directory, cores=self._cores, **{**PATIENT, **settings})
-        await self._stack.enter_async_context(process)
-        return Server(process.websocket_url, process.pid)
+        hub = await self.hub(**{**PATIENT, **settings})
+        return Server(hub.websocket_url, hub.pid)
 
     async def bare(self, name: str, size: int = 0) -> Server:
         """A bare server of `bench.baselines`, which answers with `size` bytes; 0: an echo."""
-        process = BaselineProcess(name, cores=self._cores, size=size)
-        await self._stack.enter_async_context(process)
+        process = BaselineProcess(name, cores=self.plan, size=size)
+        await self.enter_async_context(process)
         return Server(process.url, process.pid)
 
-    async def enter(self, context: AbstractAsyncContextManager[T]) -> T:
-        """Start something else that the run needs, and that ends with it."""
-        return await self._stack.enter_async_context(context)
+    async def crowd(self, server: Server, *groups: Group, says: list[str] | None = None) -> Crowd:
+        """A crowd that is to connect to the server."""
+        spec = CrowdSpec(url=server.url, groups=[*groups], says=says or [])
+        return await Crowd.start(self, spec, self.plan)
 
-    async def connect(
+    async def load(
         self,
         server: Server,
         talk: Talk,
@@ -101,27 +85,31 @@ class Scene:
         register: bool = False,
         outstanding: int = 1,
         in_flight: int = 0,
-    ) -> Driven:
-        """Connect so many, agents where they `register`; see `LoadSpec` for the rest.
+    ) -> ServerUnderLoad:
+        """Connect so many, agents where they `register`; see `CrowdSpec` for the rest.
 
         Agents of a hub that goes on without us unregister at the end.
         """
-        spec = LoadSpec(
+        spec = CrowdSpec(
             url=server.url,
+            groups=[Group("agent" if register else "silent", count)],
             talk=talk,
-            count=count,
-            register=register,
             outstanding=outstanding,
             in_flight=in_flight,
             warm_up=self._options.warm_up,
             seconds=self._options.seconds,
         )
-        load = await Load.connect(
-            self._stack, spec, processes=self._options.processes, cores=self._cores
-        )
+        load = await Crowd.start(self, spec, self.plan, processes=self._options.processes)
+        troubles = (await load.open()).troubles
+        if troubles:
+            raise BenchError(f"an agent could not register: {troubles[0]}")
         if register and server.pid is None:
-            self._stack.push_async_callback(load.leave)
-        return Driven(load, server)
+            self.push_async_callback(load.leave)
+        return ServerUnderLoad(load, server)
+
+    async def rates(self, what: str, loaded: list[ServerUnderLoad]) -> list[list[float]]:
+        """Measure all in turn, in all rounds: the rates of each."""
+        return await in_turn(what, self._options.rounds, *(each.rate for each in loaded))
 
 
 def sizes(text: str) -> list[int]:

@@ -23,7 +23,7 @@ def result(*reports: Report) -> Result:
 def report(own: list[float], *, must: float | None = 1.3, higher: bool = True) -> Report:
     """One goal with this many rounds, always against 100 a second; figures, checks and curves."""
     made = Report(name="sample", title="a sample", options={"rounds": len(own), "url": ""})
-    made.compare(
+    made.goal(
         "beats",
         own,
         [100.0] * len(own),

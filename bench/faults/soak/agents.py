@@ -7,9 +7,11 @@ import itertools
 import random
 from collections.abc import Awaitable, Callable
 
+from msgspec import UNSET
+
 from agent_client import AgentClient
 from bench.faults.soak.place import CAPABILITIES, Place, any_spec
-from bench.peers.raw_client import Driver
+from bench.peers.raw_client import RawClient
 from bench.rig.waiting import until
 from homeport_protocol.answers import Registered
 from homeport_protocol.filters import Filter
@@ -37,26 +39,24 @@ class Agent:
         self.place = place
         self.namespace = place.namespace()
         self.spec = any_spec(next(_numbers))
-        self.driver: Driver
+        self.client: RawClient
         self.held: Registered
 
     async def join(self, agent_id: str | None = None, *, pongs: bool = True) -> None:
         """Connect and register, under the same id as before if one is given."""
-        self.driver = await self.place.connect(self.namespace, pongs=pongs)
-        request = Register(id=0, agent=self.spec)
-        if agent_id is not None:
-            request = Register(id=0, agent=self.spec, agent_id=agent_id)
-        answer = await self.place.ask(self.driver, request)
+        self.client = await self.place.connect(self.namespace, pongs=pongs)
+        request = Register(id=0, agent=self.spec, agent_id=agent_id or UNSET)
+        answer = await self.place.ask(self.client, request)
         assert isinstance(answer, Registered)
         self.held = answer
 
     async def resume(self) -> bool:
         """Come back on a new connection; False when the hub has forgotten the agent."""
-        self.driver = await self.place.connect(self.namespace)
+        self.client = await self.place.connect(self.namespace)
         request = Resume(id=0, agent_id=self.held.agent_id, session_token=self.held.session_token)
-        answer = await self.place.ask(self.driver, request, "not_found")
+        answer = await self.place.ask(self.client, request, "not_found")
         if answer is None:
-            self.driver.abort()
+            self.client.abort()
             return False
         assert isinstance(answer, Registered)
         if not answer.resumed or answer.agent_id != self.held.agent_id:
@@ -68,12 +68,12 @@ class Agent:
         """Do a few things of an agent's life."""
         for _ in range(random.randint(1, DOINGS)):
             await self.place.pause()
-            await self.place.ask(self.driver, self._doing())
+            await self.place.ask(self.client, self._doing())
 
     async def leave(self) -> None:
         """Unregister, and see the hub close."""
-        await self.place.ask(self.driver, Unregister(id=0))
-        await until("the close after unregistering", lambda: self.driver.ended, 10.0, every=0.05)
+        await self.place.ask(self.client, Unregister(id=0))
+        await until("the close after unregistering", lambda: self.client.ended, 10.0, every=0.05)
 
     def _doing(self) -> Heartbeat | Update | Find | Get | Ping:
         match random.randrange(8):
@@ -108,7 +108,7 @@ async def dies(place: Place) -> None:
     agent = Agent(place)
     await agent.join()
     await agent.spend()
-    agent.driver.abort()
+    agent.client.abort()
 
 
 async def resumes(place: Place) -> None:
@@ -116,7 +116,7 @@ async def resumes(place: Place) -> None:
     agent = Agent(place)
     await agent.join()
     for _ in range(random.randint(1, 3)):
-        agent.driver.abort()
+        agent.client.abort()
         await place.pause(place.times.window / 2)
         if not await agent.resume():
             place.trouble("forgotten within its resume window")
@@ -129,7 +129,7 @@ async def returns(place: Place) -> None:
     """It is away for so long that it is unreachable, or gone, and comes back under its id."""
     agent = Agent(place)
     await agent.join()
-    agent.driver.abort()
+    agent.client.abort()
     await asyncio.sleep(place.times.window + random.random() * place.times.lease * 1.2)
     if random.random() < 0.5 or not await agent.resume():
         await agent.join(agent.held.agent_id)
@@ -141,7 +141,7 @@ async def is_fenced(place: Place) -> None:
     """Another session takes over its id."""
     agent = Agent(place)
     await agent.join()
-    first = agent.driver
+    first = agent.client
     await agent.join(agent.held.agent_id)
     await until("the fenced session's close", lambda: first.ended, 10.0, every=0.05)
     if first.close_code != 4409:
@@ -155,9 +155,9 @@ async def falls_silent(place: Place) -> None:
     agent = Agent(place)
     await agent.join(pongs=False)
     patience = place.times.timeout * 3 + 10.0
-    await until("the silent agent given up", lambda: agent.driver.ended, patience, every=0.1)
-    if agent.driver.close_code != 4408:
-        place.trouble(f"a silent session was closed with {agent.driver.close_code}")
+    await until("the silent agent given up", lambda: agent.client.ended, patience, every=0.1)
+    if agent.client.close_code != 4408:
+        place.trouble(f"a silent session was closed with {agent.client.close_code}")
 
 
 async def uses_the_client(place: Place) -> None:

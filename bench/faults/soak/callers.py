@@ -37,56 +37,56 @@ async def watches(place: Place) -> None:
         if watcher.ended:
             place.trouble("a watcher's connection ended")
         place.lived["watches that went on without a snapshot"] += watcher.resumed
-        position = watcher.stands_at
+        position = watcher.position
         watcher.close()
 
 
 async def watches_some(place: Place) -> None:
     """It has several watches on one connection, and ends some of them."""
-    driver = await place.connect(place.namespace())
+    client = await place.connect(place.namespace())
     filters = (
         Filter(type=random.choice(TYPES)),
         Filter(any_capability=random.sample(CAPABILITIES, 2)),
         Filter(status=["degraded", "unhealthy"]),
     )
     for filter in filters:
-        answer = await place.ask(driver, Watch(id=0, filter=filter))
+        answer = await place.ask(client, Watch(id=0, filter=filter))
         assert isinstance(answer, Watching)
         await place.pause()
         if random.random() < 0.5:
-            await place.ask(driver, Unwatch(id=0, watch=answer.watch))
+            await place.ask(client, Unwatch(id=0, watch=answer.watch))
     await place.pause(STAY)
-    driver.abort()
+    client.abort()
 
 
 async def stops_reading(place: Place) -> None:
     """It watches, and reads no more before it is gone."""
-    driver = await place.connect(place.namespace())
-    await place.ask(driver, Watch(id=0, filter=MATCH_ALL))
-    driver.stop_reading()
+    client = await place.connect(place.namespace())
+    await place.ask(client, Watch(id=0, filter=MATCH_ALL))
+    client.transport.pause_reading()
     await place.pause(STAY)
-    driver.abort()
+    client.abort()
 
 
 async def finds(place: Place) -> None:
     """It asks, page by page, and about some of those whom it found."""
-    driver = await place.connect(place.namespace())
+    client = await place.connect(place.namespace())
     request, pages = Find(id=0, filter=_some_filter(), limit=20), 0
     while pages < MAX_PAGES:
-        page = await place.ask(driver, request)
+        page = await place.ask(client, request)
         assert isinstance(page, Agents)
         pages += 1
         if page.agents:
             found: AgentRecord = random.choice(page.agents)
-            await place.ask(driver, Get(id=0, agent_id=found.id), "not_found")
+            await place.ask(client, Get(id=0, agent_id=found.id), "not_found")
         if page.next_cursor is UNSET:
             break
         request = Find(id=0, filter=request.filter, limit=20, cursor=page.next_cursor)
         await place.pause()
-    await place.ask(driver, Pick(id=0, filter=_some_filter()), "no_match")
-    await place.ask(driver, Pick(id=0, strategy="sticky", key=f"{random.random()}"), "no_match")
-    await place.ask(driver, ListHubs(id=0))
-    driver.abort()
+    await place.ask(client, Pick(id=0, filter=_some_filter()), "no_match")
+    await place.ask(client, Pick(id=0, strategy="sticky", key=f"{random.random()}"), "no_match")
+    await place.ask(client, ListHubs(id=0))
+    client.abort()
 
 
 async def uses_the_client(place: Place) -> None:
@@ -139,13 +139,13 @@ async def is_a_stranger(place: Place) -> None:
 
 async def talks_nonsense(place: Place) -> None:
     """It says what cannot be understood, until the hub has had enough."""
-    driver = await place.connect(place.namespace())
+    client = await place.connect(place.namespace())
     if random.random() < 0.5:
-        driver.say("x" * 70_000)
+        client.say("x" * 70_000)
     else:
         for _ in range(12):
-            driver.say('{"op":"nothing"')
-    await until("an end of the nonsense", lambda: driver.ended, 10.0, every=0.05)
+            client.say('{"op":"nothing"')
+    await until("an end of the nonsense", lambda: client.ended, 10.0, every=0.05)
 
 
 STRANGE = (

@@ -10,7 +10,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from bench.peers.scrape import Scrape, scrape
-from bench.results.report import Report, listed
+from bench.results.report import Report
 
 # (Timers of sockets are not told of: they end with their sockets, which are.)
 GAUGES = {
@@ -117,7 +117,7 @@ async def judge_keys(report: Report, redis: Redis, log_length: int) -> None:
             kinds[reason] = kinds.get(reason, 0) + 1
     for reason, count in kinds.items():
         report.figure(f"keys kept: {reason}", count)
-    report.check("no key left over in Redis", not strange, listed(strange))
+    report.none("no key left over in Redis", strange)
     length = await redis.xlen("agents:log")
     # Redis trims whole blocks of a stream, of 100 entries.
     report.check("the log has been trimmed", length <= log_length + 200, f"{length} entries")

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bench.errors import BenchError
 from bench.peers.http_client import HttpCaller, Response
-from bench.peers.raw_client import Driver
+from bench.peers.raw_client import RawClient
 from homeport_protocol.answers import Answer, Error
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Request
@@ -71,14 +71,14 @@ class Place:
         """Do nothing for a while."""
         await asyncio.sleep(random.random() * most)
 
-    async def connect(self, namespace: str, *, pongs: bool = True) -> Driver:
+    async def connect(self, namespace: str, *, pongs: bool = True) -> RawClient:
         """A websocket in the namespace."""
         query = urlencode({"namespace": namespace})
-        return await Driver.connect(f"ws{self.url.removeprefix('http')}/ws?{query}", pongs=pongs)
+        return await RawClient.connect(f"ws{self.url.removeprefix('http')}/ws?{query}", pongs=pongs)
 
-    async def ask(self, driver: Driver, request: Request, *refusals: str) -> Answer | None:
+    async def ask(self, client: RawClient, request: Request, *refusals: str) -> Answer | None:
         """The answer; None for a refusal that may be. Raises BenchError for any other refusal."""
-        answer = (await driver.ask(request)).answer
+        answer = (await client.ask(request)).answer
         name = type(request).__name__.lower()
         if isinstance(answer, Error):
             if answer.code not in refusals:

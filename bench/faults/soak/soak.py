@@ -8,22 +8,20 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from contextlib import AsyncExitStack
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from redis.asyncio import Redis
 
 from bench.faults.soak.churn import ChurnSpec, Lived
 from bench.faults.soak.leftovers import Held, held_at_first, held_in_the_end, judge_held, judge_keys
 from bench.faults.soak.place import Times
 from bench.peers.scrape import scrape
-from bench.results.report import Report, listed
+from bench.results.report import Report
 from bench.rig.machine import usage
-from bench.rig.processes import HubProcess, StoreServer, temporary_directory
 from bench.rig.progress import progress, say
 from bench.rig.workers import Worker
-from bench.scenario import Scenario
+from bench.scenario import scenario
+from bench.scene import Scene
 
 SAMPLE_EVERY = 2.0
 """Seconds between two looks at the hub's memory."""
@@ -64,31 +62,29 @@ class Options(Struct, frozen=True, kw_only=True):
     ] = 100
 
 
-async def run(options: Options) -> Report:
+@scenario(
+    "soak",
+    "half an hour of coming and going: memory stays flat, and nothing is left over",
+    Options,
+)
+async def run(options: Options, report: Report) -> None:
     """Start a hub and its store, let them come and go, and see what is left."""
-    report = SCENARIO.report(options)
     times = Times()
-    async with AsyncExitStack() as stack:
-        directory = stack.enter_context(temporary_directory())
-        store = await stack.enter_async_context(StoreServer(directory))
-        hub = await stack.enter_async_context(
-            HubProcess(
-                directory,
-                redis=store.url,
-                heartbeat_interval=times.interval,
-                heartbeat_timeout=times.timeout,
-                lease_ttl=times.lease,
-                resume_window=times.window,
-                loss_share=1,  # many die here, and none is to be held
-                log_length=LOG_LENGTH,
-                log_level="warning",
-            )
+    async with Scene() as scene:
+        store = await scene.store()
+        hub = await scene.hub(
+            redis=store.url,
+            heartbeat_interval=times.interval,
+            heartbeat_timeout=times.timeout,
+            lease_ttl=times.lease,
+            resume_window=times.window,
+            loss_share=1,  # many die here, and none is to be held
+            log_length=LOG_LENGTH,
+            log_level="warning",
         )
-        redis = Redis.from_url(store.url)
-        stack.push_async_callback(redis.aclose)
         first = await held_at_first(hub.url)
         spec = ChurnSpec(url=hub.url, lives=options.lives, times=times)
-        worker = await stack.enter_async_context(Worker("bench.faults.soak.churn", spec))
+        worker = await scene.enter_async_context(Worker("bench.faults.soak.churn", spec))
         memory = await _churn(worker, hub.pid, options.seconds)
         busy = Held.of(await scrape(hub.url))
         cpu = usage(hub.pid).cpu
@@ -101,12 +97,9 @@ async def run(options: Options) -> Report:
         report.figure("memory once all have gone", usage(hub.pid).memory / 2**20, "MB")
         judge_memory(report, options.seconds, memory)
         judge_held(report, first, last)
-        await judge_keys(report, redis, LOG_LENGTH)
-        failures = hub.failures()
-    troubles = lived.troubles
-    report.check("every answer was one that may be", not troubles, listed(troubles))
-    report.check("the hub logged no failure of its own", failures == 0, f"{failures}")
-    return report
+        await judge_keys(report, await scene.redis(store), LOG_LENGTH)
+        report.none("every answer was one that may be", lived.troubles)
+        scene.judge_hubs(report)
 
 
 async def _churn(worker: Worker, pid: int, seconds: float) -> list[tuple[float, float]]:
@@ -156,11 +149,3 @@ def judge_memory(report: Report, seconds: float, memory: list[tuple[float, float
     report.goal(
         "memory after the first 5 minutes, least to most", [apart], unit="%", must=5, higher=False
     )
-
-
-SCENARIO = Scenario(
-    "soak",
-    "half an hour of coming and going: memory stays flat, and nothing is left over",
-    Options,
-    run,
-)

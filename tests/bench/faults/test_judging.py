@@ -1,4 +1,4 @@
-"""The proofs can fail: what must not happen is found when it has happened."""
+"""Scenarios can fail: what must not happen is found when it has happened."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bench.faults.cluster_lag import Change, Found, judge_changes
-from bench.faults.follower import Follower
-from bench.faults.pair import Settled, judge_directory, judge_sessions
-from bench.faults.silence import Verdicts, judge_silences
-from bench.peers.client_fleet import Held
+from bench.faults.judging import judge_directory, judge_sessions, judge_watch
+from bench.faults.silence import Findings, judge_silences
+from bench.peers.client_fleet import Session
+from bench.peers.follower import Follower
 from bench.peers.watcher import Seen, Watcher
 from bench.results.report import Check, Report, percentile
 from homeport_protocol.record import AgentRecord, Health
@@ -33,21 +33,21 @@ def seen(at: float, kind: str = "status_changed", **changes: Any) -> Seen:
     return Seen(at, changes.pop("revision", 1), kind, record, changes.pop("coalesced", False))
 
 
-def judged(signs: list[float], *events: Seen) -> Verdicts:
-    verdicts = Verdicts()
-    judge_silences(verdicts, signs, list(events), TIMEOUT)
-    return verdicts
+def judged(signs: list[float], *events: Seen) -> Findings:
+    findings = Findings()
+    judge_silences(findings, signs, list(events), TIMEOUT)
+    return findings
 
 
-def wrongs(verdicts: Verdicts) -> list[str]:
-    return [*verdicts.early, *verdicts.twice, *verdicts.missing, *verdicts.wrong_reason]
+def wrongs(findings: Findings) -> list[str]:
+    return [*findings.early, *findings.twice, *findings.missing, *findings.wrong_reason]
 
 
 def test_an_agent_told_unreachable_once_after_its_deadline_is_as_it_should_be() -> None:
-    verdicts = judged([0.0, 5.0, 9.0], seen(19.02))
+    findings = judged([0.0, 5.0, 9.0], seen(19.02))
 
-    assert verdicts.unreachable == [pytest.approx(0.02)]
-    assert wrongs(verdicts) == []
+    assert findings.unreachable == [pytest.approx(0.02)]
+    assert wrongs(findings) == []
 
 
 def test_unreachable_a_hair_before_the_deadline_is_early() -> None:
@@ -67,10 +67,10 @@ def test_a_silence_that_nobody_told_of_is_missing() -> None:
 
 
 def test_a_pause_longer_than_the_timeout_is_a_silence_of_its_own() -> None:
-    verdicts = judged([0.0, 30.0], seen(10.01), seen(40.01))
+    findings = judged([0.0, 30.0], seen(10.01), seen(40.01))
 
-    assert len(verdicts.unreachable) == 2
-    assert wrongs(verdicts) == []
+    assert len(findings.unreachable) == 2
+    assert wrongs(findings) == []
 
 
 def test_another_reason_than_silence_is_told() -> None:
@@ -87,24 +87,24 @@ def test_a_watcher_finds_the_revisions_that_are_missing() -> None:
     assert watcher.gaps() == [8, 9]
 
 
-def held(epoch: int, *, resumed: bool = True) -> Held:
-    return Held("a", epoch, resumed, 1.0, "ws://127.0.0.1:1/ws")
+def session(epoch: int, *, resumed: bool = True) -> Session:
+    return Session("a", epoch, resumed, 1.0, "ws://127.0.0.1:1/ws")
 
 
 @pytest.mark.parametrize(
     ("after", "well"),
     [
-        ({"a": held(2)}, True),
-        ({"a": held(1)}, False),
-        ({"a": held(2, resumed=False)}, False),
+        ({"a": session(2)}, True),
+        ({"a": session(1)}, False),
+        ({"a": session(2, resumed=False)}, False),
         ({}, False),
     ],
 )
 def test_an_agent_that_did_not_resume_at_the_other_hub_is_found(
-    after: dict[str, Held], well: bool
+    after: dict[str, Session], well: bool
 ) -> None:
     report = Report(name="n", title="t", options={})
-    judge_sessions(report, "hub-b", [held(1)], Settled(after))
+    judge_sessions(report, {"a": session(1)}, after)
 
     assert report.holds is well
 
@@ -116,10 +116,19 @@ def test_who_is_missing_unwell_or_elsewhere_is_found() -> None:
     assert [check.holds for check in report.checks] == [False, False, False]
 
 
+def test_a_watch_that_missed_something_or_saw_anyone_unreachable_or_not_return_tells() -> None:
+    watcher = Watcher()
+    watcher.events = [seen(0.0, revision=2)]
+    report = Report(name="n", title="t", options={})
+    judge_watch(report, watcher, {"a"})
+
+    assert [check.holds for check in report.checks] == [False, False, False]
+
+
 def test_a_follower_that_saw_anyone_unreachable_or_a_gap_tells() -> None:
-    for change in ({"blamed": [seen(0.0).agent]}, {"gaps": [4]}, {"resyncs": 1}):
+    for change in ({"unreachable": [seen(0.0).agent]}, {"gaps": [4]}, {"resyncs": 1}):
         follower = Follower.__new__(Follower)
-        follower.items, follower.resyncs, follower.gaps, follower.blamed = 1, 0, [], []
+        follower.items, follower.resyncs, follower.gaps, follower.unreachable = 1, 0, [], []
         follower.coalesced = 3
         for name, value in change.items():
             setattr(follower, name, value)

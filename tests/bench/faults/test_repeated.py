@@ -1,4 +1,4 @@
-"""A proof made several times over, summed up."""
+"""A scenario run several times over, summed up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ async def test_a_check_holds_where_it_did_each_time_and_a_goal_has_a_value_for_e
         report.goal("value", [value], unit="s", must=4.0, higher=False)
         report.figure("seen", value)
 
-    report = await repeat(Report(name="x", title="", options={}), 3, once)
+    report = Report(name="x", title="", options={})
+    await repeat(report, 3, once)
 
     assert [(each.what, each.holds, each.detail) for each in report.checks] == [
         ("always", True, ""),

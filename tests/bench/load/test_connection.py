@@ -10,9 +10,11 @@ from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
 from bench.errors import BenchError
-from bench.load.connection import Connection, Script, Target, Timed
+from bench.load.connection import Connection, Script, Timed
 from bench.load.records import METADATA_BYTES, bench_spec, group_filter, group_names
-from bench.load.talk import Talk, constant, echo, finds, heartbeats, masked_text
+from bench.load.talk import Talk, constant, echo, finds, heartbeats
+from bench.peers.frames import masked_text
+from bench.peers.raw_websocket import Target
 from homeport_protocol.codec import decode_request, encode
 from homeport_protocol.requests import Find, Heartbeat
 
@@ -136,7 +138,8 @@ def test_a_close_is_told_with_its_reason() -> None:
     connection, wire = opened(heartbeats(1))
     connection.data_received(Frame(8, b"\x11\x4dtoo many").serialize(mask=False))
 
-    assert connection.ended == "the server closed with 4429 too many"
+    assert connection.end_reason == "the server closed with 4429 too many"
+    assert connection.close_code == 4429
     assert wire.closing
 
 

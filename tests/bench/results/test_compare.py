@@ -152,7 +152,7 @@ def test_a_file_that_is_not_there_is_told(
 
 def test_what_was_measured_beside_two_baselines_is_compared_with_each() -> None:
     both = report(FIVE)
-    both.compare("beats", FIVE, [50.0] * 5, unit="/s", baseline="another echo")
+    both.goal("beats", FIVE, [50.0] * 5, unit="/s", baseline="another echo")
 
     assert [each.what for each in compare(result(both), result(both)).changes][:5] == [
         "beats, ratio to bare echo",

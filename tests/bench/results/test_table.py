@@ -103,7 +103,7 @@ def test_a_goal_has_values_of_its_baseline_for_each_round() -> None:
 
 def test_a_hub_that_is_there_already_is_measured_and_not_judged() -> None:
     far = Report(name="sample", title="a sample", options={"url": "http://hub:8080"})
-    far.compare("beats", [1.0], [2.0], unit="/s", baseline="bare echo", must=1.3, aim=1.6)
+    far.goal("beats", [1.0], [2.0], unit="/s", baseline="bare echo", must=1.3, aim=1.6)
     far.goal("memory", [99.0], unit="KB", must=12, higher=False)
 
     assert [(goal.must, goal.aim) for goal in far.goals] == [(None, None), (None, None)]

@@ -34,30 +34,26 @@ class Timed(Struct, frozen=True, kw_only=True):
     seconds: Seconds = 1.5
 
 
-async def _beats(options: Options) -> Report:
-    report = SCENARIOS["beats"].report(options)
-    report.compare("beats", [2.0] * options.rounds, [1.0] * options.rounds, unit="/s", baseline="b")
-    return report
+async def _beats(options: Options, report: Report) -> None:
+    report.goal("beats", [2.0] * options.rounds, [1.0] * options.rounds, unit="/s", baseline="b")
 
 
-async def _finds(options: Timed) -> Report:
-    report = SCENARIOS["finds"].report(options)
+async def _finds(options: Timed, report: Report) -> None:
     report.check("all were found", True)
-    return report
 
 
-async def _fails(options: Options) -> Report:
+async def _fails(options: Options, report: Report) -> None:
     try:
         raise ExceptionGroup("side by side", [BenchError("the hub did not start")])
     finally:
         pass
 
 
-async def _breaks(options: Options) -> Report:
+async def _breaks(options: Options, report: Report) -> None:
     raise ZeroDivisionError("division by zero")
 
 
-async def _is_interrupted(options: Options) -> Report:
+async def _is_interrupted(options: Options, report: Report) -> None:
     raise KeyboardInterrupt
 
 

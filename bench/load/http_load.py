@@ -1,7 +1,7 @@
-"""A worker that loads servers with HTTP requests: `python -m bench.load.http`.
+"""A worker that loads servers with HTTP requests: `python -m bench.load.http_load`.
 
 Every connection is kept alive and has one request outstanding. The words of the run are the names
-of aims; each is measured for the seconds that its spec gives, and answered with what was seen.
+of aims; each is measured for the seconds that the spec gives, and answered with what was seen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -57,22 +58,16 @@ class HttpLoadSpec(Struct, frozen=True, kw_only=True):
 class Seen(Struct, frozen=True, kw_only=True):
     """What one measurement saw.
 
-    `latencies` are seconds; `bodies` the last answer of each connection; `wrong` the heads of
-    answers with another status, of those that came before and after the measurement too. `core`
-    is the share of a core that this worker used.
+    `rate` are answers a second, `share` is what this worker used of a core; `latencies` are
+    seconds; `bodies` the last answer of each connection; `wrong` the heads of answers with another
+    status, of those that came before and after the measurement too.
     """
 
-    answers: int
-    seconds: float
-    core: float
+    rate: float
+    share: float
     latencies: list[float]
     bodies: list[bytes]
     wrong: list[str]
-
-    @property
-    def rate(self) -> float:
-        """Answers per second."""
-        return self.answers / self.seconds
 
 
 class _Tally:
@@ -97,7 +92,7 @@ class _Caller(asyncio.BufferedProtocol):
         self._view = memoryview(self._buffer)
         self._filled = 0
         self._body_at = 0
-        self._ends_at: int | None = 0  # None: its last chunk tells
+        self._ends_at: int | None = 0  # None: at its last chunk
         self._sent = 0.0
         self._transport: asyncio.Transport | None = None
         self.ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -176,7 +171,7 @@ async def _measure(aim: Aim, connections: int, seconds: float) -> Seen:
     under_way = True
     requests = itertools.takewhile(lambda _: under_way, itertools.cycle(aim.requests))
     tally = _Tally(requests, aim.status, keep=bool(aim.undo))
-    callers = [await _connect(aim, tally) for _ in range(connections)]
+    callers = await _connect(aim, tally, connections)
     await asyncio.sleep(WARM_UP)
     first, began, cpu = len(tally.latencies), time.monotonic(), time.process_time()
     await asyncio.sleep(seconds)
@@ -186,26 +181,26 @@ async def _measure(aim: Aim, connections: int, seconds: float) -> Seen:
     if aim.undo:
         ids = [msgspec.json.decode(body)["agent_id"].encode() for body in tally.bodies]
         undone = _Tally((aim.undo.replace(b"{id}", each) for each in ids), 200, keep=False)
-        await _ended(aim, [await _connect(aim, undone) for _ in range(connections)])
+        await _ended(aim, await _connect(aim, undone, connections))
         tally.wrong += undone.wrong
     return Seen(
-        answers=last - first,
-        seconds=ended - began,
-        core=used / (ended - began),
+        rate=(last - first) / (ended - began),
+        share=used / (ended - began),
         latencies=tally.latencies[first:last],
         bodies=bodies,
         wrong=tally.wrong,
     )
 
 
-async def _connect(aim: Aim, tally: _Tally) -> _Caller:
+async def _connect(aim: Aim, tally: _Tally, count: int) -> list[_Caller]:
+    loop = asyncio.get_running_loop()
     try:
-        _, caller = await asyncio.get_running_loop().create_connection(
-            lambda: _Caller(tally), aim.host, aim.port
-        )
+        return [
+            (await loop.create_connection(lambda: _Caller(tally), aim.host, aim.port))[1]
+            for _ in range(count)
+        ]
     except OSError as error:
         raise BenchError(f"{aim.name}: cannot connect: {error}") from None
-    return caller
 
 
 async def _ended(aim: Aim, callers: list[_Caller]) -> list[bytes]:
@@ -217,10 +212,9 @@ async def _ended(aim: Aim, callers: list[_Caller]) -> list[bytes]:
 
 
 async def _main(spec: HttpLoadSpec, run: Run) -> None:
-    aims = {aim.name: aim for aim in spec.aims}
-    while True:
-        aim = aims[await run.word(*aims)]
-        run.tell(await _measure(aim, spec.connections, spec.seconds))
+    await run.serve(
+        {aim.name: partial(_measure, aim, spec.connections, spec.seconds) for aim in spec.aims}
+    )
 
 
 if __name__ == "__main__":

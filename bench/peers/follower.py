@@ -1,4 +1,4 @@
-"""A watcher of the client package, which finds its own way over whatever becomes of hubs."""
+"""A watcher of the client package, which goes on by itself when hubs come and go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Follower:
         self.resyncs = 0
         self.coalesced = 0
         self.gaps: list[int] = []
-        self.blamed: list[AgentRecord] = []
+        self.unreachable: list[AgentRecord] = []
         self.resumed: set[str] = set()
         self.revision = 0
         self._watch: Watch = client.watch()
@@ -30,7 +30,7 @@ class Follower:
                 if item.coalesced:
                     self.coalesced = item.revision
                 if item.agent.status == "unreachable":
-                    self.blamed.append(item.agent)
+                    self.unreachable.append(item.agent)
                 if item.kind == "resumed":
                     self.resumed.add(item.agent.id)
             elif isinstance(item, Resync):
@@ -38,14 +38,14 @@ class Follower:
             position = self.revision = item.revision
 
     def judge(self, report: Report, who: str) -> None:
-        """Check that it was told of everything once, and of nobody unreachable.
+        """Check that it heard of everything once, and of no agent that was unreachable.
 
         What a coalesced event may stand for, which comes later, is not missing.
         """
         missing = [revision for revision in self.gaps if revision > self.coalesced]
         report.check(
             f"{who}: no gap, and none was ever unreachable",
-            not (self.resyncs or missing or self.blamed),
+            not (self.resyncs or missing or self.unreachable),
             f"{self.items} items, resyncs: {self.resyncs}, gaps: {listed(missing)}, "
-            f"unreachable: {listed([agent.name for agent in self.blamed])}",
+            f"unreachable: {listed([agent.name for agent in self.unreachable])}",
         )
