@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import HOW_TO, ROOT, blocks
-from tests.support.hub_process import Hub, environment, running_hub
+from tests.support.hub_process import Hub, running_hub
+from tests.support.programs import environment
 
 README = ROOT / "README.md"
 QUICKSTART = ROOT / "docs" / "quickstart.md"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support import hub_process
-from tests.support.hub_process import Place, environment, program, running_hub
-from tests.support.wire import LIMIT
+from tests.support.hub_process import Place, running_hub
+from tests.support.programs import END_LIMIT, environment, homeport
 
 OURS = ["hub", "actors", "bench", "agent_client", "homeport_protocol", "protocol"]
 AS_MODULE = [sys.executable, "-m", "hub"]
@@ -30,20 +30,20 @@ def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
         env=environment(directory),
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=END_LIMIT,
         check=False,
     )
 
 
 # `python -m hub` finds a file hub.py before anything of ours has run.
 @pytest.mark.parametrize(
-    ("command", "names"), [(program(), OURS), (AS_MODULE, OURS[1:])], ids=["homeport", "-m"]
+    ("command", "names"), [(homeport(), OURS), (AS_MODULE, OURS[1:])], ids=["homeport", "-m"]
 )
 def test_files_with_the_names_of_our_packages_are_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], names: list[str]
 ) -> None:
     fill(tmp_path, names)
-    monkeypatch.setattr(hub_process, "program", lambda: command)
+    monkeypatch.setattr(hub_process, "homeport", lambda: command)
     workers: tuple[Any, ...] = ("--workers", "2") if sys.platform.startswith("linux") else ()
     with running_hub(tmp_path, *workers) as hub:
         Place(hub).agent("of-the-embedded-store")

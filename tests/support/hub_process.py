@@ -28,7 +28,7 @@ class Hub(Program):
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         super().__init__(
-            [homeport(), "serve", *(["--port", "0"] if port else []), *options],
+            [*homeport(), "serve", *(["--port", "0"] if port else []), *options],
             directory / f"hub-{uuid.uuid4().hex[:8]}.log",
             cwd=directory,
             env=environment(directory, **(env or {})),

@@ -44,11 +44,11 @@ def bound(command: list[str]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _LAUNCH, *command]
 
 
-def homeport() -> str:
+def homeport() -> list[str]:
     """The command `homeport` of this environment."""
     script = Path(sys.executable).with_name("homeport")
     assert script.is_file(), f"{script} is missing: install the project first"
-    return str(script)
+    return [str(script)]
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
@@ -184,7 +184,7 @@ class Homeport:
     ) -> subprocess.Popen[str]:
         """Begin, in a session of its own: no terminal of the tests' has any part in it."""
         process = subprocess.Popen(
-            bound([*self._before, homeport(), *arguments]),
+            bound([*self._before, *homeport(), *arguments]),
             env=environment(self._home, **env),
             cwd=self._home,
             stdin=subprocess.DEVNULL,

@@ -38,7 +38,8 @@ class Terminal:
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
             env = environment(Path.home(), TERM="xterm-256color")
-            os.execve(homeport(), [homeport(), *arguments], env)
+            command = [*homeport(), *arguments]
+            os.execve(command[0], command, env)
 
     def press(self, key: str) -> None:
         os.write(self._end, key.encode())
