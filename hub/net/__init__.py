@@ -1,1 +1,1 @@
-"""The one port: sockets, uvicorn's HTTP protocol, whole answers, limits, who calls."""
+"""The one port: sockets, uvicorn's HTTP protocol, whole responses, limits, the caller."""

@@ -1,8 +1,8 @@
 """One HTTP connection: uvicorn's, with bounds on what a caller may send before it is served.
 
-uvicorn leaves these open: a request whose head never ends is collected without limit, one that
-never arrives holds its connection for ever, an upgrade behind an unanswered request leaves that
-request's task hanging, and what comes right behind an upgrade is lost.
+uvicorn lacks these bounds: it collects a request head of any length, waits for a request without a
+time limit, leaves the task of an unanswered request hanging when an upgrade follows, and drops
+bytes that come directly after an upgrade.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from hub.net.exchange import EXCHANGE, Exchange
 from hub.net.raw_response import Headers, error_response, retry_after
 
 MAX_HEAD_BYTES = 64 * 1024
-"""What a request may hold beside its body: the head, chunk sizes, trailers."""
+"""Limit of a request without its body: the head, chunk sizes and trailers."""
 
 REQUEST_TIMEOUT = 75.0
-"""Seconds for a whole request to arrive, from its first byte or from the new connection on."""
+"""Seconds for a whole request to arrive, from its first byte or from the connection's start."""
 
 OVERLOAD_PAUSE = 5.0
-"""Seconds after which a connection beyond the limit is told to try again."""
+"""Seconds in the `Retry-After` for a connection beyond the limit."""
 
 REFUSAL_TIMEOUT = 5.0
-"""Seconds that a connection beyond the limit has to send something that can be answered."""
+"""Seconds that a connection beyond the limit has to send a request that can be answered."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -47,10 +47,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._overload = overload
         self._refused = False
         self._unparsed = 0
-        """Bytes of the current request so far, its body's not counted."""
+        """Bytes of the current request so far, without its body."""
         self._request_timer: asyncio.TimerHandle | None = None
         self._handshake_end: int | None = None
-        """Where in the bytes at hand a websocket's handshake ended."""
+        """Where the websocket handshake ended in the data being received."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -58,15 +58,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._expect_request(REFUSAL_TIMEOUT if self._overload else REQUEST_TIMEOUT)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection; a handler that still runs is told."""
+        """The connection is gone; uvicorn tells a handler that still runs."""
         self._request_arrived()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request, or several requests."""
+        """Take part of a request, or several requests."""
         if self._refused:
             return
-        # uvicorn's own server does this by a timer, which wakes an idle process.
+        # uvicorn's own server updates the date on a timer, which wakes an idle process.
         self.server_state.default_headers = _date(int(time.time()))
         if self._overload:
             self._refuse(503, "too many connections; try again", retry_after(OVERLOAD_PAUSE))
@@ -81,35 +81,36 @@ class HttpProtocol(HttpToolsProtocol):
             self._expect_request(REQUEST_TIMEOUT)
 
     def on_headers_complete(self) -> None:
-        """The application may answer from now on."""
+        """Start the application; it may answer from now on."""
         super().on_headers_complete()
         cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is not None and cycle.scope is self.scope:  # else it is an upgrade
+        if cycle is not None and cycle.scope is self.scope:  # otherwise it is an upgrade
             cast(Scope, self.scope)["extensions"] = {EXCHANGE: Exchange(cycle)}
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body; its size is the application's to bound."""
+        """Take part of a body; the application bounds its size."""
         self._unparsed = max(0, self._unparsed - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request has arrived in full."""
+        """The request has arrived completely."""
         self._request_arrived()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """Give the transport to the gateway, unless older answers still need it."""
+        """Give the transport to the gateway, unless earlier responses still need it."""
         if self._unanswered() is not None or self.transport.get_write_buffer_size():
             self._refuse(400, "a websocket upgrade must wait until earlier answers are read")
         else:
             super().handle_websocket_upgrade()
-            # It leads back to us, and collections leave out what came with thousands of others.
+            # The parser refers back to this object, and with thousands of connections the hub
+            # excludes such objects from garbage collection: the cycle would not be freed.
             self.parser = None  # type: ignore[assignment]
-            # We are called where uvicorn has caught it.
+            # uvicorn calls this method while it handles the parser's exception.
             self._handshake_end = cast(HttpParserUpgrade, sys.exception()).args[0]
 
     def send_400_response(self, msg: str) -> None:
-        """Called when a request cannot be parsed."""
+        """Answer a request that cannot be parsed."""
         self._refuse(400, "not a valid HTTP request")
 
     def _refuse(self, status: int, message: str, headers: Headers = ()) -> None:
@@ -123,12 +124,12 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.write(error_response(status, message, headers))
             self.transport.close()
         elif older.more_body:
-            self.transport.close()  # its handler may wait for a body that will not come
+            self.transport.close()  # its handler may wait for a body that will never arrive
         else:
-            older.keep_alive = False  # a second answer would garble it; it closes when it is done
+            older.keep_alive = False  # a second response would garble it; it closes at its end
 
     def _pass_on(self, early: bytes) -> None:
-        """Give what came right behind the handshake to the websocket; uvicorn drops it."""
+        """Give the websocket the bytes directly after the handshake, which uvicorn drops."""
         if early:
             cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
 

@@ -1,4 +1,4 @@
-"""The one port of a hub: uvicorn's HTTP, and the gateway's websockets beside it."""
+"""The one port of a hub: HTTP by uvicorn, and websockets by the gateway."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hub.net.sockets import bind
 from hub.telemetry import logs
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted; a fleet that comes back arrives all at once."""
+"""Connections that may wait to be accepted: a fleet reconnects all at once."""
 
 KEEP_ALIVE = 75
 """Seconds that an HTTP connection may idle between requests."""
@@ -30,13 +30,13 @@ UVICORN: dict[str, Any] = {
     "server_header": False,
     "timeout_keep_alive": KEEP_ALIVE,
 }
-"""How uvicorn is set up, whatever it serves: a server to compare a hub with has the same."""
+"""uvicorn's settings; the servers that a bench compares a hub with use the same ones."""
 
 POLL = 0.02
-"""Seconds between looks at what is still open, while stopping."""
+"""Seconds between two checks of what is still open, while stopping."""
 
 WARN_EVERY = 60.0
-"""Seconds between warnings that connections are refused."""
+"""Seconds between two warnings that connections are refused."""
 
 logger = logs.get("hub.listener")
 
@@ -45,9 +45,9 @@ class Listener:
     """Serves `app` and websockets on one port, inside the running loop.
 
     `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`). Beyond
-    `max_connections`, connections are answered 503, so that files are left for the hub's own use.
-    With `shared_port` other workers listen on the port too; the kernel chooses among them.
-    Signals and logging are the caller's.
+    `max_connections`, connections are answered 503, so that the hub itself can still open files.
+    With `shared_port` other workers listen on the port too, and the kernel chooses among them.
+    Signals and logging are left to the caller.
     """
 
     def __init__(
@@ -82,19 +82,19 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """Connections now open, HTTP and websocket."""
+        """The number of open connections, HTTP and websocket."""
         return len(self._state.connections)
 
     async def bind(self) -> tuple[str, int]:
-        """Take the port; who connects waits until `start`, or goes to another worker.
+        """Bind the port; connections wait until `start`, or go to another worker.
 
-        Returns the address and port, which for port 0 the system has chosen. Raises ListenError
+        Returns the address and the port, which the system chooses for port 0. Raises ListenError
         with one plain sentence.
         """
         self._sockets = await bind(
             self._host,
             self._port,
-            # Who shares a port listens only once it can serve: others can until then.
+            # A worker listens only once it can serve: until then the others take connections.
             listening=not self._shared_port,
             shared=self._shared_port,
         )
@@ -102,7 +102,7 @@ class Listener:
         return host, port
 
     async def start(self) -> tuple[str, int]:
-        """Serve on the port, which is taken now unless `bind` has; returns and raises as `bind`."""
+        """Serve on the port, and bind it first if need be; returns and raises as `bind`."""
         loop = asyncio.get_running_loop()
         self._config.load()
         if not self._sockets:
@@ -116,16 +116,16 @@ class Listener:
         return host, port
 
     def release(self) -> None:
-        """Give a port back that was taken and never served."""
+        """Close the sockets of a port that was bound and never served."""
         for bound in self._sockets:
             bound.close()
         self._sockets.clear()
 
     async def stop(self, grace: float) -> None:
-        """Accept nothing more, and let requests under way finish for up to `grace` seconds.
+        """Accept nothing more, and give requests in progress `grace` seconds to finish.
 
-        What is still open then is cut off. Websockets are asked to close with 1001; a hub with
-        more to say to them does so before.
+        Connections that are still open then are aborted. Websockets are closed with 1001; the hub
+        closes them earlier, with a reason.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
@@ -135,7 +135,7 @@ class Listener:
         self._servers.clear()
         for connection in list(self._state.connections):
             connection.shutdown()
-        while self._busy() and loop.time() < deadline:  # noqa: ASYNC110 - uvicorn tells nobody
+        while self._busy() and loop.time() < deadline:  # noqa: ASYNC110 - uvicorn has no callback
             await asyncio.sleep(POLL)
         if self._busy():
             logger.warning(
@@ -145,7 +145,7 @@ class Listener:
             )
             for connection in list(self._state.connections):
                 connection.transport.abort()
-            await asyncio.sleep(0)  # handlers learn of it before they are cancelled
+            await asyncio.sleep(0)  # handlers see the end before they are cancelled
             await asyncio.sleep(0)
             tasks = list(self._state.tasks)
             for task in tasks:
@@ -174,4 +174,4 @@ class Listener:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-            # Cut off by `stop`, which has said so; uvicorn would log a traceback.
+            # `stop` cancelled it and has logged that; uvicorn would log a traceback.

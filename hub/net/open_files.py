@@ -1,4 +1,4 @@
-"""How many connections this process may hold: its limit of open files, raised as far as allowed."""
+"""How many connections this process may hold: its limit of open files, raised to the maximum."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import sys
 
 RESERVED_FILES = 64
-"""Kept free for what is no agent's connection: the store, its server, logs, name look-ups."""
+"""Kept free for everything else that needs files: the store, its server, logs, name look-ups."""
 
 UNLIMITED = 1 << 20
-"""Stands for no limit; what one process could serve ends well below it."""
+"""Stands for no limit; one process can serve far fewer connections."""
 
 
 def raise_open_file_limit() -> int:
-    """Raise the soft limit of open files to the hard one; returns the limit now in force."""
+    """Raise the soft limit of open files to the hard one; return the limit in force."""
     if sys.platform == "win32":
         return UNLIMITED
     import resource  # noqa: PLC0415 - does not exist on Windows
@@ -23,7 +23,7 @@ def raise_open_file_limit() -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError):
-            pass  # macOS refuses its own "unlimited"; what was in force stays
+            pass  # macOS refuses its own "unlimited"; the old limit stays in force
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return UNLIMITED if soft == resource.RLIM_INFINITY else min(soft, UNLIMITED)
 

@@ -18,7 +18,7 @@ def retry_after(seconds: float | None) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def error_response(status: int, message: str, headers: Headers = ()) -> bytes:
-    """A whole HTTP/1.1 response with the body `{"error": message}`, after which we close."""
+    """A whole HTTP/1.1 response with the body `{"error": message}`; the caller then closes."""
     body = json.dumps({"error": message}).encode()
     lines = [b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())]
     lines += [b"%s: %s\r\n" % header for header in headers]

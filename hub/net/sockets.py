@@ -1,4 +1,4 @@
-"""Taking a port: the sockets of all addresses of a host, and what is said when that fails."""
+"""Binding a port: the sockets of all addresses of a host, and the words when that fails."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from hub.errors import HubError
 
 NOTSENT_BYTES = 128 * 1024
-"""What the kernel keeps of a connection beyond the peer's window. Without it a slow watcher's
-megabytes would pile up there, out of reach of coalescing."""
+"""Unsent bytes of a connection that the kernel keeps (TCP_NOTSENT_LOWAT). Without it the megabytes
+of a slow watcher would pile up there, where they cannot be coalesced."""
 
 
 class ListenError(HubError):
@@ -22,9 +22,9 @@ class ListenError(HubError):
 async def bind(
     host: str, port: int, *, listening: bool = True, shared: bool = False
 ) -> list[socket.socket]:
-    """A socket for each address of the host, all on one port, which for port 0 the system chooses.
+    """A socket for each address of the host, all on one port; the system chooses it for port 0.
 
-    With `shared`, other processes of this user that say so too may bind the same port. Raises
+    With `shared`, other processes of this user may bind the same port if they share it too. Raises
     ListenError with one plain sentence.
     """
     where = f"{host or '*'}:{port}"
@@ -49,8 +49,8 @@ async def bind(
         except (OSError, OverflowError) as error:
             if getattr(error, "errno", None) == errno.EADDRINUSE:
                 failure = error
-                break  # half a port would be a riddle
-            failure = failure or error  # the machine may just lack the family
+                break  # a port that is free on some addresses only would be confusing
+            failure = failure or error  # the machine may lack the address family
         else:
             sockets.append(bound)
             port = bound.getsockname()[1]
@@ -62,20 +62,20 @@ async def bind(
 
 
 async def reserve(host: str, port: int) -> list[socket.socket]:
-    """Keep a port for workers that bind it as `shared`, and from everybody else; Linux only.
+    """Reserve a port for workers that bind it as `shared`; Linux only.
 
-    Nobody is accepted on the sockets themselves. Raises ListenError as `bind`.
+    The sockets themselves accept nothing. Raises ListenError as `bind` does.
     """
     held = await bind(host, port, listening=False)
     try:
-        # Listening, for a moment, tells whether anybody else does.
+        # Listening for a moment shows whether another process does.
         probes = await bind(host, held[0].getsockname()[1])
     except BaseException:
         release(held)
         raise
     for each in held:
-        # Bound with SO_REUSEADDR, which old connections demand; without it from here on, so that
-        # a stranger's is of no use either. SO_REUSEPORT lets in who asks for it: workers.
+        # Binding needed SO_REUSEADDR because of old connections. It is off from here on, so that
+        # other programs cannot use it to share the port; SO_REUSEPORT lets the workers in.
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     release(probes)
@@ -88,7 +88,7 @@ def url_of(host: str, port: int) -> str:
 
 
 def release(sockets: list[socket.socket]) -> None:
-    """Give a port back."""
+    """Close the sockets."""
     for each in sockets:
         each.close()
     sockets.clear()
@@ -97,20 +97,20 @@ def release(sockets: list[socket.socket]) -> None:
 def _bound(
     bound: socket.socket, address: tuple[Any, ...], *, listening: bool, shared: bool
 ) -> socket.socket:
-    """Bind it. Its protocol number must be TCP's: asyncio sets TCP_NODELAY on no other."""
+    """Bind the socket. Its protocol number must be TCP's: asyncio sets TCP_NODELAY on no other."""
     try:
-        if os.name == "posix":  # elsewhere it would share a port in use
+        if os.name == "posix":  # elsewhere it would share a port that is in use
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if bound.family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted connections inherit it
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # inherited by accepted connections
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES)
         bound.setblocking(False)
         bound.bind(address)
         if listening:
-            bound.listen(1)  # in earnest when the loop takes it; here to learn whether it is free
+            bound.listen(1)  # only to see whether the port is free; the loop listens again
     except BaseException:
         bound.close()
         raise

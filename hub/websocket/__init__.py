@@ -1,1 +1,1 @@
-"""One websocket: handshake, frames, protocol, outbox, end."""
+"""One websocket: its handshake, frames, protocol, outbox and close."""

@@ -1,4 +1,4 @@
-"""The patience of a closing connection, and its end."""
+"""The time limits of a closing connection."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import asyncio
 from hub.websocket.outbox import Outbox
 
 CLOSE_TIMEOUT = 5.0
-"""Seconds that a peer has to answer our close frame, or to hang up after its own."""
+"""Seconds that a peer has to answer our close frame, or to disconnect after its own."""
 
 LINGER = 30.0
-"""Seconds that a closing connection may take to pass on what it still holds."""
+"""Seconds that a closing connection has to send what it still holds."""
 
 
 class CloseTimer:
-    """Aborts the transport when the peer does not complete the closing in time.
+    """Aborts the transport when the peer does not complete the close in time.
 
-    A peer that reads has CLOSE_TIMEOUT. One that does not read keeps bytes back in our buffers; it
-    has LINGER to take them, and then CLOSE_TIMEOUT to answer.
+    A peer that reads has CLOSE_TIMEOUT. A peer that does not read leaves bytes in our buffers; it
+    has LINGER to read them, and then CLOSE_TIMEOUT to answer.
     """
 
     __slots__ = ("_handle", "_loop", "_outbox", "_stuck", "_transport", "_until")
@@ -31,7 +31,7 @@ class CloseTimer:
         self._handle = self._loop.call_later(CLOSE_TIMEOUT, self._fire)
 
     def cancel(self) -> None:
-        """The connection is gone by itself."""
+        """Stop the timer: the connection is gone."""
         self._handle.cancel()
 
     def _fire(self) -> None:

@@ -2,14 +2,13 @@
 
     HANDSHAKE -> OPEN -> CLOSING -> ENDED -> LOST
 
-A connection may skip phases but never goes back. The session hears `closed` when the connection
-enters ENDED or LOST, whichever comes first.
+A connection may skip phases but never goes back. It calls the session's `closed` when it enters
+ENDED or LOST, whichever comes first.
 
-Input goes through `Websocket`, the library's part, and so does every control frame of ours, so that
-its state is right; only whole text messages between its frames are taken without it, which saves
-half of what a heartbeat costs to read. Text messages are framed without it too, which is all that
-is left to do when there is no compression and no mask. Both kinds share one queue, the `Outbox`,
-which keeps them in order.
+Input and our control frames go through `Websocket`, the library's part, so that its state is right.
+Only whole text messages between other frames bypass it, which halves the cost of reading a
+heartbeat. Text messages to the peer bypass it too: without compression and masks they only need a
+frame header. Frames of both kinds go through one queue, the `Outbox`, which keeps their order.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket
 
 MAX_QUEUED = 64 * 1024 * 1024
-"""Bytes queued for one peer. Watches hold back long before; a peer that asks for more is closed."""
+"""Bytes queued for one peer, beyond which it is closed; watches pause long before that."""
 
 SLICE = 4096
-"""Bytes parsed at a time, so that a segment full of tiny frames is judged before it is answered."""
+"""Bytes parsed at a time, so that the rate limit applies within a segment full of tiny frames."""
 
 logger = logs.get("hub.connection")
 _level_logger = logging.getLogger("hub.connection")
@@ -50,17 +49,17 @@ class Phase(IntEnum):
     HANDSHAKE = 0
     """The upgrade request has not been answered."""
     OPEN = 1
-    """The session and the peer talk."""
+    """The session and the peer exchange messages."""
     CLOSING = 2
     """Our close frame is queued or sent; input is read only to find the peer's."""
     ENDED = 3
-    """All has been handed to the transport, the end of the stream too; input is dropped."""
+    """Everything is in the transport, the end of the stream included; input is dropped."""
     LOST = 4
     """The transport is gone."""
 
 
 class Connection(asyncio.Protocol):
-    """A websocket, from the upgrade request to the end; implements `actors.ports.link.Link`."""
+    """A websocket, from the upgrade request to its end; implements `actors.ports.link.Link`."""
 
     __slots__ = (
         "_between_frames",
@@ -107,7 +106,7 @@ class Connection(asyncio.Protocol):
         return self._outbox.delivered
 
     def send(self, payload: bytes) -> None:
-        """Queue one text message; messages of one loop turn leave in one write."""
+        """Queue one text message; all messages of one loop turn are sent in one write."""
         if self._phase is not Phase.OPEN:
             return
         outbox = self._outbox
@@ -117,12 +116,12 @@ class Connection(asyncio.Protocol):
         outbox.push(text_frame(payload))
 
     def ping(self) -> None:
-        """Send a ping; its pong comes back as `session.pong`."""
+        """Send a ping; the session's `pong` is called when its pong arrives."""
         if self._phase is Phase.OPEN and self._ws.ping():
             self._collect()
 
     def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
-        """Close after what is queued, or with `discard` instead of what is queued."""
+        """Close once the queue is sent, or with `discard` drop the queue and close now."""
         if self._phase is not Phase.OPEN:
             return
         if discard:
@@ -133,11 +132,11 @@ class Connection(asyncio.Protocol):
         self._start_timer()
         self.resume_reading()
         if discard:
-            # Right behind what the transport already holds, paused or not.
-            self._outbox.hand_on_all()
+            # Directly after what the transport already holds, paused or not.
+            self._outbox.write_all()
 
     def pause_reading(self) -> None:
-        """Take nothing more from the peer for now; messages already read may still come."""
+        """Stop reading from the peer for now; messages that were already read may still arrive."""
         if self._phase is Phase.OPEN and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
@@ -153,13 +152,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over the transport; the upgrade request follows as the first data."""
-        # TCP_NODELAY is on: both asyncio and uvloop set it on every TCP connection.
+        # Both asyncio and uvloop set TCP_NODELAY on every TCP connection.
         self.transport = cast(asyncio.Transport, transport)
         self._outbox.attach(self.transport)
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # has its shutdown()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the peer."""
+        """Take bytes from the peer."""
         try:
             if self._phase is Phase.HANDSHAKE:
                 self._open(data)
@@ -172,14 +171,14 @@ class Connection(asyncio.Protocol):
             self.crashed(error)
 
     def eof_received(self) -> None:
-        """The peer has finished sending; the transport closes itself once it has sent all."""
+        """The peer has finished sending; the transport closes itself once everything is sent."""
         try:
             self._end()
         except Exception as error:
             self.crashed(error)
 
     def pause_writing(self) -> None:
-        """The transport has enough for now."""
+        """The transport's buffer is full."""
         self._outbox.paused = True
         try:
             if self._phase is Phase.OPEN and self._session is not None:
@@ -188,21 +187,21 @@ class Connection(asyncio.Protocol):
             self.crashed(error)
 
     def resume_writing(self) -> None:
-        """The transport has passed most of it on."""
+        """The transport has sent most of its buffer."""
         outbox = self._outbox
         outbox.paused = False
         if self._phase >= Phase.ENDED:
             return
         try:
-            if self._phase is Phase.OPEN:  # nothing goes behind our close frame
+            if self._phase is Phase.OPEN:  # nothing may follow our close frame
                 outbox.push_waiting_pong()
-            outbox.hand_on()
+            outbox.write_pending()
             self.drained()
         except Exception as error:
             self.crashed(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone, for whatever reason."""
+        """The transport is gone."""
         self._phase = Phase.LOST
         if self._closing is not None:
             self._closing.cancel()
@@ -213,7 +212,7 @@ class Connection(asyncio.Protocol):
         self._debug("websocket gone", error=str(exc) if exc else None)
 
     def shutdown(self) -> None:
-        """The listener stops. The hub has closed its websockets before, with better words."""
+        """The listener stops; the hub has already closed its websockets, with a reason."""
         if self._phase is Phase.HANDSHAKE:
             self.transport.close()
         else:
@@ -228,7 +227,7 @@ class Connection(asyncio.Protocol):
             self._refuse(refused)
             return
         self._outbox.push(response)
-        self._outbox.hand_on_all()
+        self._outbox.write_all()
         self._phase = Phase.OPEN
         self._between_frames = True
         self._hub.opened(self)
@@ -271,7 +270,7 @@ class Connection(asyncio.Protocol):
         for frame in frames:
             if self._phase is Phase.OPEN and self._session is not None:
                 self._take(frame, self._session)
-        # Last, so that a close frame of the library's comes behind the answers of the session.
+        # Last, so that a close frame of the library follows the session's answers.
         self._collect()
 
     def _within_rate(self, frames: int) -> bool:
@@ -301,7 +300,7 @@ class Connection(asyncio.Protocol):
     # --- output ------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Queue what the library wants sent, and end the connection when it says so."""
+        """Queue the library's output, and end the connection when it asks for that."""
         ended = False
         for chunk in self._ws.data_to_send():
             if not chunk:
@@ -316,31 +315,31 @@ class Connection(asyncio.Protocol):
             self._end()
 
     def drained(self) -> None:
-        """The outbox has handed on much of what it held."""
+        """The outbox has passed much of its queue to the transport."""
         if self._phase is Phase.OPEN and self._session is not None:
             self._session.drained()
 
     # --- the end -----------------------------------------------------------------------------
 
     def _fail(self, code: CloseCode, reason: str) -> None:
-        """Close for what the peer, or a bug, did; nothing more is read."""
+        """Close because of an error of the peer or a bug; nothing more is read."""
         self._ws.fail(code, reason)
         self._collect()
 
     def _end(self) -> None:
-        """Hand over all that is left and the end of the stream; then wait for the peer's end.
+        """Write everything that is left and the end of the stream, then wait for the peer's end.
 
-        Only half of the connection is closed, since closing it with unread input would reset it,
-        and the peer might never see our close frame.
+        Only our half of the connection is closed: closing both halves with unread input would
+        reset the connection, and the peer might never see our close frame.
         """
         if self._phase >= Phase.ENDED:
             return
         self._phase = Phase.ENDED
         self._start_timer()
         self.resume_reading()
-        self._outbox.hand_on_all()
+        self._outbox.write_all()
         if not self.transport.is_closing():
-            with suppress(OSError):  # the peer has gone, which the transport tells next
+            with suppress(OSError):  # the peer is gone; `connection_lost` comes next
                 self.transport.write_eof()
         self._end_session()
 
@@ -354,8 +353,8 @@ class Connection(asyncio.Protocol):
                 logger.exception("session failed to close", namespace=self._namespace)
 
     def crashed(self, error: Exception) -> None:
-        """A bug met this connection: log it, close with 1011, leave all others alone."""
-        # Payloads are left out on purpose: they may hold session tokens.
+        """A bug hit this connection: log it and close with 1011; no other one is affected."""
+        # Payloads are left out on purpose: they may contain session tokens.
         logger.error(
             "connection failed",
             peer=self._peer(),
@@ -381,7 +380,8 @@ class Connection(asyncio.Protocol):
             self._closing = CloseTimer(self.transport, self._outbox)
 
     def _debug(self, event: str, **context: object) -> None:
-        if _level_logger.isEnabledFor(logging.DEBUG):  # structlog asks later, and that costs
+        # structlog checks the level only after it has built the event, which is expensive.
+        if _level_logger.isEnabledFor(logging.DEBUG):
             logger.debug(event, peer=self._peer(), namespace=self._namespace, **context)
 
     def _peer(self) -> str:

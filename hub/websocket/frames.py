@@ -1,4 +1,4 @@
-"""Text messages as frames, written and read without the library: nearly all that travels."""
+"""Text messages as frames, written and read without the library: nearly all the traffic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from struct import Struct
 
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # no compiler was there when it was installed
+except ImportError:  # installed without a compiler
     from websockets.utils import apply_mask
 
 _TEXT_HEAD = 0x81  # FIN and opcode 1
@@ -22,11 +22,11 @@ _latest: tuple[bytes, bytes] = (b"", _SHORT[0])
 def text_frame(payload: bytes) -> bytes:
     """One whole, unmasked text frame (RFC 6455 section 5.2).
 
-    One payload sent to many connections in turn is framed once, and all their queues share it.
+    A payload that is sent to many connections in turn is framed once, and their queues share it.
     """
     global _latest  # noqa: PLW0603 - a memo of one entry; hubs have one thread
     length = len(payload)
-    if length < 126:  # an acknowledgement; no news is so short
+    if length < 126:  # an acknowledgement; no event is so short
         return _SHORT[length] + payload
     known, frame = _latest
     if known is payload:
@@ -40,11 +40,11 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def whole_messages(data: bytes, max_size: int) -> tuple[list[bytes], int]:
-    """The text messages that `data` begins with, and how many bytes of it they are.
+    """The text messages at the beginning of `data`, and the number of bytes that they take.
 
-    Taken are frames that need no judgement: whole, final, masked, of up to 65,535 bytes and not
-    above `max_size`. Whatever else comes first, if only by its length's form, ends the list and
-    is the library's to judge (RFC 6455 section 5.2).
+    Only frames that need no further checks are taken: whole, final, masked, of at most 65,535 bytes
+    and at most `max_size`. The first other frame, or one whose length is not in its shortest form,
+    ends the list; the library checks it (RFC 6455 section 5.2).
     """
     messages: list[bytes] = []
     at, end = 0, len(data)

@@ -1,11 +1,11 @@
 """The websocket gateway: gives uvicorn the protocol object of each websocket.
 
-uvicorn parses the HTTP request, sees the upgrade, and hands the transport to what its `ws=` setting
-names; from there on a `Connection` owns it. There is no task and no queue per connection.
+uvicorn parses the HTTP request, sees the upgrade, and gives the transport to the object that its
+`ws=` setting makes. From there on a `Connection` owns it, without a task or queue per connection.
 
-`Origin` is not checked: agents are programs, not pages, and no cookie or other ambient authority of
-a browser is ever honoured. Where a hub without authentication must not be reached from web pages,
-keep it off addresses that browsers can reach, or check `Origin` in a proxy before it.
+`Origin` is not checked: agents are programs and not pages, and a hub honours no cookie or other
+ambient authority of a browser. To keep web pages away from a hub without authentication, let it
+listen on addresses that browsers cannot reach, or check `Origin` in a proxy in front of it.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ class Gateway:
     def protocol(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> Connection:
-        """Called by uvicorn when a request asks for a websocket."""
+        """The protocol of a new websocket; uvicorn calls this for each upgrade request."""
         return Connection(self._hub, server_state, self._flusher)

@@ -1,4 +1,4 @@
-"""The opening handshake: which upgrade requests become websockets, and the words to the others."""
+"""The opening handshake: which upgrade requests become websockets, and how others are refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_websocket(
 ) -> tuple[str, WebsocketSession, bytes]:
     """Answer an upgrade request: its namespace, the session, and the response in bytes.
 
-    Raises Refused when the request is none of ours; the caller then writes `error_response`.
+    Raises Refused; the connection then writes `error_response`.
     """
     asked = read_request(request)
     query = read_query(asked)
@@ -59,20 +59,20 @@ def open_websocket(
 
 
 class Request(NamedTuple):
-    """An upgrade request; `headers` by their names in lower case, each with all its values."""
+    """An upgrade request; `headers` maps names in lower case to all their values."""
 
     method: str
     target: str
     headers: dict[str, list[str]]
 
     def only(self, name: str) -> str:
-        """The value of a header that may be there once; "" when it is not, or more than once."""
+        """The value of a header that may occur once; "" when it is absent or occurs again."""
         values = self.headers.get(name, ())
         return values[0] if len(values) == 1 else ""
 
 
 def read_request(data: bytes) -> Request:
-    """The request, which uvicorn has parsed, found to be an upgrade, and written down again."""
+    """Parse the request; uvicorn has parsed it already, and serialized it again."""
     head, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     if len(lines) > MAX_HEADERS:
         raise _no_handshake(f"more than {MAX_HEADERS} headers")
@@ -87,8 +87,8 @@ def read_request(data: bytes) -> Request:
 def accept(request: Request) -> bytes:
     """The response that opens the websocket (RFC 6455 section 4.2).
 
-    `ServerProtocol` can do this too; but it is slower, and one that did keeps the request for as
-    long as the connection lives. Raises Refused.
+    `ServerProtocol` can do this too, but is slower, and keeps the request for as long as the
+    connection lives. Raises Refused.
     """
     if request.method != "GET":
         raise _no_handshake("its method is not GET", 405)
@@ -98,7 +98,7 @@ def accept(request: Request) -> bytes:
     if not _key.fullmatch(key):
         raise _no_handshake("Sec-WebSocket-Key must be 16 bytes in base64")
     offered = ",".join(request.headers.get("sec-websocket-protocol", ())).split(",")
-    # A client that offers none, or only others, is served as well.
+    # A client that offers no subprotocol, or only others, is served too.
     chosen = SUBPROTOCOL in [each.strip() for each in offered]
     return b"%sSec-WebSocket-Accept: %s\r\n%s\r\n" % (
         _SWITCHING,

@@ -1,4 +1,4 @@
-"""What a connection has yet to write: its order, its pace, and when it goes to the transport."""
+"""The frames that a connection has yet to write, and when they go to the transport."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import asyncio
 from typing import Protocol
 
 HIGH_WATER = 64 * 1024
-"""Bytes the transport may hold; what is beyond waits in our queue, where it can be discarded."""
+"""Bytes that the transport may hold; more waits in our queue, where it can be discarded."""
 
 
 class Sender(Protocol):
-    """Whose frames these are."""
+    """The connection whose frames these are."""
 
     def drained(self) -> None:
-        """Much has been handed on, and the transport has room again."""
+        """Much was written, and the transport has room again."""
         ...
 
     def crashed(self, error: Exception) -> None:
-        """Nothing could be handed on, or `drained` failed."""
+        """Writing failed, or `drained` did."""
         ...
 
 
 class Flushed(Protocol):
-    """What has something to write."""
+    """Something with pending output."""
 
     def flush(self) -> None:
-        """Write it; does not raise."""
+        """Write the output; does not raise."""
         ...
 
 
 class Flusher:
-    """Has each connection write once, at the end of the turn in which it got something to write."""
+    """Lets each connection write once, at the end of a loop turn in which it has output."""
 
     def __init__(self) -> None:
         self._waiting: list[Flushed] = []
 
     def add(self, connection: Flushed) -> None:
-        """Flush the connection at the end of this turn; once, if it is added once."""
+        """Flush the connection at the end of this turn; add it only once a turn."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append(connection)
@@ -48,12 +48,12 @@ class Flusher:
 
 
 class Outbox:
-    """Frames on their way to one transport, in order, and the count of bytes.
+    """Frames on their way to one transport, in order, and the number of their bytes.
 
-    What is pushed in one turn of the loop leaves at its end, in one write. Frames are whole here:
-    `discard` never cuts one. A frame that has been handed to the transport can no longer be taken
-    back, so at most `HIGH_WATER` and one frame are handed on before the transport has passed bytes
-    to the kernel.
+    The frames that are pushed in one turn of the loop are written at its end, in one write. The
+    queue holds whole frames, so `discard` never cuts one. A frame in the transport can no longer be
+    discarded, so at most `HIGH_WATER` bytes and one frame are given to the transport before it has
+    passed bytes to the kernel.
     """
 
     __slots__ = (
@@ -72,14 +72,14 @@ class Outbox:
         self._transport: asyncio.Transport | None = None
         self._flusher = flusher
         self._sender: Sender | None = sender
-        self._due = False  # to be flushed at the end of this turn
+        self._due = False  # a flush is scheduled for the end of this turn
         self._frames: list[bytes] = []
         self._pong: bytes | None = None
         self._written = 0
         self.queued = 0
-        """Bytes still here, not yet given to the transport."""
+        """Bytes in the queue, not yet given to the transport."""
         self.paused = False
-        """The transport has enough for now."""
+        """The transport's buffer is full."""
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Write to this transport from now on."""
@@ -88,20 +88,20 @@ class Outbox:
 
     @property
     def unsent(self) -> int:
-        """Bytes here and in the transport: not yet in the kernel's hands."""
+        """Bytes in the queue and in the transport, not yet given to the kernel."""
         if self._transport is None:
             return 0
         return self.queued + self._transport.get_write_buffer_size()
 
     @property
     def delivered(self) -> int:
-        """Bytes that have gone to the kernel; keeps its last value once detached."""
+        """Bytes that were given to the kernel; keeps its last value once detached."""
         if self._transport is None:
             return self._written
         return self._written - self._transport.get_write_buffer_size()
 
     def push(self, frame: bytes) -> None:
-        """Queue one frame, for the end of this turn or for when the transport has room."""
+        """Queue one frame until the end of this turn, or until the transport has room."""
         self._frames.append(frame)
         self.queued += len(frame)
         if not (self._due or self.paused):
@@ -109,9 +109,9 @@ class Outbox:
             self._flusher.add(self)
 
     def push_pong(self, frame: bytes) -> None:
-        """Queue a pong; of those that wait for a paused transport only the newest is kept.
+        """Queue a pong; while the transport is paused, only the newest pong is kept.
 
-        RFC 6455 section 5.5.3 allows answering just the latest ping, and so a peer that pings
+        RFC 6455 section 5.5.3 allows answering only the latest ping, so a peer that sends pings
         without reading costs no memory.
         """
         if self.paused:
@@ -120,27 +120,27 @@ class Outbox:
             self.push(frame)
 
     def push_waiting_pong(self) -> None:
-        """Queue the pong that waited, now that the transport has room again."""
+        """Queue the pong that was kept while the transport was paused."""
         if self._pong is not None:
             self.push(self._pong)
             self._pong = None
 
     def flush(self) -> None:
-        """Hand on what this turn has brought; called by the flusher."""
+        """Write the frames of this turn; called by the flusher."""
         self._due = False
         much = self.queued > HIGH_WATER
         try:
-            self.hand_on()
-            # When the transport took it all without a pause, it will not say that it has room. Of
-            # little nobody held back.
+            self.write_pending()
+            # A transport that never paused never calls resume_writing, so notify here; below
+            # HIGH_WATER nothing was held back.
             if much and not self.paused and self._sender is not None:
                 self._sender.drained()
         except Exception as error:
             if self._sender is not None:
                 self._sender.crashed(error)
 
-    def hand_on(self) -> None:
-        """Hand whole frames to the transport, in one write if they are few, until it has enough."""
+    def write_pending(self) -> None:
+        """Give whole frames to the transport until it pauses; in one write if they are few."""
         while self.queued > HIGH_WATER and not self.paused:
             size = count = 0
             while size < HIGH_WATER and count < len(self._frames):
@@ -151,10 +151,10 @@ class Outbox:
             self.queued -= size
             self._write(b"".join(frames))
         if not self.paused:
-            self.hand_on_all()
+            self.write_all()
 
-    def hand_on_all(self) -> None:
-        """Hand over everything, paused or not: nothing will follow that could wait its turn."""
+    def write_all(self) -> None:
+        """Give everything to the transport, paused or not: nothing else will follow."""
         frames = self._frames
         if frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
@@ -163,7 +163,7 @@ class Outbox:
             self._write(data)
 
     def discard(self) -> None:
-        """Drop every frame that is still here."""
+        """Drop every frame in the queue."""
         self._frames = []
         self._pong = None
         self.queued = 0

@@ -1,4 +1,4 @@
-"""What a websocket tells its session, and what it needs from the hub."""
+"""The ports of a websocket: its session, and the hub."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from actors.ports.link import Link
 
 
 class WebsocketSession(Protocol):
-    """What a connection tells its session; `actors.session.session.Session` is the real one."""
+    """What a connection calls; `actors.session.session.Session` implements it."""
 
     def received(self, data: bytes) -> None:
-        """One complete text message; whether it is UTF-8 has not been checked."""
+        """One complete text message; it may not be valid UTF-8."""
         ...
 
     def received_binary(self) -> None:
@@ -19,26 +19,26 @@ class WebsocketSession(Protocol):
         ...
 
     def pong(self) -> None:
-        """The peer answered a ping of ours; pongs that nobody asked for are not passed on."""
+        """The peer answered a ping of ours; unsolicited pongs are not passed on."""
         ...
 
     def blocked(self) -> None:
-        """The peer does not read as fast as it is sent to; bytes begin to pile up here."""
+        """The peer reads more slowly than the hub sends; bytes begin to pile up."""
         ...
 
     def drained(self) -> None:
-        """What was queued has been handed on, and the transport has room again.
+        """The queue has been written, and the transport has room again.
 
         `link.unsent` is then at most about 64 KiB (`hub.websocket.outbox.HIGH_WATER`). Called after
-        every hand-over of more than that, so a session that holds back meanwhile is always called.
+        every write of more than that, so a session that has paused is always called.
         """
         ...
 
     def closed(self) -> None:
-        """The connection is of no more use: nothing more is received, and sends are dropped.
+        """The connection has ended: nothing more is received, and sends are dropped.
 
-        Called exactly once, and last: when the peer closes or vanishes, breaks the protocol or
-        floods; after the session's own `link.close`, when that has come to its end.
+        Called exactly once, and last: when the peer closes, vanishes, breaks the protocol or sends
+        too much, or when the close that the session asked for is complete.
         """
         ...
 
@@ -69,13 +69,13 @@ class WebsocketHub(Protocol):
         ...
 
     def closed(self, connection: Link, code: int) -> None:
-        """It is of no more use; `code` is 1006 where no close frame told. Called once for each."""
+        """A websocket has ended; `code` is 1006 without a close frame. Called once for each."""
         ...
 
     def session(self, namespace: str, link: Link) -> WebsocketSession:
         """A session for a connection that is about to open, such as `Session(supervisor, link)`.
 
-        Returns at once; the link can be used from the next call of the session on. Raises
-        ProtocolError to refuse (too many namespaces, say): the peer gets that code's HTTP status.
+        Returns at once; the session may use the link once one of its own methods is called. Raises
+        ProtocolError to refuse (too many namespaces, say); the peer gets the code's HTTP status.
         """
         ...
