@@ -1,7 +1,6 @@
-"""Starting a child process again that ended by itself: the store server, a worker.
+"""Restarting a child process that ended by itself: the store server, or a worker.
 
-It stands beside `errors` and `version`, because the engine and the workers both need it and neither
-may import the other's folder.
+This module lies below both folders that use it: `engine` may not import `process`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from structlog.stdlib import BoundLogger
 from hub.errors import HubError
 
 PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds before each start of a process that ended by itself; the last one repeats."""
+"""Seconds before each restart of a process; the last one repeats."""
 
 STEADY = 60.0
-"""Seconds of service after which a process counts as steady, and the pauses begin anew."""
+"""Seconds after which a running process counts as steady, and the pauses start over."""
 
 
 class Restarter:
-    """Starts one child process again and again; `failed` is what the log says when it cannot."""
+    """Restarts one child process with `start`; `failed` is the log event when that fails."""
 
     def __init__(
         self, start: Callable[[], Awaitable[object]], logger: BoundLogger, failed: str
@@ -32,9 +31,9 @@ class Restarter:
         self._attempts = 0
 
     async def restart(self, served: float) -> None:
-        """Start the process, and try again until that works; it had served for so many seconds.
+        """Start the process, and try again until that works; `served` is how long it ran before.
 
-        Only cancellation ends the attempts: whatever fails is logged, and may work later.
+        Only cancellation ends the attempts: every failure is logged, and may be gone later.
         """
         if served > STEADY:
             self._attempts = 0

@@ -2,12 +2,14 @@
 
 | module | what it is |
 |---|---|
-| `main` | the group, and the one place where failures become words and exit statuses |
+| `main` | the group, and the one place that turns failures into messages and exit statuses |
 | `serve` | `homeport serve` |
-| `ask` | `homeport agents`, `agent` and `pick` |
+| `queries` | `homeport agents`, `agent` and `pick` |
+| `hubs` | `homeport hubs` and `acknowledge-loss` |
 | `watch` | `homeport watch` |
 | `sidecar` | `homeport register`; `child` is the COMMAND that it runs |
-| `options`, `filters` | the options that several commands share |
-| `reach` | the client of the hub that was asked for, or why there is none |
+| `bench` | `homeport bench` |
+| `options`, `filters` | options that several commands share |
+| `client` | a client of the hub, or the reason why there is none |
 | `tables`, `text`, `output` | what is printed, and how |
 """

@@ -1,4 +1,4 @@
-"""`homeport bench`: the load tests of the package `bench`, run as the program that they are."""
+"""`homeport bench`: run the program `bench`, which has the load tests."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hub.cli.options import examples
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
     """Run scenarios of the bench; without arguments, list them."""
-    # The hub does not import the bench, which stands on it: the bench is another program.
+    # The hub does not import the bench, which depends on it.
     spec = importlib.util.find_spec("bench")
-    if spec is None or spec.origin is None:  # or a directory of that name, which is no package
+    if spec is None or spec.origin is None:  # without origin it is a directory, not the package
         raise click.ClickException(
             "the package bench is not installed; it comes with Homeport's own installation"
         )
-    # `-P`: a file of the working directory that is called bench.py, say, is not meant.
+    # `-P`: a file bench.py in the working directory must not be run instead.
     command = [sys.executable, "-P", "-m", "bench", *arguments]
     path = os.pathsep.join(map(os.path.abspath, sys.path))
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""COMMAND: the child process of `homeport register`, and the signals that are meant for it."""
+"""COMMAND: the child process of `homeport register`, and the signals that are passed on to it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ FORWARDED = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 )
-"""What would end the sidecar itself if it did not pass it on."""
+"""Signals that would end the sidecar itself if it did not pass them on."""
 
 FROM_THE_KEYBOARD = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGQUIT") if hasattr(signal, name)
 )
-"""What a terminal sends to its whole foreground process group, COMMAND included."""
+"""Signals that a terminal sends to its whole foreground process group, COMMAND included."""
 
 NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 126, 127, 128
-"""Exit statuses as a shell gives them; SIGNALLED is added to the signal's number."""
+"""Exit statuses as in a shell; SIGNALLED is added to the signal's number."""
 
 
 class CommandError(HubError):
-    """COMMAND could not be started; `status` is the exit status that a shell would give."""
+    """COMMAND could not be started; `status` is the exit status of a shell in that case."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -37,10 +37,10 @@ class CommandError(HubError):
 
 
 class Signals:
-    """Catches the forwarded signals while entered, and hands them to `receiver` on the loop.
+    """Catches the forwarded signals while entered, and gives them to `receiver` on the loop.
 
-    Until there is a receiver the first one is kept: `first` becomes done with its number. A signal
-    that was ignored from the start (`nohup`, a shell's background job) stays ignored.
+    Until there is a receiver, the first signal is kept: it is the result of `first`. A signal that
+    was ignored from the start (`nohup`, a shell's background job) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -75,14 +75,14 @@ class Signals:
 
 
 class Child:
-    """A running COMMAND, in the sidecar's own process group so that job control stays natural."""
+    """A running COMMAND, in the sidecar's process group so that job control works as usual."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Child:
-        """Start `command` with `environment` added to ours; raises CommandError."""
+        """Start `command` with `environment` added to that of this process; raises CommandError."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *command, env={**os.environ, **environment}
@@ -92,26 +92,26 @@ class Child:
         return cls(process)
 
     def forward(self, number: int) -> None:
-        """Send a signal that this process got on to COMMAND.
+        """Pass a signal of this process on to COMMAND.
 
-        One from the keyboard is not sent again: the terminal has given it to COMMAND already, and
-        many programs take a second one as the order to drop everything.
+        A signal from the keyboard is not sent again: the terminal has already sent it to COMMAND,
+        and many programs abort on a second one.
         """
         if number in FROM_THE_KEYBOARD and _in_foreground():
             return
         try:
             self._process.send_signal(number)
         except ProcessLookupError:
-            pass  # it has just ended, which `wait` reports
+            pass  # it has just ended; `wait` reports that
 
     async def wait(self) -> int:
-        """COMMAND's exit status; 128+N when signal N ended it."""
+        """Wait until COMMAND has ended; return its exit status (128 + N for signal N)."""
         status = await self._process.wait()
         return status if status >= 0 else SIGNALLED - status
 
 
 def require(program: str) -> None:
-    """Raise CommandError unless `program` can be started; asked before anything is registered."""
+    """Raise CommandError unless `program` can be started; called before registering."""
     if shutil.which(program) is not None:
         return
     if os.path.dirname(program) and os.path.exists(program):
@@ -127,7 +127,7 @@ def _cannot_start(program: str, error: OSError) -> CommandError:
 
 
 def _in_foreground() -> bool:
-    """Whether this process group is the one that a terminal's keyboard signals go to."""
+    """Whether the terminal sends keyboard signals to this process group."""
     try:
         terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)
     except (OSError, AttributeError):  # no controlling terminal; no terminals at all (Windows)

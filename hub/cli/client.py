@@ -1,4 +1,4 @@
-"""Reaching a hub, and saying plainly why that failed."""
+"""Connecting to a hub, and the sentence that says why that failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 @asynccontextmanager
 async def connected(target: Target) -> AsyncIterator[HubClient]:
-    """A client of the hub at `target`; raises HubError when there is none."""
+    """A client of the hub at `target`; raises HubError when it cannot be reached."""
     try:
         async with HubClient(target.urls, namespace=target.namespace, token=target.token) as client:
             yield client
@@ -28,7 +28,7 @@ async def connected(target: Target) -> AsyncIterator[HubClient]:
 
 
 def cannot_reach(target: Target, error: CannotConnect) -> HubError:
-    """The sentence for a hub that is not there."""
+    """The error for a hub that cannot be reached."""
     return HubError(
         f"cannot reach a hub at {target.shown} ({_why(error)}); "
         'start one with "homeport serve", or give --url'
@@ -44,6 +44,6 @@ def _why(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, socket.gaierror):
         return "no such host"
-    # A name with several addresses fails with the errors of all of them in one text.
+    # A name with several addresses fails with one text that has the errors of all of them.
     number = error.errno or next(map(int, _ERRNO.findall(str(error))), None)
     return os.strerror(number).lower() if number else one_line(str(error))

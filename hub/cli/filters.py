@@ -1,4 +1,4 @@
-"""The filter options, the same on every command that asks about agents."""
+"""The filter options, the same for every command that queries agents."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _OPTIONS = (
 
 
 def filter_options(command: Command) -> Command:
-    """Give `command` the filter's options; it gets their sum as the argument `filter`."""
+    """Add the filter's options to `command`, which gets a Filter as the argument `filter`."""
 
     @functools.wraps(command)
     def with_filter(
@@ -91,7 +91,7 @@ def filter_options(command: Command) -> Command:
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
-    """`KEY=VALUE` texts to metadata; raises click.BadParameter for one that is no such pair."""
+    """Convert `KEY=VALUE` texts to metadata; raises click.BadParameter for any other text."""
     metadata: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -104,7 +104,7 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def read_value(text: str) -> Any:
-    """A JSON scalar to its value, anything else to itself as a string."""
+    """The value of a JSON scalar; any other text unchanged."""
     try:
         value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

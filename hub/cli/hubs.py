@@ -1,4 +1,4 @@
-"""`homeport hubs` and `homeport acknowledge-loss`: the cluster, for those who run it."""
+"""`homeport hubs` and `homeport acknowledge-loss`: the cluster, for its operators."""
 
 from __future__ import annotations
 

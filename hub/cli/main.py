@@ -1,4 +1,4 @@
-"""The group `homeport`, and the one place where failures become words and exit statuses."""
+"""The group `homeport`, and the one place that turns failures into messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ for _command in (serve, agents, agent, pick, watch, register, hubs, acknowledge_
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line (without the program's name); returns the exit status.
+    """Run one command line (without the program's name); return the exit status.
 
-    Every failure is told here in one sentence on stderr. Raises only ModuleNotFoundError, for a
-    package that is not installed.
+    Every failure is reported here, in one sentence on stderr. Raises only ModuleNotFoundError, for
+    a package that is not installed.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a stream may be closed, or a test's own
+        if hasattr(stream, "reconfigure"):  # a stream may be closed, or replaced by a test
             stream.reconfigure(errors="backslashreplace")
-    # The client's own log would go to stderr line by line, where the commands say what matters.
+    # The client's log would go to stderr line by line, where the commands report what matters.
     logging.getLogger("homeport.client").addHandler(logging.NullHandler())
     completion = os.environ.get(_COMPLETION)
     if completion:
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
-        return 0  # whoever read has read enough, as with `| head`
+        return 0  # the reader has read enough, as with `| head`
     except CommandError as error:
         _failed(str(error))
         return error.status
@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         raise
     except OSError as error:
         _forget_stdout()
-        return _failed(str(error))  # this machine's trouble: a full disk, no more open files
+        return _failed(str(error))  # of this machine: a full disk, too many open files
     except Exception as error:
         return _failed(
             f"internal error: {type(error).__name__}: {one_line(str(error))}; "
@@ -124,10 +124,10 @@ def _wrong_usage(error: click.UsageError) -> int:
 
 
 def _forget_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not fail once more."""
+    """Redirect stdout to nothing, so that the interpreter's last flush does not fail again."""
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())
         os.close(nothing)
     except (OSError, AttributeError):
-        pass  # no file can be opened just now; or stdout was closed from the start
+        pass  # no file can be opened now, or stdout was closed from the start

@@ -1,4 +1,4 @@
-"""Options that say which hub is meant, and the examples at the end of a command's help."""
+"""The options that choose a hub, and the examples at the end of a command's help."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_n
 
 
 class Target(NamedTuple):
-    """The hub that a command talks to (several URLs are tried in turn), and as whom."""
+    """The hub that a command connects to (several URLs are tried in turn), and the credentials."""
 
     urls: list[str]
     namespace: str | None
@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The URLs as a message may name them."""
+        """The URLs without secrets, for messages."""
         return ", ".join(map(without_secrets, self.urls))
 
 
@@ -72,7 +72,7 @@ _OPTIONS = (
 
 
 def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` the options that say which hub; it gets them as the argument `target`."""
+    """Add the options that choose a hub to `command`, which gets the argument `target`."""
 
     @functools.wraps(command)
     def with_target(
@@ -91,5 +91,5 @@ json_option = click.option(
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: commands to copy, kept line by line."""
+    """The end of a command's help: commands to copy, one a line."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

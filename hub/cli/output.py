@@ -1,4 +1,4 @@
-"""How results leave the process: text that a terminal can take, JSON that a program can."""
+"""Writing results: text for a terminal, JSON for a program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_terminal() -> bool:
 
 
 def now() -> float:
-    """Unix time, against which ages are shown."""
+    """Unix time, from which ages are computed."""
     return time.time()
 
 
@@ -26,7 +26,7 @@ def show(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Write a remark to stderr, beside the results; that it cannot be written changes nothing."""
+    """Write a remark to stderr; a failure to write it is ignored."""
     try:
         click.echo(text, err=True)
     except OSError:
@@ -36,8 +36,7 @@ def note(text: str) -> None:
 def show_json(value: Any) -> None:
     """Write `value` (Structs included) as one JSON document, at once.
 
-    Indented for a person at a terminal, one line for everything else. Always UTF-8, whatever the
-    locale says.
+    It is indented on a terminal, otherwise one line. Always UTF-8, independent of the locale.
     """
     data = msgspec.json.encode(value)
     click.echo(msgspec.json.format(data, indent=2) if is_terminal() else data)

@@ -1,4 +1,4 @@
-"""`homeport agents`, `agent` and `pick`: one question, one answer."""
+"""`homeport agents`, `agent` and `pick`: commands with one query and one answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`homeport serve`: run a hub with the settings that flags, environment and file give."""
+"""`homeport serve`: run a hub with the settings of flags, environment and file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hub.settings import FIELDS, Field, load_settings
 
 
 def _reader(field: Field) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """The setting's own parser as a callback of click's, so that a wrong flag is wrong usage."""
+    """The setting's parser as a callback for click, so that a wrong value is wrong usage."""
 
     def read(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
         if text is None:
@@ -69,12 +69,12 @@ def serve(config: str | None, **flags: Any) -> int:
     """
     settings = load_settings(flags, os.environ, config)
     if settings.redis is not None and "?" in settings.redis:
-        # What may follow, only the library knows; and workers would each fail of their own.
+        # Only the library knows its options; check them here, before each worker fails on them.
         from hub.store.backends.connect import backend_of  # noqa: PLC0415
 
         backend_of(settings.redis)
-    # A client's commands need neither the server nor its start-up time, and who only looks after
-    # workers needs no server.
+    # Imported here: other commands do not need the server and the time to import it, and the
+    # parent of workers needs no server either.
     if settings.workers > 1:
         from hub.process.workers import run  # noqa: PLC0415
     else:

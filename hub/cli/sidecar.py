@@ -1,4 +1,4 @@
-"""`homeport register`: an agent registered from the shell, beside the program it stands for."""
+"""`homeport register`: register an agent from the shell, while the program runs that it names."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def _register(
 
 
 async def _started(agent: AgentClient, signals: Signals) -> bool:
-    """Register; false when a signal came first, and nothing is registered."""
+    """Register; False when a signal came first, and nothing is registered."""
     starting = asyncio.create_task(agent.start())
     await _first_of(starting, signals.first)
     if starting.done():
@@ -152,19 +152,19 @@ async def _started(agent: AgentClient, signals: Signals) -> bool:
     starting.cancel()
     await asyncio.wait({starting})
     if not starting.cancelled() and starting.exception() is None:
-        await agent.close()  # it registered at the last moment
+        await agent.close()  # it registered in the meantime
     return False
 
 
 async def _accompany(
     agent: AgentClient, signals: Signals, target: Target, command: Sequence[str]
 ) -> int:
-    """Run COMMAND to its end beside the registration; returns its exit status."""
+    """Run COMMAND until it ends while the agent is registered; return its exit status."""
     environment = {"HOMEPORT_AGENT_ID": agent.agent_id, "HOMEPORT_URL": ",".join(target.urls)}
     child = await Child.start(command, environment)
     signals.receiver = child.forward
     if signals.first.done():
-        child.forward(signals.first.result())  # it came while COMMAND was being started
+        child.forward(signals.first.result())  # it came while COMMAND was starting
     guard = asyncio.create_task(_tell_when_over(agent))
     try:
         return await child.wait()
@@ -181,7 +181,7 @@ async def _tell_when_over(agent: AgentClient) -> None:
 
 
 async def _stay(agent: AgentClient, signals: Signals) -> int:
-    """Hold the registration until a signal (status 0); raises HubError when it is lost for good."""
+    """Stay registered until a signal (status 0); raises HubError when that is lost for good."""
     ending = asyncio.create_task(agent.wait_ended())
     await _first_of(ending, signals.first)
     if not ending.done():
@@ -204,7 +204,7 @@ def _over(error: HomeportError) -> str:
 
 
 class _ConnectionNotes:
-    """Tells, on stderr, of a hub that goes away and comes back."""
+    """Reports on stderr when the hub goes away and comes back."""
 
     def __init__(self) -> None:
         self._away = False

@@ -1,4 +1,4 @@
-"""Agents as tables and cards: coloured and fitted for a terminal, plain columns for a pipe."""
+"""Agents as tables and cards: coloured and fitted to a terminal, plain columns for a pipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hub.cli.output import is_terminal, now
 from hub.cli.text import SHORT_ID, address, ago, condition, printable, reason
 
 WIDE = 150
-"""Columns from which a table has room for whole ids."""
+"""Width of a terminal from which a table shows whole ids."""
 
 COLOURS: dict[Status, str] = {
     "healthy": "green",
@@ -54,7 +54,7 @@ def show_agents(agents: Sequence[AgentRecord]) -> None:
 
 
 def show_agent(agent: AgentRecord) -> None:
-    """Print everything about one agent, a field a line, in the order of the contract."""
+    """Print everything about one agent, one field a line, in the order of the contract."""
     fields = _fields(agent)
     width = max(len(label) for label, _ in fields)
     colour = COLOURS[agent.status]
@@ -65,10 +65,10 @@ def show_agent(agent: AgentRecord) -> None:
 
 
 def show_rich(renderable: RenderableType) -> None:
-    """Print what rich made, as the output can take it, at once."""
+    """Print an object of rich at once, with what the output can show."""
     console = _console()
     with console.capture() as capture:
-        # A pipe has no width, so that nothing is cut or wrapped for it.
+        # A pipe has no width, so nothing is cut or wrapped there.
         console.print(renderable, soft_wrap=isinstance(renderable, Text))
     click.echo(capture.get(), nl=False, color=True)  # rich has decided about colours
 
@@ -96,7 +96,7 @@ def _rich_table(agents: Sequence[AgentRecord], width: int) -> Table:
         )
         for agent in agents
     ]
-    # Capabilities get the room that the others leave, and a few of them in any case.
+    # Capabilities get the width that the others leave, and at least that of their heading.
     cells = zip(_LEADING, *rows, strict=True)
     taken = sum(max(map(len, column)) + 2 for column in cells)
     room = max(width - taken, len("CAPABILITIES"))
@@ -111,7 +111,7 @@ def _rich_table(agents: Sequence[AgentRecord], width: int) -> Table:
 
 
 def shortened(items: Sequence[str], width: int) -> str:
-    """As many of `items` as `width` characters hold, then the count of the others: `a, b, +3`."""
+    """As many of `items` as fit in `width` characters, then the number of others: `a, b, +3`."""
     text = ", ".join(map(printable, items))
     if len(text) <= width:
         return text
@@ -139,7 +139,7 @@ def _plain_table(agents: Sequence[AgentRecord]) -> list[str]:
 
 
 def columns(rows: Sequence[tuple[str, ...]], numbers: int = 0) -> list[str]:
-    """The lines of a plain table; its last `numbers` columns are set to the right."""
+    """The lines of a plain table; its last `numbers` columns are aligned to the right."""
     lines = []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

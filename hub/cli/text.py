@@ -10,9 +10,9 @@ SHORT_ID = 8
 
 
 def printable(text: str) -> str:
-    """`text` with everything that could steer a terminal written as an escape.
+    """`text` with all characters escaped that could control a terminal.
 
-    What agents say of themselves reaches this terminal; an escape sequence among it must not.
+    Names and other text of agents are shown, so an escape sequence in them must not take effect.
     """
     if text.isprintable():
         return text
@@ -29,7 +29,7 @@ def ago(timestamp: str, now: float) -> str:
     except ValueError:
         return printable(timestamp)
     if seconds < 1:
-        return "now"  # a hub whose clock is a little ahead of ours is no news either
+        return "now"  # also for a hub whose clock is slightly ahead
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length}{unit} ago"
@@ -37,7 +37,7 @@ def ago(timestamp: str, now: float) -> str:
 
 
 def address(record: AgentRecord) -> str:
-    """Where the agent is reached: its own `host:port`, or `websocket` through its hub."""
+    """How the agent is reached: at its `host:port`, or through the hub by `websocket`."""
     if not record.host or not record.port:
         return "websocket" if record.health.connection != "http" else printable(record.host)
     host = f"[{record.host}]" if ":" in record.host else record.host
@@ -45,19 +45,19 @@ def address(record: AgentRecord) -> str:
 
 
 def reason(record: AgentRecord) -> str:
-    """Why the agent is not simply well: a machine word, or nothing when all is `ok`."""
+    """Why the agent is not fully healthy, as the contract's word; "" for `ok`."""
     if record.health.reason != "ok":
         return record.health.reason
-    # The resume window runs: the status stands, but the agent cannot be reached just now.
+    # In the resume window the status is unchanged, but the agent cannot be reached.
     return "connection_lost" if record.health.connection == "lost" else ""
 
 
 def condition(record: AgentRecord) -> str:
-    """Status and reason in one piece, such as `unreachable (heartbeat_timeout)`."""
+    """Status and reason together, such as `unreachable (heartbeat_timeout)`."""
     why = reason(record)
     return f"{record.status} ({why})" if why else record.status
 
 
 def one_line(text: str) -> str:
-    """`text` as one line that ends without a full stop and cannot steer a terminal."""
+    """`text` as one line, without a full stop at its end, and escaped for a terminal."""
     return printable(" ".join(text.split())).rstrip(".")

@@ -1,4 +1,4 @@
-"""`homeport watch`: the agents as they are, and then every change as it happens."""
+"""`homeport watch`: the agents as they are, and then every change."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def watch(
         asyncio.run(_follow(target, filter, since, log, printer))
     except KeyboardInterrupt:
         if is_terminal():
-            note("")  # the shell's prompt begins on a line of its own, after the ^C
+            note("")  # so that the shell's prompt does not follow the ^C on one line
 
 
 async def _follow(
@@ -85,7 +85,7 @@ async def _follow(
 
 
 class _Troubles(logging.Handler):
-    """Tells, on stderr, what the client says of a hub that is away; nothing twice in a row."""
+    """Writes the client's warnings about a hub that is away to stderr; none twice in a row."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -99,7 +99,7 @@ class _Troubles(logging.Handler):
 
 
 class _JsonLines:
-    """Every message as one line of JSON, with the log's name so that any line can be the last."""
+    """Every message as one line of JSON, with the log's name so that a watch can resume after it."""
 
     def __init__(self, log: str | None) -> None:
         self._log = log
@@ -135,7 +135,7 @@ class _JsonLines:
 
 
 class _Lines:
-    """A table first, then a readable line for each change, with the status before and after."""
+    """A table first, and then a readable line for each change, with the old and new status."""
 
     def __init__(self) -> None:
         self._conditions: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """The embedded store engine: a private, real Valkey or Redis server for one hub.
 
-The server listens on a unix socket only, keeps its data in the hub's data directory, and lives
-exactly as long as the hub: a guard process holds a pipe to the hub and stops the server when the
+The server listens on a unix socket only, keeps its data in the hub's data directory, and runs
+exactly as long as the hub: a guard process holds a pipe to the hub, and stops the server when the
 pipe ends, however the hub ended.
 """
 

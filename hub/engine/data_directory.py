@@ -1,4 +1,4 @@
-"""The data directory: who uses it, where its server listens, and the server's log."""
+"""The data directory: its locks, the server's socket, and the server's log."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hub.engine.locks import FileLock
 from hub.errors import EngineError
 
 MAX_SOCKET_PATH = 100
-"""Bytes; the kernel's bound is 104 on macOS and 108 on Linux, terminating zero included."""
+"""Bytes; the kernel's limit is 104 on macOS and 108 on Linux, with the terminating zero."""
 
 MAX_LOG_BYTES = 10_000_000
-"""Size past which the server's log is set aside; one older log is kept."""
+"""Size beyond which the server's log is rotated; one older log is kept."""
 
 _PRIVATE_PREFIX = "homeport-"
 _LOG_PREFIX = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [.\-*#] ")
 
 
 class DataDirectory:
-    """A directory that holds one hub's data.
+    """A directory with the data of one hub.
 
-    | file | what it is |
+    | file | content |
     |---|---|
     | `lock` | held by the hub; its process id |
     | `engine.lock` | held by the guard and the server; the path of the server's socket |
@@ -44,12 +44,12 @@ class DataDirectory:
 
     @property
     def socket(self) -> Path:
-        """Where the server listens; only while claimed."""
+        """The server's socket; only while the directory is claimed."""
         assert self._socket is not None
         return self._socket
 
     def claim(self) -> None:
-        """Make the directory, and make it this hub's; raises EngineError, also when in use."""
+        """Create the directory, and lock it for this hub; raises EngineError, also when in use."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -67,7 +67,7 @@ class DataDirectory:
         self._hub_lock.write(f"{os.getpid()}\n")
 
     def release(self) -> None:
-        """The directory may be another hub's from here on; the server has ended."""
+        """Let another hub use the directory, once the server has ended."""
         self.server_lock.let_go()
         if self._socket is not None:
             _remove_socket(self._socket)
@@ -77,9 +77,9 @@ class DataDirectory:
     async def claim_server(self, patience: float) -> None:
         """Wait until no server uses the data, then hold `server_lock`.
 
-        A server may be left over from a hub that was killed, and still be writing its log. It is
-        asked to shut down, in case that its guard was killed too. Raises EngineError when it is
-        still there after `patience` seconds.
+        The server of a hub that was killed may still be writing its log. It is asked to shut down,
+        in case its guard was killed too. Raises EngineError when it is still there after `patience`
+        seconds.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
@@ -105,7 +105,7 @@ class DataDirectory:
         self.server_lock.write(f"{self._socket}\n")
 
     def refuse_older_server(self, version: tuple[int, int, int]) -> None:
-        """Servers before 7.0 overlook the data of newer ones and would start empty."""
+        """Raise EngineError for a server before 7.0, which would ignore newer data, if there is any."""
         if version < (7, 0, 0) and (self.path / "appendonlydir").is_dir():
             raise EngineError(
                 f"the data in {self.path} was written by a server of version 7 or newer, and "
@@ -114,20 +114,20 @@ class DataDirectory:
             )
 
     def rotate_log(self) -> None:
-        """Set the server's log aside when it is long; the server opens it anew by itself."""
+        """Rotate the server's log when it is long; the server opens a new one by itself."""
         with suppress(OSError):
             if self.log.stat().st_size > MAX_LOG_BYTES:
                 self.log.replace(self.log.with_name(self.log.name + ".1"))
 
     def log_size(self) -> int:
-        """Bytes in the server's log now."""
+        """The size of the server's log in bytes."""
         try:
             return self.log.stat().st_size
         except OSError:
             return 0
 
     def log_tail(self, start: int, lines: int = 3) -> str:
-        """The last lines that were logged after byte `start`, joined into one."""
+        """The last lines of the log after byte `start`, joined into one."""
         try:
             with self.log.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -139,7 +139,7 @@ class DataDirectory:
         return " / ".join([line for line in said if line][-lines:])
 
     def _place_socket(self) -> Path:
-        """In the data directory if a socket can be there, else in a private temporary one."""
+        """A path in the data directory if a socket works there, else in a private temporary one."""
         path = self.path / "engine.sock"
         if len(os.fsencode(path)) <= MAX_SOCKET_PATH and _can_bind(path):
             return path
@@ -156,7 +156,7 @@ class DataDirectory:
 
 
 def _can_bind(path: Path) -> bool:
-    """Some shared and remote file systems hold files but no sockets."""
+    """Whether a socket can be created there; some shared and remote file systems have none."""
     with suppress(OSError):
         path.unlink()
     with socket.socket(socket.AF_UNIX) as probe:
@@ -169,16 +169,16 @@ def _can_bind(path: Path) -> bool:
 
 
 def _remove_socket(path: Path) -> None:
-    """Remove a server's socket, and the private temporary directory that was made for it."""
+    """Remove a server's socket, and the private temporary directory that was created for it."""
     with suppress(OSError):
         path.unlink()
     if path.parent.name.startswith(_PRIVATE_PREFIX):
         with suppress(OSError):
-            path.parent.rmdir()  # fails, as it should, when anything else is in it
+            path.parent.rmdir()  # fails, as it should, when it is not empty
 
 
 async def _ask_to_shut_down(path: str) -> None:
-    """Ask the server at `path` to write out its log and end; it may be gone or deaf."""
+    """Ask the server at `path`, which may not answer, to write out its log and end."""
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(1):
             _, writer = await asyncio.open_unix_connection(path)

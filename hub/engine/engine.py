@@ -1,4 +1,4 @@
-"""The engine as the hub sees it: start, a URL that stays good, stop."""
+"""The engine as the hub sees it: start, a URL that stays valid, stop."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from hub.restarts import Restarter
 from hub.telemetry import logs
 
 LEFTOVER_PATIENCE = 10.0
-"""Seconds that a server left over by a killed hub gets to end."""
+"""Seconds that the server of a killed hub gets to end."""
 
 CHORES = 60.0
-"""Seconds between looks at the log's size and at the socket."""
+"""Seconds between two checks of the log's size and of the socket."""
 
 logger = logs.get("engine")
 
 
 class EmbeddedEngine:
-    """A store server of this hub's own, with its data in `data_dir`.
+    """A private store server for this hub, with its data in `data_dir`.
 
     At most one hub uses a data directory, and at most one server ever writes its data. A server
-    that ends by itself is started again at the same URL. Once the server has answered, the data
-    survives its end and the hub's; what it accepted in the last second or two may be lost when it
-    is killed while the disk is slow, or when the whole machine fails.
+    that ends by itself is started again at the same URL. Data that the server has accepted survives
+    the end of the server and of the hub; only the last second or two may be lost when the server is
+    killed while the disk is slow, or when the whole machine fails.
     """
 
     def __init__(self, data_dir: str | os.PathLike[str]) -> None:
@@ -39,14 +39,14 @@ class EmbeddedEngine:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id; None while there is none."""
+        """The server's process id; None while no server runs."""
         return None if self._server is None else self._server.pid
 
     async def start(self) -> str:
-        """Start the server; returns its URL (`unix://…`) when it serves.
+        """Start the server; return its URL (`unix://…`) once it serves.
 
-        Raises EngineError: no server program, directory in use or not writable, data not
-        readable. Nothing is left running then.
+        Raises EngineError (no server program, directory in use or not writable, data not readable),
+        and leaves nothing running then.
         """
         if sys.platform == "win32":
             raise EngineError(
@@ -64,9 +64,9 @@ class EmbeddedEngine:
         return f"unix://{quote(str(self._directory.socket))}"
 
     async def stop(self) -> None:
-        """Stop the server, which writes out all it has accepted, and free the directory.
+        """Stop the server, which writes out all accepted data, and release the directory.
 
-        May be called at any time and more than once; takes at most some 7 seconds.
+        May be called at any time and more than once; takes at most about 7 seconds.
         """
         if self._watching is not None:
             self._watching.cancel()
@@ -82,7 +82,7 @@ class EmbeddedEngine:
         directory = self._directory
         try:
             await directory.claim_server(LEFTOVER_PATIENCE)
-            # Looked for each time: an upgrade may have moved it while the hub ran.
+            # Searched each time: an upgrade may have moved the program while the hub was running.
             binary = await asyncio.to_thread(find_server, directory.path)
             directory.refuse_older_server(binary.version)
             self._server = await launch(binary, directory)
@@ -107,7 +107,7 @@ class EmbeddedEngine:
             logger.warning("store engine started again")
 
     async def _service(self, server: ServerProcess) -> int:
-        """Wait for the server's end, doing what is due meanwhile; returns its exit status."""
+        """Wait for the server's end, with regular checks meanwhile; return its exit status."""
         ended = asyncio.ensure_future(server.exited())
         try:
             while True:

@@ -1,20 +1,21 @@
-"""The guard: a small process that ties the store server's life to the hub's.
+"""The guard: a small process that ends the store server when the hub has ended.
 
     python -I -S guard.py LOCK DIRECTORY PROGRAM [ARGUMENT…]
 
-The hub holds the other end of the guard's standard input. When that pipe ends (the hub stops, or
-is gone in whatever way, `kill -9` included), or when the guard itself is asked to end, the server
-gets SIGTERM, on which it writes out everything it has accepted, and SIGKILL after 5 seconds.
-The guard says the server's process id on standard output, ends when the server has ended, and
-exits as the server did (128 + N for signal N).
+The hub holds the other end of the guard's standard input. When that pipe ends (because the hub
+stops, or ends in any other way, `kill -9` included), or when the guard itself is asked to end, the
+server gets SIGTERM, on which it writes out everything it has accepted, and SIGKILL after 5 seconds.
+The guard writes the server's process id to standard output, ends when the server has ended, and
+exits with the server's status (128 + N for signal N).
 
-LOCK is the number of an inherited descriptor; guard and server both keep it open, so that it is
-released when neither is left. The guard leads a session of its own, which Ctrl-C and signals to
-the hub's process group do not reach. On Linux the kernel ends the server should the guard be
-killed; elsewhere the next hub asks such an orphan to shut down before it starts another.
+LOCK is the number of an inherited descriptor; guard and server both keep it open, so that the lock
+is released when both have ended. The guard leads a separate session, which Ctrl-C and signals to
+the hub's process group do not reach. On Linux the kernel ends the server if the guard is killed;
+elsewhere the next hub asks such an orphan to shut down before it starts another server.
 
 Only the standard library is imported, and this file is run by its path: a guard starts in some
-hundredths of a second and depends on nothing that an upgrade of the hub may take away.
+hundredths of a second, and does not depend on files that an upgrade of the hub may remove. With
+`-I` nothing in the working directory or the environment can change what it imports.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _CANNOT_EXECUTE = 127
 
 
 def main(arguments: list[str]) -> int:
-    """Run the server until it ends; the exit status is the server's."""
+    """Run the server until it ends; return the server's exit status."""
     lock, directory, command = int(arguments[0]), arguments[1], arguments[2:]
     os.chdir(directory)
     os.umask(0o077)
@@ -43,25 +44,25 @@ def main(arguments: list[str]) -> int:
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, *_END_SIGNALS):
-        signal.signal(number, lambda *_: None)  # wakes `select`, through the wakeup descriptor
+        signal.signal(number, lambda *_: None)  # wakes `select` through the wakeup descriptor
 
     os.set_inheritable(lock, True)
     guard = os.getpid()
-    # Blocked until the child has given up the guard's handlers: they would swallow the signal.
+    # Blocked until the child has reset the guard's handlers, which would swallow the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
     server = os.fork()
     if server == 0:
         _become(command, guard)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
-    with suppress(OSError):  # the hub is gone already; the ended pipe says so below
+    with suppress(OSError):  # the hub is already gone, which the ended pipe shows below
         os.write(sys.stdout.fileno(), f"{server}\n".encode())
     return _stand_by(server, wake_read)
 
 
 def _become(command: list[str], guard: int) -> None:
-    """In the child: turn into the server; never returns."""
+    """In the child process: become the server; never returns."""
     try:
-        # A group of its own, so that its own children (rewriting the log) can be ended with it.
+        # A separate group, so that the server's children (rewriting the log) can be ended with it.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGPIPE, *_END_SIGNALS):
@@ -69,8 +70,9 @@ def _become(command: list[str], guard: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
         _die_with_parent(guard)
         nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)  # not the pipe of the hub,
-        os.dup2(2, 1)  # nor the one to the hub: both must end with the guard
+        # Neither the pipe from the hub nor the one to the hub: both must end with the guard.
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
         os.execv(command[0], command)  # noqa: S606 - the hub chose the program
     except BaseException as error:
         os.write(2, f"cannot run {command[0]}: {error}\n".encode())
@@ -79,17 +81,17 @@ def _become(command: list[str], guard: int) -> None:
 
 
 def _die_with_parent(parent: int) -> None:
-    """Linux: have the kernel send SIGTERM when the guard is gone."""
+    """On Linux, have the kernel send SIGTERM when the guard ends."""
     if not sys.platform.startswith("linux"):
         return
     try:
-        import ctypes  # noqa: PLC0415 - only Linux has a use for it, and it may be missing
+        import ctypes  # noqa: PLC0415 - used on Linux only, and may be missing
 
         ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)  # 1: PR_SET_PDEATHSIG
     except (ImportError, OSError, AttributeError):
         return
     if os.getppid() != parent:
-        os._exit(_CANNOT_EXECUTE)  # it was gone before the kernel had been told
+        os._exit(_CANNOT_EXECUTE)  # it ended before the request to the kernel
 
 
 def _stand_by(server: int, wake: int) -> int:
@@ -109,14 +111,14 @@ def _stand_by(server: int, wake: int) -> int:
         ended, status = os.waitpid(server, os.WNOHANG)
         if ended:
             with suppress(OSError):
-                os.killpg(server, signal.SIGKILL)  # children it left behind; usually none
+                os.killpg(server, signal.SIGKILL)  # its remaining children; usually none
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
-        # Until it has been waited for, the process id cannot belong to anyone else.
+        # Until `waitpid` has collected it, the process id cannot belong to another process.
         if over and deadline is None:
             deadline = time.monotonic() + PATIENCE
             os.kill(server, signal.SIGTERM)
-            os.kill(server, signal.SIGCONT)  # a stopped server could not obey
+            os.kill(server, signal.SIGCONT)  # a stopped process does not handle SIGTERM
         elif deadline is not None and time.monotonic() >= deadline:
             os.kill(server, signal.SIGKILL)
             deadline = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""Advisory locks on files, which the kernel releases when the last holder is gone."""
+"""Advisory file locks, which the kernel releases when the last holder has ended."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if sys.platform != "win32":
 
 
 class FileLock:
-    """An exclusive lock on a file; the file's text says something about the holder.
+    """An exclusive lock on a file; the file's text describes the holder.
 
     The lock belongs to the open file, not to the process: a child that inherits the descriptor
-    goes on holding it. The file itself stays, because removing it would let two processes lock
-    two different files of the same name.
+    continues to hold it. The file is never removed, because two processes could then lock two
+    different files of the same name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,9 +26,9 @@ class FileLock:
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        """True when the lock is ours from now on, False when someone holds it.
+        """Take the lock; False when another process holds it.
 
-        Raises EngineError when the file cannot be made or its disk knows no locks.
+        Raises EngineError when the file cannot be created, or its file system has no locks.
         """
         if sys.platform == "win32":
             raise EngineError("file locks need Linux or macOS")
@@ -53,24 +53,24 @@ class FileLock:
 
     @property
     def descriptor(self) -> int:
-        """The open file, to be inherited by a child; only while the lock is held."""
+        """The descriptor of the open file, for a child to inherit; only while locked."""
         assert self._file is not None
         return self._file
 
     def write(self, text: str) -> None:
-        """Say something about the holder; only while the lock is held."""
+        """Describe the holder; only while locked."""
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, text.encode(), 0)
 
     def read(self) -> str:
-        """What the holder, or the last one, said; empty when nothing was said yet."""
+        """The description of the holder, or of the last one; empty when there was none."""
         try:
             return self.path.read_text(errors="replace").strip()
         except OSError:
             return ""
 
     def let_go(self) -> None:
-        """Close our descriptor; the lock lasts while a child still has it open."""
+        """Close the descriptor; the lock lasts while a child still has it open."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,4 +1,4 @@
-"""One run of the store server, under its guard."""
+"""The process of the store server, and its guard."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from hub.telemetry import logs
 GUARD = str(Path(__file__).with_name("guard.py"))
 
 DEAF = 30.0
-"""Seconds that a starting server may give no answer at all; loading its data is an answer."""
+"""Seconds without any answer from a starting server; "loading" is an answer."""
 
 LOADING_NEWS = 10.0
-"""Seconds between log lines while a server loads its data."""
+"""Seconds between two log lines while a server loads its data."""
 
 logger = logs.get("engine")
 
 
 class ServerProcess:
-    """A running server: its process id, its end, and how to bring that about."""
+    """A running server: its process id, its end, and how to stop it."""
 
     def __init__(
         self, guard: subprocess.Popen[bytes], pipe: int, status: asyncio.StreamReader, name: str
@@ -41,20 +41,20 @@ class ServerProcess:
         self._ended = asyncio.create_task(self._attend(status), name="store engine guard")
 
     async def named(self) -> None:
-        """Wait until `pid` is known; it stays 0 when there is no server to name."""
+        """Wait until `pid` is known; it stays 0 when the server could not be started."""
         await asyncio.shield(self._named)
 
     async def exited(self) -> int:
-        """Wait for the end; the server's exit status (128 + N for signal N)."""
+        """Wait until the server has ended; return its exit status (128 + N for signal N)."""
         return await asyncio.shield(self._ended)
 
     async def stop(self) -> None:
-        """End the server: it writes out what it has accepted. Takes at most some 7 seconds."""
+        """Stop the server, which writes out all accepted data. Takes at most about 7 seconds."""
         self._close_pipe()
         try:
             async with asyncio.timeout(PATIENCE + 2):
                 await self.exited()
-        except TimeoutError:  # the guard itself was stopped
+        except TimeoutError:  # the guard itself is suspended
             self._guard.kill()
             await self.exited()
 
@@ -64,24 +64,24 @@ class ServerProcess:
         self._named.set_result(None)
         while await status.read(64):
             pass
-        # The guard has closed its output, hence is exiting: this wait is short.
-        while (code := self._guard.poll()) is None:  # noqa: ASYNC110 - nothing else tells
+        # The guard has closed its output, so it is exiting: this wait is short.
+        while (code := self._guard.poll()) is None:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.002)
         self._close_pipe()
         return code if code >= 0 else 128 - code
 
     def _close_pipe(self) -> None:
-        """What the guard waits for."""
+        """Close the pipe, on which the guard stops the server."""
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
 
 
 async def launch(binary: ServerBinary, directory: DataDirectory) -> ServerProcess:
-    """Start the server on a directory whose `server_lock` is held, and wait until it serves.
+    """Start the server in a directory whose `server_lock` is held, and wait until it serves.
 
-    Loading its data may take it long, and is waited for. The lock is the server's afterwards,
-    also when this fails. Raises EngineError with the end of the server's log.
+    Waits while the server loads its data, which may take long. Afterwards only the server holds the
+    lock, also when this fails. Raises EngineError with the end of the server's log.
     """
     directory.rotate_log()
     start = directory.log_size()
@@ -102,7 +102,7 @@ async def _spawn(binary: ServerBinary, directory: DataDirectory) -> ServerProces
     lock = directory.server_lock.descriptor
     read_end, write_end = os.pipe()
     try:
-        # The guard, and the server before it has opened its log, complain into the same file.
+        # The guard, and the server before it has opened its log, write errors to the same file.
         with _private_log(directory.log) as complaints:
             guard = subprocess.Popen(  # noqa: S603, ASYNC220 - returns in about a millisecond
                 [
@@ -152,7 +152,7 @@ def _options(directory: DataDirectory) -> list[str]:
         "appendfsync": "everysec",
         "aof-load-truncated": "yes",
         "save": "",
-        # An agent that is evicted has silently vanished; a refused write is at least heard of.
+        # An evicted agent would vanish silently; a refused write is reported.
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
     }
@@ -186,7 +186,7 @@ async def _wait_until_ready(server: ServerProcess, directory: DataDirectory, sta
 
 
 async def _ask(path: Path) -> bytes:
-    """One PING; its first line, or nothing when nobody answers."""
+    """The first line of the answer to one PING; empty without an answer."""
     with suppress(OSError, TimeoutError, ValueError):
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_unix_connection(str(path))

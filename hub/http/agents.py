@@ -33,7 +33,7 @@ _UNREGISTERED = encode(Confirmation("Agent unregistered successfully"))
 
 
 class AgentRoutes:
-    """Handlers of one hub. Each picks the namespace that its request names."""
+    """The handlers of one hub, each for the namespace that its request names."""
 
     def __init__(self, hub: HubPort) -> None:
         self._hub = hub
@@ -44,8 +44,8 @@ class AgentRoutes:
     async def register(self, request: Request) -> Answer:
         """`POST /agents/register`: 201 once the registration is durable.
 
-        When the caller has hung up by then, nobody knows the id that it was given, and the agent
-        would be listed until its silence is noticed: the registration is taken back.
+        A caller that has hung up by then does not know the id that it was given, and the agent
+        would be listed until its heartbeat is overdue: the registration is undone.
         """
         body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
@@ -75,10 +75,10 @@ class AgentRoutes:
         except ProtocolError as error:
             if error.code != "not_found":
                 raise
-            # Begins as the legacy service's words did, and says what to do.
+            # Begins with the words of the legacy service, and adds what to do.
             return refusal(404, "agent not found: register again")
         if not heard.durable:
-            # The hub heard it, and counts it; the caller hears no success that is not stored.
+            # The hub counts the heartbeat, but reports success only for what is stored.
             raise ProtocolError("unavailable", "Redis is away; the heartbeat is not yet stored")
         answer = LegacyHeartbeatAnswer(
             received=True,
@@ -88,7 +88,7 @@ class AgentRoutes:
         return json(encode(answer))
 
     async def unregister(self, request: Request) -> Answer:
-        """`POST /agents/{id}/unregister`: 200 once the agent is gone, or was never there."""
+        """`POST /agents/{id}/unregister`: 200 once the agent is gone, or if there was none."""
         directory = await self._directory(request)
         agent_id = request.value
         gone = await ask(Acknowledged, lambda reply: directory.unregister(agent_id, reply))
@@ -108,7 +108,7 @@ class AgentRoutes:
             return refusal(404, "Agent not found")
 
     async def list_all(self, request: Request) -> Answer:
-        """`GET /agents`: all that match the query, or a page of them."""
+        """`GET /agents`: all agents that match the query, or a page of them."""
         query = find_query(request.query)
         return _list(find(await self._directory(request), query))
 
@@ -127,7 +127,7 @@ class AgentRoutes:
 
 
 def _list(page: Page) -> Answer:
-    # Records are spliced in as the bytes they are kept as.
+    # The directory keeps records as bytes, which are spliced in unchanged.
     end = b'],"count":%d' % len(page.agents)
     if page.next_cursor is not None:
         end += b',"next_cursor":' + encode(page.next_cursor)

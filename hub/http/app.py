@@ -1,6 +1,6 @@
 """The HTTP application: every route of the contract.
 
-It is ASGI, without a framework's routing: that takes longer than all that a handler does.
+It is plain ASGI: the routing of a framework takes longer than a whole handler.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ logger = logs.get("hub.http")
 
 
 class App:
-    """The application that serves a hub; websockets are not its business, but the gateway's.
+    """The application that serves a hub; the gateway serves its websockets.
 
-    Every request is answered, every failure as `{"error": "…"}`, and nothing is redirected.
+    Every request is answered, every failure is `{"error": "…"}`, and nothing is redirected.
     """
 
     def __init__(self, hub: HubPort) -> None:
@@ -30,7 +30,7 @@ class App:
         ]
         self._fixed = {each.path: each for each in self.resources if "{" not in each.path}
         self._open: list[tuple[str, str, Route]] = []
-        """Resources by what their paths have before and behind `{…}`, to be asked in turn."""
+        """Routes with the parts of their paths before and after `{…}`; the first match counts."""
         for each in self.resources:
             if "{" in each.path:
                 before, _, rest = each.path.partition("{")
@@ -46,15 +46,15 @@ class App:
             self._metrics.http_answered("unmatched", scope["method"], 404, 0.0)
             answer = refusal(404, "no such route; /openapi.json lists them all")
         except Exception:
-            # Only a fault of this frame comes here; a Route answers its handlers'.
+            # Only a bug in this method gets here; a Route answers errors of its handlers.
             logger.exception("request_failed", method=scope["method"])
             answer = refusal(500, "internal error")
         await answer.send(send, None, head_only=scope["method"] == "HEAD")
 
     def _find(self, path: str) -> tuple[Route | None, str]:
-        """Who answers for a path, and what it has in the place of `{…}`."""
+        """The route for a path, and the part of the path in place of `{…}`."""
         if path.endswith("/") and path != "/":
-            # The legacy service redirected to the path without; who followed sends it still.
+            # The legacy service redirected such paths; its callers still send them.
             path = path[:-1]
         resource = self._fixed.get(path)
         if resource is not None:
@@ -74,7 +74,7 @@ def _handlers(hub: HubPort) -> dict[str, dict[str, Handler]]:
         "/agents": {"GET": agents.list_all},
         "/agents/register": {"POST": agents.register},
         "/agents/pick": {"GET": agents.pick},
-        # Of two that fit, the first is meant.
+        # Of two that match a path, the first counts.
         "/agents/type/{type}": {"GET": agents.list_type},
         "/agents/{id}/heartbeat": {"POST": agents.heartbeat},
         "/agents/{id}": {"GET": agents.get},

@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 async def ask(expected: type[T], send: Callable[[Callable[[Outcome | bytes], None]], object]) -> T:
-    """Ask the brain, and wait for its reply, which comes at once or later; it always comes.
+    """Ask the brain, and wait for its reply, which always comes, at once or later.
 
-    Raises the ProtocolError that the reply may be. When the waiting request is cancelled, the
-    reply is dropped: what was asked for happens all the same.
+    Raises the reply if it is a ProtocolError. When the waiting request is cancelled, the reply is
+    dropped, but the change that was asked for still happens.
     """
     replied: list[Outcome | bytes] = []
     waiting: asyncio.Future[Outcome | bytes] | None = None

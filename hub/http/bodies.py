@@ -14,11 +14,11 @@ from hub.http.request import Request
 T = TypeVar("T")
 
 BODY_TIMEOUT = 10.0
-"""Seconds that a caller has to send its body; after them its request is answered 408."""
+"""Seconds that a caller has to send a body; after that its request is answered 408."""
 
 
 class LateBodyError(Exception):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
 
 class CallerGoneError(Exception):
@@ -28,13 +28,12 @@ class CallerGoneError(Exception):
 async def read_body(
     request: Request, limit: int, type_: type[T], decoder: msgspec.json.Decoder[T]
 ) -> T:
-    """The body as `type_`, whatever content type it claims to be: the legacy never looked.
+    """The body as `type_`; it may have at most `limit` bytes.
 
-    It may have `limit` bytes.
-
-    Raises ProtocolError (`too_large`, `bad_request`), LateBodyError, or CallerGoneError.
+    The content type is ignored, as the legacy service ignored it. Raises ProtocolError (`too_large`
+    or `bad_request`), LateBodyError or CallerGoneError.
     """
-    # Most are small, and came with the head: there is nothing to wait for.
+    # Most bodies are small and arrived with the head, so there is nothing to wait for.
     data = None if request.exchange is None else request.exchange.whole_body()
     if data is None:
         data = await _read(request, limit)

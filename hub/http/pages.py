@@ -1,4 +1,4 @@
-"""The hub's own pages: is it well, what does it count, what does it speak."""
+"""The hub's own pages: health, readiness, metrics, and the descriptions of its protocol."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def _encoded(document: Callable[[], dict[str, Any]]) -> bytes:
 
 
 class Pages:
-    """Handlers of one hub."""
+    """The handlers of one hub."""
 
     def __init__(self, hub: HubPort) -> None:
         self._hub = hub
 
     async def index(self, request: Request) -> Answer:
-        """`GET /`: what this is, and where to go on."""
+        """`GET /`: what this is, and links to the other pages."""
         hub = self._hub
         return json(
             encode(Index(service="homeport", version=hub.version, hub=hub.hub_id, links=_LINKS))
         )
 
     async def health(self, request: Request) -> Answer:
-        """`GET /health`: 200 for as long as the process answers at all."""
+        """`GET /health`: 200 while the process answers at all."""
         return json(encode(HealthAnswer(timestamp=format_timestamp(time.time()))))
 
     async def ready(self, request: Request) -> Answer:
-        """`GET /ready`: 200, or 503 with the reasons."""
+        """`GET /ready`: 200, or 503 with the reasons why not."""
         reasons = self._hub.not_ready_reasons()
         if not reasons:
             hub = self._hub
@@ -69,15 +69,15 @@ class Pages:
         return Answer(200, (self._hub.metrics.text(),), (METRICS_TYPE,))
 
     async def openapi(self, request: Request) -> Answer:
-        """`GET /openapi.json`: the HTTP side, described."""
+        """`GET /openapi.json`: the description of the HTTP routes."""
         return json(_encoded(openapi))
 
     async def asyncapi(self, request: Request) -> Answer:
-        """`GET /asyncapi.json`: the websocket side, described."""
+        """`GET /asyncapi.json`: the description of the websocket."""
         return json(_encoded(asyncapi))
 
     async def websocket(self, request: Request) -> Answer:
-        """`GET /ws` that asks for no upgrade: 426."""
+        """`GET /ws` without an upgrade: 426."""
         return refusal(
             426,
             "this is a websocket: connect with a websocket client",

@@ -18,9 +18,9 @@ from hub.telemetry.metrics import Metrics
 
 
 class NamespaceApi(Protocol):
-    """One namespace, as the routes see it; a Supervisor is one.
+    """One namespace, as the routes see it; `Supervisor` implements it.
 
-    Reads answer from memory and raise ProtocolError; writes answer once through `reply`.
+    Reads are answered from memory and raise ProtocolError; writes call `reply` once.
     """
 
     @property
@@ -56,7 +56,7 @@ class HubPort(Protocol):
 
     @property
     def max_frame_bytes(self) -> int:
-        """Largest body that is taken, as of a websocket message."""
+        """The largest body that is accepted, as for a websocket message."""
         ...
 
     @property
@@ -65,13 +65,13 @@ class HubPort(Protocol):
     async def namespace(self, name: str) -> NamespaceApi:
         """The directory of a namespace, once it is loaded.
 
-        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot
-        be loaded in time.
+        Raises ProtocolError: `bad_request` for an invalid name, `unavailable` when it cannot be
+        loaded in time.
         """
         ...
 
     def not_ready_reasons(self) -> list[str]:
-        """What keeps this hub from taking registrations, in plain phrases; empty when ready."""
+        """Why this hub cannot take registrations, in plain phrases; empty when it can."""
         ...
 
     def warnings(self) -> list[str]:

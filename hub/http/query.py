@@ -1,4 +1,4 @@
-"""Query parameters: which agents, how many, from where on."""
+"""Query parameters: which agents, how many, and after which cursor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from homeport_protocol.filters import Filter
 from hub.http.ports import NamespaceApi
 
 MAX_AMBIGUOUS = 4
-"""Metadata values in one query that may each be a text or a number; see `Query.filters`."""
+"""Metadata values of one query that may each be a text or a number; see `Query.filters`."""
 
 MAX_KEY_LENGTH = 256
 
@@ -32,8 +32,8 @@ class Query(Struct, frozen=True):
     """What a caller asks for.
 
     `filters` are alternatives, tried in order until one matches an agent. A query string has no
-    types: `meta.zone=3` means the text "3", and where no agent has that, the number 3. Hence one
-    alternative for each reading; there is one filter only when all values can be but texts.
+    types: `meta.zone=3` means the text "3" or, if no agent has that, the number 3. There is one
+    alternative for each combination, hence a single one when every value can only be a text.
     """
 
     filters: list[Filter]
@@ -44,9 +44,9 @@ class Query(Struct, frozen=True):
 
 
 def find_query(params: QueryParams, type_: str | None = None) -> Query:
-    """The parameters of a list: filter, `limit`, `cursor`; `type_` when the path names it.
+    """The parameters of a list: filter, `limit`, `cursor`; `type_` when the path names the type.
 
-    Raises ProtocolError `bad_request` naming the parameter to blame.
+    Raises ProtocolError `bad_request`, which names the wrong parameter.
     """
     known = {} if type_ is None else {"type": type_}
     filters, rest = _read(params, known, ("limit", "cursor"))
@@ -76,7 +76,7 @@ def find(directory: NamespaceApi, query: Query) -> Page:
     if len(filters) == 1:
         return directory.find(filters[0], query.limit, query.cursor)
     if query.cursor is not None:
-        # The cursor says which alternative the earlier pages were of.
+        # The cursor begins with the number of the alternative that the earlier pages came from.
         number, _, cursor = query.cursor.partition(".")
         if number not in map(str, range(len(filters))):
             raise _bad("cursor", "not of this query; send the `next_cursor` of its last page")
@@ -141,7 +141,7 @@ def _filter(wanted: dict[str, Any], metadata: dict[str, Any]) -> Filter:
 
 
 def _readings(metadata: dict[str, str]) -> list[dict[str, Any]]:
-    """Every way to read the values, all as texts first."""
+    """Every combination of types that the values may have, beginning with texts only."""
     readings = [_scalars(text) for text in metadata.values()]
     if sum(len(each) > 1 for each in readings) > MAX_AMBIGUOUS:
         raise _bad("meta", f"more than {MAX_AMBIGUOUS} values that may be texts or numbers")
@@ -152,7 +152,7 @@ def _scalars(text: str) -> list[Any]:
     try:
         value = msgspec.json.decode(text.encode())
     except (ValueError, RecursionError):
-        # Not JSON (msgspec's errors, like those of encoding, are ValueErrors): a text only.
+        # Not JSON, so only a text; the errors of msgspec and of encodings are ValueErrors.
         return [text]
     return [text, value] if isinstance(value, int | float) else [text]
 

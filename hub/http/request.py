@@ -1,4 +1,4 @@
-"""A request as the handlers see it: nothing is looked at before a route asks for it."""
+"""A request as the handlers see it; every part is parsed only when a handler asks for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMESPACE = NAMESPACE_HEADER.lower().encode()
 
 
 class Request:
-    """One request; `value` is what its path has in the place of `{…}`."""
+    """One request; `value` is the part of its path in place of `{…}`."""
 
     __slots__ = ("_scope", "exchange", "method", "receive", "value")
 
@@ -23,7 +23,8 @@ class Request:
         self.method: str = scope["method"]
         self.receive = receive
         self.value = value
-        # Taken away, since it holds the scope: a ring of the two is left to the garbage collector.
+        # Removed from the scope, because it refers back to it: such a reference cycle would be left
+        # to the garbage collector.
         self.exchange: Exchange | None = scope.pop("extensions", {}).get(EXCHANGE)
 
     def headers(self, name: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""Answers: bytes with few headers, mostly JSON, and the one form of every failure."""
+"""Answers: mostly JSON in bytes, and the one form of every failure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hub.net.exchange import Exchange
 from hub.net.raw_response import Headers, retry_after
 
 JSON: Final = (b"content-type", b"application/json")
-# An answer about a living fleet is stale at once; no proxy may keep it.
+# An answer about a living fleet is outdated at once; no proxy may cache it.
 NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 class Answer:
-    """An answer; its body is the parts one after the other, which are sent as they are."""
+    """An answer; the parts of its body are sent one after the other, unchanged."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -28,7 +28,7 @@ class Answer:
         self.headers = ((b"content-length", b"%d" % sum(map(len, body))), *headers)
 
     async def send(self, send: Send, exchange: Exchange | None, *, head_only: bool) -> None:
-        """Send it, the whole at once where the server can; of an answer to HEAD only the head."""
+        """Send it, in one piece if the server can; with `head_only` (for HEAD) without the body."""
         body = () if head_only else self.body
         if exchange is not None:
             await exchange.answer(self.status, self.headers, body)
@@ -40,7 +40,7 @@ class Answer:
 
 
 def json(*body: bytes, status: int = 200, headers: Headers = ()) -> Answer:
-    """JSON that is already encoded, in one part or several."""
+    """An answer with JSON that is already encoded, in one part or several."""
     return Answer(status, body, (JSON, NO_STORE, *headers))
 
 
@@ -54,5 +54,5 @@ def failure(error: ProtocolError) -> Answer:
     known = FAILURES[error.code]
     status = known.http_status
     if error.code == "too_large" and error.field is not None:
-        status = 400  # a field of the body, as the legacy refused it; 413 is for the body itself
+        status = 400  # for a field of the body, as in the legacy service; 413 is for the whole body
     return refusal(status, error.message, retry_after(known.retry_after))

@@ -1,4 +1,4 @@
-"""A path of the API: which methods it has, and how every one of them can end."""
+"""A path of the API: its methods, and every way in which a request can end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logs.get("hub.http")
 
 
 class Route:
-    """What answers requests for one path; `HEAD` is answered wherever `GET` is."""
+    """Answers the requests for one path; `HEAD` is answered wherever `GET` is."""
 
     def __init__(self, path: str, handlers: dict[str, Handler], metrics: Metrics) -> None:
         self.path = path
@@ -32,9 +32,9 @@ class Route:
         self._allow = ", ".join(sorted(self.methods)).encode()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, value: str) -> None:
-        """Answer one request, whatever happens; only a caller that has gone gets no answer.
+        """Answer one request in every case, unless the caller has gone.
 
-        `value` is what the path has in the place of `{…}`.
+        `value` is the part of the path in place of `{…}`.
         """
         began = time.perf_counter()
         request = Request(scope, receive, value)
@@ -44,7 +44,7 @@ class Route:
         except CallerGoneError:
             return
         self._metrics.http_answered(self.path, method, answer.status, time.perf_counter() - began)
-        # The headers are those of GET, its length included; the body stays here.
+        # HEAD gets the headers of GET, its length included, without the body.
         await answer.send(send, request.exchange, head_only=method == "HEAD")
 
     async def _answer(self, request: Request) -> Answer:

@@ -1,1 +1,1 @@
-"""A hub as a process: its parts, start, stop, workers, namespaces, clock."""
+"""A hub as a process: how its parts are made, started and stopped; workers, namespaces, clock."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 SHORTEST_WAIT = 0.001
-"""Seconds; below this uvloop rounds a delay to nothing, and a timer would spin."""
+"""Seconds; uvloop rounds a shorter delay to zero, and a timer would spin."""
 
 
 read_clock: Callable[[], float] = (
@@ -16,9 +16,9 @@ read_clock: Callable[[], float] = (
     if hasattr(time, "CLOCK_BOOTTIME")
     else time.monotonic
 )
-"""Monotonic seconds. CLOCK_BOOTTIME goes on while the machine is suspended, which is how a hub
-notices that it slept; the loop's own clock stands still then. Elsewhere than on Linux there is
-only the plain monotonic clock."""
+"""Monotonic seconds. CLOCK_BOOTTIME continues while the machine is suspended, so a hub notices the
+suspend; the loop's own clock stops meanwhile. Only Linux has it: elsewhere this is the plain
+monotonic clock."""
 
 
 class LoopTimer:
@@ -34,13 +34,13 @@ class LoopTimer:
         self._handle = scheduler.loop.call_later(max(0.0, when - scheduler.now()), self._fire)
 
     def cancel(self) -> None:
-        """The callback will not be called; a second cancel changes nothing."""
+        """Prevent the call of the callback; a second cancel has no effect."""
         self._handle.cancel()
         self._over()
 
     def _fire(self) -> None:
-        # Loops keep time in milliseconds (uvloop) or on another clock than ours, so a handle may
-        # fire a hair early: wait for the rest.
+        # A loop counts milliseconds (uvloop) or uses another clock than `now`, so a handle may fire
+        # slightly early: wait for the rest.
         rest = self._when - self._scheduler.now()
         if rest > 0:
             self._handle = self._scheduler.loop.call_later(max(rest, SHORTEST_WAIT), self._fire)
@@ -55,14 +55,14 @@ class LoopTimer:
 
 
 class LoopScheduler:
-    """Time and timers on `loop`; use it on the loop's own thread only.
+    """Time and timers on `loop`; use it on the thread of the loop only.
 
-    Timers of the loop stand still during a suspend: after it they fire late by `now`, never early.
-    The clocks are attributes and not methods, since a heartbeat reads them several times.
+    The loop's timers stop during a suspend, so afterwards they fire late by `now`, never early.
+    The clocks are attributes, because a heartbeat reads them several times and a method costs more.
     """
 
     now: Callable[[], float]
-    """Monotonic seconds from an arbitrary start, suspends included where the system can."""
+    """Monotonic seconds from an arbitrary start; includes suspends where the system allows it."""
 
     wall: Callable[[], float]
     """Unix time in seconds."""
@@ -70,14 +70,14 @@ class LoopScheduler:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.timers = 0
-        """How many have neither fired nor been cancelled."""
+        """The number of timers that have neither fired nor been cancelled."""
         self.now = read_clock
         self.wall = time.time
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Call back in the loop's next turn."""
+        """Call `callback` in the loop's next turn."""
         self.loop.call_soon(callback)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> LoopTimer:
-        """Call back at `when` on the scale of `now`, or in the next turn if that has passed."""
+        """Call `callback` at `when` on the scale of `now`; in the next turn if that has passed."""
         return LoopTimer(self, when, callback)

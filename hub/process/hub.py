@@ -44,7 +44,7 @@ START_TIMEOUT = 10.0
 """Seconds that Redis may take to answer when the hub starts."""
 
 START_PAUSE = 0.5
-"""Seconds between two attempts to reach it."""
+"""Seconds between two attempts to reach Redis at the start."""
 
 SETTLE_TIMEOUT = 4.0
 """Seconds that a stopping hub waits for its last changes to become durable."""
@@ -53,22 +53,22 @@ GOODBYE_TIMEOUT = 2.0
 """Seconds that a stopping hub waits for its peers to close."""
 
 RETRIES_PER_SECOND = 500
-"""How fast a fleet is asked to come back to a hub that restarts."""
+"""How many agents a second are asked to reconnect to a hub that restarts."""
 
 LAG_INTERVAL = 0.5
 """Seconds between two measurements of the event loop's lag."""
 
 FROZEN_AT_ONCE = 500
-"""Connections and agents that the collector of garbage may have to walk, but for frozen ones."""
+"""Connections and agents that may be added before they are excluded from garbage collection."""
 
 logger = logs.get("hub")
 
 
 class Hub:
-    """A hub process. `start`, then `stop`; what serves in between is driven by the event loop.
+    """A hub process: call `start`, and later `stop`; the event loop drives everything in between.
 
-    It is the port of the HTTP application and of the websocket gateway. With `shared_port` it is
-    one of several workers on its port.
+    It implements `HubPort` of the HTTP application and `WebsocketHub` of the gateway. With
+    `shared_port` it is one of several workers on its port.
     """
 
     def __init__(self, settings: Settings, *, shared_port: bool = False) -> None:
@@ -108,12 +108,12 @@ class Hub:
         self._url = ""
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
-    # --- the beginning and the end -------------------------------------------------------------
+    # --- start and stop ------------------------------------------------------------------------
 
     async def start(self) -> str:
-        """Open the store, load what it holds, and listen. Returns the URL.
+        """Open the store, load its agents, and listen; return the URL.
 
-        Raises HubError with one plain sentence; nothing is left running then.
+        Raises HubError with one plain sentence, and leaves nothing running then.
         """
         settings = self._settings
         logger.info("starting", version=VERSION, **describe(settings))
@@ -126,14 +126,14 @@ class Hub:
             max_connections=room,
             shared_port=self._shared_port,
         )
-        # The port first: a second hub of the same name that is started by mistake must fail
-        # before it takes the first one's place in Redis.
+        # The port first: a second hub with the same id that is started by mistake must fail before
+        # it takes over the lease of the first one in Redis.
         host, port = await listener.bind()
         self._url = url = url_of(host, port)
         try:
             await self._open_store()
             gc.collect()
-            gc.freeze()  # what was loaded lives long; collections need not look at it
+            gc.freeze()  # loaded agents live long; exclude them from garbage collection
             self.accepting = True
             await listener.start()
             self._listener = listener
@@ -147,13 +147,13 @@ class Hub:
         return url
 
     async def failure(self) -> HubError:
-        """Wait until this hub cannot go on: another one uses its id, and started later."""
+        """Wait until this hub cannot continue: another one uses its id, and started later."""
         return await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
-        """Hand the agents over and end: nothing acknowledged is lost, nobody is left waiting.
+        """Hand the agents over and stop: nothing acknowledged is lost, every request is answered.
 
-        Takes under ten seconds whatever peers and Redis do.
+        Takes less than ten seconds, even when peers or Redis do not answer.
         """
         logger.info("stopping", connections=len(self.connections))
         self.accepting = False
@@ -166,7 +166,7 @@ class Hub:
         if self._listener is not None:
             await self._listener.stop(1.0)
         if self._caretaker is not None:
-            self._caretaker.cancel()  # before the namespaces that it looks after are closed
+            self._caretaker.cancel()  # before the namespaces are closed, which it uses
         await self._close_store()
         logger.info("stopped")
 
@@ -179,7 +179,7 @@ class Hub:
 
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:
         until = self._scheduler.now() + seconds
-        while not done() and self._scheduler.now() < until:  # noqa: ASYNC110 - nobody tells
+        while not done() and self._scheduler.now() < until:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
 
     # --- the store -----------------------------------------------------------------------------
@@ -245,18 +245,18 @@ class Hub:
             await self._engine.stop()
             self._engine = None
 
-    # --- the port of HTTP and of the gateway -----------------------------------------------------
+    # --- the ports of HTTP and of the gateway ----------------------------------------------------
 
     async def namespace(self, name: str) -> Supervisor:
         """The supervisor of a namespace, once it is loaded.
 
-        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` when it cannot
-        be loaded in time.
+        Raises ProtocolError: `bad_request` for an invalid name, `unavailable` when it cannot be
+        loaded in time.
         """
         return await self._namespaces.loaded(name)
 
     def session(self, namespace: str, link: Link) -> Session:
-        """A session in a namespace, which may still be loading. Raises as `namespace`."""
+        """A session in a namespace, which may still be loading. Raises as `namespace` does."""
         return Session(self._namespaces.open(namespace).supervisor, link)
 
     def opened(self, connection: Link) -> None:
@@ -266,12 +266,12 @@ class Hub:
         self.metrics.websocket_opened()
 
     def closed(self, connection: Link, code: int) -> None:
-        """A websocket is of no more use."""
+        """A websocket has ended."""
         self.connections.discard(connection)
         self.metrics.websocket_closed(code)
 
     def not_ready_reasons(self) -> list[str]:
-        """What keeps this hub from taking registrations; empty when it is ready."""
+        """Why this hub cannot take registrations; empty when it can."""
         own = [] if self.accepting else ["the hub is stopping"]
         now = self._scheduler.now()
         return list(dict.fromkeys([*own, *self._namespaces.not_ready_reasons(now)]))
@@ -280,14 +280,14 @@ class Hub:
         """What an operator should look at although the hub is ready."""
         return list(self._namespaces.warnings())
 
-    # --- within ----------------------------------------------------------------------------------
+    # --- internals -------------------------------------------------------------------------------
 
     def _actor_failed(self, name: str, message: object, error: BaseException) -> None:
-        # Of the message only its type is told: its content may hold session tokens.
+        # Only the type of the message is logged: its content may include session tokens.
         logger.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
 
     def _rival_found(self, url: str, goes_on: bool) -> None:
-        """Of two hubs with one id, the later one goes on, and both say what is wrong."""
+        """Of two hubs with one id the later one continues, and both log the conflict."""
         if self._failure.done():
             return
         where = f", at {url}," if url else ""
@@ -299,7 +299,7 @@ class Hub:
             self._failure.set_result(RivalError(sentence))
 
     async def _look_after(self) -> None:
-        """Measure the event loop's lag, and keep collections of garbage from adding to it."""
+        """Measure the event loop's lag, and spare garbage collections that would add to it."""
         while True:
             before = self._scheduler.now()
             await asyncio.sleep(LAG_INTERVAL)
@@ -309,11 +309,11 @@ class Hub:
             await self._namespaces.look_after(self._scheduler.now())
 
     def _spare_collections(self) -> None:
-        """Keep what lives long out of the collector's way.
+        """Exclude long-lived objects from garbage collection.
 
-        A full collection walks every object there is, which takes half a second with 10,000
-        connections, or with as many agents over HTTP, and finds next to nothing. Frozen objects
-        are left out; so they are thawed when so many have gone that there may be something to find.
+        A full collection visits every object, which takes half a second with 10,000 connections or
+        as many agents over HTTP, and frees almost nothing. Frozen objects are not visited; they are
+        unfrozen when half of them have gone, since there may be garbage among them then.
         """
         held = len(self.connections) + self._agents
         if held > self._frozen + FROZEN_AT_ONCE:
@@ -325,7 +325,7 @@ class Hub:
 
 
 async def _answering(ask: Callable[[], Awaitable[list[str]]], reasons: list[str]) -> list[str]:
-    """Ask Redis until it answers; `reasons` gets why it did not."""
+    """Ask Redis until it answers; each failure is added to `reasons`."""
     while True:
         try:
             return await ask()

@@ -1,7 +1,7 @@
-"""The namespaces that a hub serves: opened when somebody names them, let go of when nobody does.
+"""The namespaces that a hub serves: opened when a request names them, released when unused.
 
-Every hub of a cluster serves every namespace, so that each has hubs left when one dies. Those that
-another hub has opened are found in the list that all of them keep in Redis.
+Every hub of a cluster serves every namespace, so that a namespace outlives any one hub. A hub finds
+the namespaces that others have opened in a list that all of them keep in Redis.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hub.telemetry import logs
 from hub.telemetry.metrics import Metrics
 
 MAX_NAMESPACES = 1000
-"""Namespaces that one hub serves; each costs a little memory and a few connections to Redis."""
+"""Namespaces that one hub serves; each takes a little memory and a few connections to Redis."""
 
 IDLE = 60.0
-"""Seconds after which a namespace without agents and connections is let go of."""
+"""Seconds after which a namespace without agents and connections is released."""
 
 LOAD_TIMEOUT = 2.0
 """Seconds that a request waits for a namespace that is being loaded."""
 
 DISCOVER_INTERVAL = 2.0
-"""Seconds between two looks for namespaces that other hubs have opened."""
+"""Seconds between two reads of the namespaces that other hubs have opened."""
 
 logger = logs.get("hub")
 
@@ -51,7 +51,7 @@ class Namespace:
 
 
 class Namespaces:
-    """All namespaces of one hub; `make` makes one by its name, and starts it."""
+    """All namespaces of one hub; `make` creates and starts the one of a name."""
 
     def __init__(self, make: Callable[[str], Namespace], metrics: Metrics) -> None:
         self._make = make
@@ -65,7 +65,7 @@ class Namespaces:
     def open(self, name: str) -> Namespace:
         """The namespace, which may still be loading.
 
-        Raises ProtocolError: `bad_request` for a name that is none, `unavailable` for one too many.
+        Raises ProtocolError: `bad_request` for an invalid name, `unavailable` beyond the limit.
         """
         namespace = self._open.get(name)
         if namespace is not None:
@@ -82,7 +82,7 @@ class Namespaces:
     async def loaded(self, name: str) -> Supervisor:
         """The namespace's supervisor, once it is loaded.
 
-        Raises as `open`, and `unavailable` when it cannot be loaded in time.
+        Raises as `open` does, and `unavailable` when it cannot be loaded in time.
         """
         namespace = self.open(name)
         if not namespace.supervisor.ready:
@@ -99,8 +99,8 @@ class Namespaces:
     def not_ready_reasons(self, now: float) -> Iterator[str]:
         """Why some namespace cannot do all its work, in plain phrases.
 
-        One that is being loaded has its time: else whoever names a new one, as anybody may,
-        would make the hub unready for everybody else.
+        A new namespace is ignored while it loads: otherwise any caller could fail `/ready` by
+        naming one.
         """
 
         def reasons(each: Namespace) -> list[str]:
@@ -114,23 +114,23 @@ class Namespaces:
         return self._of_all(lambda each: [each.supervisor.loss] if each.supervisor.loss else [])
 
     def _of_all(self, phrases: Callable[[Namespace], list[str]]) -> Iterator[str]:
-        """What is said of each, with the namespace where it is not the default one."""
+        """The phrases of all namespaces, each with its namespace unless that is the default one."""
         for name, each in self:
             for phrase in phrases(each):
                 yield phrase if name == DEFAULT_NAMESPACE else f"namespace {name}: {phrase}"
 
     async def look_after(self, now: float) -> None:
-        """Let go of what nobody uses, and open what other hubs use; called every now and then."""
+        """Release unused namespaces, and open those that other hubs use; called regularly."""
         await self._release(now)
         if now - self._discovered_at >= DISCOVER_INTERVAL:
             self._discovered_at = now
             await self._discover()
 
     async def close(self) -> None:
-        """End them all."""
+        """Close all namespaces."""
         for _, each in self:
             each.supervisor.close()
-        # Together: each may have to wait for a Redis that does not answer.
+        # Concurrently: each may have to wait for a Redis that does not answer.
         await asyncio.gather(*(each.store.close() for _, each in self))
         self._open.clear()
 
@@ -155,8 +155,8 @@ class Namespaces:
                 self.open(name)
             for name, each in self:
                 if name not in listed and not each.supervisor.unused:
-                    await each.store.remember()  # another hub let go of it
+                    await each.store.remember()  # another hub released it
         except StoreError as error:
             logger.debug("namespaces of other hubs could not be read", reason=str(error))
-        except ProtocolError as error:  # more than one hub serves
+        except ProtocolError as error:  # beyond the limit
             logger.warning("a namespace of another hub is not served here", reason=error.message)

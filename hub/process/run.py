@@ -14,11 +14,11 @@ from hub.telemetry import logs
 
 
 def run(settings: Settings, announce: Callable[[str], None], *, shared_port: bool = False) -> int:
-    """Run a hub until SIGTERM or SIGINT; returns the exit status.
+    """Run a hub until SIGTERM or SIGINT; return the exit status.
 
-    `announce` is given the one line with the URL once the hub listens. With `shared_port` it is
-    one of several workers. Raises HubError when it cannot start. A second signal ends the process
-    at once.
+    `announce` is called with one line that has the URL, once the hub listens. With `shared_port`
+    the hub is one of several workers. Raises HubError when it cannot start. A second signal ends
+    the process at once.
     """
 
     async def main() -> int:

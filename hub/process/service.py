@@ -1,4 +1,4 @@
-"""What serves until a signal ends it: the order of start, announcement and stop."""
+"""Serving until a signal: the order of start, announcement and stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hub.errors import HubError
 from hub.telemetry import logs
 
 STOP_TIMEOUT = 9.5
-"""Seconds after which a hub's stop that does not come to its end is cut short."""
+"""Seconds after which a stop that has not finished is abandoned."""
 
 logger = logs.get("hub")
 
@@ -20,26 +20,26 @@ class Service(Protocol):
     """A hub, or several."""
 
     async def start(self) -> str:
-        """Start, and return the URL. Raises HubError; nothing is left running then."""
+        """Start, and return the URL. Raises HubError, and leaves nothing running then."""
         ...
 
     async def failure(self) -> HubError:
-        """Wait until it cannot go on any more; says why."""
+        """Wait until the service cannot continue; return the reason."""
         ...
 
     async def stop(self) -> None:
-        """End in good order."""
+        """Stop gracefully."""
         ...
 
 
 async def serve(
     service: Service, announce: Callable[[str], None], *, patience: float = STOP_TIMEOUT
 ) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status of the process.
+    """Serve until SIGTERM or SIGINT; return the exit status of the process.
 
-    `announce` is given the one line with the URL once the service listens. Raises HubError when it
-    cannot start or cannot go on. A second signal ends the process at once. A stop that takes
-    longer than `patience` seconds is cut short.
+    `announce` is called with one line that has the URL, once the service listens. Raises HubError
+    when the service cannot start or continue. A second signal ends the process at once. A stop that
+    takes longer than `patience` seconds is abandoned.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()

@@ -2,12 +2,12 @@
 
     python -P worker.py HUB_ID
 
-One line on standard input gives its orders: the settings, the parent's process id and its search
-path for modules. It says one line on standard output: `{"failure": null}` once it listens, or else
-why it cannot. When another hub turns out to use its id, it says `{"failure": WHY, "final": true}`
-and ends; it is not to be started again. HUB_ID is for whoever lists processes. The file is run by
-its path (`-P`: and not its directory), so that the parent's modules are found, wherever it was
-started.
+It reads one line of JSON from standard input: the settings, the parent's process id, and the
+parent's search path for modules. It writes one line to standard output: `{"failure": null}` once it
+listens, or the reason why it cannot. When another hub uses its id, it writes
+`{"failure": WHY, "final": true}` and ends, and must not be started again. HUB_ID is there for lists
+of processes. The file is run by its path, and with the parent's search path, so that a worker has
+the same modules as its parent; `-P` keeps the file's directory out of that path.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import traceback
 
 
 def main() -> int:
-    """Run the hub; returns the exit status."""
+    """Run the hub; return the exit status."""
     line = sys.stdin.buffer.readline()
     if not line:
-        return 1  # the parent is gone already
+        return 1  # the parent is already gone
     orders = json.loads(line)
     sys.path[:] = orders["path"]
     try:
@@ -35,26 +35,26 @@ def main() -> int:
 
 
 def _run(given: object) -> int:
-    import msgspec  # noqa: PLC0415 - all of these are found by the path that was ordered
+    import msgspec  # noqa: PLC0415 - all of these need the parent's search path
     import structlog  # noqa: PLC0415
 
     from hub.process.run import run  # noqa: PLC0415
     from hub.settings import Settings  # noqa: PLC0415
 
     settings = msgspec.convert(given, Settings)
-    # Every line of the log tells whose it is.
+    # Every line of the log names its worker.
     structlog.contextvars.bind_contextvars(hub=settings.hub_id)
     return run(settings, lambda _: _say(None), shared_port=True)
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when `parent` is gone, in whatever way."""
-    import ctypes  # noqa: PLC0415 - not every Python has it, which the parent must be told
+    """Have the kernel kill this process when `parent` ends, in any way."""
+    import ctypes  # noqa: PLC0415 - may be missing, which must be reported to the parent
 
     if ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0) != 0:  # 1: PR_SET_PDEATHSIG
         raise OSError("the kernel does not let a worker end with its parent")
     if os.getppid() != parent:
-        os._exit(1)  # it was gone before the kernel had been told
+        os._exit(1)  # it ended before the request to the kernel
 
 
 def _in_words(error: Exception) -> str:

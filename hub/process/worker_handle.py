@@ -1,4 +1,4 @@
-"""One run of a worker, as its parent sees it."""
+"""A worker process, as its parent sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hub.process.service import STOP_TIMEOUT
 from hub.settings import Settings
 
 PATIENCE = STOP_TIMEOUT + 0.5
-"""Seconds that a worker may take to stop, which cuts it short by itself just before."""
+"""Seconds that a worker may take to stop; it abandons its stop by itself just before."""
 
 WORKER = str(Path(__file__).with_name("worker.py"))
 
@@ -27,8 +27,8 @@ class WorkerError(HubError):
 
 
 class _Word(msgspec.Struct, frozen=True):
-    """What a worker says: nothing failed, and it listens; or why it does not, and whether it will
-    never do, so that it is not worth starting again."""
+    """A worker's report: it listens, or why it failed; after a final failure it is not started
+    again."""
 
     failure: str | None
     final: bool = False
@@ -43,13 +43,13 @@ class WorkerHandle:
 
     @classmethod
     async def start(cls, settings: Settings) -> WorkerHandle:
-        """Start a hub with these settings. Raises WorkerError when no process can be started."""
+        """Start a worker with these settings. Raises WorkerError when no process can start."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", WORKER, settings.hub_id),
                 stdin=PIPE,
                 stdout=PIPE,
-                # Ctrl-C is for this process, which asks its workers to stop.
+                # Ctrl-C reaches only this process, which asks its workers to stop.
                 start_new_session=True,
             )
         except OSError as error:
@@ -68,7 +68,7 @@ class WorkerHandle:
         return self._process.pid
 
     async def listening(self) -> None:
-        """Wait until it serves. Raises WorkerError with its words when it cannot."""
+        """Wait until it serves. Raises WorkerError with its reason when it cannot."""
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
@@ -81,19 +81,19 @@ class WorkerHandle:
             raise WorkerError(failure)
 
     async def ended(self) -> int:
-        """Wait for its end; the exit status (128 + N for signal N)."""
+        """Wait until it has ended; return the exit status (128 + N for signal N)."""
         status = await self._process.wait()
         return status if status >= 0 else 128 - status
 
     async def last_words(self) -> str | None:
-        """Why it ended and must not be started again; None when it may be. Call it once ended."""
+        """Why it must not be started again, or None if it may be. Call this once it has ended."""
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         word = msgspec.json.decode(line, type=_Word) if line.endswith(b"\n") else None
         return word.failure if word is not None and word.final else None
 
     async def stop(self) -> None:
-        """Have it stop gracefully, and wait until it has."""
+        """Stop it gracefully, and wait until it has ended."""
         self._send(signal.SIGTERM)
         try:
             async with asyncio.timeout(PATIENCE):

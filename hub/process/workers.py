@@ -1,9 +1,9 @@
 """Several hub processes, the workers, behind one port: `homeport serve --workers N`.
 
-The process that is started serves nobody. It keeps the port, runs the embedded engine, and starts
-the workers, each a hub of its own name with sockets of its own on that port, among which the
-kernel spreads the connections. A worker that ends is started again. When this process is gone,
-the kernel kills the workers, and the engine's guard stops the engine.
+The parent process serves no requests. It reserves the port, runs the embedded engine, and starts
+the workers. Each worker is a hub with its own id and its own sockets on the port; the kernel
+spreads connections among them. A worker that ends is started again. When the parent ends, the
+kernel kills the workers, and the engine's guard stops the engine.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from hub.telemetry import logs
 from hub.version import VERSION
 
 PATIENCE = STOP_TIMEOUT + 1.0
-"""Seconds that the stop of all may take: more than that of one worker, which is waited for."""
+"""Seconds that the stop of all may take: longer than a worker's, which is waited for."""
 
 logger = logs.get("workers")
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> int:
-    """Run the workers until SIGTERM or SIGINT; returns the exit status.
+    """Run the workers until SIGTERM or SIGINT; return the exit status.
 
-    `announce` is given the one line with the URL once all of them listen. Raises HubError when one
-    cannot start. A second signal ends all processes at once.
+    `announce` is called with one line that has the URL, once all of them listen. Raises HubError
+    when one cannot start. A second signal ends all processes at once.
     """
     if not sys.platform.startswith("linux"):
         raise HubError(
@@ -51,7 +51,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
 
 
 class _Place:
-    """One worker's place: its settings, the same for each process that takes it."""
+    """One worker's place: its settings, and the process that has it now."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -68,10 +68,7 @@ class _Place:
 
 
 class Workers:
-    """The workers, what they share, and the order in which all of it starts and stops.
-
-    Needs a running loop.
-    """
+    """The workers and what they share, with the order of start and stop. Needs a running loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -82,9 +79,9 @@ class Workers:
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> str:
-        """Take the port, start the engine and all workers; returns the URL when all listen.
+        """Reserve the port, start the engine and all workers; return the URL when all listen.
 
-        Raises HubError with one plain sentence; nothing is left running then.
+        Raises HubError with one plain sentence, and leaves nothing running then.
         """
         settings = self._settings
         logger.info("starting", version=VERSION, **describe(settings))
@@ -117,11 +114,11 @@ class Workers:
         return url
 
     async def failure(self) -> HubError:
-        """Wait until a worker has ended that must not be started again; says why."""
+        """Wait until a worker has ended that must not be started again; return the reason."""
         return await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
-        """Have every worker stop gracefully, and then the engine."""
+        """Stop every worker gracefully, and then the engine."""
         logger.info("stopping", workers=len(self._places))
         for task in self._keeping:
             task.cancel()
@@ -138,7 +135,7 @@ class Workers:
         release(self._held)
 
     async def _keep(self, place: _Place) -> None:
-        """Start the worker again whenever it ends; not one whose id is another hub's."""
+        """Start the worker again whenever it ends, unless another hub uses its id."""
         loop = asyncio.get_running_loop()
         hub_id = place.settings.hub_id
         restarter = Restarter(
@@ -154,7 +151,7 @@ class Workers:
                 if not self._failure.done():
                     self._failure.set_result(RivalError(why))
                 return
-            if status == 0:  # somebody sent it SIGTERM
+            if status == 0:  # it was sent SIGTERM
                 logger.info("worker handed over and ended; starting it again", worker=hub_id)
             else:
                 logger.error(

@@ -1,4 +1,4 @@
-"""The hub's settings: what they are, what they mean, and where their values come from."""
+"""The hub's settings: their definitions, and where their values come from."""
 
 from hub.settings.fields import FIELDS, Field
 from hub.settings.load import SettingsError, load_settings

@@ -1,8 +1,8 @@
-"""The settings as Markdown, made from `FIELDS`.
+"""The settings as Markdown, generated from `FIELDS`.
 
-`python -m hub.settings` prints them; `python -m hub.settings docs/reference.md` puts them into that
-file, between the lines `<!-- settings -->` and `<!-- /settings -->`. A test fails when the file is
-out of date.
+`python -m hub.settings` prints them; `python -m hub.settings docs/reference.md` writes them into
+that file, between the lines `<!-- settings -->` and `<!-- /settings -->`. A test fails when the
+file is out of date.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def listing() -> str:
 
 
 def with_listing(text: str) -> str:
-    """`text` with the part between the two marks replaced; raises ValueError without them."""
+    """`text` with the part between the two markers replaced; raises ValueError without them."""
     head, begun, rest = text.partition(BEGIN)
     _, ended, tail = rest.partition(END)
     if not (begun and ended):
@@ -34,7 +34,7 @@ def with_listing(text: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the settings, or put them into the file that the arguments name."""
+    """Print the settings, or write them into the file that the arguments name."""
     if not arguments:
         sys.stdout.write(listing())
         return
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _section(field: Field) -> str:
-    # A number or a word of the code is shown as code; a description is not.
+    # A value is shown as code, a description as text.
     default = field.default_text if field.default is None else f"`{field.default_text}`"
     facts = (
         f"`{field.variable}`, TOML key `{field.name}`. Default: {default}. Accepts {field.expects}."

@@ -22,8 +22,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?
 class Field(Struct, frozen=True):
     """One setting.
 
-    `default` is None where it is worked out or means "none"; `default_text` says it in words
-    for help texts. `expects` describes the accepted values. A `secret` value is never shown.
+    `default` is None where it is computed or means "none"; `default_text` describes it in help
+    texts. `expects` describes the accepted values. A `secret` value is never shown.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Field(Struct, frozen=True):
         return "HOMEPORT_" + self.name.upper()
 
     def parse(self, value: object) -> str | int | float:
-        """`value`, as text or already typed, as this setting's type; ValueError says what is wrong.
+        """Convert `value`, which is text or already typed; raises ValueError with the reason.
 
-        Text stands for numbers only where it comes from a shell: a TOML file has types, and
-        its reader refuses text for numbers beforehand.
+        Text is accepted for numbers, because that is what a shell gives. In a TOML file, which has
+        types, `load_settings` refuses text for numbers beforehand.
         """
         parsed = self._typed(value)
         if parsed is None or not self._within(parsed):

@@ -1,4 +1,4 @@
-"""Where the values come from: a flag beats the environment, which beats the TOML file."""
+"""Where values come from: a flag overrides the environment, which overrides the TOML file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[
 
 
 class SettingsError(HubError):
-    """A setting is wrong; says which one, where it was given, and what is expected."""
+    """A setting is wrong; the sentence says which one, where it was given, and what is expected."""
 
     status = 2
 
 
 class _Given(Struct, frozen=True):
-    """A value and where it was given, in the user's own terms."""
+    """A value and where it was given, in the user's terms."""
 
     value: object
     source: str
@@ -40,8 +40,8 @@ def load_settings(
 ) -> Settings:
     """All settings, each from the first source that gives it.
 
-    `flags` holds the options of the command line by setting name, None where one was not given.
-    `config_path` is the TOML file, or else the variable HOMEPORT_CONFIG names one. Empty
+    `flags` has the options of the command line by setting name, None for those that were not given.
+    `config_path` is the TOML file; without it the variable HOMEPORT_CONFIG may name one. Empty
     variables count as not given. Raises SettingsError.
     """
     unknown = flags.keys() - FIELDS.keys()
@@ -78,7 +78,7 @@ def _from_flags(field: Field, flags: Mapping[str, object]) -> _Given | None:
 
 def _from_environment(field: Field, environ: Mapping[str, str]) -> _Given | None:
     value = environ.get(field.variable, "")
-    # Kubernetes gives every pod beside a service called "homeport" HOMEPORT_PORT=tcp://…
+    # Kubernetes sets HOMEPORT_PORT=tcp://… in every pod next to a service named "homeport".
     if not value or (field.name == "port" and _SERVICE_LINK.match(value)):
         return None
     return _Given(value, field.variable)
@@ -133,7 +133,7 @@ def _from_table(name: str, value: object, label: str) -> _Given:
 
 def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
     if settings.heartbeat_timeout < settings.heartbeat_interval:
-        # Blame what the user gave, and the timeout rather than the interval.
+        # Name the setting that the user gave, and the timeout rather than the interval.
         blamed = next(
             sources[name] for name in ("heartbeat_timeout", "heartbeat_interval") if name in sources
         )

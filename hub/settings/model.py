@@ -1,6 +1,6 @@
 """`Settings`: every setting once, with its type, default, bounds and help text.
 
-The command line, the environment, the TOML file and the documentation are all made from the
+The command line, the environment, the TOML file and the documentation are all derived from the
 annotations below; see `hub.settings.fields`.
 """
 
@@ -26,21 +26,21 @@ HUB_ID = rf"^[A-Za-z0-9._-]{{1,{MAX_HUB_ID}}}$"
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.platform) -> str:
-    """Where programs of this user keep their data on this system."""
+    """The directory in which programs of this user keep their data on this system."""
     home = environ.get("HOME") or os.path.expanduser("~")
     if system == "darwin":
         return os.path.join(home, "Library", "Application Support", "homeport")
     base = environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(base):  # the XDG specification has relative ones ignored
+    if not os.path.isabs(base):  # the XDG specification says to ignore relative paths
         base = os.path.join(home, ".local", "share")
     return os.path.join(base, "homeport")
 
 
 def default_hub_id(port: int, workers: int = 1) -> str:
-    """`{hostname}-{port}`, reduced to the characters and the length that a hub's name may have.
+    """`{hostname}-{port}`, reduced to the characters and the length that a hub's id may have.
 
-    Port 0 is many hubs' at once: there, the process id tells them apart. Several workers' names
-    are made of it, and must not be too long either.
+    For port 0, which many hubs may use at once, it has the process id. There is room for the suffix
+    of a worker's id, which is made from it.
     """
     suffix = f"-{port or os.getpid()}"
     room = MAX_HUB_ID - len(suffix) - (len(worker_id("", workers)) if workers > 1 else 0)
@@ -49,15 +49,15 @@ def default_hub_id(port: int, workers: int = 1) -> str:
 
 
 def worker_id(hub_id: str, number: int) -> str:
-    """The name of one of several workers, which are counted from 1."""
+    """The id of one of several workers, which are numbered from 1."""
     return f"{hub_id}-{number}"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings of one hub. Intervals are in seconds and accept fractions.
 
-    Made by `load_settings` from what users say, with every bound checked; the constructor itself
-    checks nothing.
+    `load_settings` makes it from the user's values and checks every bound; the constructor checks
+    nothing.
     """
 
     host: Annotated[
@@ -263,5 +263,5 @@ def describe(settings: Settings) -> dict[str, object]:
         described["redis"] = "embedded"
     else:
         described["redis"] = redact_text(settings.redis)
-        del described["data_dir"]  # nothing is kept there
+        del described["data_dir"]  # not used
     return described

@@ -1,4 +1,4 @@
-"""The forms that the URL of a store has, and what the ones with several servers say."""
+"""The forms of a store's URL, and the parts of those with several servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORMS = (
     "redis://HOST:PORT, rediss://HOST:PORT, redis+sentinel://HOST:PORT,…/PRIMARY, "
     "redis+cluster://HOST:PORT,…, unix:///SOCKET or memory://"
 )
-"""All forms, for people."""
+"""All forms, as shown to a user."""
 
 Address = tuple[str, int]
 
@@ -28,8 +28,8 @@ class SeveralServers(Struct, frozen=True, kw_only=True):
     """A URL of Redis Sentinel or of a Redis Cluster.
 
     `addresses` are the Sentinels, or some of the cluster's nodes. `data_url` has the login, the
-    database and the options of the servers that hold the data, in the form for one server.
-    `primary` is the name that the Sentinels know it by. `login` is the Sentinels' own.
+    database and the options for the servers with the data, in the form for one server. `primary` is
+    the Sentinels' name of the primary, and `login` the login for the Sentinels.
     """
 
     kind: Literal["sentinel", "cluster"]
@@ -40,14 +40,14 @@ class SeveralServers(Struct, frozen=True, kw_only=True):
 
 
 def is_redis_url(url: str) -> bool:
-    """Whether `url` has one of the forms, which says nothing about the servers there."""
+    """Whether `url` has one of the forms; nothing is said about the servers."""
     if re.search(r"\s", url):
         return False
     return several_servers(url) is not None or _is_one_server(url)
 
 
 def complaint(url: str) -> str:
-    """What is wrong with a URL that is none of ours, without repeating any of it."""
+    """What is wrong with an invalid URL, without repeating any part of it."""
     match = _SEVERAL.fullmatch(url)
     if match is not None and _addresses(match["hosts"], 6379):
         path = match["path"] or ""
@@ -64,7 +64,7 @@ def complaint(url: str) -> str:
 
 
 def several_servers(url: str) -> SeveralServers | None:
-    """What a URL with `+sentinel` or `+cluster` says; None when it is none, or a bad one."""
+    """The parts of a URL with `+sentinel` or `+cluster`; None when it is not a valid one."""
     match = _SEVERAL.fullmatch(url)
     if match is None:
         return None
@@ -95,7 +95,7 @@ def several_servers(url: str) -> SeveralServers | None:
 
 
 def _addresses(hosts: str, default_port: int) -> tuple[Address, ...]:
-    """Every address once, in order; empty when one of them is none."""
+    """Every address once, in order; empty when one of them is invalid."""
     addresses: list[Address] = []
     for each in hosts.split(","):
         match = _HOST.fullmatch(each)
@@ -107,12 +107,12 @@ def _addresses(hosts: str, default_port: int) -> tuple[Address, ...]:
 
 
 def _is_database(text: str, kind: str) -> bool:
-    # A cluster has one database only.
+    # A cluster has only one database.
     return text in ("", "0") or (kind == "sentinel" and text.isascii() and text.isdecimal())
 
 
 def _database_in_query(query: str | None) -> bool:
-    """Whether it chooses another database than 0."""
+    """Whether the query chooses another database than 0."""
     return any(name == "db" and value != "0" for name, value in parse_qsl(query or ""))
 
 

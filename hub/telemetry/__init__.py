@@ -1,1 +1,1 @@
-"""Logs, metrics, the observer of the brain, the metered store."""
+"""Logs and metrics, and the two places that feed them: the brain's observer, the metered store."""

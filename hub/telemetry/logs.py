@@ -1,7 +1,7 @@
 """Logging: structlog and the standard library through one renderer, to stderr, without secrets.
 
-`configure` is called once by a program; modules call `get` and log events: a constant phrase, and
-what varies as keywords.
+A program calls `configure` once. Modules call `get` and log events: a constant phrase, with the
+variable parts as keywords.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MANY_LINES = ("exception", "stack")
 
 _MAX_DEPTH = 8
-"""Levels of nested values that are looked through; what lies deeper is left out of the log."""
+"""Levels of nested values that are searched for secrets; deeper values are not logged."""
 
 _CHATTY = ("uvicorn", "uvicorn.access", "uvicorn.error", "websockets", "redis", "asyncio")
-"""Libraries that tell of every connection; heard from `warning` up unless the level is debug."""
+"""Libraries that log every connection; only their warnings are shown, unless the level is debug."""
 
 Format = Literal["console", "json"]
 Level = Literal["debug", "info", "warning", "error", "critical"]
@@ -97,7 +97,7 @@ def configure(format: Format = "console", level: Level = "info") -> None:
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of one part of the hub; usable at import, before `configure`."""
+    """The logger of one part of the hub; usable at import time, before `configure`."""
     return structlog.stdlib.get_logger(name)
 
 
@@ -126,7 +126,7 @@ def _redact_item(key: object, value: object, depth: int) -> object:
 def _redact_value(value: object, depth: int) -> object:
     match value:
         case float() if not math.isfinite(value):
-            return str(value)  # JSON has no word for it
+            return str(value)  # JSON has no such number
         case int() | float() | None:
             return value
         case str():
@@ -144,7 +144,7 @@ def _redact_value(value: object, depth: int) -> object:
 def _describe(value: object) -> str:
     try:
         return repr(value)
-    except Exception as error:  # a broken repr must not cost the log line
+    except Exception as error:  # a broken repr must not lose the log line
         return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
 
 
@@ -163,13 +163,13 @@ def _renderers(format: Format) -> list[Processor]:
 
 
 def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A JSON line begins with what a reader looks for."""
+    """Put first what a reader of JSON lines looks for."""
     head = ("timestamp", "level", "logger", "event")
     return {**{key: event[key] for key in head if key in event}, **event}
 
 
 def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape sequences and line breaks from strangers must not reach a terminal as such."""
+    """Keep escape sequences and line breaks that come from peers away from the terminal."""
     return {
         key: _CONTROL.sub(lambda found: ascii(found[0])[1:-1], value)
         if isinstance(value, str) and key not in _MANY_LINES

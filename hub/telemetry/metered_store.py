@@ -26,7 +26,7 @@ from hub.telemetry.metrics import CommitResult, Metrics
 
 
 class MeteredStore:
-    """Passes everything on, and tells the metrics how each commit ended and how long it took."""
+    """Delegates to a store, and counts the result and the duration of each commit."""
 
     def __init__(self, store: Store, scheduler: Scheduler, metrics: Metrics) -> None:
         self._store = store
@@ -55,7 +55,7 @@ class MeteredStore:
         began = self._now()
 
         def finished(answer: Committed | Fenced | Away) -> None:
-            if changes:  # else it was a question whether the store is there
+            if changes:  # an empty commit only asks whether the store answers
                 self._finished(_result(answer), len(changes), self._now() - began)
             reply(answer)
 

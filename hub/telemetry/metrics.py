@@ -1,9 +1,9 @@
-"""What a hub counts of itself, for Prometheus.
+"""The hub's metrics, for Prometheus.
 
-The brain's figures are read from `Supervisor.stats()` when a scrape comes; what sockets, store and
-loop add is counted here as it happens, in plain dicts, since a heartbeat's way is too hot for more.
-All of it runs on the event loop's thread. No label ever carries an agent's id, or anything else
-that a caller may choose freely, but the namespace.
+The brain's figures are read from `Supervisor.stats()` at each scrape. Those of sockets, store and
+event loop are counted here as they happen, in plain dicts, because a heartbeat must stay cheap.
+Everything runs on the event loop's thread. Apart from the namespace, no label has a value that a
+caller can choose freely, such as an agent's id.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 """Upper bounds of the latency histograms' buckets, in seconds."""
 
 BATCH_BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
-"""Upper bounds of the buckets of changes per commit."""
+"""Upper bounds of the buckets for changes per commit."""
 
 CommitResult = Literal["committed", "fenced", "away"]
 
@@ -46,8 +46,8 @@ _OUTCOMES = frozenset(ERROR_CODES) | {"ok"}
 _CLOSE_CODES = frozenset(int(code) for code in CloseCode) | {1005, 1006}
 
 _GAUGES = {
-    "actors": ("homeport_actors", "Actors: agents that this hub judges, or is asked about."),
-    "deadlines": ("homeport_deadlines", "Deadlines of agents that are kept in order."),
+    "actors": ("homeport_actors", "Actors: agents that this hub owns, or is asked about."),
+    "deadlines": ("homeport_deadlines", "Deadlines of agents that are scheduled."),
     "sessions": ("homeport_sessions", "Open websocket sessions."),
     "watches": ("homeport_watches", "Open watches."),
     "revision": ("homeport_revision", "Revision of the directory."),
@@ -69,7 +69,7 @@ _COUNTERS = {
 
 
 class Histogram:
-    """Observations by bucket; a bucket counts what is at most its bound."""
+    """Observations by bucket; a bucket counts values up to and including its bound."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -84,7 +84,7 @@ class Histogram:
         self._sum += value
 
     def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
-        """Report what was counted, cumulated as Prometheus wants it."""
+        """Add the counts, cumulated as Prometheus expects them."""
         buckets: list[tuple[str, float]] = []
         total = 0
         for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
@@ -94,7 +94,7 @@ class Histogram:
 
 
 class Metrics:
-    """The figures of one hub process. Every method is cheap, and none raises."""
+    """The metrics of one hub process. Every method is cheap, and none raises."""
 
     def __init__(self, hub_id: str, version: str) -> None:
         self._identity = {"hub": hub_id, "version": version}
@@ -117,15 +117,15 @@ class Metrics:
         self._registry.register(_HubCollector(self._families))
 
     def add_namespace(self, name: str, stats: Callable[[], Stats]) -> None:
-        """Report the figures of a namespace from now on; `stats` is called at each scrape."""
+        """Export the figures of a namespace from now on; `stats` is called at each scrape."""
         self._namespaces[name] = stats
 
     def remove_namespace(self, name: str) -> None:
-        """Report a namespace no more."""
+        """Stop the export of a namespace's figures."""
         self._namespaces.pop(name, None)
 
     def watch_loop(self, tasks: Callable[[], int], timers: Callable[[], int]) -> None:
-        """Report how many tasks and timers there are; both are called at each scrape."""
+        """Export the numbers of tasks and timers; both functions are called at each scrape."""
         self._tasks, self._timers = tasks, timers
 
     def http_answered(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -143,19 +143,19 @@ class Metrics:
         self._connections += 1
 
     def websocket_closed(self, code: int) -> None:
-        """A websocket that was opened is gone; `code` is 1006 where there was no close frame."""
+        """An open websocket has ended; `code` is 1006 without a close frame."""
         self._connections -= 1
         self._closed[str(code) if code in _CLOSE_CODES else "other"] += 1
 
     def websocket_answered(self, op: str, outcome: str) -> None:
         """One websocket request was answered; `outcome` is `ok` or an error code."""
-        if (op, outcome) not in self._websocket:  # else both are known
+        if (op, outcome) not in self._websocket:  # otherwise both are known
             op = op if op in OPS else "unknown"
             outcome = outcome if outcome in _OUTCOMES else "internal"
         self._websocket[op, outcome] += 1
 
     def commit_finished(self, result: CommitResult, changes: int, seconds: float) -> None:
-        """A batch of `changes` went to the store, which took `seconds` to end so."""
+        """A batch of so many `changes` ended in the store with `result`, after `seconds`."""
         histogram = self._commit_seconds.get(result)
         if histogram is None:
             histogram = self._commit_seconds[result] = Histogram(LATENCY_BOUNDS)
@@ -163,11 +163,11 @@ class Metrics:
         self._commit_changes.observe(changes)
 
     def loop_lagged(self, seconds: float) -> None:
-        """A timer of the event loop fired so much after its time."""
+        """A timer of the event loop fired so many seconds late."""
         self._loop_lag.observe(max(0.0, seconds))
 
     def text(self) -> bytes:
-        """Everything, in Prometheus text format 0.0.4."""
+        """All metrics, in Prometheus text format 0.0.4."""
         return generate_latest(self._registry)
 
     def _families(self) -> Iterator[Metric]:
@@ -272,5 +272,5 @@ class _HubCollector(Collector):
         return self._families()
 
     def describe(self) -> list[Metric]:
-        # None are told in advance: registering must not read the brain's figures.
+        # None in advance: registering the collector must not read the brain's figures.
         return []

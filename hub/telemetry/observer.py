@@ -1,4 +1,4 @@
-"""What the brain does, as log lines and counts: at info what operators act on, else at debug."""
+"""The brain's events as log lines and counts; at info those that operators act on, else at debug."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class HubObserver:
         """A change of the directory became durable."""
         unreachable = kind == "status_changed" and record.status == "unreachable"
         level = logging.INFO if unreachable or kind == "expired" else logging.DEBUG
-        if not _level_logger.isEnabledFor(level):  # structlog asks later, and that costs
+        # structlog checks the level only after it has built the event, which is expensive.
+        if not _level_logger.isEnabledFor(level):
             return
         self._logger.log(
             level,
@@ -44,18 +45,18 @@ class HubObserver:
         self._logger.error("Redis is away; reads go on from memory", reason=reason)
 
     def store_returned(self, log: str, *, fresh: bool) -> None:
-        """Changes can be written (again)."""
+        """Changes can be written, for the first time or again."""
         if fresh:
             self._logger.warning("a new log was begun; watches start over", log=log)
         else:
             self._logger.info("Redis is there", log=log)
 
     def unreadable(self, data: bytes) -> None:
-        """A stored entry is no record; it is left alone."""
+        """A stored entry is not a record; it is left unchanged."""
         self._logger.warning("a stored agent could not be read and is left alone", size=len(data))
 
     def stalled(self, seconds: float) -> None:
-        """The hub itself was stopped; its agents are given a fresh timeout."""
+        """The hub itself was stopped for a while; its agents get a fresh timeout."""
         self._logger.warning(
             "the hub was stalled; agents get a fresh timeout", seconds=round(seconds, 3)
         )
@@ -67,13 +68,13 @@ class HubObserver:
             self._warned = True
             self._logger.warning(
                 "with several hubs, lease_ttl should be at least twice a hub's lease: the entries "
-                "of a dead hub's agents may run out before another is in charge of them",
+                "of a dead hub's agents may expire before another hub owns them",
                 lease_ttl=self._lease_ttl,
                 at_least=2 * HUB_LEASE,
             )
 
     def removal_held(self, why: str | None) -> None:
-        """Many agents were lost at once, or are not any more."""
+        """Many agents were lost at once, or (None) that is over."""
         if why is None:
             self._logger.warning("the loss is over; agents are removed again")
         else:
