@@ -50,8 +50,8 @@ def watch(
 ) -> None:
     """Show the agents that match, and then every change of them, until Ctrl-C (exit status 0).
 
-    A hub that goes away is told of on stderr and found again without a gap; when it cannot tell
-    what was missed, the agents are shown anew.
+    When the connection is lost, a line on stderr says so, and the watch resumes without a gap; if
+    the hub cannot tell what was missed, all agents are shown again.
 
     With --json, one JSON object a line: {"op": "snapshot" or "resync", "agents", "log",
     "revision"} or {"op": "event", "kind", "agent", "log", "revision", "coalesced"?}. The last
@@ -99,7 +99,7 @@ class _Troubles(logging.Handler):
 
 
 class _JsonLines:
-    """Every message as one line of JSON, with the log's name so that a watch can resume after it."""
+    """Every message as one line of JSON, each with the log's name so that a watch can resume."""
 
     def __init__(self, log: str | None) -> None:
         self._log = log

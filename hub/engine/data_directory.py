@@ -105,7 +105,10 @@ class DataDirectory:
         self.server_lock.write(f"{self._socket}\n")
 
     def refuse_older_server(self, version: tuple[int, int, int]) -> None:
-        """Raise EngineError for a server before 7.0, which would ignore newer data, if there is any."""
+        """Refuse a server before 7.0 where a newer one has written data, which it would ignore.
+
+        Raises EngineError.
+        """
         if version < (7, 0, 0) and (self.path / "appendonlydir").is_dir():
             raise EngineError(
                 f"the data in {self.path} was written by a server of version 7 or newer, and "

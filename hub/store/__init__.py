@@ -1,7 +1,7 @@
-"""The durable side of a hub: one namespace's records, log and leases in Redis.
+"""The durable side of a hub: the records, log and leases of namespaces in Redis.
 
 `connect` makes a backend from a URL, and a `RedisStore` on it is the `actors.ports.store.Store` of
-one namespace. Every change is made by the Lua scripts in `scripts/`.
+one namespace. All changes are made by the Lua scripts in `scripts/`.
 """
 
 from hub.store.backends.backend import Backend

@@ -1,4 +1,4 @@
-"""The names of the keys in Redis: section 5 of the contract, and the few that are ours."""
+"""The names of the keys in Redis: those of the contract (section 5), and some internal ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_n
 class Keys:
     """The keys of one namespace, as bytes.
 
-    `prefix` goes before everything. The default namespace has the legacy registry's plain names;
-    any other has the prefix `{NAME}:`, whose braces make it a hash tag, so that all keys of one
-    namespace lie in one slot of a Redis Cluster. With `hash_tags`, as a cluster needs it, the
-    default namespace has one too. Raises ValueError for a bad namespace.
+    `prefix` goes before every key. The default namespace has the legacy registry's plain names; any
+    other has the prefix `{NAME}:`, whose braces make it a hash tag, so that all keys of one
+    namespace are in one slot of a Redis Cluster. With `hash_tags`, for a cluster, the default
+    namespace has one too. Raises ValueError for an invalid namespace.
     """
 
     __slots__ = (
@@ -49,15 +49,15 @@ class Keys:
         self.secret = f"{base}agents:secret".encode()
         """String: signs session tokens, shared by the cluster."""
         self.hubs = f"{base}agents:hubs".encode()
-        """Set of the ids of all hubs; those whose lease has lapsed are taken off."""
+        """Set of the ids of all hubs; hubs whose lease has expired are removed."""
         self.seen = f"{base}agents:seen".encode()
-        """Stream: the entries that hubs renewed within the last half minute."""
+        """Stream: the entries that hubs have renewed within the last half minute."""
         self.loss = f"{base}agents:loss".encode()
-        """Hash: up to which revision a loss of agents has been acknowledged."""
+        """Hash: the revision up to which a loss of agents has been acknowledged."""
         self._epoch_prefix = f"{base}epoch:".encode()
         self._lease_prefix = f"{base}hub:".encode()
         self.namespaces = f"{prefix}homeport:namespaces".encode()
-        """Set of all namespaces that were ever opened; the same key for every namespace."""
+        """Set of all namespaces that hubs have opened; the same key for every namespace."""
 
     def agent(self, agent_id: str) -> bytes:
         """String: the agent's record, with a time to live."""
@@ -68,9 +68,9 @@ class Keys:
         return self.lease(hub_id.encode())
 
     def lease(self, hub_id: bytes) -> bytes:
-        """The same, by an id as Redis has it."""
+        """The key of a hub's lease, by an id that was read from Redis."""
         return self._lease_prefix + hub_id
 
     def epoch(self, agent_id: str) -> bytes:
-        """String: the last epoch of an agent that was removed, for an hour."""
+        """String, kept for an hour: the last epoch of an agent that was removed."""
         return self._epoch_prefix + agent_id.encode()

@@ -1,4 +1,4 @@
-"""Which hubs of the cluster live, as their leases tell."""
+"""Which hubs of the cluster are alive, according to their leases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOTHING = [b"", b"", b"1", b"0", b"0", b"0"]
 
 
 async def read_roster(lane: Lane, keys: Keys, hub_id: str) -> Roster:
-    """The living hubs, while nothing is renewed."""
+    """The living hubs; no lease is renewed."""
     answer = await _ask(lane, keys, hub_id, _NOTHING, None)
     assert answer is not None
     return answer
@@ -29,7 +29,7 @@ async def renew_lease(
     lease: bytes,
     connection_number: int,
 ) -> Roster | None:
-    """Renew the hub's lease and tell who lives; None when the lease is not of that generation.
+    """Renew the hub's lease; return the living hubs, or None if it is of another generation.
 
     Raises ReconnectedError as `Lane.run` does.
     """
@@ -48,8 +48,8 @@ async def _ask(
     lane: Lane, keys: Keys, hub_id: str, renewal: list[bytes], connection_number: int | None
 ) -> Roster | None:
     own = hub_id.encode()
-    # Two steps, because a script may only touch keys that were named to it. A hub that comes in
-    # between is heard of the next time, and whether one lives is decided by the script alone.
+    # Two steps, because a script may only use keys that it is given. A hub that is added in between
+    # is seen the next time, and the script alone decides whether a hub is alive.
     ids = sorted({own, *await lane.ask(b"SMEMBERS", keys.hubs)})
     answer = await lane.run(
         ROSTER,

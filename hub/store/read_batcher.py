@@ -1,4 +1,4 @@
-"""Questions about single things that are asked together: one command for all of one loop turn."""
+"""Batching reads: one command for all single reads of one turn of the loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Reply = Callable[[T | Away | None], None]
 
 
 class Start(Protocol):
-    """Does work and answers once, later; see `hub.store.reply_tasks.ReplyTasks.start`."""
+    """Does work and replies once, later; see `hub.store.reply_tasks.ReplyTasks.start`."""
 
     def __call__(
         self,
@@ -25,9 +25,9 @@ class Start(Protocol):
 
 
 class ReadBatcher(Generic[T]):
-    """Gathers what is asked until the loop's next turn, and `find`s it all at once.
+    """Collects ids until the loop's next turn, and calls `find` with all of them.
 
-    Whoever asks is answered with what was found for his id, None when there is nothing.
+    Each caller gets the value for its id, or None.
     """
 
     def __init__(self, start: Start, find: Callable[[list[str]], Awaitable[dict[str, T]]]) -> None:
@@ -36,7 +36,7 @@ class ReadBatcher(Generic[T]):
         self._gathered: list[tuple[str, Reply[T]]] | None = None
 
     def ask(self, name: str, reply: Reply[T]) -> None:
-        """Answer with what is found for `name`."""
+        """Call `reply` with the value for `name`."""
         if self._gathered is None:
             gathered: list[tuple[str, Reply[T]]] = []
             self._gathered = gathered
@@ -44,13 +44,13 @@ class ReadBatcher(Generic[T]):
         self._gathered.append((name, reply))
 
     async def _ask(self, gathered: list[tuple[str, Reply[T]]]) -> dict[str, T]:
-        self._gathered = None  # who asks from now on is too late for this command
+        self._gathered = None  # ids that are asked from now on go into the next command
         return await self._find(list(dict.fromkeys(name for name, _ in gathered)))
 
     def _tell(self, gathered: list[tuple[str, Reply[T]]], found: dict[str, T] | Away) -> None:
-        if self._gathered is gathered:  # it was cancelled before it began
+        if self._gathered is gathered:  # the task was cancelled before it started
             self._gathered = None
         loop = asyncio.get_running_loop()
         for name, reply in gathered:
-            # Each by itself, so that one that raises takes no answer from the others.
+            # Called separately, so that a reply that raises does not affect the others.
             loop.call_soon(reply, found if isinstance(found, Away) else found.get(name))

@@ -1,4 +1,4 @@
-"""Reading what is stored, in pieces that are small enough for the time limit of one command."""
+"""Reading the stored data, in pieces that are small enough for the time limit of one command."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG, READ_RENEWALS
 from hub.telemetry import logs
 
 PIECE = 500
-"""Entries or records of one command; at the largest, they are some 10 MB."""
+"""Entries or records that one command reads; at most about 10 MB."""
 
 ANNOUNCEMENTS = 100
-"""Announced renewals of one command, each of a batch: at the largest, some 4 MB."""
+"""Announcements that one command reads, each with the renewals of a batch; at most about 4 MB."""
 
 logger = logs.get("hub.store")
 
 
 async def load(lane: Lane, keys: Keys, hub_id: str, log_length: int) -> Loaded:
-    """All that is stored; at most `log_length` entries of the log.
+    """Everything that is stored, with at most `log_length` entries of the log.
 
-    The log is read first: every change that it ends with is in the records that are read next.
+    The log is read first, so the records, which are read next, include its newest change.
     """
     newest = await lane.ask(b"XREVRANGE", keys.log, b"+", b"-", b"COUNT", b"1")
     entries: list[LogEntry] = []
@@ -50,7 +50,7 @@ async def read_log(
 ) -> list[LogEntry] | Fenced:
     """The log's entries after `position`, up to revision `upto` (None: to the end), oldest first.
 
-    Fenced when it is not that log or not that history any more, at any piece of it.
+    Fenced when the log or its history is another one by now, at any piece.
     """
     log, after, key = position.log.encode(), position.revision, position.key
     end = b"+" if upto is None else b"%d" % upto
@@ -71,9 +71,9 @@ async def read_log(
 
 
 async def read_entries(lane: Lane, keys: Keys, ids: list[str]) -> dict[str, Stored]:
-    """What is stored of those agents now; the ids without a record are left out.
+    """The stored entries of those agents; ids without a record are left out.
 
-    An entry that would never run out tells nothing of when it was renewed: its ttl is 0.
+    An entry that never expires does not show when it was renewed: its ttl is 0.
     """
     stored: dict[str, Stored] = {}
     for start in range(0, len(ids), PIECE):
@@ -86,7 +86,7 @@ async def read_entries(lane: Lane, keys: Keys, ids: list[str]) -> dict[str, Stor
 
 
 async def _read_newest(lane: Lane, keys: Keys, after: int) -> list[LogEntry]:
-    """The entries after that revision, whichever log it is."""
+    """The entries after that revision, of whichever log there is."""
     entries: list[LogEntry] = []
     while True:
         start = b"%d" % (after + 1)
@@ -101,10 +101,10 @@ async def _read_newest(lane: Lane, keys: Keys, after: int) -> list[LogEntry]:
 
 
 async def _read_records(lane: Lane, keys: Keys) -> tuple[list[bytes], list[str]]:
-    """The records of all active agents, and the ids that had none and have been dropped."""
+    """The records of all active agents, and the ids without a record, which were dropped."""
     records: list[bytes] = []
     without: list[bytes] = []
-    # An agent that is active all the while is found for certain, and perhaps twice.
+    # SSCAN returns an agent that is active throughout at least once, and perhaps twice.
     seen: set[bytes] = set()
     cursor = b"0"
     while True:
@@ -127,7 +127,7 @@ async def _read_records(lane: Lane, keys: Keys) -> tuple[list[bytes], list[str]]
 
 
 async def _drop_ghosts(lane: Lane, keys: Keys, ids: list[bytes], records: list[bytes]) -> list[str]:
-    """Drop the ids that still have no entry; records that have appeared join `records`."""
+    """Drop the ids that still have no entry; add records that have appeared to `records`."""
     entries = [keys.agent_prefix + each for each in ids]
     answers = await lane.run(DROP_GHOSTS, [keys.active, *entries], ids)
     ghosts: list[str] = []
@@ -163,7 +163,7 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
 
 
 async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> ForeignRenewals:
-    """All that other hubs have announced since `position`, oldest first."""
+    """The renewals that other hubs have announced since `position`, oldest first."""
     known, own = position.encode(), hub_id.encode()
     renewals: list[ForeignRenewal] = []
     while True:

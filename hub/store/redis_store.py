@@ -40,34 +40,33 @@ from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 T = TypeVar("T")
 
 LOG_LENGTH = 50_000
-"""Entries of the log that are kept; Redis trims in blocks and keeps up to some hundred more."""
+"""Entries of the log that are kept; Redis trims in blocks, and keeps some hundred more."""
 
 TAKEN = "another hub that started later uses this hub's id"
 
 RivalFound = Callable[[str, bool], None]
-"""Told the URL of another living hub with this one's id, and whether that one goes on: it is the
-later one, and this store opens no more while it lives."""
+"""Called with the URL of another living hub with this one's id, and whether that one continues. It
+does if it started later; this store does not open then while the other one lives."""
 
 CHANGE_WAIT = 1.0
-"""Seconds that Redis may wait for a change of the log before it answers that there is none."""
+"""Seconds that Redis waits for a change of the log before it answers that there is none."""
 
 FORGOTTEN_AFTER = 3600.0
-"""Seconds that a namespace's keys are kept after the last hub let go of it."""
+"""Seconds that a namespace's keys are kept after the last hub has released it."""
 
 _IDLE = 30.0
-"""Seconds after which a connection that nobody used is closed."""
+"""Seconds after which an unused connection is closed."""
 
 
 class RedisStore:
     """The durable side of one namespace, for one hub.
 
-    Three connections of its own, lent from nobody: one for everything that writes, so that it
-    arrives in the order in which it was asked for, one for reads, which may be long, and one to
-    wait for others' changes. `backend` says how to connect and remains the caller's. Needs a
-    running loop; every reply comes on it, exactly once, also when the store is closed meanwhile.
-    `url`, `version` and `started` describe the hub to others in its lease, which lapses
-    `hub_lease` seconds after the last commit or `renew_lease`. `rival_found` is called when another
-    hub has taken its place there.
+    It has three private connections: one for all writes, so that they arrive in order, one for
+    reads, which may take long, and one to wait for the changes of other hubs. `backend` says how to
+    connect; the caller closes it. Needs a running loop, on which every reply is called, exactly
+    once, also when the store is closed in the meantime. `url`, `version` and `started` describe the
+    hub to others in its lease, which expires `hub_lease` seconds after the last commit or
+    `renew_lease`. `rival_found` is called when another hub has taken over the lease.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class RedisStore:
         self._writes = backend.lane(keys.log, command_timeout)
         self._reads = backend.lane(keys.log, command_timeout)
         self._follow = backend.lane(keys.log, command_timeout)
-        # The list of namespaces belongs to none of them, and may be kept elsewhere.
+        # The list of namespaces has no hash tag, so another node of a cluster may hold it.
         self._names = self._writes
         if backend.hash_tags:
             self._names = backend.lane(keys.namespaces, command_timeout)
@@ -104,10 +103,10 @@ class RedisStore:
         self._has_opened = False
         self._generation = b""
         self._opened_on: int | None = None
-        """The connection that the generation was begun on; None while the store is not open."""
+        """The connection on which the generation began; None while the store is not open."""
         self._log_name = ""
         self._report = HubReport(0, 0, 0)
-        # Kept, so that sessions can still be resumed when Redis has lost all it had.
+        # Kept, so that sessions can still be resumed after Redis has lost all its data.
         self._secret = b""
         self._replies = ReplyTasks()
         self._read_batcher: ReadBatcher[Stored] = ReadBatcher(
@@ -122,13 +121,13 @@ class RedisStore:
     ) -> None:
         """Begin a writer generation; see `actors.ports.store.Store.open`.
 
-        `Opened.fresh` is true as well when another hub began a new log since `position`. Away also
-        when the place of this hub is another's; see `RivalFound`.
+        `Opened.fresh` is also true when another hub began a new log since `position`. The reply is
+        Away also when another hub has this hub's lease; see `RivalFound`.
         """
         self._start(partial(self._open, position, new_log), reply)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
-        """Read all that is stored, and drop the ids in the active set that have no entry."""
+        """Read everything that is stored, and drop ids in the active set that have no entry."""
         length = self._log_length
         self._start(partial(reads.load, self._reads, self._keys, self._hub_id, length), reply)
 
@@ -153,62 +152,64 @@ class RedisStore:
         upto: int | None,
         reply: Callable[[list[LogEntry] | Fenced | Away], None],
     ) -> None:
-        """The log's entries after `position` up to revision `upto`; Fenced if it is another log."""
+        """The log's entries after `position` up to revision `upto`; Fenced for another log."""
         self._start(partial(reads.read_log, self._reads, self._keys, position, upto), reply)
 
     def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
-        """Whether the log has an entry after that revision; False after CHANGE_WAIT without."""
+        """Whether the log has an entry after that revision; False after CHANGE_WAIT seconds."""
         self._start(partial(self._await_change, after), reply)
 
     def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
-        """What is stored of an agent; whatever is asked in one turn of the loop is one command."""
+        """The stored entry of an agent; all reads of one turn of the loop are one command."""
         self._read_batcher.ask(agent_id, reply)
 
     def read_renewals(self, position: str, reply: Callable[[ForeignRenewals | Away], None]) -> None:
-        """What other hubs have announced since `position`."""
+        """The renewals that other hubs have announced since `position`."""
         read = partial(reads.read_renewals, self._reads, self._keys, self._hub_id, position)
         self._start(read, reply)
 
     def renew_lease(
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
     ) -> None:
-        """Renew this hub's lease and hear who lives; Fenced as `commit`."""
+        """Renew this hub's lease, and read which hubs are alive; Fenced as for `commit`."""
         self._start(partial(self._renew_lease, report), reply)
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
-        """Remember for all hubs that the loss of agents up to `revision` was acknowledged."""
+        """Store for all hubs that the loss of agents up to `revision` was acknowledged."""
         self._start(partial(self._acknowledge_loss, revision), reply)
 
     # --- for the hub ----------------------------------------------------------------------------
 
     async def check_server(self) -> list[str]:
-        """What is unwise about the server's settings, one sentence each.
+        """Warnings about the server's settings, one sentence each.
 
-        Raises StoreError when it can never do, StoreUnavailableError when it cannot be asked now.
+        Raises StoreError when the server is unsuitable, StoreUnavailableError when it cannot be
+        asked now.
         """
         return await self._asking(self._backend.check)
 
     async def namespaces(self) -> list[str]:
-        """All namespaces that any hub ever opened under this key prefix, the default one first.
+        """All namespaces that hubs have opened under this key prefix, the default one first.
 
-        Every `open` remembers its own. Raises StoreUnavailableError when Redis cannot be asked.
+        Every `open` adds its namespace. Raises StoreUnavailableError when Redis cannot be asked.
         """
         members = await self._asking(partial(self._names.ask, b"SMEMBERS", self._keys.namespaces))
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(is_namespace, names))]
 
     async def remember(self) -> None:
-        """Put the namespace onto the list that every hub opens, as `open` does."""
+        """Add the namespace to the list that every hub opens, as `open` does."""
         keys = self._keys
         ask = partial(self._names.ask, b"SADD", keys.namespaces, keys.namespace.encode())
         await self._asking(ask)
 
     async def forget(self) -> None:
-        """Let go of the namespace, of which nothing may be asked any more but `close`.
+        """Release the namespace; only `close` may be called afterwards.
 
-        It is off the list that a starting hub opens, whose next `open` adds it. When this was the
-        last hub in it and it has no agents, all its keys run out after FORGOTTEN_AFTER, unless
-        it is opened again before: whoever makes up names leaves nothing for ever.
+        It is removed from the list that a starting hub opens; the next `open` adds it again. If
+        this was the last hub with the namespace, and there are no agents, all its keys expire after
+        FORGOTTEN_AFTER seconds unless it is opened again before, so that made-up names do not stay
+        in Redis for ever.
         """
         keys = self._keys
         try:
@@ -226,10 +227,10 @@ class RedisStore:
             note(error)
 
     async def close(self) -> None:
-        """End this hub's lease and its connections. Everything that waits is answered before.
+        """End this hub's lease and close the connections, after every pending reply was called.
 
-        A commit under way has its time to finish; anything else is answered with Away, and so is
-        whatever is asked from now on.
+        A commit in progress may finish; everything else, and all later requests, are answered with
+        Away.
         """
         if self._closing:
             return
@@ -245,7 +246,7 @@ class RedisStore:
             for lane in self._lanes:
                 await lane.drop()
 
-    # --- how ------------------------------------------------------------------------------------
+    # --- internals ------------------------------------------------------------------------------
 
     def _start(
         self,
@@ -260,7 +261,7 @@ class RedisStore:
         try:
             return await work()
         except Exception:
-            # What ails one connection may well ail the others: begin anew with all.
+            # The other connections may have the same problem: reconnect all that are idle.
             for lane in self._lanes:
                 await lane.drop_if_idle(0)
             raise
@@ -276,7 +277,7 @@ class RedisStore:
 
     async def _open(self, position: Position, new_log: bool) -> Opened:
         keys = self._keys
-        # From here on no commit is sent before this has succeeded.
+        # From here on no commit is sent until this has succeeded.
         self._opened_on = None
         self._generation = secrets.token_hex(16).encode()
         arguments = [
@@ -349,7 +350,7 @@ class RedisStore:
             if lane is not self._writes:
                 await lane.drop_if_idle(_IDLE)
         self._report = report
-        while self._opened_on is not None:  # again, when it was opened anew meanwhile
+        while self._opened_on is not None:  # again, if it was opened again in the meantime
             generation = self._generation
             try:
                 roster = await renew_lease(
@@ -370,7 +371,7 @@ class RedisStore:
         return Fenced()
 
     def _fence(self, generation: bytes) -> None:
-        """Send nothing more in that generation; late news of an older one changes nothing."""
+        """Send nothing more in that generation; an answer to an older one changes nothing."""
         if generation == self._generation:
             self._opened_on = None
 

@@ -1,4 +1,4 @@
-"""Work whose outcome goes to a callback: exactly once, later, and whatever happens."""
+"""Work whose outcome goes to a callback: exactly once, later, and in every case."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logs.get("hub.store")
 
 
 def note(error: BaseException) -> None:
-    """Log a failure that neither Redis nor the network is to blame for."""
+    """Log a failure that is caused by neither Redis nor the network."""
     if is_bug(error):
         logger.error("the store failed in an unforeseen way", exc_info=error)
 
 
 class ReplyTasks:
-    """Tasks, each of which answers one callback with its result, or with Away and the reason."""
+    """Tasks, each of which calls one callback with its result, or with Away and the reason."""
 
     def __init__(self) -> None:
         self._to_finish: set[asyncio.Task[Any]] = set()
@@ -37,7 +37,7 @@ class ReplyTasks:
         *,
         finish: bool = False,
     ) -> None:
-        """Do the work and answer. With `finish` it has its time when the store is closed."""
+        """Do the work, then call `reply`. With `finish`, `close` waits for the work to finish."""
         loop = asyncio.get_running_loop()
         if self._closing:
             loop.call_soon(reply, Away(STOPPING))
@@ -45,11 +45,11 @@ class ReplyTasks:
         tasks = self._to_finish if finish else self._to_cancel
         task = loop.create_task(_awaited(work))
         tasks.add(task)
-        # The callback and not the task answers: a task that is cancelled early never runs.
+        # A done callback and not the task replies: a task that is cancelled early never runs.
         task.add_done_callback(partial(self._answer, reply, tasks))
 
     async def close(self) -> None:
-        """Answer all that waits, and Away to whatever is asked from now on."""
+        """Answer everything that waits; from now on the answer is Away."""
         self._closing = True
         waiting = [*self._to_cancel]
         for task in waiting:

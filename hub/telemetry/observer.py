@@ -1,4 +1,4 @@
-"""The brain's events as log lines and counts; at info those that operators act on, else at debug."""
+"""The brain's events as log lines and counts; at info if operators act on them, else at debug."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class HubObserver:
             self._warned = True
             self._logger.warning(
                 "with several hubs, lease_ttl should be at least twice a hub's lease: the entries "
-                "of a dead hub's agents may expire before another hub owns them",
+                "of a dead hub's agents may run out before another is in charge of them",
                 lease_ttl=self._lease_ttl,
                 at_least=2 * HUB_LEASE,
             )

@@ -1,1 +1,1 @@
-"""How to reach Redis: standalone, Sentinel, Cluster."""
+"""Connecting to Redis: standalone, Sentinel, Cluster."""

@@ -1,4 +1,4 @@
-"""What the store stands on: the Redis servers behind one URL, however many they are."""
+"""The port between the store and the one or more Redis servers behind a URL."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from hub.store.backends.lane import Lane
 
 
 class Backend(Protocol):
-    """Where keys are kept, and how to get there. Nothing is sent before a lane is used."""
+    """The servers that hold keys. Nothing is sent before a lane is used."""
 
     hash_tags: bool
-    """Whether keys are spread by their hash tags, so that what belongs together needs one."""
+    """Whether keys are distributed by hash tags, so that related keys need a common one."""
 
     def lane(self, key: bytes, timeout: float | None = None) -> Lane:
-        """A lane to the server that holds `key`, which is looked up anew at each connection.
+        """A lane to the server that holds `key`; the server is looked up for each connection.
 
-        Each command has `timeout` seconds, None for what the backend was made with. The caller
-        ends it with `drop`.
+        Each command may take `timeout` seconds, None for the backend's default. The caller closes
+        the lane with `drop`.
         """
         ...
 
     async def check(self) -> list[str]:
-        """What is unwise about the servers' settings, one sentence each.
+        """Warnings about the servers' settings, one sentence each.
 
-        Raises StoreError when they can never do, and what a lane raises when they cannot be asked.
+        Raises StoreError when they are unsuitable, and as a lane does when they cannot be asked.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close what the backend itself keeps open; lanes are their owners'."""
+        """Close the backend's own connections; owners close their lanes."""
         ...

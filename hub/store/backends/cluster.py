@@ -19,14 +19,14 @@ from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
 from hub.store.backends.server_check import check_server
 
 _HOPS = 3
-"""How often one connection may be sent on to another node."""
+"""How often one connection may be redirected to another node."""
 
 
 class Cluster:
-    """The nodes of a Redis Cluster; who owns a key's slot is looked up for each connection.
+    """The nodes of a Redis Cluster; the owner of a key's slot is looked up for each connection.
 
-    Any node tells who owns which slot, and may be behind; so the owner itself is asked for the
-    key before it is believed, and a node that disclaims it says who has it.
+    Every node knows the owners of the slots, but may be out of date. So the supposed owner is asked
+    for the key first; a node that does not own it redirects to the one that does.
     """
 
     hash_tags = True
@@ -34,7 +34,7 @@ class Cluster:
     def __init__(self, nodes: Iterable[Address], dialer: Dialer, timeout: float) -> None:
         self._dialer = dialer
         self._timeout = timeout
-        # Half, so that one that is gone leaves the next one time enough.
+        # Half, so that there is time for another seed after one that does not answer.
         self._seeds = SeedNodes(nodes, timeout / 2)
         self._primaries: list[Address] = []
 
@@ -52,7 +52,7 @@ class Cluster:
             try:
                 warnings += await check_server(lane, in_cluster=True)
             except (RedisError, OSError):
-                pass  # whoever needs the keys there is told
+                pass  # lanes to it fail with the reason
         return list(dict.fromkeys(warnings))
 
     async def aclose(self) -> None:
@@ -70,7 +70,7 @@ class Cluster:
             raise _explained(error.problems) from None
 
     async def _look_up(self, slot: int, node: Address) -> Address:
-        """The owner of a slot, as a node sees it."""
+        """The owner of a slot, according to a node."""
         owner: Address | None = None
         primaries: list[Address] = []
         others: list[Address] = []
@@ -108,7 +108,7 @@ def _address(server: list[Any], told_by: Address) -> Address:
 
 
 def _explained(problems: list[Exception]) -> StoreError:
-    """The most telling of what the nodes said, or did not say."""
+    """The most informative of the nodes' errors."""
     answers = [each for each in problems if isinstance(each, StoreError | ResponseError)]
     problem = (answers or problems)[0]
     if isinstance(problem, StoreError):

@@ -1,4 +1,4 @@
-"""From a URL to a backend whose every setting is chosen, none left to a library's default."""
+"""From a URL to a backend; every setting is chosen here, and none left to a library's default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_TIMEOUT = 1.0
 
 
 class UnusableUrlError(StoreError):
-    """The URL can be no store's, whatever servers there are."""
+    """The URL cannot be used, whatever servers there are."""
 
     status = 2
 
@@ -33,10 +33,10 @@ class UnusableUrlError(StoreError):
 async def connect(
     url: str, *, hub_id: str, command_timeout: float = DEFAULT_TIMEOUT, **options: Any
 ) -> Backend:
-    """The servers behind `url`; nothing is sent yet, so a server that is away is no error here.
+    """The servers behind `url`; nothing is sent yet, so unreachable servers are not an error here.
 
     `memory://` is a private, empty server inside this process; it keeps nothing. `options` are
-    redis-py's own (`ssl_ca_certs`, say). The caller ends it with `aclose`. Raises
+    options of redis-py (`ssl_ca_certs`, say). The caller closes the backend with `aclose`. Raises
     UnusableUrlError.
     """
     return backend_of(url, hub_id=hub_id, command_timeout=command_timeout, **options)
@@ -45,14 +45,14 @@ async def connect(
 def backend_of(
     url: str, *, hub_id: str = "", command_timeout: float = DEFAULT_TIMEOUT, **options: Any
 ) -> Backend:
-    """The same for who has no loop, and only wants to know whether the URL can be used."""
+    """As `connect`, without a loop: to check whether the URL can be used. Raises as it does."""
     settings: dict[str, Any] = {
         "decode_responses": False,
-        # A command that timed out may have been applied: whoever knows what it was decides.
+        # A command that timed out may have been applied: the store decides what to do then.
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],
         "socket_timeout": command_timeout,
-        # The store renews its lease every few seconds, and so notices a dead connection.
+        # The store renews its lease every few seconds, which reveals a dead connection.
         "health_check_interval": 0,
         "protocol": 3,
         **options,
@@ -77,21 +77,21 @@ def backend_of(
         if urlsplit(_checked(url)).scheme != "unix":
             settings = {**network, **settings}
         client = Redis.from_url(url, **settings)
-        # Not connected, but made, so that a setting which does not exist is told of now.
+        # Made but not connected, so that an unknown setting is an error now.
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):
-        # The library's own words may quote the password.
+        # The library's message may quote the password.
         raise _unusable(url) from None
     return Standalone(client, command_timeout)
 
 
 def _several(url: SeveralServers, settings: dict[str, Any], timeout: float) -> Backend:
-    """Raises ValueError or TypeError for options that are none."""
+    """The backend for several servers; raises ValueError or TypeError for invalid options."""
     given: dict[str, Any] = {**settings, **parse_url(url.data_url)}
     given.pop("host")
     connection_class = given.pop("connection_class", Connection)
     servers = Dialer(connection_class, given)
-    servers.make(url.addresses[0])  # not connected: see above
+    servers.make(url.addresses[0])  # not connected, see above
     match url.kind:
         case "cluster":
             return Cluster(url.addresses, servers, timeout)
@@ -111,10 +111,10 @@ def _several(url: SeveralServers, settings: dict[str, Any], timeout: float) -> B
 
 
 def _checked(url: str) -> str:
-    """The URL of one server; raises ValueError when it is none of ours or names no server."""
+    """Return the URL of one server; raises ValueError for another scheme or a missing server."""
     parts = urlsplit(url)
     place = parts.path if parts.scheme == "unix" else parts.hostname
-    _ = parts.port  # raises for a port that is no number
+    _ = parts.port  # raises for a port that is not a number
     if parts.scheme not in ("redis", "rediss", "unix") or not place:
         raise ValueError
     return url
@@ -126,13 +126,13 @@ def _unusable(url: str) -> UnusableUrlError:
             f"the Redis URL {redact_text(url)} cannot be used; what follows its ? has an option "
             "that does not exist, or a value that it cannot have"
         )
-    # What is no URL at all may still hold a password, and nobody can tell where.
+    # Text that is not a URL may still contain a password, at an unknown place.
     shown = f"URL {redact_text(url)}" if "://" in url else "setting"
     return UnusableUrlError(f"the Redis {shown} cannot be used; {complaint(url)}")
 
 
 def _without_maintenance() -> dict[str, Any]:
-    """Newer versions of redis-py ask a server for notices that we have no use for."""
+    """The option against the maintenance notices that newer versions of redis-py subscribe to."""
     try:
         from redis.maint_notifications import (  # noqa: PLC0415 - older versions lack the module
             MaintNotificationsConfig,

@@ -1,4 +1,4 @@
-"""Making one connection to a server, asking it something by the way, and ending it."""
+"""Making one connection to a server, sending single commands on it, and closing it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Dialer:
         self._settings = settings
 
     def make(self, address: Address) -> Connection:
-        """A connection that is not opened yet; raises TypeError for a setting that is none."""
+        """A connection that is not opened yet; raises TypeError for an unknown setting."""
         host, port = address
         return self._class(host=host, port=port, **self._settings)
 
@@ -29,7 +29,7 @@ class Dialer:
         return await opened(self.make(address))
 
     async def ask(self, address: Address, *arguments: bytes) -> Any:
-        """One command on a connection that is closed again at once."""
+        """The answer to one command, on a connection that is closed afterwards."""
         connection = await self.dial(address)
         try:
             return await said(connection, *arguments)
@@ -39,9 +39,9 @@ class Dialer:
 
 @contextmanager
 def resets_as_gone() -> Iterator[None]:
-    """Raise redis-py's ConnectionError for a connection that was reset before it was written to.
+    """Raise redis-py's ConnectionError for a connection that was reset before a write.
 
-    uvloop raises RuntimeError then, which redis-py passes on.
+    uvloop raises RuntimeError then, which redis-py does not convert.
     """
     try:
         yield
@@ -50,14 +50,14 @@ def resets_as_gone() -> Iterator[None]:
 
 
 async def said(connection: AbstractConnection, *arguments: bytes) -> Any:
-    """One command's answer."""
+    """Send one command, and return its answer."""
     with resets_as_gone():
         await connection.send_command(*arguments)
     return await connection.read_response()
 
 
 async def opened(connection: AbstractConnection) -> AbstractConnection:
-    """The connection, once it is made and has introduced itself; no half of one is left behind."""
+    """Open the connection and complete its handshake; close it if that fails."""
     try:
         with resets_as_gone():
             await connection.connect()  # type: ignore[no-untyped-call]
@@ -68,7 +68,7 @@ async def opened(connection: AbstractConnection) -> AbstractConnection:
 
 
 async def closed(connection: AbstractConnection) -> None:
-    """Close a connection, in whatever state it is."""
+    """Close a connection in any state."""
     try:
         await connection.disconnect(nowait=True)
     except Exception:  # noqa: S110 - it is gone either way

@@ -1,7 +1,7 @@
-"""Every way in which Redis can fail us, in plain words: the one table from error to phrase.
+"""Every way in which Redis can fail, in plain words: the one table from error to phrase.
 
-A phrase goes into logs and onto `/ready`, so it never repeats what was sent: error texts that
-quote arguments are cut before the quotation.
+Phrases are logged and shown by `/ready`, so they never repeat what was sent: error texts that quote
+arguments are cut before the quotation.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from hub.errors import HubError
 
 
 class StoreError(HubError):
-    """Redis cannot be used as it is; says why and what to do."""
+    """Redis cannot be used as it is; the sentence says why, and what to do."""
 
 
 class StoreUnavailableError(StoreError):
-    """Redis could not be asked; it may work when tried again. `str` is one plain phrase."""
+    """Redis could not be asked; a retry may work. `str` is one plain phrase."""
 
 
 STOPPING = "the hub is stopping"
@@ -41,9 +41,9 @@ _PHRASES = {
     "ASK": "the Redis Cluster is moving these keys to another node",
     "CROSSSLOT": "the Redis server is part of a Redis Cluster, and its URL does not say so",
 }
-"""By the code that Redis puts before an error."""
+"""Phrases by the code that Redis puts before an error."""
 
-# redis-py takes the code off an error that it has a class for. The first that fits counts.
+# redis-py removes the code from an error for which it has a class. The first match counts.
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (exceptions.ReadOnlyError, "READONLY"),
     (exceptions.OutOfMemoryError, "OOM"),
@@ -75,14 +75,14 @@ def reason_of(error: BaseException) -> str:
         return "Redis does not answer in time"
     cause = error.__cause__
     if type(error) is exceptions.ConnectionError and isinstance(cause, exceptions.RedisError):
-        # So comes what a server said to the first words on a new unix socket.
+        # redis-py wraps an error of the handshake on a unix socket in this way.
         return reason_of(cause)
     text = str(error)
     for kind, code in _CODES:
         if isinstance(error, kind):
             return _PHRASES[code]
     if isinstance(error, exceptions.AuthenticationError):
-        # One class for a wrong password, one too many and one that is asked for.
+        # One class for a wrong password, an unexpected one and a missing one.
         given = any(word in text for word in ("invalid", "without any password", "no password"))
         return _PHRASES["WRONGPASS" if given else "NOAUTH"]
     if isinstance(error, exceptions.ConnectionError | OSError):
@@ -93,7 +93,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_bug(error: BaseException) -> bool:
-    """Whether neither Redis nor the network is to blame, so that the traceback is worth a look."""
+    """Whether neither Redis nor the network is the cause, so that a traceback should be logged."""
     return not isinstance(
         error, asyncio.CancelledError | OSError | exceptions.RedisError | StoreError
     )

@@ -1,4 +1,4 @@
-"""A lane: one connection of its own, on which one command at a time is under way."""
+"""A lane: one private connection, with one command at a time in progress on it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hub.store.backends.dialer import closed, resets_as_gone
 from hub.store.scripts import Script
 
 _HEADERS = [b"\r\n$%d\r\n" % size for size in range(2048)]
-"""What goes before an argument of each usual size; making it anew takes three times as long."""
+"""The header of an argument for each usual size; formatting it takes three times as long."""
 
 
 def pack(arguments: list[bytes]) -> bytes:
-    """A command in RESP, many times faster than redis-py, which takes arguments of any type."""
+    """A command in RESP; many times faster than redis-py, which accepts arguments of any type."""
     parts = [b"*%d" % len(arguments)]
     for argument in arguments:
         size = len(argument)
@@ -27,15 +27,15 @@ def pack(arguments: list[bytes]) -> bytes:
 
 
 class ReconnectedError(Exception):
-    """A command was not sent, because the connection that it was meant for is gone."""
+    """A command was not sent, because the connection that it was for is gone."""
 
 
 class Lane:
-    """Commands in the order in which they were asked for, each answered within `timeout` seconds.
+    """Sends commands in the order of the calls, each answered within `timeout` seconds.
 
-    `connect` makes a connection that is ready to be used, and has part in that time. Any failure
-    but a refused script drops the connection. So no late answer can be taken for that of a later
-    command, and a server that was replaced (a failover) is looked up anew.
+    `connect` makes a connection that is ready for use, within the same time limit. Any failure
+    except an unknown script drops the connection, so that a late answer cannot be mistaken for that
+    of a later command, and a server that was replaced (in a failover) is looked up again.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class Lane:
         self._retired = False
         self._used = 0.0
         self.connection_number = 1
-        """The connection that the next command goes over; higher as soon as one is gone.
+        """The number of the connection for the next command; it rises when a connection is gone.
 
-        Behind a new connection may be another server, which lacks what the last one had.
+        A new connection may lead to another server, which may lack data of the last one.
         """
 
     async def ask(
         self,
         *arguments: bytes,
-        timeout: float | None = None,  # noqa: ASYNC109 - one lane has commands of several patiences
+        timeout: float | None = None,  # noqa: ASYNC109 - commands of one lane have several limits
     ) -> Any:
-        """Send one command; the answer is undecoded. Raises what redis-py raises, TimeoutError.
+        """Send one command; return its undecoded answer. Raises redis-py's errors, TimeoutError.
 
-        `timeout` is for commands that wait at the server, None for the lane's own.
+        `timeout` is for commands that wait at the server; None means the lane's timeout.
         """
         return await self._send(pack(list(arguments)), timeout)
 
@@ -72,9 +72,10 @@ class Lane:
         *,
         connection_number: int | None = None,
     ) -> Any:
-        """Run a script, with its text only where the server does not know it yet.
+        """Run a script; its text is sent only if the server does not know it yet.
 
-        With `connection_number` it is sent over that connection or never: ReconnectedError.
+        With `connection_number` it is sent on that connection only; raises ReconnectedError if that
+        one is gone.
         """
         rest = [b"%d" % len(keys), *keys, *arguments]
         try:
@@ -93,13 +94,13 @@ class Lane:
             await closed(connection)
 
     def retire(self) -> None:
-        """Have the connection dropped as soon as the command under way on it is answered."""
+        """Drop the connection as soon as the command in progress on it is answered."""
         self._retired = True
 
     async def drop_if_idle(self, seconds: float) -> None:
-        """Close the connection when it has not been used for so long.
+        """Close the connection if it has not been used for so many seconds.
 
-        A firewall may have forgotten a quiet connection, and the server may close it.
+        A firewall may have dropped an idle connection, and a server may close it.
         """
         if not self._turn.locked() and asyncio.get_running_loop().time() - self._used > seconds:
             await self.drop()
@@ -115,7 +116,7 @@ class Lane:
                     connection = self._connection
                     if connection is None:
                         connection = self._connection = await self._connect()
-                        # The lane keeps time; the library would start a task for each command.
+                        # The lane has its own timeout; the library's costs a task per command.
                         connection.socket_timeout = None
                     self._used = asyncio.get_running_loop().time()
                     with resets_as_gone():

@@ -1,4 +1,4 @@
-"""Guides: servers that know where another server is, and may be wrong or gone."""
+"""Seed nodes: servers that know the address of another server, but may be wrong or gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ P = TypeVar("P", bound=Hashable)
 
 
 class NoSeedAnsweredError(Exception):
-    """No seed could say where to go; `problems` are what became of each, in turn."""
+    """No seed knew an address; `problems` has the error of each, in order."""
 
     def __init__(self, problems: list[Exception]) -> None:
         super().__init__("nobody knows where the Redis server is")
@@ -24,11 +24,11 @@ class NoSeedAnsweredError(Exception):
 
 
 class SeedNodes:
-    """Asks one seed after the other where to go, first the one that was right last.
+    """Asks one seed after the other for an address, beginning with the one that was last right.
 
-    Each has `patience` seconds to answer. Whoever knows nothing, or leads to a server that does
-    not work, comes last from then on; so also a caller whose time runs out first begins with
-    another seed the next time. Several callers may ask at once.
+    Each has `patience` seconds to answer. A seed that knows no address, or that of a server which
+    does not work, is asked last from then on; so a caller that runs out of time begins with another
+    seed the next time. Several callers may ask concurrently.
     """
 
     def __init__(self, addresses: Iterable[Address], patience: float) -> None:
@@ -42,7 +42,7 @@ class SeedNodes:
         return list(self._addresses)
 
     def learn(self, addresses: Iterable[Address]) -> None:
-        """Who else can be asked, besides those that were given at first."""
+        """Ask these seeds too, besides those that were given at first."""
         known = set(addresses).union(self._lasting)
         old = [each for each in self._addresses if each in known]
         self._addresses = old + sorted(known.difference(old))
@@ -52,17 +52,17 @@ class SeedNodes:
         ask: Callable[[Address], Awaitable[P]],
         reach: Callable[[P], Awaitable[AbstractConnection]],
     ) -> AbstractConnection:
-        """A connection to where a seed leads.
+        """A connection to the server that a seed names.
 
-        `ask` gets a seed and returns the place where it points, `reach` connects there and sees
-        that it is the right one. Raises what the last attempt to reach it did, or
+        `ask` gets a seed and returns the address that it names; `reach` connects there and checks
+        that it is the right server. Raises the error of the last attempt to reach it, or
         NoSeedAnsweredError.
         """
         problems: list[Exception] = []
         unreached: Exception | None = None
         tried: set[P] = set()
         for seed in self.addresses:
-            # Last, until it has been right; however this ends.
+            # Last, until it has been right, however this attempt ends.
             self._move(seed, len(self._addresses))
             try:
                 async with asyncio.timeout(self._patience):
@@ -83,6 +83,6 @@ class SeedNodes:
         raise unreached or NoSeedAnsweredError(problems)
 
     def _move(self, seed: Address, place: int) -> None:
-        if seed in self._addresses:  # another caller may have learnt that it has left
+        if seed in self._addresses:  # `learn` may have removed it in the meantime
             self._addresses.remove(seed)
             self._addresses.insert(place, seed)

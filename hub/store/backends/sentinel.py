@@ -1,4 +1,4 @@
-"""A primary with replicas under Redis Sentinel: whoever is the primary now holds all keys."""
+"""A primary with replicas under Redis Sentinel: the current primary holds all keys."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from hub.store.backends.server_check import check_server
 from hub.telemetry import logs
 
 WATCH_INTERVAL = 1.0
-"""Seconds between two questions to all Sentinels whether the primary is still the same."""
+"""Seconds between two checks with all Sentinels that the primary is still the same."""
 
 Told = tuple[int, Address]
-"""The primary as a Sentinel knows it; the first is the epoch, which rises with every failover."""
+"""A Sentinel's answer: the epoch, which rises with every failover, and the primary's address."""
 
 logger = logs.get("hub.store")
 
 
 class _UnknownPrimaryError(StoreError):
-    """A Sentinel that answers, and knows no primary of that name."""
+    """A Sentinel answered that it knows no primary of that name."""
 
 
 class SentinelPrimary:
-    """The primary that the Sentinels know as `name`; they are asked anew for each connection.
+    """The primary that the Sentinels know as `name`; they are asked again for each connection.
 
-    A primary that was replaced may live on for a while and take writes, all of which will be
-    lost. So all Sentinels are also asked every second, and when one knows of a newer primary,
-    every lane is led there, and Sentinels that still name the old one are passed over.
+    A primary that was replaced may run for a while and accept writes, all of which will be lost.
+    So all Sentinels are also asked every second. When one knows a newer primary, every lane
+    reconnects to it, and Sentinels that still name the old one are skipped.
     """
 
     hash_tags = False
@@ -55,17 +55,17 @@ class SentinelPrimary:
         self._sentinels = ask_sentinel
         self._servers = dial_primary
         self._timeout = timeout
-        # Half, so that one that is gone leaves the next one time enough.
+        # Half, so that there is time for another Sentinel after one that does not answer.
         self._patience = timeout / 2
         self._seeds = SeedNodes(sentinels, self._patience)
         self._newest: Told | None = None
-        """What the Sentinel that knew most said a moment ago; None when none did."""
+        """The newest answer of the last check; None when no Sentinel answered."""
         self._lanes: WeakKeyDictionary[Lane, list[Told]] = WeakKeyDictionary()
-        """Every lane, and what its connection was made upon."""
+        """Every lane, with the answer that led to its connection."""
         self._watch: asyncio.Task[None] | None = None
 
     def lane(self, key: bytes, timeout: float | None = None) -> Lane:
-        """A lane to the primary, whatever the key."""
+        """A lane to the primary, for any key."""
         upon: list[Told] = []
         lane = Lane(partial(self._connect, upon), self._timeout if timeout is None else timeout)
         self._lanes[lane] = upon
@@ -76,7 +76,7 @@ class SentinelPrimary:
         return await check_server(self.lane(b""))
 
     async def aclose(self) -> None:
-        """Ask the Sentinels no more."""
+        """Stop asking the Sentinels."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
@@ -128,11 +128,11 @@ class SentinelPrimary:
         return connection
 
     def _explained(self, problems: list[Exception]) -> StoreError:
-        """The most telling of what the Sentinels said, or did not say."""
+        """The most informative of the Sentinels' errors."""
         answers = [each for each in problems if isinstance(each, StoreError | ResponseError)]
         problem = (answers or problems)[0]
         if isinstance(problem, _UnknownPrimaryError):
-            # While some are silent it may be the one that answers who is wrong.
+            # If some do not answer, the one that does may be wrong.
             final = len(answers) == len(problems)
             return problem if final else StoreUnavailableError(str(problem))
         if isinstance(problem, StoreError):
@@ -169,7 +169,7 @@ class SentinelPrimary:
     def _lead_to(self, epoch: int, primary: Address) -> None:
         moved = 0
         for lane, upon in self._lanes.items():
-            # Of one epoch, several Sentinels may know one server by several names.
+            # In one epoch, Sentinels may know the same server by different names.
             if upon and upon[0][0] < epoch and upon[0][1] != primary:
                 lane.retire()
                 upon.clear()

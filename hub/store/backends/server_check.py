@@ -1,4 +1,4 @@
-"""Whether a Redis server is fit to keep a directory."""
+"""Checking that a Redis server is suitable for a directory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 async def check_server(lane: Lane, *, in_cluster: bool = False) -> list[str]:
-    """What is unwise about the server's settings, one sentence each; empty when all is well.
+    """Warnings about the server's settings, one sentence each; empty when all is well.
 
-    `lane` serves for nothing else and is dropped. `in_cluster` when the server is used as a node of
-    a Redis Cluster. Raises StoreError when it cannot be
-    used at all, and what the lane raises.
+    `lane` is used only here, and dropped. `in_cluster` when the server is used as a node of a Redis
+    Cluster. Raises StoreError when the server is unsuitable, and as `lane` does.
     """
     try:
         info = _parse(await lane.ask(b"INFO"))
@@ -34,7 +33,7 @@ async def check_server(lane: Lane, *, in_cluster: bool = False) -> list[str]:
         raise
     finally:
         await lane.drop()
-    # Valkey says here which Redis it is compatible with.
+    # For Valkey this is the version of Redis that it is compatible with.
     version = _VERSION.match(info.get("redis_version", ""))
     if version is not None and (int(version[1]), int(version[2])) < OLDEST_REDIS:
         raise StoreError(

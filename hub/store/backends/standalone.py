@@ -1,4 +1,4 @@
-"""One Redis server, and the one inside this process."""
+"""One Redis server, or the one inside this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Standalone:
         self._timeout = timeout
 
     def lane(self, key: bytes, timeout: float | None = None) -> Lane:
-        """A lane to the server, whatever the key."""
+        """A lane to the server, for any key."""
         return Lane(self._connect, self._timeout if timeout is None else timeout)
 
     async def check(self) -> list[str]:
@@ -28,10 +28,10 @@ class Standalone:
         return await check_server(self.lane(b""))
 
     async def aclose(self) -> None:
-        """Close the client's own connections."""
+        """Close the client's connections."""
         await self.client.aclose()
 
     async def _connect(self) -> AbstractConnection:
-        # Not lent from the pool, but the lane's own for good.
+        # Not borrowed from the pool: the lane keeps it.
         connection: AbstractConnection = self.client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         return await opened(connection)

@@ -1,4 +1,4 @@
-"""The Lua scripts: each is one atomic step in Redis, and each says what it takes and returns."""
+"""The Lua scripts: each is one atomic step in Redis; its head has its arguments and results."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from importlib.resources import files
 
 
 class Script:
-    """A script's text, and the digest by which a server that has seen it knows it again."""
+    """A script's text, and the digest by which a server knows it once it has run it."""
 
     __slots__ = ("digest", "name", "source")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.source = _read("common") + b"\n" + _read(name)
-        # Redis itself names scripts by SHA-1; nothing secret depends on it.
+        # Redis identifies scripts by SHA-1; no secret depends on it.
         self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
 
