@@ -221,9 +221,11 @@ class Committer:
             self._barriers_under_way, self._barriers = self._barriers, []
             self.commits += bool(batch)
             self._busy = True
-            changes = [each.change for each in batch]
             self._store.commit(
-                changes, self._committed, announce=self._follower.following, sent=self._report
+                [each.change for each in batch],
+                self._committed,
+                announce=self._follower.following,
+                sent=None if self._unreported is None else self._report,
             )
         elif self._behind and self._unreported is None:  # else it would be read a second time
             self._behind = False

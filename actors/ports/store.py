@@ -231,12 +231,13 @@ class Store(Protocol):
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
-        sent: Callable[[], None],
+        sent: Callable[[], None] | None,
     ) -> None:
         """Apply the changes in one step; `announce` renewals to the other hubs of the cluster.
 
-        `sent` is called once, after `commit` has returned and as soon as the batch has left for the
-        store, or waits for the store to take it: the caller may then work while the store does.
+        `sent`, if given, is called once, after `commit` has returned and as soon as the batch has
+        left for the store, or waits for the store to take it: the caller may then work while the
+        store does.
         """
         ...
 

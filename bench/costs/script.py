@@ -92,7 +92,7 @@ class Writer:
     async def _commit(self, changes: list[Change | Renewal]) -> list[int]:
         answer: asyncio.Future[Committed | Fenced | Away]
         answer = asyncio.get_running_loop().create_future()
-        self._store.commit(changes, answer.set_result, announce=True, sent=lambda: None)
+        self._store.commit(changes, answer.set_result, announce=True, sent=None)
         committed = await answer
         if not isinstance(committed, Committed):
             raise BenchError("the store did not commit")

@@ -137,7 +137,7 @@ class RedisStore:
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
-        sent: Callable[[], None],
+        sent: Callable[[], None] | None,
     ) -> None:
         """Apply the changes in one step, in order.
 
@@ -313,11 +313,12 @@ class RedisStore:
         return Opened(self._log_name, int(reached), fresh == b"1", secret)
 
     async def _commit(
-        self, changes: list[Change | Renewal], announce: bool, sent: Callable[[], None]
+        self, changes: list[Change | Renewal], announce: bool, sent: Callable[[], None] | None
     ) -> Committed | Fenced:
         # What is written in this turn of the loop leaves at its end; and should the lane be taken,
         # the batch waits for the server, and not for this process.
-        asyncio.get_running_loop().call_soon(sent)
+        if sent is not None:
+            asyncio.get_running_loop().call_soon(sent)
         if self._opened_on is None:
             return Fenced()
         keys, log, generation = self._keys, self._log_name, self._generation

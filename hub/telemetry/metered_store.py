@@ -49,7 +49,7 @@ class MeteredStore:
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
-        sent: Callable[[], None],
+        sent: Callable[[], None] | None,
     ) -> None:
         """See `actors.ports.store.Store`."""
         began = self._now()

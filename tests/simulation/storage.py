@@ -206,7 +206,7 @@ class SimPort(ModelPort):
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
-        sent: Callable[[], None],
+        sent: Callable[[], None] | None,
     ) -> None:
         if self._reconnected(reply):
             self.leave(sent)

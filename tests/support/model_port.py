@@ -51,10 +51,11 @@ class ModelPort:
             return
         store.scheduler.call_at(at + store.latency, lambda: reply(answer))
 
-    def leave(self, sent: Callable[[], None]) -> None:
+    def leave(self, sent: Callable[[], None] | None) -> None:
         """In the next turn a batch is written, and at its end it leaves."""
         scheduler = self.scheduler
-        scheduler.call_soon(lambda: scheduler.call_soon(sent))
+        if sent is not None:
+            scheduler.call_soon(lambda: scheduler.call_soon(sent))
 
     @property
     def _lease(self) -> Lease | None:
@@ -95,7 +96,7 @@ class ModelPort:
         reply: Callable[[Committed | Fenced | Away], None],
         *,
         announce: bool,
-        sent: Callable[[], None],
+        sent: Callable[[], None] | None,
     ) -> None:
         self.leave(sent)
         store, generation, log = self.store, self.generation, self.log

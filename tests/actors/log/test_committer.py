@@ -37,10 +37,11 @@ class WaitingStore:
         reply: Reply,
         *,
         announce: bool,
-        sent: Callable[[], None],
+        sent: Callable[[], None] | None,
     ) -> None:
         self.commits.append((changes, reply))
-        self.unsent.append(sent)
+        if sent is not None:
+            self.unsent.append(sent)
 
     def send(self) -> None:
         """What was committed leaves for the store."""

@@ -82,9 +82,7 @@ class Asked:
         self, *changes: Change | Renewal, announce: bool = False
     ) -> Committed | Fenced | Away:
         answer: Committed | Fenced | Away = await answer_of(
-            lambda reply: self.store.commit(
-                list(changes), reply, announce=announce, sent=lambda: None
-            )
+            lambda reply: self.store.commit(list(changes), reply, announce=announce, sent=None)
         )
         return answer
 

@@ -40,13 +40,13 @@ def ask_everything(store: RedisStore) -> list[list[Any]]:
     store.read_renewals("", answers[6].append)
     store.renew_lease(HubReport(0, 0, 0), answers[7].append)
     store.acknowledge_loss(1, answers[8].append)
-    store.commit([change("register")], answers[9].append, announce=False, sent=lambda: None)
+    store.commit([change("register")], answers[9].append, announce=False, sent=None)
     return answers
 
 
 async def test_a_commit_under_way_has_its_time_to_finish(store: Asked) -> None:
     answers: list[Any] = []
-    store.store.commit([change("register")], answers.append, announce=False, sent=lambda: None)
+    store.store.commit([change("register")], answers.append, announce=False, sent=None)
     await store.store.close()
     (answer,) = answers
     assert isinstance(answer, Committed)
@@ -58,7 +58,7 @@ async def test_a_commit_that_is_never_answered_ends_with_its_time(deaf: DeafServ
     store = RedisStore(backend, Keys(), "h", command_timeout=0.3)
     store._opened_on = store._writes.connection_number
     answers: list[Any] = []
-    store.commit([change("register")], answers.append, announce=False, sent=lambda: None)
+    store.commit([change("register")], answers.append, announce=False, sent=None)
     await deaf.heard.wait()
     await store.close()
     assert answers == [Away("Redis does not answer in time")]

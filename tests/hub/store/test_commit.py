@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from actors.ports.store import Applied, Committed, Operation, Renewal
+from actors.ports.store import Applied, Away, Committed, Fenced, Operation, Renewal
 from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
 from tests.hub.store.asking import ENTRY, LEGACY, Asked, agent_id, change, head, put, stored, until
@@ -349,3 +350,34 @@ async def test_the_log_is_trimmed_by_count(make_store: Any, client: Redis) -> No
     assert [entry.revision for entry in entries] == list(range(entries[0].revision, 1001))
     loaded = await store.load()
     assert [entry.revision for entry in loaded.entries] == list(range(901, 1001))
+
+
+async def test_a_batch_that_has_left_says_so_once_and_before_it_is_answered(store: Asked) -> None:
+    events: list[str] = []
+    answered = asyncio.Event()
+
+    def answer(_: Committed | Fenced | Away) -> None:
+        events.append("answered")
+        answered.set()
+
+    store.store.commit(
+        [change("register")], answer, announce=False, sent=lambda: events.append("sent")
+    )
+    assert events == []
+    await answered.wait()
+    assert events == ["sent", "answered"]
+
+
+async def test_a_batch_that_waits_for_the_server_does_not_hold_up_what_waits_for_sent(
+    store: Asked,
+) -> None:
+    sent, answered = asyncio.Event(), asyncio.Event()
+    async with store.store._writes._turn:  # another command is under way
+        store.store.commit(
+            [change("register")], lambda _: answered.set(), announce=False, sent=sent.set
+        )
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sent.is_set()
+        assert not answered.is_set()
+    await answered.wait()
