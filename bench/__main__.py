@@ -33,7 +33,7 @@ def main() -> int:
         return _failed(str(error))
     except KeyboardInterrupt:
         return _failed("interrupted")
-    except BrokenPipeError:  # whoever read has read enough, as with `| head`
+    except BrokenPipeError:  # the reader has read enough, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

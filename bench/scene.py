@@ -1,4 +1,4 @@
-"""What a scenario plays with: a store, hubs, and whoever else; everything ends with the scene."""
+"""A scene: the store, the hubs and the clients of one run, which all end with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.rig.processes import HubProcess, StoreServer, temporary_directory
 
 
 class Scene(AsyncExitStack):
-    """All that one run starts, as an async context that ends it, in the opposite order.
+    """What one run starts, as an async context that ends it, the latest first.
 
     With `cores` the hubs are pinned to those.
     """
@@ -59,15 +59,15 @@ class Scene(AsyncExitStack):
         return follower
 
     def go_on(self, work: Coroutine[None, None, None]) -> None:
-        """Have it go on until the scene ends."""
+        """Run it as a task until the scene ends."""
         self.callback(asyncio.create_task(work).cancel)
 
     def failures(self) -> int:
-        """How many failures of their own the hubs logged."""
+        """How many internal failures the hubs logged."""
         return sum(hub.failures() for hub in self.hubs)
 
     def judge_hubs(self, report: Report) -> None:
-        """Check that no hub logged a failure of its own."""
+        """Check that no hub logged an internal failure."""
         whose = "the hub logged no failure of its own"
         if len(self.hubs) > 1:
             whose = "the hubs logged no failure of their own"

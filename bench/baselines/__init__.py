@@ -1,1 +1,1 @@
-"""Bare servers to measure ours against: the same libraries, and nothing of what a hub does."""
+"""Bare servers to compare hubs with: the same libraries, without anything that a hub does."""

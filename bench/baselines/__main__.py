@@ -1,4 +1,4 @@
-"""`python -m bench.baselines NAME [BYTES]`: one bare server, which prints its URL once it listens.
+"""`python -m bench.baselines NAME [BYTES]`: a bare server, which prints its URL once it listens.
 
 It answers each message with so many bytes, or is an echo.
 """

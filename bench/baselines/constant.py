@@ -1,7 +1,7 @@
 """A worker that is a Starlette app on uvicorn with constant answers: `bench.baselines.constant`.
 
-It has the legacy routes, and the libraries and settings of the hub (uvloop, httptools, no access
-log), and is written as anyone would write it.
+It has the legacy routes and the hub's libraries and settings (uvloop, httptools, no access log),
+and is written in the usual way.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _read_and_answer(body: bytes, status: int = 200) -> Callable[[Request], Awai
 
 
 async def _main(answers: Answers, run: Run) -> None:
-    gc.enable()  # a server collects garbage; what it began with is not in its way
+    gc.enable()  # a server collects garbage, but not what it began with
     gc.freeze()
     server = Server(
         Config(
@@ -83,9 +83,9 @@ async def _main(answers: Answers, run: Run) -> None:
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.01)
-    run.tell(Serving(f"http://127.0.0.1:{listening.getsockname()[1]}"))
+    run.answer(Serving(f"http://127.0.0.1:{listening.getsockname()[1]}"))
     try:
-        await run.word()  # none comes: it serves until the run is gone
+        await run.receive()  # none comes: it serves until the run is gone
     finally:
         serving.cancel()
 

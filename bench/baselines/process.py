@@ -1,4 +1,4 @@
-"""A bare server as a process: started on the core that the hub has, measured, ended."""
+"""A bare server as a process, on the core that the hub has."""
 
 from __future__ import annotations
 

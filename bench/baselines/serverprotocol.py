@@ -40,12 +40,10 @@ class BareConnection(asyncio.Protocol):
         self._constant = constant
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The upgrade request follows."""
         self._transport = cast(asyncio.Transport, transport)
         self._ws = ServerProtocol(logger=_logger)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the peer."""
         ws = self._ws
         ws.receive_data(data)
         for event in ws.events_received():

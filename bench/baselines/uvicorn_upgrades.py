@@ -1,8 +1,8 @@
 """uvicorn whose `ws=` protocol does the handshake of `ServerProtocol`, and next to nothing after.
 
-uvicorn, its settings and the event loop are those of the hub. Two words make more of it: `write N`
-has N bytes written to every connection, as a hub tells its watchers; to a connection that said
-`ends` it tells from then on when another one ended, as `time.monotonic()`.
+uvicorn, its settings and the event loop are those of the hub. It understands two words: `write N`
+writes N bytes to every connection, as a hub does to its watchers; after `ends` it sends this
+connection the instant (`time.monotonic()`) at which any other connection ended.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _logger.setLevel(logging.WARNING)  # at info level the library logs two lines fo
 
 async def serve(announce: Callable[[str], None], _size: int) -> None:
     """Serve until cancelled."""
-    gc.freeze()  # a server collects garbage; what it began with is not in its way
+    gc.freeze()  # a server collects garbage, but not what it began with
     config = Config(
         _nothing,
         http="httptools",
@@ -50,7 +50,7 @@ async def serve(announce: Callable[[str], None], _size: int) -> None:
 
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """The application: nobody calls it."""
+    """The application, which is never called."""
 
 
 class BareWebsocket(asyncio.Protocol):
@@ -67,12 +67,10 @@ class BareWebsocket(asyncio.Protocol):
         self._ws = ServerProtocol(logger=_logger)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The upgrade request follows."""
         self._transport = cast(asyncio.Transport, transport)
         self._everyone.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """The upgrade request, or a word."""
         ws = self._ws
         ws.receive_data(data)
         for event in ws.events_received():
@@ -83,7 +81,7 @@ class BareWebsocket(asyncio.Protocol):
         self._transport.write(b"".join(ws.data_to_send()))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """This is what a server can know of a peer's end at the earliest."""
+        """This is the earliest that a server can know of a peer's end."""
         at = time.monotonic()
         self._everyone.discard(self)
         self.told_of_ends.discard(self)

@@ -1,1 +1,1 @@
-"""What things cost. The figures that docs/scale.md reckons with."""
+"""What things cost: the figures that docs/scale.md calculates with."""

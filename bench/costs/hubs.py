@@ -22,12 +22,8 @@ from homeport_protocol.answers import Snapshot, Updated, Watching
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Update, Watch
 
-UPDATERS = 32
-"""Agents that change all the time, each as soon as its last change is acknowledged."""
-
-RATE = 100
-"""Changes a second of all of them together, where they take their time."""
-
+UPDATERS = 32  # agents that change all the time, each as soon as its last change is acknowledged
+RATE = 100  # changes a second of all of them together, where they take their time
 WATCHERS = 100
 NAMESPACES = 50
 SETTLE = 3.0
@@ -44,7 +40,7 @@ class Load(Struct, frozen=True):
 
     @property
     def settle(self) -> float:
-        """Seconds until what began before a measurement is over at all hubs."""
+        """Seconds until all hubs are done with what came before a measurement."""
         return min(SETTLE, self.seconds)
 
 
@@ -82,20 +78,19 @@ class Hubs(Scene):
         self._idle = (0.0, 0.0, 0.0)
 
     async def start(self, store: str, prefix: str) -> None:
-        """Start both on the store of this URL, with key names of their own."""
+        """Start both on the store of this URL, with this prefix of key names."""
         self.own = await self.hub(hub_id="hub-a", redis=store, key_prefix=prefix)
         self.other = await self.hub(hub_id="hub-b", redis=store, key_prefix=prefix)
         self._account = StoreAccount(store)
         self.push_async_callback(self._account.aclose)
 
     async def used(self) -> Used:
-        """What they have used until now."""
         own, other = usage(self.own.pid), usage(self.other.pid)
         store = await self._account.cpu()
         return Used(time.monotonic(), (own.cpu, other.cpu, store), own.memory, other.memory)
 
     async def idle(self, *, tell: bool = False) -> None:
-        """Look what both hubs and the store use although nothing happens."""
+        """Measure what both hubs and the store use while nothing happens."""
         await asyncio.sleep(self._load.settle)
         before = await self.used()
         await asyncio.sleep(self._load.seconds)
@@ -189,7 +184,7 @@ async def measure_changes(hubs: Hubs, report: Report, load: Load) -> None:
 
 
 async def measure_namespaces(hubs: Hubs, report: Report, load: Load) -> None:
-    """Note what a namespace costs in which nothing happens."""
+    """Note what an idle namespace costs."""
     say(f"{NAMESPACES} namespaces, all idle")
     before = await hubs.used()
     for number in range(NAMESPACES):
@@ -207,7 +202,7 @@ async def measure_namespaces(hubs: Hubs, report: Report, load: Load) -> None:
 
 
 async def _change_for(updaters: list[RawClient], seconds: float, pause: float) -> int:
-    """Have them change for so long; returns how often they did."""
+    """Have all change again and again for so long; returns the number of changes."""
     end = time.monotonic() + seconds
 
     async def go_on(updater: RawClient) -> int:

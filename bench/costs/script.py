@@ -36,7 +36,7 @@ class Writer:
         self.refused = 0
 
     async def open(self) -> None:
-        """Begin to write."""
+        """Open the store for writing."""
         answer: asyncio.Future[Opened | Away] = asyncio.get_running_loop().create_future()
         self._store.open(Position(), answer.set_result, new_log=False)
         if isinstance(await answer, Away):
@@ -58,13 +58,13 @@ class Writer:
             self._agents += zip(records, results, strict=True)
 
     async def renew(self, count: int, batch: int) -> None:
-        """Renew entries of agents chosen by chance."""
+        """Renew entries of random agents."""
         for _ in range(0, count, batch):
             chosen = random.sample(self._agents, batch)
             await self._commit([_renewal(*each) for each in chosen])
 
     async def change(self, count: int, batch: int) -> None:
-        """Write changes of which the log tells."""
+        """Write changes that are logged."""
         for _ in range(0, count, batch):
             places = random.sample(range(len(self._agents)), batch)
             changes: list[Change | Renewal] = [

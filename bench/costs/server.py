@@ -1,4 +1,4 @@
-"""What the store's server has used: its own account of CPU, scripts and memory."""
+"""What the store's server has used, by its own account: CPU, scripts and memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hub.store import Keys
 
 
 class StoreAccount:
-    """Asks the server, on a connection of its own."""
+    """Asks the server, on a separate connection."""
 
     def __init__(self, url: str) -> None:
         self._client = Redis.from_url(url)
@@ -36,9 +36,8 @@ class StoreAccount:
         return int(await self._client.memory_usage(Keys().seen, samples=0) or 0)
 
     async def empty(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         await self._client.flushall()
 
     async def aclose(self) -> None:
-        """Hang up."""
         await self._client.aclose()

@@ -1,1 +1,1 @@
-"""Proofs: programs that show, on any machine, that the hub keeps a promise of the contract."""
+"""Scenarios that show, on any machine, that the hub keeps a promise of the contract."""

@@ -20,14 +20,9 @@ from homeport_protocol.answers import Agent
 from homeport_protocol.filters import Filter
 from homeport_protocol.requests import Pick
 
-STARTING = 4
-"""Agent processes that start at the same time."""
-
-PAUSE = 0.1
-"""Seconds between one death and the next."""
-
-LATEST = 0.1
-"""Seconds within which a deadline must be met, and a lost connection be announced."""
+STARTING = 4  # agent processes that start at the same time
+PAUSE = 0.1  # seconds between one death and the next
+LATEST = 0.1  # seconds within which a deadline must be met, and a lost connection be announced
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Callers that go on changing things while the store is away, and remember every answer."""
+"""Callers that go on with changes while the store is away, and remember every answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from homeport_protocol.requests import Register, Update
 UPDATERS = 5
 MARK = "update-"
 UPDATE_PAUSE = 0.02
-"""Seconds, more or less: so the first change that meets the stop is mostly an update."""
+"""Seconds, more or less: short, so that mostly an update is the first change to meet the stop."""
 
 REGISTER_PAUSE = 0.25
 
@@ -46,7 +46,6 @@ class Attempt(Struct, frozen=True):
 
     @property
     def done(self) -> bool:
-        """Whether the hub said that it was done."""
         return self.answer == "done"
 
 
@@ -65,7 +64,6 @@ class Updater:
 
     @classmethod
     async def register(cls, url: str, number: int) -> Updater:
-        """Connect and register."""
         client = await RawClient.connect(url)
         name = f"updater-{number}"
         answer, _ = await client.register(AgentSpec(name=name, type="updater", version="0"))
@@ -77,7 +75,7 @@ class Updater:
         return {key.removeprefix(MARK) for key in metadata if key.startswith(MARK)}
 
     async def go_on(self, over: asyncio.Event) -> None:
-        """Change the version, one request after the other, until told."""
+        """Change the version, one request after the other, until it is over."""
         while not over.is_set():
             value = str(len(self.attempts) + 1)
             update = Update(id=0, version=value, metadata={f"{MARK}{value}": 1})
@@ -95,7 +93,7 @@ class Registrar:
         self.attempts: list[Attempt] = []
 
     async def go_on(self, over: asyncio.Event) -> None:
-        """Register one after the other without waiting for the answers, until told."""
+        """Register one after the other, without waiting for answers, until it is over."""
         async with asyncio.TaskGroup() as group:
             while not over.is_set():
                 group.create_task(self._register())
@@ -118,7 +116,7 @@ class HttpRegistrar:
         self.without_hint = 0
 
     async def go_on(self, over: asyncio.Event) -> None:
-        """Register one after the other, until told."""
+        """Register one after the other until it is over."""
         async with HttpCaller(self._url) as caller:
             while not over.is_set():
                 name, agent_id = f"late-http-{len(self.attempts)}", ""
@@ -134,7 +132,7 @@ class HttpRegistrar:
 
 
 class Changers:
-    """All of them; the hub's end ends their connections."""
+    """All of them; their connections end with the hub."""
 
     def __init__(self, url: str, websocket_url: str, updaters: list[Updater]) -> None:
         self.updaters = updaters
@@ -149,17 +147,15 @@ class Changers:
 
     @property
     def updates(self) -> list[Attempt]:
-        """What the updaters asked for."""
         return [attempt for updater in self.updaters for attempt in updater.attempts]
 
     @property
     def registrations(self) -> list[Attempt]:
-        """What the others asked for."""
         return [*self.registrar.attempts, *self.http.attempts]
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
-        """They go on while the context is open; at its end each has its last answer."""
+        """Let them go on while the context is open; at its end each has its last answer."""
         over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             changers: list[Updater | Registrar | HttpRegistrar]

@@ -24,12 +24,8 @@ from homeport_protocol.requests import Find, Get, Heartbeat, Update
 from homeport_protocol.timestamps import parse_timestamp
 
 HUBS = 3
-WITHIN = 0.25
-"""Seconds within which other hubs announce a change, at the 99th percentile."""
-
-LAG = 5.0
-"""Seconds by which `last_seen` in another hub's list may lag."""
-
+WITHIN = 0.25  # seconds within which other hubs announce a change, at the 99th percentile
+LAG = 5.0  # seconds by which `last_seen` in another hub's list may lag
 BEAT, LOOK = 0.5, 0.25
 """Seconds between heartbeats of agents that only heartbeat, and between two looks at lists."""
 
@@ -57,7 +53,7 @@ class Change(Struct, frozen=True):
 
 
 class Found(Struct):
-    """What was found out; `stale` are changes that their own hub did not show at once."""
+    """The findings; `stale` are changes that their own hub did not show at once."""
 
     changes: list[Change] = []
     stale: list[str] = []
@@ -67,7 +63,7 @@ class Found(Struct):
 
 
 class _Agent:
-    """One agent, on a connection of its own, and another one to look at it at the same hub."""
+    """One agent with its connection, and another connection to look at it at the same hub."""
 
     def __init__(self, hub: int, client: RawClient, looker: RawClient, agent_id: str) -> None:
         self.hub = hub
@@ -150,7 +146,7 @@ async def _get(client: RawClient, agent_id: str) -> AgentRecord:
 async def _look_on(
     lookers: list[RawClient], beating: list[_Agent], over: asyncio.Event, found: Found
 ) -> None:
-    """See how old `last_seen` is at the hubs where an agent is not."""
+    """Measure how old `last_seen` is at the hubs that do not own the agent."""
     await asyncio.sleep(LAG)  # from here on, each has been heard of
     while not over.is_set():
         await asyncio.sleep(LOOK)
@@ -173,7 +169,7 @@ async def _look_on(
 
 
 def judge_changes(report: Report, found: Found, watchers: list[Watcher], seconds: float) -> None:
-    """Note how soon changes were heard where; `watchers` are those of the hubs, in their order."""
+    """Note how soon changes were heard where; the watchers are in the order of the hubs."""
     told = [{event.revision: event.at for event in watcher.events} for watcher in watchers]
     own: list[float] = []
     others: list[float] = []

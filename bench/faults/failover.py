@@ -1,4 +1,4 @@
-"""One of two hubs is killed under its agents: they go on at the other, and nobody is blamed."""
+"""One of two hubs is killed: its agents go on at the other, and none becomes unreachable."""
 
 from __future__ import annotations
 

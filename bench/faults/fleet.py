@@ -1,4 +1,4 @@
-"""Many agents on one hub, all heartbeating, while callers go on finding them."""
+"""Many agents on one hub, all heartbeating, while `find` goes on."""
 
 from __future__ import annotations
 
@@ -23,14 +23,9 @@ from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Find
 
-FIND_PAUSE = 0.1
-"""Seconds between two questions of the caller."""
-
-PAGE = 100
-"""Agents that the broader question asks for."""
-
-MARGIN = 2.0
-"""Seconds that the run goes on after each agent's last due heartbeat."""
+FIND_PAUSE = 0.1  # seconds between two questions of the caller
+PAGE = 100  # agents that the broader question asks for
+MARGIN = 2.0  # seconds that the run goes on after each agent's last due heartbeat
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -132,7 +127,7 @@ async def run(options: Options, report: Report) -> None:
         present = await caller.count()
 
         report.figure("load processes", fleet.processes)
-        _tell(report, used, registrations, caller)
+        _add_figures(report, used, registrations, caller)
         report.figure("stalls that the hub noticed", hub.stalls())
         settled = [(sent, at) for sent, at, _ in beats.acks if began < sent < began + used.elapsed]
         report.figure("heartbeats, once all were registered", len(settled) / used.elapsed, "/s")
@@ -162,7 +157,7 @@ async def run(options: Options, report: Report) -> None:
 
 
 async def _measure(hub: HubProcess, used: _Used, caller: _Caller, seconds: float) -> None:
-    """Ask, and watch what the hub uses, for so long."""
+    """Ask for so long, and measure what the hub uses."""
     asking = asyncio.create_task(caller.ask_on())
     began, before = time.monotonic(), usage(hub.pid)
     store_before = sum(usage(pid).cpu for pid in children(hub.pid))
@@ -177,7 +172,9 @@ async def _measure(hub: HubProcess, used: _Used, caller: _Caller, seconds: float
         raise outcome
 
 
-def _tell(report: Report, used: _Used, registrations: Registrations, caller: _Caller) -> None:
+def _add_figures(
+    report: Report, used: _Used, registrations: Registrations, caller: _Caller
+) -> None:
     agents = len(registrations.ids)
     took = registrations.ended - registrations.began
     report.figure("agents", agents)

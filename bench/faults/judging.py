@@ -1,4 +1,4 @@
-"""Judgements that several scenarios make, of agents and watchers that outlived a hub."""
+"""Checks, for several scenarios, of agents and watchers that outlive a hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.results.report import Report
 def judge_sessions(
     report: Report, before: Mapping[str, Session], after: Mapping[str, Session], whose: str = ""
 ) -> None:
-    """Check that each of these took up its registration by itself."""
+    """Check that each of these agents resumed by itself."""
     strange = [
         agent_id
         for agent_id, session in before.items()
@@ -31,7 +31,7 @@ def judge_sessions(
 def judge_directory(
     report: Report, agents: set[str], directory: Mapping[str, AgentRecord], hubs: set[str]
 ) -> None:
-    """Check that all are there, well, and held by one of these hubs."""
+    """Check that all are there, healthy, and owned by one of these hubs."""
     missing = [agent_id for agent_id in agents if agent_id not in directory]
     report.none("every agent is in the directory", missing)
     judge_health(report, agents, directory)
@@ -40,7 +40,7 @@ def judge_directory(
 
 
 def judge_health(report: Report, agents: set[str], directory: Mapping[str, AgentRecord]) -> None:
-    """Check that those of them that are there are well."""
+    """Check that those of them that are there are healthy and connected."""
     unwell = [
         f"{record.name}: {record.status}, {record.health.connection} at {record.hub}"
         for record in directory.values()

@@ -17,8 +17,7 @@ from bench.scene import Scene
 
 NAMES = ("hub-a", "hub-b")
 PROCESSES = 4
-ASK_AGAIN = 0.25
-"""Seconds between two looks at where the agents are."""
+ASK_AGAIN = 0.25  # seconds between two looks at where the agents are
 
 
 class Pair(Scene):
@@ -44,7 +43,7 @@ class Pair(Scene):
         say(f"registering {agents:,} agents from {self._fleet.processes} processes")
 
     async def register(self) -> dict[str, Session]:
-        """Register all agents; they spread over the hubs by themselves."""
+        """Register all agents, which spread over the hubs by themselves."""
         return await self._fleet.register()
 
     async def settled(self, away: HubProcess) -> dict[str, Session]:
@@ -70,7 +69,7 @@ class Pair(Scene):
         )
 
     async def directory(self, hub: HubProcess) -> dict[str, AgentRecord]:
-        """Everyone, as this hub shows them."""
+        """All agents, as this hub shows them."""
         async with HubClient(hub.url) as client:
             return {agent.id: agent for agent in await client.find()}
 

@@ -1,4 +1,4 @@
-"""Redis is stopped under a fleet, and goes on: nobody is lost, nothing was falsely acknowledged."""
+"""Redis is stopped, and goes on: no agent is lost, nothing was falsely acknowledged."""
 
 from __future__ import annotations
 
@@ -37,11 +37,8 @@ BEFORE, AFTER = 2.0, 4.0
 Longer than the 2 s that a change may wait, so that every answer is known at the end.
 """
 
-LOG_LENGTH = 10
-"""Changes that the hub keeps: its history must be full before memory is compared."""
-
-LOOK_EVERY = 0.1
-"""Seconds between two looks at the hub's memory."""
+LOG_LENGTH = 10  # changes that the hub keeps: its history must be full before memory is compared
+LOOK_EVERY = 0.1  # seconds between two looks at the hub's memory
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -78,10 +75,10 @@ class _Outage(Struct):
     find: list[float] = []
     found_wrongly: list[int] = []
     memory: list[tuple[float, int]] = []
-    """The hub's, in bytes, by instants (`time.monotonic()`)."""
+    """(Instant by `time.monotonic()`, bytes of the hub)."""
 
     def spans(self, sent: float, at: float) -> bool:
-        """Whether both the request and its answer fall into it."""
+        """Whether both a request and its answer fall into it."""
         return self.began < sent < at < self.ended
 
 
@@ -91,7 +88,7 @@ class _Outage(Struct):
     Options,
 )
 async def run(options: Options, report: Report) -> None:
-    """Stop the store under agents, callers and a watcher; let it go on; compare with what is."""
+    """Stop the store amid agents, callers and a watcher; let it go on; compare the answers."""
     await repeat(report, options.rounds, partial(_run_once, options))
 
 
@@ -122,7 +119,7 @@ async def _run_once(options: Options, report: Report) -> None:
         members = await redis.smembers("agents:active")
         active = {each if isinstance(each, str) else each.decode() for each in members}
 
-        _tell(report, outage, beats, changers)
+        _add_figures(report, outage, beats, changers)
         _judge_agents(report, outage, watcher, beats)
         _judge_answers(report, outage, changers)
         _judge_changes(report, watcher, changers, stored, active)
@@ -192,7 +189,7 @@ def _decode(entry: bytes | str) -> AgentRecord:
     return msgspec.json.decode(entry, type=AgentRecord)
 
 
-def _tell(report: Report, outage: _Outage, beats: Beats, changers: Changers) -> None:
+def _add_figures(report: Report, outage: _Outage, beats: Beats, changers: Changers) -> None:
     latencies = [at - sent for sent, at, _ in beats.acks if outage.spans(sent, at)]
     report.figure("the store was stopped for", outage.ended - outage.began, "s")
     report.figure("heartbeats acknowledged meanwhile", len(latencies))

@@ -1,4 +1,4 @@
-"""The hub is killed under its agents and started again: nobody is forgotten, nobody is blamed."""
+"""The hub is killed and started again: no agent is forgotten, none becomes unreachable."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ class _Storm(Struct):
 
 
 class _Return(Struct):
-    """How the hub fared from when it listened until all were back.
+    """How the hub did from when it listened until all agents were back.
 
-    `cpu` is what it used, in seconds; `told_itself` a bound of its loop's lag (the 99th
-    percentile) by its own measure.
+    `cpu` is what it used, in seconds; `own_lag` a bound of its loop's lag (the 99th percentile),
+    as it measured it.
     """
 
     seconds: float
     cpu: float
     connected_after: float
     probed: Probed
-    told_itself: float
+    own_lag: float
 
 
 @scenario(
@@ -83,7 +83,7 @@ async def _run_once(options: Options, report: Report) -> None:
     cores = Cores.plan()
     async with Scene(cores) as scene:
         hub = await scene.hub()
-        scene.enter_context(pinned(cores.load))  # and with us the load that is started from here
+        scene.enter_context(pinned(cores.load))  # this process, and the load that it starts
         watcher = await Watcher.open(hub.websocket_url)
         follower = await scene.follow(hub.url)
 
@@ -183,8 +183,8 @@ def _judge_lag(report: Report, way_back: _Return) -> None:
     report.figure("listening until the prober is connected", way_back.connected_after * 1000, "ms")
     report.spread("ping until pong, meanwhile", probed.answered)
     report.spread("of which the prober itself was late", probed.late)
-    itself = way_back.told_itself * 1000
-    report.figure("loop lag by the hub's own measure, p99 at most", itself, "ms")
+    own_lag = way_back.own_lag * 1000
+    report.figure("loop lag by the hub's own measure, p99 at most", own_lag, "ms")
     worst = percentile(sorted(probed.answered), 0.99) * 1000
     report.goal("loop lag, as pings see it, p99", [worst], unit="ms", must=100.0, higher=False)
     report.latencies("ping until pong while all come back", probed.answered)

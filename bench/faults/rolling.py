@@ -1,4 +1,4 @@
-"""Both hubs are restarted, one after the other, under their agents: nobody is blamed."""
+"""Both hubs are restarted, one after the other, and no agent becomes unreachable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents fall silent: each is judged once, at its own deadline, and leaves nothing behind."""
+"""Agents fall silent: each is unreachable once, at its deadline, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,11 +19,8 @@ from bench.rig.workers import Done, Worker
 from bench.scenario import scenario
 from bench.scene import Scene
 
-LATEST = 0.1
-"""Seconds within which a deadline must be met."""
-
-LIVELY = 3.0
-"""Seconds for which every agent heartbeats before the first falls silent."""
+LATEST = 0.1  # seconds within which a deadline must be met
+LIVELY = 3.0  # seconds for which every agent heartbeats before the first falls silent
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -41,7 +38,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Findings(Struct):
-    """What the events of all agents come to; times are seconds after the deadline."""
+    """What the events of all agents show; times are seconds after the deadline."""
 
     unreachable: list[float] = []
     removed: list[float] = []
@@ -59,7 +56,7 @@ class Findings(Struct):
     Options,
 )
 async def run(options: Options, report: Report) -> None:
-    """Let agents live and fall silent; compare what a watcher hears with when they last spoke."""
+    """Let agents live and fall silent; compare a watcher's events with the last signs of life."""
     interval, timeout, lease, resume = (each / options.scale for each in (30.0, 45.0, 60.0, 5.0))
     async with Scene() as scene:
         store = await scene.store()
@@ -93,7 +90,7 @@ async def run(options: Options, report: Report) -> None:
             timeout + lease + 10.0,
             every=0.1,
         )
-        # A second event for the same removal would have come by now, or comes within these seconds.
+        # A second event of a removal would have come by now, or comes within these seconds.
         await until("the store clean", lambda: _is_clean(redis), lease + 5.0)
 
         everyone = {**signs.websocket, **signs.http}

@@ -105,23 +105,23 @@ async def _main(spec: SilentAgents, run: Run) -> None:
         _WebsocketAgent(spec, number) if number % 2 == 0 else _HttpAgent(spec, number)
         for number in range(spec.count)
     ]
-    await run.word("go")
+    await run.receive("go")
     lives = []
     begin = time.monotonic()
     for number, agent in enumerate(agents):
         await agent.register()
         silent_at = begin + spec.lively + spec.spread * number / spec.count
         lives.append(asyncio.create_task(_live(agent, spec.interval, silent_at)))
-    run.tell(Done())
+    run.answer(Done())
     await asyncio.gather(*lives)
-    await run.word("signs")
-    run.tell(
+    await run.receive("signs")
+    run.answer(
         Signs(
             {each.agent_id: each.signs for each in agents if isinstance(each, _WebsocketAgent)},
             {each.agent_id: each.signs for each in agents if isinstance(each, _HttpAgent)},
         )
     )
-    await run.word()  # none comes: until the run is gone the silent ones keep their sockets
+    await run.receive()  # none comes: the silent ones keep their sockets until the run is gone
 
 
 if __name__ == "__main__":

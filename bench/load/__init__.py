@@ -1,1 +1,1 @@
-"""Load for websocket servers, as cheap as Python allows: it must never be what is measured."""
+"""Load on servers, as cheap as Python allows, so that it never becomes what is measured."""

@@ -33,7 +33,7 @@ class Peer(RawWebsocket):
     async def ask(
         self, payload: bytes, is_last: Callable[[bytes], bool] | None = None
     ) -> list[bytes]:
-        """Send a message, and take what is heard until one `is_last`, or else one message."""
+        """Send a message, and take the answers: up to the one that `is_last`, or else one."""
         self._is_last = is_last
         self._awaited = asyncio.get_running_loop().create_future()
         self.transport.write(masked_text(payload))
@@ -112,7 +112,7 @@ class Connection(Peer):
         self.running = False
 
     def send(self, count: int) -> None:
-        """Send the next requests, as many at once as were answered at once, in one write."""
+        """Send the next requests in one write."""
         script, first = self._script, self._next_request
         self._next_request = (first + count) % script.count
         self.asked += count
@@ -120,7 +120,7 @@ class Connection(Peer):
         self.transport.write(script.frames[first * size : (first + count) * size])
 
     def refill(self, count: int) -> None:
-        """Follow so many answers, which have come at once, with requests."""
+        """Follow this many answers, which came at once, with as many requests."""
         if self.line is None:
             if self.running:
                 self.send(count)
@@ -130,7 +130,7 @@ class Connection(Peer):
             self.line.popleft().send(count)
 
     def read(self, data: bytes) -> int:
-        """As of any raw websocket, written out: this is where the load spends its time."""
+        """The loop of RawWebsocket, written out: the load spends its time here."""
         if self._awaited is not None:
             return super().read(data)
         start, size, count = 0, len(data), 0

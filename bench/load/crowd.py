@@ -1,9 +1,9 @@
-"""A crowd of websockets in processes of their own, which loads a server or mostly listens.
+"""A crowd of websockets in separate processes, which loads a server, or mostly listens to it.
 
 `python -m bench.load.crowd` is such a process. Words of the run: `open` opens the next group;
-`load` has all ask for as long as the spec says; `say` has the speaker say its next message, and
-`die` ends a connection of the mortals, of which all hearers hear by one message; `leave`
-unregisters the agents.
+`load` sends requests for as long as the spec says; `say` sends the speaker's next message, and
+`die` ends the connection of a mortal: all hearers then hear one message; `leave` unregisters the
+agents.
 """
 
 from __future__ import annotations
@@ -31,27 +31,22 @@ from homeport_protocol.answers import Registered, Unregistered
 from homeport_protocol.codec import decode_message, encode
 from homeport_protocol.requests import Register, Unregister, Watch
 
-TIMED_ONE_IN = 8
-"""Timing costs, and so only one connection in so many is timed, and at least one."""
-
-MAX_LATENCIES = 100_000
-"""Latencies that one process reports: of more, evenly chosen ones."""
-
+TIMED_ONE_IN = 8  # one connection in so many is timed, as timing costs; at least one is
+MAX_LATENCIES = 100_000  # latencies that one process reports at most, evenly chosen
 DRAIN_TIMEOUT = 30.0
 
-AT_ONCE = 64
-"""Connections of a group that are on their way at a time, unless said otherwise."""
+AT_ONCE = 64  # connections of a group that open at the same time, unless said otherwise
 
 Kind = Literal["agent", "watcher", "told of ends", "silent"]
-"""What a connection says first: it registers, watches everything, asks a bare server to be told of
-ends, or says nothing."""
+"""What a connection says first: it registers, watches everything, asks a bare server for the ends
+of others, or says nothing."""
 
 
 class Group(Struct, frozen=True):
     """Connections that are opened together, so many on their way at a time.
 
-    `role`: hearers hear each message; the first speaker says what is to be said; mortals die.
-    `first` is the number of the first agent.
+    `role`: the hearers hear what the speaker says, and of the deaths of the mortals. `first` is
+    the number of the first agent.
     """
 
     kind: Kind
@@ -114,7 +109,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Crowd:
-    """The processes, as their run sees them."""
+    """The processes of a crowd."""
 
     def __init__(self, workers: list[Worker], spec: CrowdSpec) -> None:
         self._workers = workers
@@ -150,7 +145,6 @@ class Crowd:
 
     @property
     def pids(self) -> list[int]:
-        """The processes."""
         return [worker.pid for worker in self._workers]
 
     async def open(self) -> Opened:
@@ -176,15 +170,15 @@ class Crowd:
         )
 
     async def say(self) -> Heard:
-        """Have the speaker say its next message; all hear one."""
+        """Send the speaker's next message, and wait until all have heard one."""
         return (await request_all(self._workers, "say", Heard))[0]
 
     async def die(self) -> Heard:
-        """End one connection; all hear of it."""
+        """End one connection, and wait until all have heard of it."""
         return (await request_all(self._workers, "die", Heard))[0]
 
     async def leave(self) -> None:
-        """Unregister all agents: their hub goes on without us."""
+        """Unregister all agents, from a hub that goes on."""
         await request_all(self._workers, "leave", Done, 600.0)
 
 
@@ -342,7 +336,7 @@ def _ends_a_snapshot(message: bytes) -> bool:
 
 
 def _unregistered(answers: list[bytes], count: int) -> list[str]:
-    """What is not as it must be: each is answered `registered`, under an id that no other has."""
+    """What is wrong: each must be answered `registered`, with an id that no other has."""
     try:
         messages = [decode_message(answer) for answer in answers]
     except msgspec.DecodeError as error:
@@ -355,7 +349,7 @@ def _unregistered(answers: list[bytes], count: int) -> list[str]:
 
 
 def _troubles(connections: list[Connection]) -> list[str]:
-    """All that was not as it must be, in words."""
+    """What was wrong, in words."""
     troubles = []
     for number, each in enumerate(connections):
         if each.ended:

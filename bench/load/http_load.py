@@ -19,14 +19,11 @@ from msgspec import Struct
 from bench.errors import BenchError
 from bench.rig.workers import Run, work
 
-WARM_UP = 0.2
-"""Seconds of load before each measurement."""
-
+WARM_UP = 0.2  # seconds of load before each measurement
 BUFFER = 64 * 1024
-"""Bytes of an answer that a connection can take at first; it doubles as need be."""
+"""Bytes of an answer for which a connection has room at first; it doubles as needed."""
 
-PATIENCE = 30.0
-"""Seconds in which the last answers must come."""
+PATIENCE = 30.0  # seconds within which the last answers must come
 
 _END_OF_HEAD = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -84,7 +81,7 @@ class _Tally:
 
 
 class _Caller(asyncio.BufferedProtocol):
-    """One connection: sends the next request as soon as the answer to the last is complete."""
+    """One connection, which sends the next request when the last answer is complete."""
 
     def __init__(self, tally: _Tally) -> None:
         self._tally = tally
@@ -149,7 +146,7 @@ class _Caller(asyncio.BufferedProtocol):
         self._body_at = end + len(_END_OF_HEAD)
         head = bytes(self._view[:end])
         tally = self._tally
-        if head not in tally.lengths:  # they differ by the time of day only
+        if head not in tally.lengths:  # they differ in their Date only
             tally.lengths[head] = _length(head)
         if tally.status not in head[:13]:
             tally.wrong.append(head[:60].decode(errors="replace"))

@@ -1,22 +1,20 @@
-"""What the agents of all speed scenarios say of themselves: records of one size."""
+"""The specs of the agents of all speed scenarios, which are of one size."""
 
 from __future__ import annotations
 
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
 
-GROUP = 10
-"""Agents that one filter of `group_filter` finds."""
-
+GROUP = 10  # agents that one filter of `group_filter` finds
 METADATA_BYTES = 200
 TYPES = ("performance", "application")
 
 
 def bench_spec(number: int) -> AgentSpec:
-    """What the agent of this number says of itself: 5 capabilities, 200 bytes of metadata.
+    """The spec of the agent of this number: 5 capabilities, 200 bytes of metadata.
 
-    Four capabilities are common to all, and the fifth is that of a group of twenty, of which ten
-    are of either type. All records have the same length, for numbers below a million.
+    All agents share four capabilities; the fifth is that of a group of twenty, ten of either
+    type. All specs have the same length, for numbers below a million.
     """
     metadata = {"region": f"region-{number % 10}", "serial": f"{number:012}", "note": ""}
     # That is 55 bytes: {"region":"region-0","serial":"000000000000","note":""}

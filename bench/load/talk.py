@@ -1,4 +1,4 @@
-"""What a load asks and which answers are right, prepared so that asking costs next to nothing."""
+"""The requests of a load and their right answers, prepared so that asking costs next to nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from homeport_protocol.codec import encode
 from homeport_protocol.filters import Filter
 from homeport_protocol.requests import Find, Heartbeat
 
-FIRST_ID = 100
-"""Requests have numbers of three digits, and so all of a kind are of the same length."""
+FIRST_ID = 100  # ids have three digits, so that all requests of a kind have the same length
 
 
 class Talk(Struct, frozen=True):
@@ -28,7 +27,6 @@ class Talk(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes of a request."""
         return len(self.requests[0])
 
 
@@ -43,7 +41,7 @@ def heartbeats(outstanding: int) -> Talk:
 
 
 def finds(filters: Sequence[Filter], count: int) -> Talk:
-    """Questions for these filters in turn, each of which finds so many agents."""
+    """`find` with these filters in turn, each of which finds so many agents."""
     asked = list(zip(range(FIRST_ID, FIRST_ID + max(4, len(filters))), cycle(filters)))
     return Talk(
         [encode(Find(id=number, filter=filter)).decode() for number, filter in asked],

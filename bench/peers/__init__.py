@@ -1,1 +1,1 @@
-"""Who talks to a hub in a run: agents and watchers, raw ones that cost little and real clients."""
+"""The peers of hubs: agents, watchers and callers, raw ones that cost little and real ones."""

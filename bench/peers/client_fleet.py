@@ -18,14 +18,9 @@ from bench.rig.machine import connections_per_process
 from bench.rig.waiting import shares, side_by_side
 from bench.rig.workers import Run, Worker, request_all, work
 
-STARTING = 50
-"""Clients of one worker that start at the same time."""
-
-BEGIN = 600.0
-"""Seconds that the registration of the whole fleet may take."""
-
-COME_BACK = 120.0
-"""Seconds after which an agent that is not back fails the run."""
+STARTING = 50  # clients of one worker that start at the same time
+BEGIN = 600.0  # seconds that the registration of the whole fleet may take
+COME_BACK = 120.0  # seconds after which an agent that is not back fails the run
 
 
 class Clients(Struct, frozen=True, kw_only=True):
@@ -73,7 +68,6 @@ class ClientFleet:
 
     @property
     def processes(self) -> int:
-        """How many workers there are."""
         return len(self._workers)
 
     async def register(self) -> dict[str, Session]:

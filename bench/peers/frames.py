@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from struct import pack
 
-TEXT, CLOSE, PING = 0x81, 0x88, 0x89
-"""First bytes of the whole frames that a hub sends."""
-
+TEXT, CLOSE, PING = 0x81, 0x88, 0x89  # first bytes of the whole frames that a hub sends
 MASK = b"\x37\xfa\x21\x3d"
 """One key for all frames: they can be built beforehand, and cost the server what others cost it."""
 

@@ -25,12 +25,11 @@ class Response(Struct, frozen=True):
     at: float
 
     def json(self) -> Any:
-        """The body, decoded."""
         return msgspec.json.decode(self.body)
 
 
 class HttpCaller:
-    """One connection to a hub; connects when first asked, and again after the hub hung up.
+    """One connection to a hub, opened by the first call, and again after the hub closed it.
 
     `headers` go with every request.
     """
@@ -50,7 +49,6 @@ class HttpCaller:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None

@@ -19,8 +19,7 @@ from bench.peers.raw_client import Heard, RawClient
 from bench.rig.workers import Run, work
 from homeport_protocol.requests import Ping
 
-LAST_ANSWERS = 10.0
-"""Seconds that answers are waited for once no more is asked."""
+LAST_ANSWERS = 10.0  # seconds to wait for the last answers
 
 
 class Prober(Struct, frozen=True, kw_only=True):
@@ -31,7 +30,7 @@ class Prober(Struct, frozen=True, kw_only=True):
 
 
 class Probing(Struct, frozen=True):
-    """The prober is connected, since so many seconds after it was told to."""
+    """The prober is connected; that took so many seconds."""
 
     after: float
 
@@ -47,10 +46,10 @@ class Probed(Struct, frozen=True):
 
 
 async def _main(spec: Prober, run: Run) -> None:
-    await run.word("probe")
+    await run.receive("probe")
     began = time.monotonic()
     client = await RawClient.connect(spec.url)
-    run.tell(Probing(time.monotonic() - began))
+    run.answer(Probing(time.monotonic() - began))
     dues: list[float] = []
     answers: list[asyncio.Future[Heard]] = []
     late: list[float] = []
@@ -65,11 +64,11 @@ async def _main(spec: Prober, run: Run) -> None:
             due += spec.every
 
     asking = asyncio.create_task(ask_on())
-    await run.word("report")
+    await run.receive("report")
     asking.cancel()
     async with asyncio.timeout(LAST_ANSWERS):
         heard = await asyncio.gather(*answers)
-    run.tell(Probed([each.at - due for due, each in zip(dues, heard, strict=True)], late))
+    run.answer(Probed([each.at - due for due, each in zip(dues, heard, strict=True)], late))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ class Heard(Struct, frozen=True):
 
     @property
     def latency(self) -> float:
-        """Seconds from the request to its answer."""
         return self.at - self.sent
 
 

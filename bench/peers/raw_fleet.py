@@ -23,11 +23,8 @@ from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Heartbeat
 
 TYPES = ("cost", "performance", "resource", "application")
-CAPABILITIES = 50
-"""Different capabilities in a fleet; each agent has two of them and `probe`."""
-
-CONNECTING = 64
-"""Agents of one worker that connect and register at the same time."""
+CAPABILITIES = 50  # different capabilities in a fleet; each agent has two of them and `probe`
+CONNECTING = 64  # agents of one worker that connect and register at the same time
 
 
 class RawAgents(Struct, frozen=True, kw_only=True):
@@ -89,7 +86,6 @@ class RawFleet:
 
     @property
     def processes(self) -> int:
-        """How many workers there are."""
         return len(self._workers)
 
     async def register(self) -> Registrations:
@@ -103,7 +99,6 @@ class RawFleet:
         )
 
     async def report(self) -> Beats:
-        """What became of the heartbeats so far."""
         answers = await request_all(self._workers, "report", Beats)
         return Beats(
             [each for one in answers for each in one.acks],

@@ -1,4 +1,4 @@
-"""What a hub tells of itself at /metrics."""
+"""The metrics of a hub."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Scrape:
         ]
 
     def total(self, name: str) -> float:
-        """The samples of this name, added up over their labels. Raises BenchError for none."""
+        """The sum of the samples of this name; raises BenchError when there is none."""
         values = [sample.value for sample in self._samples if sample.name == name]
         if not values:
-            raise BenchError(f"the hub tells nothing of {name}")
+            raise BenchError(f"the hub has no metric {name}")
         return sum(values)
 
     def quantile(self, name: str, share: float) -> float:
-        """The bound of the bucket that holds this quantile of a histogram: it is at most that."""
+        """An upper bound of this quantile of a histogram."""
         wanted = share * self.total(f"{name}_count")
         bounds = [
             (float(sample.labels["le"]), sample.value)
@@ -39,7 +39,7 @@ class Scrape:
 
 
 async def scrape(url: str) -> Scrape:
-    """Ask the hub at this URL."""
+    """Get the metrics of the hub at this URL."""
     async with HttpCaller(url) as caller:
         response = await caller.call("GET", "/metrics")
     if response.status != 200:

@@ -67,16 +67,14 @@ class Watcher:
 
     @property
     def position(self) -> tuple[str, int]:
-        """Where another watch can go on."""
+        """Log and revision, at which another watch can go on."""
         return self.log, self.revision
 
     @property
     def ended(self) -> bool:
-        """Whether the connection is gone."""
         return self._client.ended
 
     def close(self) -> None:
-        """Watch no more."""
         self._client.abort()
 
     def ids(self, kind: str) -> set[str]:

@@ -1,7 +1,7 @@
 """`python -m bench compare A.json B.json`: what changed from one result to another.
 
-A change counts as real where the rounds of the two do not overlap, from the least to the most of
-each; else it is noise. What was measured once, or in few rounds, cannot be told apart.
+A change is real where the rounds of the two do not overlap, from the least to the most of each;
+otherwise it is noise. Figures of few rounds cannot be told apart.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from bench.results.report import Goal, Report, Spread, Unit
 
 Verdict = Literal["better", "worse", "changed", "noise", "too few rounds"]
 
-FEWEST = 3
-"""Rounds of either result below which nothing can be said."""
+FEWEST = 3  # with fewer rounds of either result, nothing can be said
 
 _STYLES: dict[Verdict, str] = {"better": "bold green", "worse": "bold red", "changed": "bold"}
 
 
 class UnreadableError(Exception):
-    """A file is no result of the bench; the words say which, and why."""
+    """A file is no result of the bench; says which, and why."""
 
 
 class Change(Struct, frozen=True):
@@ -50,7 +49,7 @@ class Change(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """What two results have in common, and what not: `differs` names what else may be the cause."""
+    """What two results have in common, and what not; `differs` names other possible causes."""
 
     differs: list[str]
     changes: list[Change]
@@ -102,7 +101,7 @@ def compare(before: Result, after: Result) -> Comparison:
 
 
 class _Series(Struct, frozen=True):
-    """The values of a thing, and whether more of it is better, where that is known."""
+    """The values of one thing, and whether higher is better, where that is known."""
 
     values: list[float]
     unit: Unit

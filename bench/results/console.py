@@ -1,4 +1,4 @@
-"""How results look on stdout: fitted and coloured for a terminal, plain in a pipe."""
+"""Output on stdout: fitted and coloured for a terminal, plain in a pipe."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from rich.text import Text
 
 from bench.results.report import Unit
 
-WIDTH = 100
-"""Columns of what is no terminal."""
-
-NARROWEST = 80
-"""Columns that a table takes at least: in fewer it has no room for words beside its numbers."""
-
+WIDTH = 100  # columns where stdout is no terminal
+NARROWEST = 80  # least columns of a table: in fewer there is no room for words beside the numbers
 DASH = "\N{EN DASH}"
 
 _DIGITS: dict[Unit, int] = {
@@ -36,8 +32,8 @@ _DIGITS: dict[Unit, int] = {
 
 
 def output() -> Console:
-    """Where results go: stdout, with colours and its own width only if it is a terminal."""
-    if hasattr(sys.stdout, "reconfigure"):  # not what a test may have put there
+    """The console for results: stdout, with colours and its width only if it is a terminal."""
+    if hasattr(sys.stdout, "reconfigure"):  # a test may have replaced it
         sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(highlight=False, markup=False, emoji=False)
     console.width = max(console.width, NARROWEST) if sys.stdout.isatty() else WIDTH
@@ -66,7 +62,7 @@ def grid(first: str, numbers: Sequence[str], last: str) -> Table:
 
 
 def put(console: Console, table: Table) -> None:
-    """Print a table between empty lines, without the blanks with which rich fills its lines."""
+    """Print a table between empty lines, without the trailing blanks that rich adds."""
     with console.capture() as capture:
         console.print(table)
     lines = [line.rstrip() for line in capture.get().splitlines()]
@@ -80,7 +76,7 @@ def heading(table: Table, words: str) -> None:
 
 
 def cell(values: Sequence[float], unit: Unit, *, ends: bool = True) -> Text:
-    """The median, and beneath it both ends, the least and the most, where there are several."""
+    """The median, and beneath it the least and the most where there are several."""
     text = Text(quantity(statistics.median(values), unit), style="bold")
     if len(values) == 1 or not ends:
         return text
@@ -90,12 +86,12 @@ def cell(values: Sequence[float], unit: Unit, *, ends: bool = True) -> Text:
 
 
 def quantity(value: float, unit: Unit) -> str:
-    """A number with its unit, rounded to what can be told apart."""
+    """A number with its unit, rounded to significant digits."""
     return with_unit(f"{value:,.{_digits(value, unit)}f}", unit)
 
 
 def with_unit(number: str, unit: Unit) -> str:
-    """A number that has been written already, with its unit."""
+    """A formatted number with its unit."""
     return f"{number}{unit}" if unit in ("", "%", "/s") else f"{number} {unit}"
 
 

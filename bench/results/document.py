@@ -19,13 +19,13 @@ from hub.errors import EngineError
 from hub.version import VERSION
 
 LIBRARIES = ("websockets", "uvloop", "msgspec", "redis", "uvicorn", "starlette")
-"""Those whose versions have a share in the figures."""
+"""Libraries whose versions influence the figures."""
 
 _ROOT = Path(__file__).parents[2]
 
 
 class Failure(Struct, frozen=True):
-    """A scenario that could not be run to its end, and why, in one plain sentence."""
+    """A scenario that could not be run to its end, and why, in one sentence."""
 
     name: str
     why: str
@@ -34,10 +34,9 @@ class Failure(Struct, frozen=True):
 class Result(Struct, kw_only=True):
     """What a call of the bench found.
 
-    `date` is the RFC 3339 time of its beginning, `commit` that of the checkout, with `-dirty`
-    behind it where files were changed, and none outside of a checkout. `cores` are those that the
-    process may use. `versions` are those of the libraries and of the store's server, none where
-    there is none.
+    `date` is the RFC 3339 time of its beginning; `commit` that of the checkout, with `-dirty`
+    where files were changed, or None outside of one. `cores` are those that the process may use;
+    `versions` those of the libraries and of the store's server, None where one is missing.
     """
 
     date: str
@@ -54,7 +53,7 @@ class Result(Struct, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether all that was to be run was, and all of it held and was reached."""
+        """Whether all scenarios were run, and all of them hold."""
         return (
             not self.failures
             and not self.interrupted
@@ -62,7 +61,7 @@ class Result(Struct, kw_only=True):
         )
 
     def as_json(self) -> bytes:
-        """One JSON document; `holds` is written out, for readers that do not judge themselves."""
+        """As one JSON document; `holds` is part of it, for readers that do not judge."""
         document = msgspec.to_builtins(self)
         for written, report in zip(document["reports"], self.reports, strict=True):
             written["holds"] = report.holds
@@ -104,18 +103,10 @@ def _store() -> str | None:
 
 
 def _commit() -> str | None:
-    if not (_ROOT / ".git").exists():  # installed, perhaps within somebody else's checkout
+    if not (_ROOT / ".git").exists():  # installed, perhaps within another checkout
         return None
-    command = [
-        "git",
-        "-C",
-        str(_ROOT),
-        "describe",
-        "--always",
-        "--dirty",
-        "--exclude=*",
-        "--abbrev=40",
-    ]
+    command = ["git", "-C", str(_ROOT)]
+    command += ["describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):

@@ -23,17 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 9.0
-"""Inches; 150 points each."""
-
-LONGEST = 125
-"""Characters of a goal that find room above its chart."""
-
+WIDTH = 9.0  # inches; 150 points each
+LONGEST = 125  # characters of a goal for which there is room above its chart
 OURS, MUST, AIM, QUIET = "#2563a8", "#c0392b", "#2e8b57", "#667080"
 LINES = (OURS, "#e08a1e", AIM, "#8e5ea2", "#c0392b", "#17889b", "#7a6a53", QUIET)
 
-TOP = 4.0
-"""Where the axis of percentiles, which grows by one with each further nine, has its maximum."""
+TOP = 4.0  # the maximum on the axis of percentiles, which grows by one with each further nine
 
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": QUIET,
@@ -53,7 +48,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def prepare(directory: str) -> None:
-    """Find out, before anything is measured, whether charts can be drawn; else BenchError."""
+    """Raise BenchError, before anything is measured, if charts cannot be drawn."""
     try:
         import matplotlib  # noqa: F401, PLC0415
     except ModuleNotFoundError:
@@ -120,7 +115,7 @@ def _goal(axes: Axes, report: Report, goal: Goal) -> None:
     least = min((value for value, _, _ in bounds), default=0.0)
     for value, words, colour in bounds:
         axes.axvline(value, color=colour, linestyle="--", linewidth=1.4)
-        # The labels of two bounds that are close stand back to back.
+        # The labels of two close bounds stand back to back.
         side = "right" if value == least and least > 0.15 * span else "left"
         label = f" {words} {bound(goal, value)} "
         axes.text(value, 0.85, label, color=colour, fontsize=8, va="top", ha=side)
@@ -132,7 +127,7 @@ def _goal(axes: Axes, report: Report, goal: Goal) -> None:
 
 
 def _alike(report: Report) -> dict[str, list[Curve]]:
-    """The curves that share a chart, because they share both axes, by a name for a file."""
+    """Curves with the same axes, which share a chart, by the name of its file."""
     found: dict[str, list[Curve]] = {}
     for curve in report.curves:
         if curve.points:
@@ -183,5 +178,5 @@ def _axes(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _nines(percentile: float) -> float:
-    """Where a percentile is on its axis: 0, 90, 99 and 99.9 are equally far apart."""
+    """The place of a percentile on its axis: 0, 90, 99 and 99.9 are equally far apart."""
     return TOP if percentile >= 100 else min(TOP, -math.log10(1 - percentile / 100))

@@ -1,4 +1,4 @@
-"""What a run found: figures, and what must hold; for people and for programs."""
+"""The report of a scenario: figures, goals, and what must hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Unit = Literal["", "s", "ms", "µs", "/s", "B", "KB", "MB", "%"]
 
 
 class Spread(Struct, frozen=True):
-    """How the values of a figure lie."""
+    """The distribution of a figure."""
 
     count: int
     median: float
@@ -30,7 +30,7 @@ class Figure(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """Something that must hold; `detail` says what was seen."""
+    """Something that must hold; `detail` is what was seen."""
 
     what: str
     holds: bool
@@ -62,16 +62,16 @@ class Goal(Struct, frozen=True):
 
     @property
     def median(self) -> float:
-        """The middle value, which is what counts."""
+        """The value that counts."""
         return statistics.median(self.values)
 
     def reaches(self, bound: float) -> bool:
-        """Whether it is at the right side of this bound."""
+        """Whether the median is on the right side of this bound."""
         return self.median >= bound if self.higher else self.median <= bound
 
     @property
     def reached(self) -> bool:
-        """Whether it is what it must be."""
+        """Whether it is what it must be, if anything."""
         return self.must is None or self.reaches(self.must)
 
 
@@ -87,8 +87,8 @@ class Curve(Struct, frozen=True):
 class Report(Struct, kw_only=True):
     """The result of one run.
 
-    What was measured of a hub that was there already, at a `url`, is noted without what it must
-    reach: that depends on where it runs and how far away that is.
+    Goals of a hub that is there already, at a `url`, have no bounds: what it can reach depends on
+    where it runs and how far away that is.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Report(Struct, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether everything that must hold did, and everything was reached."""
+        """Whether all checks hold and all goals are reached."""
         return all(check.holds for check in self.checks) and all(
             goal.reached for goal in self.goals
         )
@@ -132,7 +132,7 @@ class Report(Struct, kw_only=True):
         )
 
     def latencies(self, what: str, seconds: Sequence[float]) -> None:
-        """Note how durations lie, for a chart: milliseconds by percentile."""
+        """Note the distribution of durations for a chart: milliseconds by percentile."""
         ordered = sorted(each * 1000 for each in seconds)
         shares = [*range(1, 100), 99.5, 99.9, 100]
         points = [(share, percentile(ordered, share / 100)) for share in shares] if ordered else []
@@ -147,7 +147,7 @@ class Report(Struct, kw_only=True):
         self.figures.append(Figure(what, value, unit))
 
     def spread(self, what: str, seconds: Sequence[float]) -> None:
-        """Note how some durations lie, in milliseconds."""
+        """Note the distribution of durations, in milliseconds."""
         if not seconds:
             self.figure(what, "none")
             return
@@ -158,18 +158,18 @@ class Report(Struct, kw_only=True):
         self.figures.append(Figure(what, spread, "ms"))
 
     def check(self, what: str, holds: bool, detail: str = "") -> None:
-        """Note whether something that must hold did."""
+        """Note whether something holds that must."""
         detail = "" if holds and detail in ("none", "0") else detail
         self.checks.append(Check(what, holds, detail))
 
     def none(self, what: str, things: Sequence[object] | int, detail: str = "") -> None:
-        """Note that there must be none of these, or that a count of them must be 0."""
+        """Note a check that there are none of these, or that their count is 0."""
         found = str(things) if isinstance(things, int) else listed(things)
         self.check(what, not things, detail or found)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value that `share` of the sorted values do not exceed (nearest rank)."""
+    """The value that this share of the sorted values does not exceed (nearest rank)."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 

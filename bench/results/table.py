@@ -1,4 +1,4 @@
-"""Results for people: a table of the goals, and beneath it each report's figures and checks."""
+"""Results for people: a table of the goals, then the figures and checks of each report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show(result: Result) -> None:
 
 
 def verdict(goal: Goal) -> Text:
-    """Whether a goal was reached, and by how much not."""
+    """Whether a goal was reached, or how far off it is."""
     if goal.must is not None and not goal.reached:
         off = abs(goal.median - goal.must) / goal.must * 100 if goal.must else 100.0
         words = f"{off:.0f}" if off >= 1 else f"{off:.1g}"
@@ -50,7 +50,7 @@ def unit_of(goal: Goal) -> Unit:
 
 
 def _goals(reports: Sequence[Report], *, wide: bool) -> Table:
-    """The table; where it is not wide, only the spread of what is judged finds room."""
+    """The table; a narrow one has room for the spread of what is judged only."""
     table = grid("goal\nvs its baseline", ("ours", "baseline", "ratio", "must\naim"), "verdict")
     for report in reports:
         if report.goals:

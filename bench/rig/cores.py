@@ -1,4 +1,4 @@
-"""Which core runs what: the hub has one to itself, so that it is the hub that is timed."""
+"""Which core runs what: the hub has one to itself, so that only the hub is timed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bench.rig.machine import children
 class Cores(Struct, frozen=True):
     """Cores of the server that is measured, of the store behind it, and of the load.
 
-    With three cores or more each has its own; with two the store shares that of the load, which
-    is then the one to watch; with one, or where the system cannot pin (macOS, Windows), all
-    share all, and figures say little.
+    With three cores or more each has its own; with two the store shares the load's, which is then
+    the one to watch; with one, or where the system cannot pin (macOS, Windows), all share all,
+    and figures say little.
     """
 
     server: frozenset[int]
@@ -37,7 +37,7 @@ class Cores(Struct, frozen=True):
 
     @classmethod
     def plan_several(cls, servers: int) -> Cores:
-        """For a server of several processes: it has its cores with the store, and the load others.
+        """For a server of several processes, which shares its cores with the store only.
 
         With too few cores for that, all share all.
         """
@@ -49,7 +49,7 @@ class Cores(Struct, frozen=True):
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:
-    """Have the process, and what it starts from now on, run on these cores only; none: on any."""
+    """Restrict a process, and what it starts from now on, to these cores; none: no restriction."""
     wanted = set(cores)
     if wanted:
         os.sched_setaffinity(pid, wanted)
@@ -57,7 +57,7 @@ def pin(pid: int, cores: Iterable[int]) -> None:
 
 @contextmanager
 def pinned(cores: Iterable[int]) -> Iterator[None]:
-    """Have this process, and what it starts meanwhile, run on these cores only; none: on any."""
+    """Restrict this process, and what it starts meanwhile, as `pin` does."""
     wanted = set(cores)
     if not wanted:
         yield
@@ -71,9 +71,9 @@ def pinned(cores: Iterable[int]) -> Iterator[None]:
 
 
 def pin_hub(pid: int, cores: Cores) -> None:
-    """Have a hub run on the server's core, and its embedded store, if it has one, on the store's.
+    """Pin a hub to the server's core, and its embedded store, if it has one, to the store's.
 
-    Call it again after the hub has started: only then is its store there.
+    Call it once the hub has started: only then is its store there.
     """
     pin(pid, cores.server)
     for child in children(pid):

@@ -1,4 +1,4 @@
-"""What this machine allows, and what a process of it uses."""
+"""What this machine allows, and what its processes use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from msgspec import Struct
 
 from hub.net.open_files import raise_open_file_limit
 
-SPARE_FILES = 100
-"""Open files that a process needs besides its connections."""
-
+SPARE_FILES = 100  # open files that a process needs besides its connections
 PORTS_OF_ONE_ADDRESS = 20_000
 """Outgoing connections that one source address is trusted with; systems allow 16,000 to 28,000."""
 
@@ -27,7 +25,7 @@ class Usage(Struct, frozen=True):
 
 
 def usage(pid: int) -> Usage:
-    """What the process uses now."""
+    """What this process has used until now."""
     if Path("/proc/self/stat").exists():
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks = int(stat[11]) + int(stat[12])
@@ -44,7 +42,7 @@ def usage(pid: int) -> Usage:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that descend from this one, as far as the system tells."""
+    """All descendants of this process, on Linux."""
     try:
         direct = [
             int(child)
@@ -57,7 +55,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_store(pid: int) -> bool:
-    """Whether this process is a store server, of those that a hub starts."""
+    """Whether this process is a store server that a hub started."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().startswith(("valkey", "redis"))
     except OSError:
@@ -65,7 +63,7 @@ def is_store(pid: int) -> bool:
 
 
 def busy_time() -> float:
-    """Seconds that all cores together have run programs since the system began; 0: not told."""
+    """Seconds of CPU of all programs since the system began; 0 where it is not known."""
     try:
         first = Path("/proc/stat").read_text().splitlines()[0].split()
     except OSError:
@@ -76,14 +74,14 @@ def busy_time() -> float:
 
 
 def connections_per_process() -> int:
-    """How many connections one process may hold here, once it has raised its own limit."""
+    """How many connections one process may hold here, once it has raised its limit."""
     return max(1, raise_open_file_limit() - SPARE_FILES)
 
 
 def source_address(number: int) -> str | None:
     """The address from which the connection of this number is to come; None for the usual one.
 
-    Only Linux has every address of 127.0.0.0/8 without further ado.
+    Only Linux has every address of 127.0.0.0/8 without configuration.
     """
     if sys.platform != "linux" or number < PORTS_OF_ONE_ADDRESS:
         return None
@@ -91,7 +89,7 @@ def source_address(number: int) -> str | None:
 
 
 def processor() -> str:
-    """What kind of processor this machine has, as far as the system tells."""
+    """What kind of processor this machine has."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Hubs and store servers as processes: started privately, measured, killed, always cleaned up."""
+"""Hubs and store servers as processes: private, measured, killed, and always cleaned up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HUB_SETTINGS = ("HOMEPORT_", "REDIS_ADDR", "REDIS_PASSWORD", "PORT")
 _running: dict[int, Process] = {}
 
 
-@atexit.register  # for the second Ctrl-C, which cuts even the cleaning up short
+@atexit.register  # for a second Ctrl-C, which interrupts even the cleaning up
 def _kill_the_rest() -> None:
     for process in _running.values():
         with suppress(ProcessLookupError):
@@ -71,7 +71,7 @@ async def spawn(
 
 
 async def end(process: Process, patience: float) -> None:
-    """SIGTERM, and SIGKILL when that does not help; the process is gone when this returns."""
+    """SIGTERM, then SIGKILL after `patience` seconds; the process is gone when this returns."""
     if process.returncode is None:
         _send(process, signal.SIGTERM)
         _send(process, signal.SIGCONT)  # a stopped process could not obey
@@ -87,7 +87,7 @@ async def end(process: Process, patience: float) -> None:
 
 
 def _send(process: Process, number: signal.Signals) -> None:
-    """Send a signal; `Process.send_signal` would reap the process before asyncio does, at times."""
+    """Send a signal; `Process.send_signal` may reap the process before asyncio does."""
     with suppress(ProcessLookupError):
         os.kill(process.pid, number)
 
@@ -120,7 +120,7 @@ class Program:
     async def __aenter__(self) -> Self:
         try:
             await self.start()
-        except BaseException:  # an interruption, too: nobody else ends it then
+        except BaseException:  # an interruption, too: __aexit__ is not called then
             await self.stop()
             raise
         return self
@@ -198,11 +198,11 @@ class HubProcess(Program):
             pin_hub(self.pid, self._cores)
 
     def stalls(self) -> int:
-        """How often it found that it had itself been stalled, and gave its agents more time."""
+        """How often it noticed that it had been stalled, and gave its agents more time."""
         return self.log.read_text(errors="replace").count("the hub was stalled")
 
     def failures(self) -> int:
-        """How many failures of its own it logged: faults of the product, whatever else held."""
+        """How many internal failures it logged: faults of the product, even if all else held."""
         text = self.log.read_text(errors="replace")
         return sum(text.count(words) for words in ("Traceback", "actor failed", "[critical"))
 
@@ -270,10 +270,9 @@ def _hub_command() -> list[str]:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours without the settings of other hubs, and with our search path for modules.
+    """This environment without settings of hubs, and with our search path for modules.
 
-    What was found through the working directory, in a checkout that is not installed, is found
-    with `-P` as well.
+    So in a checkout that is not installed the modules are found with `-P` as well.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith(_HUB_SETTINGS)}
     return {**kept, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}

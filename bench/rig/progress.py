@@ -1,8 +1,10 @@
-"""What is going on, told on stderr: moving bars at a terminal, plain lines elsewhere.
+"""Progress on stderr: moving bars at a terminal, plain lines elsewhere.
 
     say("connecting 1,000 agents")
-    with progress("heartbeats", total=rounds * 2) as step:
-        await alternate(rounds, own, baseline, told=step)
+    with progress("heartbeats", total=rounds) as step:
+        for _ in range(rounds):
+            ...
+            step()
 
 Results go to stdout; this does not.
 """
@@ -25,18 +27,17 @@ from rich.progress import (
 )
 from rich.text import Text
 
-PLAIN_EVERY = 5.0
-"""Seconds between the plain lines that tell how far a thing is."""
+PLAIN_EVERY = 5.0  # seconds between plain lines about the same thing
 
 Step = Callable[..., None]
-"""`step()` tells that one more of the total is done, `step(3)` that three more are."""
+"""`step()` says that one more of the total is done, `step(3)` that three more are."""
 
 _bars: list[Progress] = []
-"""The bars that are shown just now: one at most, which all share."""
+"""The display of bars, if there is one: all share it."""
 
 
 def say(words: str) -> None:
-    """Tell who waits what is going on."""
+    """Say what begins now."""
     if _bars:
         _bars[0].console.print(Text(f"… {words}", style="dim"))
     else:
@@ -45,7 +46,7 @@ def say(words: str) -> None:
 
 @contextmanager
 def progress(what: str, total: float) -> Iterator[Step]:
-    """Show how far a thing is; may be used inside of another one, and by several tasks at once."""
+    """Show how far a thing is; may be nested, and used by several tasks at once."""
     with bars():
         if not _bars:
             yield _plain(what, total)
@@ -60,7 +61,7 @@ def progress(what: str, total: float) -> Iterator[Step]:
 
 @contextmanager
 def bars() -> Iterator[None]:
-    """Have all bars within share one display, which is cleared at the end, if at a terminal."""
+    """At a terminal, have all bars within share one display, which is cleared at the end."""
     if _bars or sys.stderr is None or not sys.stderr.isatty():
         yield
         return
@@ -71,8 +72,8 @@ def bars() -> Iterator[None]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    # Whoever prints to stdout meanwhile means the result, which must not go to stderr. Drawing
-    # takes time from what is measured, so it is not done often.
+    # What is printed to stdout meanwhile is the result: it must not be redirected to stderr.
+    # Drawing takes time from what is measured, so it is not done often.
     console = Console(stderr=True)
     shown = Progress(
         *columns, console=console, transient=True, redirect_stdout=False, refresh_per_second=4

@@ -1,8 +1,8 @@
-"""Load in processes of its own, so that it does not share an interpreter with what it measures.
+"""Workers: load in separate processes, which share no interpreter with what is measured.
 
 A worker is a module run as a process. Its spec is the first line on its standard input; after
-that the run sends it single words, and it answers with Structs, as lines of JSON. A worker whose
-run is gone, for whatever reason, ends.
+that the run sends it single words, and it answers with Structs, as lines of JSON. A worker ends
+when its run is gone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from hub.net.open_files import raise_open_file_limit
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T", bound=Struct)
 
-MAX_LINE = 2**28
-"""Bytes of one message."""
+MAX_LINE = 2**28  # bytes of one message
 
 
 class Done(Struct, frozen=True):
@@ -36,7 +35,7 @@ class Done(Struct, frozen=True):
 
 
 class Failed(Struct, tag="failed", frozen=True):
-    """The worker died of this."""
+    """The worker ends because of this."""
 
     why: str
 
@@ -60,12 +59,8 @@ class Worker(Program):
         if self._process is not None:
             await self.kill()
 
-    async def tell(self, word: str) -> None:
-        """Send it a word."""
-        await self._write(word.encode())
-
-    async def hear(self, kind: type[T], seconds: float = 120.0) -> T:
-        """Its next answer; raises BenchError when it died, or is silent for `seconds`."""
+    async def receive(self, kind: type[T], seconds: float = 120.0) -> T:
+        """Its next answer; raises BenchError when it died, or does not answer for `seconds`."""
         assert self._process is not None
         assert self._process.stdout is not None
         try:
@@ -82,8 +77,8 @@ class Worker(Program):
 
     async def request(self, word: str, kind: type[T], seconds: float = 120.0) -> T:
         """Send it a word, and wait for the answer."""
-        await self.tell(word)
-        return await self.hear(kind, seconds)
+        await self._write(word.encode())
+        return await self.receive(kind, seconds)
 
     async def _write(self, line: bytes) -> None:
         assert self._process is not None
@@ -108,25 +103,24 @@ class Run:
     def __init__(self, words: asyncio.StreamReader) -> None:
         self._words = words
 
-    async def word(self, *expected: str) -> str:
-        """The next word of the run, one of those expected; EOFError once the run is gone."""
+    async def receive(self, *expected: str) -> str:
+        """The next word of the run, one of those expected; EOFError when the run is gone."""
         line = await self._words.readline()
         if not line:
             raise EOFError
         word = line.decode().strip()
-        assert word in expected, f"told {word!r}, expected one of {expected}"
+        assert word in expected, f"received {word!r}, expected one of {expected}"
         return word
 
-    def tell(self, message: Struct) -> None:
-        """Answer the run."""
+    def answer(self, message: Struct) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
         sys.stdout.buffer.flush()
 
     async def serve(self, answers: Mapping[str, Callable[[], Awaitable[Struct] | Struct]]) -> None:
-        """Answer each word with what its function returns; EOFError once the run is gone."""
+        """Answer each word with what its function returns; EOFError when the run is gone."""
         while True:
-            answer = answers[await self.word(*answers)]()
-            self.tell(answer if isinstance(answer, Struct) else await answer)
+            answer = answers[await self.receive(*answers)]()
+            self.answer(answer if isinstance(answer, Struct) else await answer)
 
 
 def work(spec_type: type[S], main: Callable[[S, Run], Awaitable[None]]) -> None:
@@ -160,4 +154,4 @@ async def _work(spec_type: type[S], main: Callable[[S, Run], Awaitable[None]]) -
     except EOFError:
         pass
     except BenchError as error:
-        run.tell(Failed(str(error)))
+        run.answer(Failed(str(error)))

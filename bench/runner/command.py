@@ -1,4 +1,4 @@
-"""The command line of the bench: which scenarios are meant, and what is told at the end."""
+"""The command line of the bench: which scenarios to run, and how to show the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROGRAM = "python -m bench"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit status, or raises a BenchError."""
+    """Run the command line; returns the exit status, or raises BenchError."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         return 0

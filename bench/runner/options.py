@@ -13,9 +13,9 @@ from bench.scenario import Scenario
 
 
 class Wanted(Struct, frozen=True):
-    """What the command line asks for: the options of each scenario by its name, and how to tell.
+    """What the command line asks for: the options of each scenario, by its name, and the output.
 
-    `plot` is the directory for charts, or none.
+    `plot` is the directory for charts, or empty.
     """
 
     options: dict[str, Struct]
@@ -24,7 +24,7 @@ class Wanted(Struct, frozen=True):
 
 
 class _Option(Struct):
-    """An option, of all scenarios that have it."""
+    """An option, with its help and default in each scenario that has it."""
 
     kind: type
     words: dict[str, str]
@@ -34,10 +34,9 @@ class _Option(Struct):
 def parse(scenarios: Sequence[Scenario], arguments: Sequence[str], *, program: str) -> Wanted:
     """The options that `arguments` give to these scenarios: each takes those that it has.
 
-    Options are Structs that have only fields with defaults, of the types int, float and str,
-    annotated with Meta, which gives an example where it has a pattern. Ends the process with
-    status 2 and one sentence for wrong usage, as argparse does; that is also an option that none
-    of the scenarios has.
+    Options are Structs whose fields all have defaults, are of type int, float or str, and are
+    annotated with Meta, with an example where it has a pattern. Wrong usage, an option that no
+    scenario has included, ends the process with status 2 and one sentence, as argparse does.
     """
     (first, *others) = scenarios
     parser = argparse.ArgumentParser(

@@ -1,4 +1,4 @@
-"""Scenarios run one after the other; one that cannot be run does not lose what others found."""
+"""Run scenarios one after the other; a failure loses nothing of what others found."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bench.scenario import Scenario
 
 
 def run_all(result: Result, scenarios: Sequence[Scenario], options: dict[str, Struct]) -> None:
-    """Run all, each on a loop of its own, and put what comes of them into `result`.
+    """Run all, each on a new event loop, and add reports and failures to `result`.
 
-    Ends early, with all that was started ended, when it is interrupted.
+    When it is interrupted it ends early, after everything that was started has been ended.
     """
     logging.getLogger("homeport.client").setLevel(logging.CRITICAL)  # scenarios cut connections
     try:
@@ -40,7 +40,7 @@ def _run_one(result: Result, scenario: Scenario, options: Struct) -> None:
         return
     except BenchError as error:
         why = "; ".join([str(error), *getattr(error, "__notes__", [])])
-    except Exception as error:  # a fault of the scenario's own, for whoever mends it
+    except Exception as error:  # a bug of the scenario
         traceback.print_exc()
         why = f"{type(error).__name__}: {error}"
     result.failures.append(Failure(scenario.name, why))

@@ -1,1 +1,1 @@
-"""How fast a hub is, against the bare server stack on the same core in the same run."""
+"""How fast a hub is, against the bare server stack, on the same core in the same run."""

@@ -1,6 +1,6 @@
 """An agent dies: how much later many watchers hear of it than a bare server can know.
 
-What must come of a death, and that killed processes are no different, `agent-death` shows.
+`agent-death` shows what must follow a death, and that killed processes are no different.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def run(options: Options, report: Report) -> None:
     texts: list[str] = []
 
     async with SpeedScene() as scene:
-        # Nobody becomes unreachable meanwhile, which watchers would hear of as well.
+        # Long enough that no agent becomes unreachable meanwhile: watchers would hear of that, too.
         hub = await scene.hub_at(resume_window=600, lease_ttl=1800)
         groups = Group("agent", mortals, "mortal"), Group("watcher", count, "hearer")
         agents = await scene.crowd(hub, *groups)

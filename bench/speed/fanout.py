@@ -55,7 +55,7 @@ class _Deliveries:
         self._seconds += seconds
         return 1000 * statistics.median(seconds)
 
-    def tell(self, report: Report, what: str) -> None:
+    def add_to(self, report: Report, what: str) -> None:
         """Note all but the medians."""
         report.spread(f"{what}: until the last one has it", self._seconds)
         report.latencies(what, self._seconds)
@@ -91,15 +91,15 @@ async def run(options: Options, report: Report) -> None:
         aim=1.3,
         higher=False,
     )
-    events.tell(report, "changes")
-    writes.tell(report, "bare writes")
+    events.add_to(report, "changes")
+    writes.add_to(report, "bare writes")
     report.figure("bytes of an event", size, "B")
     report.none("the agent was registered", troubles)
     _judge(report, events.texts)
 
 
 def _judge(report: Report, texts: list[str]) -> None:
-    """Each change is told, in the order of revisions; that all watchers had it has been seen."""
+    """Check that each change was heard once, in order; the crowd has seen that all heard it."""
     events = [decode_message(text.encode()) for text in texts]
     wrong = [each for each in events if not isinstance(each, Event) or each.kind != "updated"]
     revisions = [each.revision for each in events if isinstance(each, Event)]

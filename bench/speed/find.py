@@ -20,8 +20,7 @@ from homeport_protocol.codec import encode
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Find
 
-QUESTIONS = 50
-"""Different filters that are asked for in turn, if the smallest fleet has agents for so many."""
+QUESTIONS = 50  # different filters, used in turn, if the smallest fleet has agents for so many
 
 
 class Options(LoadOptions, frozen=True, kw_only=True):
@@ -42,7 +41,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
 
 
 class Answers(Struct):
-    """What `find` answers: bytes of the longest one, and those that were not right."""
+    """The answers to `find`: bytes of the longest one, and those that were wrong."""
 
     size: int = 0
     wrong: list[str] = []
@@ -73,12 +72,12 @@ async def run(options: Options, report: Report) -> None:
     report.figure("bytes of an answer", answers.size, "B")
     names = [*(f"find among {count:,}" for count in counts), "bare answers"]
     for name, each in zip(names, loaded, strict=True):
-        each.tell(report, name)
+        each.add_to(report, name)
     report.none("each finds the ten agents it must", answers.wrong)
 
 
 async def _look(client: RawClient, groups: Iterable[int], answers: Answers) -> None:
-    """Ask each question once, and look at the agents that come."""
+    """Ask each question once, and check which agents are found."""
     for group in groups:
         found: Agents[AgentRecord]
         found, _ = await client.demand(Find(id=100, filter=group_filter(group)), Agents)

@@ -41,7 +41,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
 async def run(options: Options, report: Report) -> None:
     """Measure hubs of all sizes in turn; or the one that is there, with one fleet after the other.
 
-    A bare echo with as many connections tells what the machine itself loses.
+    A bare echo with as many connections shows what the machine itself loses.
     """
     counts = sizes(options.fleets)
     own: list[list[float]] = []
@@ -68,7 +68,7 @@ async def run(options: Options, report: Report) -> None:
 
 
 async def _measure(report: Report, options: Options, counts: list[int]) -> list[list[float]]:
-    """Measure fleets of these sizes in turn, each at a hub of its own, and as many echoes."""
+    """Measure fleets of these sizes in turn, each at a new hub, and as many bare echoes."""
     talk, in_flight = heartbeats(1), options.in_flight
     same = echo(talk.size, 1)
     fleets, echoes = [], []
@@ -81,6 +81,6 @@ async def _measure(report: Report, options: Options, counts: list[int]) -> list[
             echoes.append(await scene.load(bare, same, count, in_flight=in_flight))
         rates = await scene.rates("heartbeats and echoes", [*fleets, *echoes])
     for count, fleet, bare_echo in zip(counts, fleets, echoes, strict=True):
-        fleet.tell(report, f"heartbeats of {count:,} agents")
-        bare_echo.tell(report, f"bare echo of {count:,} connections")
+        fleet.add_to(report, f"heartbeats of {count:,} agents")
+        bare_echo.add_to(report, f"bare echo of {count:,} connections")
     return rates

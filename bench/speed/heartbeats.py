@@ -36,7 +36,7 @@ ONE_OUTSTANDING = (
     Baseline("websockets-uvloop", "websockets.asyncio echo on uvloop"),
     Baseline("serverprotocol", "ServerProtocol echo"),
 )
-"""What is judged runs as its documentation has it, by `asyncio.run`; the others are context."""
+"""The first, which is judged, runs as its documentation says, by `asyncio.run`."""
 
 PIPELINED = (Baseline("serverprotocol", "ServerProtocol echo", 0.45, 0.7),)
 
@@ -72,4 +72,4 @@ async def _measure(
         )
     names = [what, *(f"{each.words}, {outstanding} outstanding" for each in baselines)]
     for name, server in zip(names, loaded, strict=True):
-        server.tell(report, name)
+        server.add_to(report, name)

@@ -84,7 +84,7 @@ async def run(options: Options, report: Report) -> None:
         constant = await scene.enter_async_context(
             Worker("bench.baselines.constant", await _answers(hub), cores.server)
         )
-        fleets[CONSTANT] = hub.at((await constant.hear(Serving)).url)
+        fleets[CONSTANT] = hub.at((await constant.receive(Serving)).url)
         pids[CONSTANT] = constant.pid
         aims = [
             fleet.aim(f"{server} {name}", call)
@@ -116,13 +116,12 @@ class HttpLoad:
 
     @property
     def pids(self) -> list[int]:
-        """Its processes."""
         return [self._worker.pid]
 
     async def run(self) -> Outcome:
-        """Call for a while, and look at the answers, closely where it is known what they must be.
+        """Call for a while, with changes meanwhile if the call is measured with them.
 
-        Where the list is to change meanwhile, agents do.
+        The answers of the hub are checked: only they are known beforehand.
         """
         changing = asyncio.create_task(self.fleet.change(self._changes)) if self._changes else None
         try:
@@ -151,13 +150,13 @@ async def _compare(
 
     measures = [partial(rate, server) for server in loaded]
     own, *others = await in_turn(call.title, options.rounds, *measures)
-    loaded.pop(HUB).tell(report, call.title)
+    loaded.pop(HUB).add_to(report, call.title)
     for (server, each), rates in zip(loaded.items(), others, strict=True):
         is_peer = server == PEER
         words = options.peer if is_peer else "Starlette, constant answers"
         must, aim = (None, None) if is_peer else (call.must, call.aim)
         report.goal(call.title, own, rates, unit="/s", baseline=words, must=must, aim=aim)
-        each.tell(report, f"{call.title}, {words}")
+        each.add_to(report, f"{call.title}, {words}")
 
 
 async def _answers(hub: HttpFleet) -> Answers:
@@ -176,7 +175,7 @@ async def _answers(hub: HttpFleet) -> Answers:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """End a task that does not end by itself; raises what it failed of before."""
+    """End a task that does not end by itself; raises the failure that it had before, if any."""
     task.cancel()
     try:
         await task

@@ -7,8 +7,7 @@ from msgspec import Struct
 
 from bench.load.records import bench_spec
 
-REGISTRATIONS = 100
-"""Different registrations that are sent in turn; each of them makes a new agent."""
+REGISTRATIONS = 100  # different registrations that are sent in turn; each of them makes a new agent
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -28,7 +27,7 @@ class Call(Struct, frozen=True, kw_only=True):
     aim: float | None = None
 
     def requests(self, authority: str, head: str, ids: list[str]) -> list[bytes]:
-        """Whole requests, as many as differ; `head` holds more header lines."""
+        """All different requests; `head` holds more header lines."""
         paths = [self.path.replace("{id}", each) for each in ids if "{id}" in self.path]
         return [
             request(self.method, path, authority, head, body)

@@ -12,12 +12,11 @@ from bench.peers.http_client import HttpCaller, Response
 from bench.rig.waiting import side_by_side
 from bench.speed.http_calls import Call, registration, request
 
-LANES = 16
-"""Connections over which a fleet registers and unregisters."""
+LANES = 16  # connections over which a fleet registers and unregisters
 
 
 class HttpFleet:
-    """Agents at one server. `namespace` is theirs alone, where the server is a hub with others."""
+    """Agents at one server, alone in the `namespace` if there is one."""
 
     def __init__(self, url: str, namespace: str = "") -> None:
         parts = urlsplit(url)
@@ -27,7 +26,7 @@ class HttpFleet:
         self._headers = {"Homeport-Namespace": namespace} if namespace else {}
         self.ids: list[str] = []
         self.changed: dict[str, int] = {}
-        """By the id of each agent that changed: what its metadata say since, as `change`."""
+        """The newest `change` in the metadata of each agent that changed, by its id."""
 
     def at(self, url: str) -> HttpFleet:
         """The same agents, as if they were at another server."""
@@ -55,7 +54,7 @@ class HttpFleet:
         self.ids = sorted(answer.json()["agent_id"] for answer in await self._post_all(bodies))
 
     async def renew(self) -> None:
-        """Have each agent heartbeat once, lest it expires while others are asked about."""
+        """Send a heartbeat for each agent, lest it expires while others are called."""
         await self._post_all([(f"/agents/{each}/heartbeat", b"{}") for each in self.ids])
 
     async def leave(self) -> None:
@@ -74,7 +73,7 @@ class HttpFleet:
             while True:
                 agent_id = self.ids[done % len(self.ids)]
                 done += 1
-                # Anything may be durable once it is sent, and must be once it is answered.
+                # A change may be durable once it is sent, and must be once it is answered.
                 body = b'{"metadata":{"change":%d}}' % done
                 await self._ask(caller, "POST", f"/agents/{agent_id}/heartbeat", body)
                 self.changed[agent_id] = done

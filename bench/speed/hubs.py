@@ -43,4 +43,4 @@ async def run(options: Options, report: Report) -> None:
         own, against = await scene.rates("heartbeats", loaded)
     report.goal(several, own, against, unit="/s", baseline=one)
     for what, each in zip((several, one), loaded, strict=True):
-        each.tell(report, what)
+        each.add_to(report, what)

@@ -15,8 +15,7 @@ from bench.rig.rounds import Rounds, in_turn
 from bench.scenario import scenario
 from bench.speed.scene import SpeedScene
 
-SETTLED = 2.0
-"""Seconds after which what a storm leaves behind has been tidied away."""
+SETTLED = 2.0  # seconds after which a server has tidied up behind a storm
 
 
 class Options(Struct, frozen=True, kw_only=True):

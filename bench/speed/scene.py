@@ -1,4 +1,4 @@
-"""What the speed scenarios play with: hubs and bare servers, and loads on them."""
+"""The scene of speed scenarios: hubs, bare servers, and loads on them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PATIENT = {
     "lease_ttl": 1200,
     "max_rate": 0,
 }
-"""Settings of hubs whose agents may say nothing while something else is measured, and say as much
-as they can when their turn comes."""
+"""Settings of hubs whose agents may be silent while something else is measured, and send as much
+as they can when they are measured."""
 
 HubUrl = Annotated[
     str,
@@ -49,7 +49,7 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
 
 
 class SpeedScene(Scene):
-    """A scene whose servers and loads are on the cores that are for them."""
+    """A scene with servers and loads on the cores that are planned for them."""
 
     def __init__(self, options: LoadOptions | None = None, cores: Cores | None = None) -> None:
         self.plan = cores or Cores.plan()
@@ -57,7 +57,7 @@ class SpeedScene(Scene):
         self._options = options or LoadOptions()
 
     async def hub_at(self, url: str = "", **settings: object) -> Server:
-        """The hub of this URL, in a namespace of our own; without one, a hub that is started."""
+        """The hub of this URL, in a new namespace; without a URL, a hub that is started."""
         if url:
             namespace = f"bench-{secrets.token_hex(4)}"
             websockets = f"ws{url.removeprefix('http').rstrip('/')}/ws"
@@ -86,9 +86,9 @@ class SpeedScene(Scene):
         outstanding: int = 1,
         in_flight: int = 0,
     ) -> ServerUnderLoad:
-        """Connect so many, agents where they `register`; see `CrowdSpec` for the rest.
+        """Connect so many, as agents if they are to `register`; see `CrowdSpec` for the rest.
 
-        Agents of a hub that goes on without us unregister at the end.
+        Agents unregister at the end from a hub that goes on.
         """
         spec = CrowdSpec(
             url=server.url,
@@ -108,7 +108,7 @@ class SpeedScene(Scene):
         return ServerUnderLoad(load, server)
 
     async def rates(self, what: str, loaded: list[ServerUnderLoad]) -> list[list[float]]:
-        """Measure all in turn, in all rounds: the rates of each."""
+        """Measure all in turn, in all rounds; returns the rates of each."""
         return await in_turn(what, self._options.rounds, *(each.rate for each in loaded))
 
 

@@ -1,4 +1,4 @@
-"""A registration storm: a fleet connects and registers as fast as it is let."""
+"""A registration storm: a fleet connects and registers as fast as it can."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class _Storms:
-    """Storms of one kind, and what all of them came to."""
+    """Storms of one kind."""
 
     def __init__(self, options: Options, kind: Kind) -> None:
         self._options = options
@@ -53,9 +53,9 @@ class _Storms:
             self._shares.note(whose, (seconds - before[whose]) / opened.seconds)
         return self._options.agents / opened.seconds
 
-    def tell(self, report: Report, what: str) -> None:
+    def add_to(self, report: Report, what: str) -> None:
         """Note all but the rates."""
-        self._shares.tell(report, f"{what}: {{}}'s share of a core")
+        self._shares.add_to(report, f"{what}: {{}}'s share of a core")
         report.none(f"{what}: each was answered as it must be", self._troubles)
 
 
@@ -72,5 +72,5 @@ async def run(options: Options, report: Report) -> None:
         must=0.5,
         aim=0.7,
     )
-    hub.tell(report, "agents")
-    bare.tell(report, "bare handshakes")
+    hub.add_to(report, "agents")
+    bare.add_to(report, "bare handshakes")

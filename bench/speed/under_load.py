@@ -14,7 +14,7 @@ from bench.rig.machine import busy_time, children, is_store, usage
 
 
 class Server(Struct, frozen=True):
-    """Where its websockets are, and its process; None where that is not ours to watch."""
+    """Where its websockets are, and its process; None for that of a hub that is there already."""
 
     url: str
     pid: int | None
@@ -24,16 +24,12 @@ class AnyLoad(Protocol):
     """A load of websockets, `bench.load.crowd.Crowd`, or one of HTTP requests."""
 
     seconds: float
-    """How long a run takes."""
+    """Of one run."""
 
     @property
-    def pids(self) -> list[int]:
-        """Its processes."""
-        ...
+    def pids(self) -> list[int]: ...
 
-    async def run(self) -> Outcome:
-        """Load the server once."""
-        ...
+    async def run(self) -> Outcome: ...
 
 
 class Shares:
@@ -43,12 +39,11 @@ class Shares:
         self._of: dict[str, list[float]] = {}
 
     def note(self, whose: str, share: float) -> None:
-        """Note one measurement's."""
-        # The clocks of processes are coarse: that of others may seem to have run backwards.
+        # Clocks of processes are coarse: the share of others may come out below 0.
         self._of.setdefault(whose, []).append(max(0.0, share))
 
-    def tell(self, report: Report, words: str) -> None:
-        """Note the medians; in `words`, `{}` stands for whose they are."""
+    def add_to(self, report: Report, words: str) -> None:
+        """Note the medians; `{}` in `words` stands for whose they are."""
         for whose, shares in self._of.items():
             report.figure(words.format(whose), 100 * statistics.median(shares), "%")
 
@@ -71,17 +66,17 @@ class ServerUnderLoad:
         self._troubles += outcome.troubles
         return outcome.rate
 
-    def tell(self, report: Report, what: str) -> None:
+    def add_to(self, report: Report, what: str) -> None:
         """Note all but the rates: shares of cores, latencies, and that every answer was right."""
-        self._shares.tell(report, f"{what}: share of a core, {{}}")
+        self._shares.add_to(report, f"{what}: share of a core, {{}}")
         report.spread(f"{what}: until answered", self._latencies)
         report.latencies(what, self._latencies)
         report.none(f"{what}: every answer was right", self._troubles)
 
     async def _watch(self) -> None:
-        """Note whose the cores are, in the middle of the run.
+        """Note who uses the cores, in the middle of the run.
 
-        Others, who disturb, are this program, its progress bar, and whatever else runs here.
+        The others, which disturb, are this program, its progress bar, and all else that runs here.
         """
         pid = self._server.pid
         if pid is None:
@@ -95,7 +90,7 @@ class ServerUnderLoad:
             self._shares.note(whose, (after[whose] - before[whose]) / seconds)
 
     def _used(self, pid: int) -> dict[str, float]:
-        """Seconds of CPU until now: of the server with all its processes, its store, and others."""
+        """Seconds of CPU until now of the server with all its processes, its store, and others."""
         used = cpu_used(pid)
         ours = sum(used.values()) + sum(usage(each).cpu for each in self._load.pids)
         return {**used, "others": busy_time() - ours}

@@ -1,1 +1,1 @@
-"""The soak: a fleet that never stands still, and what is left of it once it has gone."""
+"""The soak: peers that come and go, and what is left of them once they have gone."""

@@ -1,4 +1,4 @@
-"""Lives of agents over websockets: how they are spent, and the ways in which they end."""
+"""Lives of agents over websockets: what they do, and how they end."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ from homeport_protocol.requests import (
 
 _numbers = itertools.count()
 
-DOINGS = 6
-"""What an agent does before its life comes to its end, at most."""
+DOINGS = 6  # requests of an agent in one life, at most
 
 
 class Agent:
@@ -65,7 +64,7 @@ class Agent:
         return True
 
     async def spend(self) -> None:
-        """Do a few things of an agent's life."""
+        """Do a few things that agents do."""
         for _ in range(random.randint(1, DOINGS)):
             await self.place.pause()
             await self.place.ask(self.client, self._doing())
@@ -112,7 +111,7 @@ async def dies(place: Place) -> None:
 
 
 async def resumes(place: Place) -> None:
-    """Its connection breaks, and it comes back before anybody is told that it is unreachable."""
+    """Its connection breaks, and it comes back before it is unreachable."""
     agent = Agent(place)
     await agent.join()
     for _ in range(random.randint(1, 3)):
@@ -126,7 +125,7 @@ async def resumes(place: Place) -> None:
 
 
 async def returns(place: Place) -> None:
-    """It is away for so long that it is unreachable, or gone, and comes back under its id."""
+    """It is away until it is unreachable, or gone, and comes back under its id."""
     agent = Agent(place)
     await agent.join()
     agent.client.abort()
@@ -151,7 +150,7 @@ async def is_fenced(place: Place) -> None:
 
 
 async def falls_silent(place: Place) -> None:
-    """It says nothing any more, not even to pings: its hub gives it up."""
+    """It falls silent, and does not even answer pings: its hub gives it up."""
     agent = Agent(place)
     await agent.join(pongs=False)
     patience = place.times.timeout * 3 + 10.0
@@ -180,4 +179,4 @@ LIVES: dict[Callable[[Place], Awaitable[None]], int] = {
     falls_silent: 2,
     uses_the_client: 2,
 }
-"""The lives, with how often each is lived."""
+"""The lives, with their relative frequency."""

@@ -1,4 +1,4 @@
-"""Lives of those who are no agents of a websocket: watchers, callers, and strangers."""
+"""Lives of others than agents: watchers, callers, and strangers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ from homeport_protocol.filters import MATCH_ALL, Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Find, Get, ListHubs, Pick, Unwatch, Watch
 
-STAY = 4.0
-"""Seconds that a watcher watches on one connection, at most."""
-
+STAY = 4.0  # seconds of a watcher on one connection, at most
 MAX_PAGES = 10
 
 
 async def watches(place: Place) -> None:
-    """It watches everything, hangs up, and goes on where it stood."""
+    """It watches everything, disconnects, and goes on from its position."""
     url = f"ws{place.url.removeprefix('http')}/ws?{urlencode({'namespace': place.namespace()})}"
     position = None
     for _ in range(random.randint(1, 3)):
@@ -60,7 +58,7 @@ async def watches_some(place: Place) -> None:
 
 
 async def stops_reading(place: Place) -> None:
-    """It watches, and reads no more before it is gone."""
+    """It watches, and stops reading before it leaves."""
     client = await place.connect(place.namespace())
     await place.ask(client, Watch(id=0, filter=MATCH_ALL))
     client.transport.pause_reading()
@@ -69,7 +67,7 @@ async def stops_reading(place: Place) -> None:
 
 
 async def finds(place: Place) -> None:
-    """It asks, page by page, and about some of those whom it found."""
+    """It asks page by page, and for some of the agents that it found."""
     client = await place.connect(place.namespace())
     request, pages = Find(id=0, filter=_some_filter(), limit=20), 0
     while pages < MAX_PAGES:
@@ -104,7 +102,7 @@ async def uses_the_client(place: Place) -> None:
 
 
 async def calls(place: Place) -> None:
-    """A legacy agent: it registers over HTTP, heartbeats, looks around, and mostly unregisters."""
+    """A legacy agent: it registers over HTTP, heartbeats, reads, and mostly unregisters."""
     suffix = f"?{urlencode({'namespace': place.namespace()})}"
     spec = any_spec(random.randrange(10**9))
     body = {"name": spec.name, "type": spec.type, "host": "127.0.0.1", "port": 9000}
@@ -125,7 +123,7 @@ async def calls(place: Place) -> None:
 
 
 async def is_a_stranger(place: Place) -> None:
-    """It speaks no protocol of ours, or not to the end."""
+    """It speaks another protocol, or stops amid a request."""
     parts = urlsplit(place.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(random.choice(STRANGE))
@@ -138,7 +136,7 @@ async def is_a_stranger(place: Place) -> None:
 
 
 async def talks_nonsense(place: Place) -> None:
-    """It says what cannot be understood, until the hub has had enough."""
+    """It sends what cannot be understood, until the hub closes."""
     client = await place.connect(place.namespace())
     if random.random() < 0.5:
         client.say("x" * 70_000)
@@ -179,4 +177,4 @@ LIVES: dict[Callable[[Place], Awaitable[None]], int] = {
     is_a_stranger: 1,
     talks_nonsense: 1,
 }
-"""The lives, with how often each is lived."""
+"""The lives, with their relative frequency."""

@@ -1,7 +1,7 @@
-"""A worker that never stands still: `python -m bench.faults.soak.churn`.
+"""A worker whose peers come and go all the time: `python -m bench.faults.soak.churn`.
 
 Words of the run: `live` begins so many lives side by side, each followed by another one;
-`report` tells how far they are; `leave` lets the lives under way end, and no others begin.
+`report` asks how far they are; `leave` lets the lives under way end, and begins no others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent_client import HomeportError
 from bench.errors import BenchError
 from bench.faults.soak import agents, callers
 from bench.faults.soak.place import Place, Times
-from bench.rig.workers import Run, work
+from bench.rig.workers import Done, Run, work
 
 _LIVES = {**agents.LIVES, **callers.LIVES}
 
@@ -30,7 +30,7 @@ class ChurnSpec(Struct, frozen=True, kw_only=True):
 
 
 class Lived(Struct, frozen=True):
-    """How often each life has been lived, how often each answer came, and what went wrong."""
+    """How often each life was lived and each answer came, and what went wrong."""
 
     lives: dict[str, int]
     answers: dict[str, int]
@@ -38,15 +38,23 @@ class Lived(Struct, frozen=True):
 
 
 async def _main(spec: ChurnSpec, run: Run) -> None:
-    gc.enable()  # in half an hour there is much to collect, and nothing here is timed
+    gc.enable()  # there is much to collect in half an hour, and nothing is timed here
     place = Place(spec.url, spec.times)
-    await run.word("live")
-    under_way = [asyncio.create_task(_live_on(place)) for _ in range(spec.lives)]
-    while await run.word("report", "leave") == "report":
-        run.tell(_lived(place))
-    place.leaving = True
-    await asyncio.gather(*under_way)
-    run.tell(_lived(place))
+    under_way: list[asyncio.Task[None]] = []
+
+    def live() -> Done:
+        under_way.extend(asyncio.create_task(_live_on(place)) for _ in range(spec.lives))
+        return Done()
+
+    def report() -> Lived:
+        return Lived(dict(place.lived), dict(place.answers), place.troubles)
+
+    async def leave() -> Lived:
+        place.leaving = True
+        await asyncio.gather(*under_way)
+        return report()
+
+    await run.serve({"live": live, "report": report, "leave": leave})
 
 
 async def _live_on(place: Place) -> None:
@@ -61,10 +69,6 @@ async def _live_on(place: Place) -> None:
             place.trouble(f"{name}: {type(error).__name__}: {error}")
             await place.pause()
         place.lived[name] += 1
-
-
-def _lived(place: Place) -> Lived:
-    return Lived(dict(place.lived), dict(place.answers), place.troubles)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a hub holds, before anybody came and after everybody has gone."""
+"""What a hub holds before the first peer comes, and after all have gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from bench.peers.scrape import Scrape, scrape
 from bench.results.report import Report
 
-# (Timers of sockets are not told of: they end with their sockets, which are.)
+# Timers of sockets are not among them: they end with their sockets, which are.
 GAUGES = {
     "homeport_tasks": "tasks",
     "homeport_timers": "timers",
@@ -32,12 +32,10 @@ GAUGES = {
 FIRST_LOOKS, FIRST_EVERY = 10, 0.5
 """How often a hub that has just started is looked at, and how many seconds apart.
 
-What it does by itself now and then (renew its lease, say) takes a task and a timer for a moment.
+What it does now and then (renewing its lease, say) takes a task and a timer for a moment.
 """
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at a hub that everybody has left."""
-
+LOOK_EVERY = 1.0  # seconds between two looks at a hub that all have left
 KEPT = (
     (r"agents:log", "the changes of the directory, trimmed by count"),
     (r"agents:log:name", "the name of that log"),
@@ -45,7 +43,7 @@ KEPT = (
     (r"agents:hubs", "the ids of the hubs"),
     (r"homeport:namespaces", "the namespaces that are in use"),
 )
-"""Keys of the default namespace that are there for good."""
+"""Keys of the default namespace that are never deleted."""
 
 RUNNING_OUT = (
     (r"epoch:.+", "the last epoch of an agent that was removed, for an hour: fences old sessions"),
@@ -56,7 +54,7 @@ RUNNING_OUT = (
         "of a namespace that nobody uses any more, for an hour after the last hub let go of it",
     ),
 )
-"""Keys that have a time to live, and are gone once it is over."""
+"""Keys with a time to live."""
 
 
 class Held(Struct, frozen=True):
@@ -66,16 +64,16 @@ class Held(Struct, frozen=True):
 
     @classmethod
     def of(cls, told: Scrape) -> Held:
-        """By what it tells."""
+        """From its metrics."""
         return cls({name: int(told.total(name)) for name in GAUGES})
 
     def beyond(self, other: Held) -> list[str]:
-        """What there is more of than there."""
+        """The gauges that are higher than in the other."""
         return [name for name, count in self.counts.items() if count > other.counts[name]]
 
 
 async def held_at_first(url: str) -> Held:
-    """The most that the hub holds of each thing while nobody is there."""
+    """The highest value of each gauge while no peer is there."""
     most: dict[str, int] = {}
     for _ in range(FIRST_LOOKS):
         for name, count in Held.of(await scrape(url)).counts.items():
@@ -85,7 +83,7 @@ async def held_at_first(url: str) -> Held:
 
 
 async def held_in_the_end(url: str, first: Held, seconds: float) -> Held:
-    """What the hub holds once it is no more than at first, or else after so many seconds."""
+    """What the hub holds once that is no more than at first, or after so many seconds."""
     until = time.monotonic() + seconds
     while True:
         held = Held.of(await scrape(url))
@@ -95,14 +93,14 @@ async def held_in_the_end(url: str, first: Held, seconds: float) -> Held:
 
 
 def judge_held(report: Report, first: Held, last: Held) -> None:
-    """Check that nothing is left of those who have gone."""
+    """Check that nothing is left over."""
     for name, words in GAUGES.items():
         at_first, now = first.counts[name], last.counts[name]
         report.check(f"no {words} left over", now <= at_first, f"{now}, at first {at_first}")
 
 
 async def judge_keys(report: Report, redis: Redis, log_length: int) -> None:
-    """Check that every key in Redis is there by design, and name those that are."""
+    """Check that every key in Redis is there by design, and list the reasons."""
     kinds: dict[str, int] = {}
     strange: list[str] = []
     async for raw in redis.scan_iter(count=1000):

@@ -1,4 +1,4 @@
-"""Where the lives of the soak take place, and what is written down of them."""
+"""The hub as the lives of the soak see it, and the record of what they saw."""
 
 from __future__ import annotations
 
@@ -17,18 +17,10 @@ from homeport_protocol.answers import Answer, Error
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Request
 
-NAMESPACES = ("default", "soak-0", "soak-1")
-"""Namespaces that somebody is in all the time."""
-
-PASSING_EVERY = 5.0
-"""Seconds after which a made-up namespace is named no more, and the next one is."""
-
-PASSING_SHARE = 0.02
-"""Share of the lives that take place in a made-up namespace."""
-
-PAUSE = 0.8
-"""Seconds between two doings of one life, at most."""
-
+NAMESPACES = ("default", "soak-0", "soak-1")  # namespaces that are always in use
+PASSING_EVERY = 5.0  # seconds after which the next passing namespace is used
+PASSING_SHARE = 0.02  # share of the lives in a passing namespace
+PAUSE = 0.8  # seconds between two requests of one life, at most
 MAX_TROUBLES = 20
 
 TYPES = ("cost", "performance", "resource", "application", "soak")
@@ -36,7 +28,7 @@ CAPABILITIES = tuple(f"capability-{number}" for number in range(12))
 
 
 class Times(Struct, frozen=True):
-    """The hub's settings, in seconds: short enough for every end of a life to be seen."""
+    """The hub's settings, in seconds: short, so that every end of a life is seen."""
 
     interval: float = 1.0
     timeout: float = 3.0
@@ -45,7 +37,7 @@ class Times(Struct, frozen=True):
 
 
 class Place:
-    """A hub, as the lives see it: one namespace of it for each life."""
+    """A hub: each life takes place in one of its namespaces."""
 
     def __init__(self, url: str, times: Times) -> None:
         self.url = url
@@ -57,13 +49,13 @@ class Place:
         self._began = time.monotonic()
 
     def namespace(self) -> str:
-        """One for the next life."""
+        """The namespace for the next life."""
         if random.random() < PASSING_SHARE:
             return f"passing-{int((time.monotonic() - self._began) / PASSING_EVERY)}"
         return random.choice(NAMESPACES)
 
     def trouble(self, words: str) -> None:
-        """Something came that must not come."""
+        """Note something that must not happen."""
         if len(self.troubles) < MAX_TROUBLES:
             self.troubles.append(words)
 
@@ -77,7 +69,7 @@ class Place:
         return await RawClient.connect(f"ws{self.url.removeprefix('http')}/ws?{query}", pongs=pongs)
 
     async def ask(self, client: RawClient, request: Request, *refusals: str) -> Answer | None:
-        """The answer; None for a refusal that may be. Raises BenchError for any other refusal."""
+        """The answer; None for one of these refusals. Raises BenchError for any other refusal."""
         answer = (await client.ask(request)).answer
         name = type(request).__name__.lower()
         if isinstance(answer, Error):
@@ -100,7 +92,7 @@ class Place:
 
 
 def any_spec(number: int) -> AgentSpec:
-    """What an agent says of itself; no two say the same."""
+    """The spec of an agent; no two are alike."""
     return AgentSpec(
         name=f"soak-{number}",
         type=random.choice(TYPES),

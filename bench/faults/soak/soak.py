@@ -19,30 +19,18 @@ from bench.peers.scrape import scrape
 from bench.results.report import Report
 from bench.rig.machine import usage
 from bench.rig.progress import progress, say
-from bench.rig.workers import Worker
+from bench.rig.workers import Done, Worker
 from bench.scenario import scenario
 from bench.scene import Scene
 
-SAMPLE_EVERY = 2.0
-"""Seconds between two looks at the hub's memory."""
-
-SETTLING = 300.0
-"""Seconds after which memory must not grow any more."""
-
-LONG_ENOUGH = 600.0
-"""Seconds from which on a run is long enough for memory to be judged."""
-
-PARTS = 10
-"""Parts of the time after that, whose medians are compared."""
-
-LEAVING = 60.0
-"""Seconds that lives under way may take to end."""
-
-FORGETTING = 120.0
-"""Seconds after which nothing may be left: namespaces that nobody uses are kept for 60."""
-
+SAMPLE_EVERY = 2.0  # seconds between two looks at the hub's memory
+SETTLING = 300.0  # seconds after which memory must not grow
+LONG_ENOUGH = 600.0  # seconds of a run that is long enough to judge memory
+PARTS = 10  # parts of the time after SETTLING, whose medians are compared
+LEAVING = 60.0  # seconds that the current lives may take to end
+FORGETTING = 120.0  # seconds after which nothing may be left: unused namespaces are kept for 60
 LOG_LENGTH = 500
-"""Changes that the hub keeps, so few that its history is full long before it is judged."""
+"""Changes that the hub keeps: few, so that its history is full long before memory is judged."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -78,7 +66,7 @@ async def run(options: Options, report: Report) -> None:
             heartbeat_timeout=times.timeout,
             lease_ttl=times.lease,
             resume_window=times.window,
-            loss_share=1,  # many die here, and none is to be held
+            loss_share=1,  # many die here, and no removal is to be held
             log_length=LOG_LENGTH,
             log_level="warning",
         )
@@ -93,7 +81,7 @@ async def run(options: Options, report: Report) -> None:
         say("waiting until nothing is left of them")
         last = await held_in_the_end(hub.url, first, FORGETTING)
         report.figure("share of one core: hub", 100 * cpu / options.seconds, "%")
-        _tell(report, memory, busy, lived)
+        _add_figures(report, memory, busy, lived)
         report.figure("memory once all have gone", usage(hub.pid).memory / 2**20, "MB")
         judge_memory(report, options.seconds, memory)
         judge_held(report, first, last)
@@ -104,7 +92,7 @@ async def run(options: Options, report: Report) -> None:
 
 async def _churn(worker: Worker, pid: int, seconds: float) -> list[tuple[float, float]]:
     """Let them live for so long; returns (seconds since the beginning, resident bytes)."""
-    await worker.tell("live")
+    await worker.request("live", Done)
     samples: list[tuple[float, float]] = []
     began = time.monotonic()
     with progress("they come and go", total=seconds) as step:
@@ -112,11 +100,13 @@ async def _churn(worker: Worker, pid: int, seconds: float) -> list[tuple[float, 
             samples.append((elapsed, usage(pid).memory))
             await asyncio.sleep(min(SAMPLE_EVERY, seconds - elapsed))
             step(SAMPLE_EVERY)
-    await worker.request("report", Lived)  # it has not died of anything
+    await worker.request("report", Lived)  # raises if it has died
     return samples
 
 
-def _tell(report: Report, memory: list[tuple[float, float]], busy: Held, lived: Lived) -> None:
+def _add_figures(
+    report: Report, memory: list[tuple[float, float]], busy: Held, lived: Lived
+) -> None:
     for what, count in sorted(lived.lives.items()):
         report.figure(what, count)
     report.figure("answers", sum(lived.answers.values()))
@@ -129,7 +119,7 @@ def _tell(report: Report, memory: list[tuple[float, float]], busy: Held, lived: 
 
 
 def judge_memory(report: Report, seconds: float, memory: list[tuple[float, float]]) -> None:
-    """Judge, where the run was long enough, whether memory stayed as it was."""
+    """Check that memory stayed as it was, if the run was long enough."""
     if seconds < LONG_ENOUGH:
         report.figure("whether memory grows", f"not judged: it takes {LONG_ENOUGH:g} s")
         return

@@ -27,7 +27,7 @@ async def test_a_load_of_several_processes_shares_the_work() -> None:
         bare = await scene.bare("websockets")
         loaded = await scene.load(bare, echo(40, 1), 5, in_flight=4)
         assert await loaded.rate() > 0
-        loaded.tell(told := report(), "echo")
+        loaded.add_to(told := report(), "echo")
     (check,) = told.checks
     assert check.holds
 
@@ -37,7 +37,7 @@ async def test_an_answer_that_is_not_as_it_must_be_fails_the_run() -> None:
         bare = await scene.bare("serverprotocol", 10)
         loaded = await scene.load(bare, echo(40, 1), 1)
         await loaded.rate()
-        loaded.tell(told := report(), "echo")
+        loaded.add_to(told := report(), "echo")
     (check,) = told.checks
     assert not check.holds
     assert "wrong answers, such as xxxxxxxxxx" in check.detail
