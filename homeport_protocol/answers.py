@@ -1,7 +1,7 @@
-"""What a hub says: answers to requests, and the messages of a watch.
+"""The messages of a hub: answers to requests, and the messages of a watch.
 
-The Structs that carry records are generic in how the record is held: a client decodes
-`Agents[AgentRecord]`, a hub encodes `Agents[msgspec.Raw]` and reuses a record's bytes.
+The Structs with records are generic in the type of a record: a client decodes
+`Agents[AgentRecord]`; a hub encodes `Agents[msgspec.Raw]`, which reuses a record's bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Registered(_Answer, frozen=True, kw_only=True, tag="registered"):
 
 
 class HeartbeatAck(_Answer, frozen=True, kw_only=True, tag="heartbeat_ack"):
-    """`durable` is false when the hub heard the heartbeat but could not write it to Redis."""
+    """`durable` is false when the hub got the heartbeat but could not write it to Redis."""
 
     next_interval: float
     timestamp: str
@@ -85,14 +85,14 @@ class Unwatched(_Answer, frozen=True, kw_only=True, tag="unwatched"):
 
 
 class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
-    """The hub lives."""
+    """The answer to a ping."""
 
 
 class HubStatus(Struct, frozen=True, kw_only=True):
-    """A hub of the cluster, as it said within the last seconds.
+    """A hub of the cluster, as it reported within the last seconds.
 
     `started` is RFC 3339. `revision` is how far the hub has followed the log, and `lag` by how many
-    changes that is behind the hub that is furthest.
+    changes it is behind the hub that has followed furthest.
     """
 
     hub_id: str
@@ -106,7 +106,7 @@ class HubStatus(Struct, frozen=True, kw_only=True):
 
 
 class Hubs(_Answer, frozen=True, kw_only=True, tag="hubs"):
-    """The hubs that live, ordered by id; `answered_by` is the id of the one that says so."""
+    """The living hubs, ordered by id; `answered_by` is the id of the one that answers."""
 
     hubs: list[HubStatus]
     answered_by: str
@@ -115,9 +115,9 @@ class Hubs(_Answer, frozen=True, kw_only=True, tag="hubs"):
 
 
 class LossAcknowledged(_Answer, frozen=True, kw_only=True, tag="loss_acknowledged"):
-    """All hubs know: what was lost up to `revision` may be removed.
+    """Agents that were lost up to `revision` may be removed; all hubs are informed.
 
-    `agents` is how many had been held back; 0 when none was.
+    `agents` is the number of agents that were held back; 0 when there were none.
     """
 
     agents: int
@@ -125,9 +125,9 @@ class LossAcknowledged(_Answer, frozen=True, kw_only=True, tag="loss_acknowledge
 
 
 class Snapshot(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="snapshot"):
-    """A chunk of all agents that match, as of `revision`; `last` on the final one.
+    """A chunk of all agents that match, as of `revision`; `last` is true on the final one.
 
-    A snapshot in the middle of a watch means that the log began anew: forget what you knew.
+    A snapshot in the middle of a watch means that a new log began: it replaces all earlier state.
     """
 
     watch: int
@@ -148,7 +148,7 @@ class Event(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="
 
 
 class Error(Struct, frozen=True, kw_only=True, tag_field="op", tag="error"):
-    """A request was refused. `field` names the one to blame; `retry_after` is in seconds."""
+    """A request was refused. `field` names the wrong field; `retry_after` is in seconds."""
 
     id: int | str | None
     code: ErrorCode

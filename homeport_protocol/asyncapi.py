@@ -60,13 +60,13 @@ ANSWERS: dict[type, type] = {
     ListHubs: Hubs,
     AcknowledgeLoss: LossAcknowledged,
 }
-"""What each request is answered with, unless with an `Error`."""
+"""The answer to each request, unless it is an `Error`."""
 
 CLOSE_WORDS: dict[CloseCode, str] = {
     CloseCode.DONE: "Done: the agent unregistered, or the peer closed.",
     CloseCode.GOING_AWAY: "The hub is going away; the reason carries `retry in N s`.",
     CloseCode.TOO_LARGE: "A message exceeded the bound.",
-    CloseCode.INTERNAL: "A fault of the hub; connect again.",
+    CloseCode.INTERNAL: "A bug in the hub; connect again.",
     CloseCode.PROTOCOL_ERROR: "Ten malformed messages in a row, or a binary frame.",
     CloseCode.UNAUTHORIZED: "No valid credentials.",
     CloseCode.FORBIDDEN: "The credentials do not allow this.",
@@ -80,7 +80,7 @@ _CHANNEL = "#/channels/homeport"
 
 
 def asyncapi() -> Document:
-    """The document, complete: every message with its direction, every error and close code."""
+    """The whole document: every message with its direction, every error and close code."""
     requests: list[type] = list(get_args(Request))
     pushed: list[type] = [Snapshot, Event]
     answers = [*dict.fromkeys(ANSWERS.values()), Error]
@@ -92,8 +92,8 @@ def asyncapi() -> Document:
             "version": CONTRACT_VERSION,
             "description": (
                 "Agents register and heartbeat, callers find and watch them, all over one "
-                "websocket. A message is one text frame with one JSON object; `op` says which. "
-                "Every request carries an `id`, and exactly one answer carries it back; the "
+                "websocket. A message is one text frame with one JSON object; `op` names its kind. "
+                "Every request has an `id`, and exactly one answer has the same `id`; the "
                 "requests of one connection are answered in order. Unknown fields are ignored, "
                 "except in a filter. Actions are the hub's: it receives requests, and sends "
                 f"answers. Reserved, and answered `unknown_op`: {', '.join(RESERVED_OPS)}."
@@ -123,7 +123,7 @@ def _channel(messages: list[str]) -> Document:
     return {
         "address": WEBSOCKET_PATH,
         "description": (
-            f"The subprotocol `{SUBPROTOCOL}` is chosen when offered, and not demanded. There is "
+            f"The subprotocol `{SUBPROTOCOL}` is chosen when offered, and not required. There is "
             f"no compression. A message has at most {MAX_FRAME_BYTES} bytes, unless the hub is "
             "set otherwise."
         ),
@@ -186,7 +186,7 @@ def _message(message: type) -> Document:
         "payload": {"$ref": f"#/components/schemas/{message.__name__}"},
     }
     if message not in (Snapshot, Event):
-        # The answer to a malformed request carries a null id where none could be read.
+        # The answer to a malformed request has a null id when none could be read.
         document["correlationId"] = {
             "description": "The request's own id.",
             "location": "$message.payload#/id",

@@ -7,21 +7,21 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta
 
 MAX_METADATA_BYTES = 16 * 1024
-"""Encoded size that an agent's metadata may reach, merged updates included."""
+"""Encoded size that an agent's metadata may have, after an update was merged."""
 
 MAX_METADATA_DEPTH = 32
-"""Levels of nesting in metadata; every JSON reader copes with that many."""
+"""Levels of nesting in metadata; every JSON parser accepts that many."""
 
 MAX_FRAME_BYTES = 64 * 1024
-"""Default bound of one websocket message and of one HTTP body."""
+"""Default limit of one websocket message and of one HTTP body."""
 
 MAX_FIND_LIMIT = 10_000
 DEFAULT_FIND_LIMIT = 1_000
 
 MAX_EXACT_INTEGER = 2**64 - 1
-"""Integers in metadata beyond ± this are refused: most readers would silently change them."""
+"""Integers in metadata beyond ± this are refused: most parsers would silently change them."""
 
-# `$` alone would let a final line feed pass in Python; `$(?!\n)` is the very end everywhere.
+# In Python, `$` alone also matches before a final line feed; `$(?!\n)` is the end in every dialect.
 NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
 UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
@@ -64,4 +64,4 @@ PATTERNS: dict[str, str] = {
     SLUG: "must be letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
     UUID: "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000",
 }
-"""What each pattern asks for, in the words that an error uses."""
+"""What each pattern requires, in the words of an error."""

@@ -1,8 +1,8 @@
 """The one codec: bytes to typed requests, typed answers to bytes.
 
-Sizes are bounded before decoding (by the frame limit). Three kinds of exception come out of a
-JSON decoder fed by strangers (msgspec's own, UnicodeDecodeError, RecursionError); all become a
-ProtocolError that names the field to blame where msgspec knows it.
+Sizes are bounded before decoding, by the frame limit. Untrusted JSON can make the decoder raise
+three kinds of exception (msgspec's own, UnicodeDecodeError and RecursionError). All of them become
+a ProtocolError, which names the wrong field where msgspec knows it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _record = msgspec.json.Decoder(AgentRecord)
 
 encode = _encoder.encode
-"""Any Struct or JSON value of ours to compact UTF-8 JSON bytes."""
+"""Encode a Struct or a JSON value to compact JSON in UTF-8."""
 
 decode_message = _message.decode
-"""A hub's message to its Struct, on the client's side; raises msgspec.MsgspecError."""
+"""Decode a hub's message to its Struct, in a client; raises msgspec.MsgspecError."""
 
 decode_record = _record.decode
-"""A stored record to `AgentRecord`; raises msgspec.MsgspecError."""
+"""Decode a stored record to `AgentRecord`; raises msgspec.MsgspecError."""
 
 
 class _Op(Struct, frozen=True):
@@ -48,7 +48,7 @@ _op = msgspec.json.Decoder(_Op)
 _request_id = msgspec.json.Decoder(_RequestId)
 
 MAX_QUOTED = 300
-"""Characters of msgspec's words, or of a field's path, that an error repeats."""
+"""Characters of msgspec's message, or of a field's path, that an error repeats."""
 
 _WHERE = re.compile(r" - at `(?:key in )?\$(.*)`$")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
@@ -60,10 +60,10 @@ _KNOWN_VALUES: dict[str, tuple[str, ...]] = {"status": STATUSES, "strategy": STR
 
 
 def decode_request(data: bytes) -> Request:
-    """One text frame to its request.
+    """Decode one text frame to its request.
 
-    Raises ProtocolError `bad_request` (with `field` where one is to blame) or `unknown_op`, each
-    with `request_id` where the sender's id could be read.
+    Raises ProtocolError `bad_request` (with `field` if one is wrong) or `unknown_op`, with
+    `request_id` if the sender's id could be read.
     """
     try:
         return _request.decode(data)
@@ -74,7 +74,7 @@ def decode_request(data: bytes) -> Request:
 
 
 def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
-    """One HTTP body to `type_`; raises ProtocolError `bad_request` as `decode_request` does."""
+    """Decode one HTTP body to `type_`; raises ProtocolError `bad_request` as `decode_request`."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -85,7 +85,7 @@ def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -
 
 
 def convert(value: Any, type_: type[T], prefix: str = "") -> T:
-    """A plain value (from query parameters or Python callers) to `type_`, with the same errors."""
+    """Convert a value (of query parameters or a Python caller) to `type_`, with the same errors."""
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
@@ -94,7 +94,7 @@ def convert(value: Any, type_: type[T], prefix: str = "") -> T:
 
 
 def error_answer(error: ProtocolError, request_id: int | str | None) -> Error:
-    """The wire form of a failure, answering the request of that id (None: it could not be read)."""
+    """The answer for a failure, to the request of that id (None: the id could not be read)."""
     failure = FAILURES[error.code]
     return Error(
         id=request_id,
@@ -142,15 +142,15 @@ def _locate(error: msgspec.ValidationError, prefix: str = "") -> tuple[str, str 
 
 
 def _shorten(text: str) -> str:
-    # A sender's own value may be quoted in it, and may be as long as a whole frame.
+    # The text may quote a value of the sender, which may be as long as a whole frame.
     return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
 
 
 def _plain(words: str, path: str) -> str:
-    """msgspec's words without its regular expressions, and with the values that would do."""
+    """msgspec's message without regular expressions, and with the accepted values."""
     pattern = _PATTERN.search(words)
     if pattern:
-        # msgspec shows the pattern as repr does; ours are known by their repr.
+        # msgspec shows a pattern by its repr; the patterns of `bounds` are looked up by theirs.
         return _PATTERN_WORDS.get(pattern.group(1), "does not have the form that is asked for")
     known = _KNOWN_VALUES.get(path.rpartition(".")[2])
     if known and "enum value" in words:

@@ -1,4 +1,4 @@
-"""JSON Schemas of the contract's types, under the names that the documents use."""
+"""JSON Schemas of the contract's types, by the names that the documents use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CONTRACT_VERSION = "1.1.0"
-"""Of the contract, not of the hub: it changes when what travels changes."""
+"""The version of the contract, not of the hub; it changes when messages or bodies change."""
 
 NAMESPACE_SCHEMA: Schema = {
     "type": "string",
@@ -64,12 +64,12 @@ _GENERIC_SUFFIX = "_AgentRecord_"
 
 
 def websocket_components(template: str) -> dict[str, Schema]:
-    """Every type that travels over the websocket, by name; `template` forms the references."""
+    """Every type that is sent over the websocket, by name; `template` forms the references."""
     return _components([Request, Message], template)[1]
 
 
 def http_components(template: str) -> dict[str, Schema]:
-    """Every type that travels over HTTP, by name."""
+    """Every type that is sent over HTTP, by name."""
     return _components(_HTTP_TYPES, template)[1]
 
 
@@ -106,9 +106,9 @@ def _tidy(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     tidied = {key: _tidy(each) for key, each in value.items()}
-    # Only where these are keywords of a schema; a property may have such a name too.
+    # Only texts, which are keywords of a schema: a property may have the same name.
     if isinstance(tidied.get("description"), str):
-        # Python 3.13 strips docstrings' indentation, older ones do not.
+        # Python 3.13 strips the indentation of docstrings, older versions do not.
         tidied["description"] = " ".join(inspect.cleandoc(tidied["description"]).split())
     if isinstance(tidied.get("title"), str):
         tidied["title"] = tidied["title"].removesuffix("[AgentRecord]")

@@ -1,7 +1,6 @@
 """Every failure of the contract: error codes, close codes, and how one maps to the other.
 
-This is the one table from a failure to its words on the wire; websocket, HTTP and the client all
-read it.
+This is the only table of failures; websocket, HTTP and the client all use it.
 """
 
 from __future__ import annotations
@@ -78,8 +77,8 @@ class CloseCode(IntEnum):
 class ProtocolError(Exception):
     """A request that cannot be granted, in the contract's terms.
 
-    `field` is the dotted path of the field to blame, where there is one; `request_id` the id of
-    the request, where it could be read.
+    `field` is the dotted path of the wrong field, if there is one; `request_id` the id of the
+    request, if it could be read.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The filter: which agents a query or a watch is about."""
+"""The filter of a query or a watch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Texts = Annotated[list[_Text], Meta(max_length=256)]
 
 
 class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every given key must hold; an empty filter matches all agents.
+    """An agent must match every given key; an empty filter matches all agents.
 
     `capabilities` must all be present, of `any_capability` at least one. `status` is a value or a
     list of accepted values. `version` is a PEP 440 specifier such as `>=1.2,<2`; an agent whose

@@ -1,7 +1,7 @@
 """The bodies of the HTTP routes: the legacy registry's documented ones, and those added.
 
-What callers send is read as leniently as the legacy service read it: `null` is as good as absent,
-an empty `status` too, unknown fields are ignored.
+Bodies of callers are read as leniently as by the legacy service: `null` and an empty `status` mean
+absent, and unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from homeport_protocol.record import AgentSpec
 R = TypeVar("R")
 
 ReportedStatus = Literal[Status, ""]
-"""A status, or the empty string that the legacy service's own callers send for none."""
+"""A status, or the empty string that callers of the legacy service send for none."""
 
 _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+)):([0-9]{1,5})")
 
@@ -53,7 +53,7 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
     agent_id: AgentId | None = None
 
     def spec(self) -> AgentSpec:
-        """What the agent says of itself, in the terms of the websocket protocol.
+        """The agent's description, as in the websocket protocol.
 
         Raises ProtocolError `bad_request` (field `port`) when no port can be found.
         """
@@ -90,7 +90,7 @@ class LegacyHeartbeat(Struct, frozen=True, gc=False, kw_only=True):
     metadata: Metadata | None = None
 
     def reported(self) -> Status | UnsetType:
-        """The status that the agent reports, if it reports one."""
+        """The reported status, if there is one."""
         return self.status or UNSET
 
     def changes(self) -> Metadata | UnsetType:
@@ -99,7 +99,7 @@ class LegacyHeartbeat(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class LegacyLease(Struct, frozen=True, kw_only=True):
-    """Answer to a registration: where to send heartbeats, and how often (seconds)."""
+    """Answer to a registration: where to send heartbeats, and the interval in seconds."""
 
     agent_id: str
     registered_at: str
@@ -108,7 +108,7 @@ class LegacyLease(Struct, frozen=True, kw_only=True):
 
 
 class LegacyHeartbeatAnswer(Struct, frozen=True, kw_only=True):
-    """Answer to a heartbeat: it is written, and the next is due in so many seconds."""
+    """Answer to a heartbeat that is stored: when the next one is due, in seconds."""
 
     received: bool
     next_interval_seconds: int | float
@@ -122,7 +122,7 @@ class Confirmation(Struct, frozen=True):
 
 
 class AgentList(Struct, Generic[R], frozen=True, kw_only=True):
-    """Agents ordered by id; `next_cursor` only when `limit` left some out."""
+    """Agents ordered by id; `next_cursor` only when there are more than `limit`."""
 
     agents: list[R]
     count: int
@@ -130,7 +130,7 @@ class AgentList(Struct, Generic[R], frozen=True, kw_only=True):
 
 
 class HealthAnswer(Struct, frozen=True, kw_only=True):
-    """The process lives and answers; `/ready` tells whether it can do its work."""
+    """The process answers; `/ready` tells whether it can do its work."""
 
     status: Literal["healthy"] = "healthy"
     service: Literal["orchestrator"] = "orchestrator"
@@ -138,9 +138,9 @@ class HealthAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Ready(Struct, frozen=True, kw_only=True):
-    """The hub takes registrations.
+    """The hub accepts registrations.
 
-    `warnings` are what an operator should look at all the same, such as many agents lost at once.
+    `warnings` are what an operator should look at nevertheless, such as many agents lost at once.
     """
 
     status: Literal["ready"] = "ready"
@@ -150,7 +150,7 @@ class Ready(Struct, frozen=True, kw_only=True):
 
 
 class NotReady(Struct, frozen=True, kw_only=True):
-    """What keeps the hub from taking registrations; reads may still be answered from memory."""
+    """Why the hub cannot accept registrations; reads may still be answered from memory."""
 
     error: str
     status: Literal["not ready"] = "not ready"
@@ -158,7 +158,7 @@ class NotReady(Struct, frozen=True, kw_only=True):
 
 
 class Index(Struct, frozen=True, kw_only=True):
-    """What this hub is, and where its pages are."""
+    """What this hub is, and links to its pages."""
 
     service: str
     version: str
@@ -167,11 +167,11 @@ class Index(Struct, frozen=True, kw_only=True):
 
 
 class ErrorBody(Struct, frozen=True):
-    """Every failure over HTTP: one plain sentence."""
+    """A failure over HTTP, in one plain sentence."""
 
     error: str
 
 
 def whole(seconds: float) -> int | float:
-    """Seconds as legacy callers expect them, an integer, wherever they are one."""
+    """Whole seconds as an integer, which legacy callers expect; other values unchanged."""
     return int(seconds) if seconds.is_integer() else seconds

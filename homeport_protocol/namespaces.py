@@ -18,7 +18,7 @@ DEFAULT_NAMESPACE = "default"
 NAMESPACE_RULE = (
     "1 to 63 letters, digits, dots, underscores or hyphens, beginning with a letter or digit"
 )
-"""What a name has to be, in the words that an error uses."""
+"""What a name must be, in the words of an error."""
 
 _pattern = re.compile(NAMESPACE)
 

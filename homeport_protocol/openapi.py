@@ -27,7 +27,7 @@ _SECONDS_HEADER = {
 
 
 def openapi() -> Document:
-    """The document, complete: every route with its parameters, bodies and answers."""
+    """The whole document: every route with its parameters, bodies and answers."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,7 +74,7 @@ def _agent_paths() -> Document:
             "parameters": namespace,
             "post": _operation(
                 "register",
-                "Register an agent; it lives for as long as its heartbeats come.",
+                "Register an agent; it stays registered while it sends heartbeats.",
                 {"201": _answer("Registered, and stored.", "LegacyLease")},
                 [400, 408, 409, 413, 503],
                 body=_body("LegacyRegistration", _registration_example()),
@@ -84,8 +84,8 @@ def _agent_paths() -> Document:
             "parameters": by_id,
             "post": _operation(
                 "heartbeat",
-                "Renew an agent's lease and say how it is.",
-                {"200": _answer("Heard, and stored.", "LegacyHeartbeatAnswer")},
+                "Renew an agent's lease, and report its status and metadata.",
+                {"200": _answer("Accepted, and stored.", "LegacyHeartbeatAnswer")},
                 [400, 404, 408, 413, 503],
                 body=_body("LegacyHeartbeat", {"status": "healthy", "metadata": {"queue": 3}}),
             ),
@@ -123,8 +123,8 @@ def _agent_paths() -> Document:
             "parameters": namespace,
             "get": _operation(
                 "pickAgent",
-                "One agent to give work to: a healthy one that is not lost, unless `status` "
-                "says otherwise.",
+                "One agent to give work to: a healthy one whose connection is not lost; with "
+                "`status`, one with that status.",
                 {"200": record},
                 [400, 404, 503],
                 parameters=[
@@ -147,14 +147,14 @@ def _own_paths() -> Document:
         "/health": {
             "get": _operation(
                 "health",
-                "Whether the process lives: always 200.",
+                "Whether the process answers: always 200.",
                 {"200": _answer("It does.", "HealthAnswer")},
             )
         },
         "/ready": {
             "get": _operation(
                 "ready",
-                "Whether the hub takes registrations.",
+                "Whether the hub accepts registrations.",
                 {
                     "200": _answer("It does.", "Ready"),
                     "503": {
@@ -167,7 +167,7 @@ def _own_paths() -> Document:
         "/metrics": {
             "get": _operation(
                 "metrics",
-                "What the hub counts of itself.",
+                "The metrics of the hub.",
                 {
                     "200": {
                         "description": "Prometheus text format.",
@@ -178,14 +178,14 @@ def _own_paths() -> Document:
         },
         "/openapi.json": {"get": _operation("openapi", "This document.", {"200": _document()})},
         "/asyncapi.json": {
-            "get": _operation("asyncapi", "The websocket, described.", {"200": _document()})
+            "get": _operation("asyncapi", "The websocket's description.", {"200": _document()})
         },
         WEBSOCKET_PATH: {
             "parameters": [_parameter("NamespaceHeader"), _parameter("NamespaceQuery")],
             "get": _operation(
                 "websocket",
                 "The websocket itself; see /asyncapi.json.",
-                {"101": {"description": "The connection is a websocket from here on."}},
+                {"101": {"description": "The connection is a websocket from now on."}},
                 [426],
             ),
         },
@@ -226,16 +226,16 @@ def _failures() -> Document:
     words = {
         400: "A parameter or field is wrong; the sentence names it.",
         404: "There is no such agent, or none that matches.",
-        408: "The body did not come in time.",
-        409: "The identity is taken up elsewhere at this moment.",
+        408: "The body did not arrive in time.",
+        409: "The identity is being registered elsewhere at this moment.",
         413: f"The body exceeds {MAX_FRAME_BYTES} bytes.",
-        426: "The request asked for no upgrade to a websocket.",
-        503: "Redis is away, or the hub is starting; nothing was promised.",
+        426: "The request did not ask for an upgrade to a websocket.",
+        503: "Redis is away, or the hub is starting; nothing is guaranteed to be stored.",
     }
     failures = {f"Failure{status}": _answer(text, "ErrorBody") for status, text in words.items()}
     failures["Failure503"]["headers"] = _SECONDS_HEADER
     failures["Failure"] = _answer(
-        "Any other failure: 405 with `Allow` for a wrong method, 500 for a fault of the hub.",
+        "Any other failure: 405 with `Allow` for a wrong method, 500 for a bug in the hub.",
         "ErrorBody",
     )
     return failures
@@ -250,7 +250,7 @@ def _parameters() -> Document:
         "NamespaceHeader": {
             "name": NAMESPACE_HEADER,
             "in": "header",
-            "description": "The namespace; beats the query parameter.",
+            "description": "The namespace; overrides the query parameter.",
             "schema": NAMESPACE_SCHEMA,
         },
         "NamespaceQuery": _query(NAMESPACE_PARAMETER, "The namespace.", NAMESPACE_SCHEMA),
@@ -268,22 +268,22 @@ def _parameters() -> Document:
         "Metadata": {
             **_query(
                 "meta",
-                "meta.KEY=VALUE: only agents whose metadata holds that value; dots in KEY reach "
-                "inside. VALUE is compared as text; where no agent matches so, a VALUE that "
-                "reads as a JSON number or true or false is compared as that. At most four "
-                "values of one query may read as both.",
+                "meta.KEY=VALUE: only agents whose metadata has that value; dots in KEY reach "
+                "inside. VALUE is compared as text; if no agent matches, a VALUE that is a JSON "
+                "number, true or false is compared as that. At most four values of one query may "
+                "be both.",
                 {"type": "object", "additionalProperties": {"type": "string"}},
             ),
             "example": {"meta.region": "eu-west-1"},
         },
         "Limit": _query(
             "limit",
-            "At most so many agents; all of them without it.",
+            "At most this many agents; without it, all of them.",
             {"type": "integer", "minimum": 1, "maximum": MAX_FIND_LIMIT},
         ),
         "Cursor": _query(
             "cursor",
-            "The `next_cursor` of the page before, with otherwise the same query.",
+            "The `next_cursor` of the previous page, with otherwise the same query.",
             {"type": "string"},
         ),
         "Strategy": _query(
@@ -335,7 +335,7 @@ def _document() -> Document:
 def _body(schema: str, example: Document) -> Document:
     return {
         "required": True,
-        "description": "JSON, under whatever content type.",
+        "description": "JSON, with any content type.",
         "content": {
             "application/json": {
                 "schema": {"$ref": f"#/components/schemas/{schema}"},

@@ -1,4 +1,4 @@
-"""The agent record, the same on every surface: websocket, HTTP, Redis and Python."""
+"""The agent record, which is the same everywhere: websocket, HTTP, Redis and Python."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from homeport_protocol.errors import ProtocolError
 class Health(Struct, frozen=True, gc=False):
     """The facts from which an agent's status is derived.
 
-    `since` is the RFC 3339 instant at which `status` last changed. `reason` is one of `Reason`; the
-    type is open, so that older readers get along with the reasons of newer hubs.
+    `since` is the RFC 3339 time at which `status` last changed. `reason` is one of `Reason`; its
+    type is `str`, so that older readers accept the reasons of newer hubs.
     """
 
     connection: Connection
@@ -40,12 +40,12 @@ class Health(Struct, frozen=True, gc=False):
 
 
 class AgentRecord(Struct, frozen=True, gc=False, kw_only=True):
-    """One agent as everyone sees it; the fields are in the order of the contract.
+    """One agent; the fields are in the order of the contract.
 
-    The first twelve are the legacy registry's; a legacy reader ignores the rest. `host` is empty
-    and `port` 0 for an agent that listens nowhere. `metadata` and `load` are absent when unset.
-    Timestamps are RFC 3339 in UTC with `Z`. The type carries no bounds, since a record comes from
-    a hub that checked it: the bounds stand on what agents send (`AgentSpec`, `AgentChanges`).
+    The first twelve are those of the legacy registry; a legacy reader ignores the rest. `host` is
+    empty and `port` 0 for an agent that does not listen. `metadata` and `load` are absent when
+    unset. Timestamps are RFC 3339 in UTC with `Z`. This type has no bounds, because a record comes
+    from a hub that checked it: the types that agents send have them (`AgentSpec`, `AgentChanges`).
     """
 
     id: str
@@ -67,7 +67,7 @@ class AgentRecord(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class AgentSpec(Struct, frozen=True, gc=False, kw_only=True):
-    """What an agent says of itself when it registers."""
+    """An agent's description of itself when it registers."""
 
     name: Name
     type: AgentType
@@ -81,10 +81,9 @@ class AgentSpec(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class AgentChanges(Struct, frozen=True, gc=False, kw_only=True):
-    """Fields that an agent may change while it lives; the absent ones stay as they are.
+    """Fields that an agent may change while it is registered; absent fields are unchanged.
 
-    `metadata` is merged key by key, and `null` deletes a key. `name` and `type` are the agent's
-    for as long as it is registered.
+    `metadata` is merged key by key, and `null` deletes a key. `name` and `type` cannot change.
     """
 
     capabilities: Capabilities | UnsetType = UNSET
@@ -102,7 +101,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def unique(capabilities: list[str]) -> list[str]:
-    """The capabilities as a set: duplicates dropped, order kept."""
+    """The capabilities without duplicates, in their order."""
     return list(dict.fromkeys(capabilities))
 
 
@@ -111,8 +110,8 @@ def merge_metadata(
 ) -> Metadata | UnsetType:
     """Merge `changes` into `old` key by key; a value of None deletes its key.
 
-    Returns a new dict, or UNSET when nothing is left. Raises ProtocolError (`too_large` past
-    16 KiB encoded, `bad_request` for values no JSON reader can be trusted with), naming `field`.
+    Returns a new dict, or UNSET when nothing is left. Raises ProtocolError, which names `field`:
+    `too_large` beyond 16 KiB encoded, `bad_request` for values that JSON parsers may not accept.
     """
     if changes is UNSET:
         return old

@@ -1,4 +1,4 @@
-"""What a connection may ask, one Struct for each `op`."""
+"""The requests of a websocket, one Struct for each `op`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentSpec
 
 
 class _Request(Struct, frozen=True, kw_only=True, tag_field="op", gc=False):
-    """`id` is the sender's own; exactly one answer carries it back."""
+    """`id` is chosen by the sender; exactly one answer has the same `id`."""
 
     id: RequestId
 
@@ -41,7 +41,7 @@ class Register(_Request, frozen=True, kw_only=True, tag="register"):
 
 
 class Resume(_Request, frozen=True, kw_only=True, tag="resume"):
-    """Take up a registration on a new connection, with the token that registering gave."""
+    """Continue a registration on a new connection, with the token of its first answer."""
 
     agent_id: AgentId
     session_token: ShortString
@@ -49,7 +49,7 @@ class Resume(_Request, frozen=True, kw_only=True, tag="resume"):
 
 
 class Heartbeat(_Request, frozen=True, kw_only=True, tag="heartbeat"):
-    """Renew the lease and say how things are."""
+    """Renew the lease, and report status, metadata or load."""
 
     status: Status | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
@@ -109,15 +109,15 @@ class Unwatch(_Request, frozen=True, kw_only=True, tag="unwatch"):
 
 
 class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
-    """Ask for a `pong`: the round trip through the hub itself."""
+    """Ask for a `pong`, which measures the round trip through the hub itself."""
 
 
 class ListHubs(_Request, frozen=True, kw_only=True, tag="hubs"):
-    """Ask which hubs of the cluster live."""
+    """Ask for the living hubs of the cluster."""
 
 
 class AcknowledgeLoss(_Request, frozen=True, kw_only=True, tag="acknowledge_loss"):
-    """Let agents be removed that were lost at once, and that are held back for that."""
+    """Allow the removal of agents that is held because many were lost at once."""
 
 
 Request = (
@@ -140,4 +140,4 @@ OPS = frozenset(str(request.__struct_config__.tag) for request in get_args(Reque
 """Every `op` that is a request."""
 
 RESERVED_OPS = ("call", "invoke", "reply")
-"""Calling an agent through the hub comes later; until then these are answered `unknown_op`."""
+"""Reserved for calls of agents through the hub; answered `unknown_op` until then."""

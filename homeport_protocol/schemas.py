@@ -1,4 +1,4 @@
-"""The contract for machines: JSON Schemas, OpenAPI and AsyncAPI, all made from the types.
+"""The contract in machine-readable form: JSON Schemas, OpenAPI and AsyncAPI, made from the types.
 
 `python -m homeport_protocol.schemas [DIRECTORY]` writes the committed copies (default: `docs`); a
 test fails when they are not what the types say.

@@ -12,19 +12,19 @@ def _second(seconds: int) -> str:
 
 
 def format_timestamp(unix: float) -> str:
-    """The instant `unix` (seconds since 1970) as text, to the nearest microsecond.
+    """The time `unix` (seconds since 1970) as text, to the nearest microsecond.
 
-    A float of today's size is good to a quarter of a microsecond, so that a parsed timestamp is
-    written as it was read; rounding down would lose a microsecond each time around.
+    A float of today's size is exact to a quarter of a microsecond, so a parsed timestamp is written
+    as it was read; rounding down would lose a microsecond each time.
     """
     seconds, microseconds = divmod(round(unix * 1_000_000), 1_000_000)
     return f"{_second(seconds)}.{microseconds:06d}Z"
 
 
 def parse_timestamp(text: str) -> float:
-    """Seconds since 1970; accepts any RFC 3339 offset and fraction, as legacy records hold.
+    """Seconds since 1970; accepts any RFC 3339 offset and fraction, as in legacy records.
 
-    Raises ValueError when `text` is no timestamp.
+    Raises ValueError when `text` is not a timestamp.
     """
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
@@ -33,5 +33,5 @@ def parse_timestamp(text: str) -> float:
 
 
 def normalize_timestamp(text: str) -> str:
-    """The same instant in the one form used here; raises ValueError as `parse_timestamp`."""
+    """The same time in the one form used here; raises ValueError as `parse_timestamp` does."""
     return format_timestamp(parse_timestamp(text))

@@ -1,6 +1,6 @@
--- Remembers up to which revision a loss of agents has been acknowledged; it never goes back.
+-- Stores the revision up to which a loss of agents has been acknowledged; it never decreases.
 --
--- KEYS: 1 what is known of losses
+-- KEYS: 1 the losses
 -- ARGV: 1 revision
 
 local problem = misfit(KEYS[1], 'hash')

@@ -15,17 +15,17 @@ local lease, name_key, log, active, renewals = KEYS[1], KEYS[2], KEYS[3], KEYS[4
 local announcing = ARGV[5] ~= ''
 local FIXED = 5
 
--- Our own end of a record; nothing but an entry of ours ends in this way. 192 bytes hold it, since
--- a hub's id has at most 64.
+-- The end of a record that a hub has written; no other text ends in this way. It has at most 192
+-- bytes, because a hub's id has at most 64.
 local TAIL, TAIL_BEGINS, TAIL_BYTES =
     '^,"epoch":(%d+),"hub":"[^"]*","revision":(%d+)}$', ',"epoch":', 192
 local LAST_SEEN = '"last_seen":"'
--- How many ids go into one command: Lua can put only some thousands onto its stack.
+-- How many ids one command has: Lua's stack holds only some thousands.
 local AT_ONCE = 1000
--- How long the last epoch of a removed agent is remembered: longer than any change that was made
--- before the removal can be on its way.
+-- How long the last epoch of a removed agent is kept: longer than a change that was made before the
+-- removal can take to arrive.
 local TOMBSTONE_MS = 3600000
--- How long renewals are kept for hubs that are slow to read them.
+-- How long renewals are kept for hubs that read them late.
 local RENEWALS_MS = 30000
 
 if redis.call('HGET', lease, 'generation') ~= ARGV[1] then
@@ -41,21 +41,21 @@ if redis.call('GET', name_key) ~= ARGV[2] or not before then
     return 'fenced'
 end
 
--- Our own end of a record.
+-- The end of a record, as a hub writes it.
 local function tail_of(epoch, hub, revision)
     return ',"epoch":' .. epoch .. ',"hub":"' .. hub .. '","revision":' .. revision .. '}'
 end
 
--- The `last_seen` of a record of ours, or of a head. The first place that looks like one is always
--- the real one: what agents choose freely and comes before it are strings, in which every quote
--- is escaped, and their metadata comes after it.
+-- The `last_seen` of a record that a hub has written, or of its head. The first match is always the
+-- right one: the values that agents choose and that come before it are strings, in which every
+-- quote is escaped, and their metadata comes after it.
 local function last_seen_in(record)
     local _, at = string.find(record, LAST_SEEN, 1, true)
     return at and string.match(record, '^[^"]*', at + 1) or ''
 end
 
--- Epoch and revision in our own end of a record, as text; nil when there is no such end. The place
--- is looked for as plain text, which is much faster than a pattern that may begin anywhere.
+-- Epoch and revision from the end of a record, as text; nil when a hub did not write it. The place is
+-- searched as plain text, which is much faster than a pattern that may match anywhere.
 local function read_tail(tail)
     local at = string.find(tail, TAIL_BEGINS, 1, true)
     while at do
@@ -67,13 +67,13 @@ local function read_tail(tail)
     end
 end
 
--- Epoch and revision of what is stored, and its `last_seen` where it had to be read anyway. The
--- epoch is 0 in a legacy record, nil when nothing is stored, false when the key holds something
--- that is no record.
+-- Epoch and revision of the stored entry, and its `last_seen` where it had to be read anyway. The
+-- epoch is 0 for a legacy record, nil when nothing is stored, false when the key holds something
+-- that is not a record.
 local function read_entry(key)
     local tail = redis.pcall('GETRANGE', key, -TAIL_BYTES, -1)
     if type(tail) == 'table' then
-        -- `tostring`, because the server in memory puts no text of Lua's own there.
+        -- `tostring`, because the server in memory has no Lua string there.
         if string.find(tostring(tail.err), 'WRONGTYPE', 1, true) then
             return false
         end
@@ -86,7 +86,7 @@ local function read_entry(key)
     if tail == '' and redis.call('EXISTS', key) == 0 then
         return nil
     end
-    -- Not written by us, or put into another form since.
+    -- Not written by a hub, or reformatted since.
     local value = redis.call('GET', key)
     if not string.find(value, '^%s*{') then
         return false
@@ -102,19 +102,19 @@ local function read_entry(key)
     return 0
 end
 
--- The epoch that the identity had when it was removed; 0 when nobody knows.
+-- The epoch that the identity had when it was removed; 0 when it is not known.
 local function last_epoch(tombstone)
     local epoch = redis.pcall('GET', tombstone)
-    -- A table is an error: the key holds another type, and so nothing of ours.
+    -- A table is an error: the key holds another type, so a hub did not write it.
     if type(epoch) ~= 'string' or not string.find(epoch, '^%d+$') then
         return 0
     end
     return tonumber(epoch)
 end
 
--- Why a change other than a register cannot be applied to the entry that is stored; nil if it can.
+-- Why a change other than a register cannot be applied to the stored entry; nil if it can.
 local function refusal_of(operation, key, own, known, seen, epoch, revision, last_seen)
-    -- Whoever resumes asks for a new epoch, and does not claim to have the one that is stored.
+    -- A resume asks for a new epoch, and does not claim to have the stored one.
     if epoch > own and operation ~= 'resume' then
         return 'fenced'
     end
@@ -127,13 +127,13 @@ local function refusal_of(operation, key, own, known, seen, epoch, revision, las
     if operation == 'remove' or operation == 'restore' then
         return nil
     end
-    -- What is older than the writer's own record is not its entry either.
+    -- An entry that is older than the writer's record is not the writer's entry either.
     if revision < known or epoch < own and operation ~= 'resume' then
         return 'missing'
     end
 end
 
--- The epoch that the change is applied with, as text; or nil, and why it is not applied.
+-- The epoch with which the change is applied, as text; or nil, and why it is not applied.
 local function decide(operation, key, epoch, revision, seen, tombstone)
     local stored, reached, last_seen = read_entry(key)
     if stored == false then
@@ -153,7 +153,7 @@ local function decide(operation, key, epoch, revision, seen, tombstone)
         return epoch
     end
     local known = tonumber(revision)
-    if stored > 0 then -- a legacy record counts as any
+    if stored > 0 then -- a legacy record matches any change
         local refusal = refusal_of(operation, key, own, known, seen, stored, reached, last_seen)
         if refusal then
             return nil, refusal
@@ -165,7 +165,7 @@ local function decide(operation, key, epoch, revision, seen, tombstone)
     return epoch
 end
 
--- Adds all ids that are `present` to the active set, or takes those that are not out of it.
+-- Adds all ids that are `present` to the active set, or removes those that are not.
 local function settle(command, members, present)
     local ids = {}
     for agent_id, is_member in pairs(members) do
@@ -199,7 +199,7 @@ while at < last do
     if operation == 'renew' then
         tail = tail_of(own, hub, known)
         if redis.pcall('GETRANGE', key, -#tail, -1) == tail then
-            epoch = own -- nearly always, and nothing has to be read out of it
+            epoch = own -- nearly always, so that nothing has to be parsed
         end
     end
     if not epoch then
@@ -232,11 +232,11 @@ settle('SREM', members, false)
 if #renewed > 0 then
     redis.call('XADD', renewals, 'MINID', '~', digits(milliseconds() - RENEWALS_MS), '*',
         ARGV[5], table.concat(renewed, '\n'))
-    -- So that nothing stays of it when the hubs are gone, or one alone is left.
+    -- So that the stream expires when no hub, or only one, is left.
     redis.call('PEXPIRE', renewals, 2 * RENEWALS_MS)
 end
 
--- Last, because it is a write that a full server allows, and after any write Redis would let the
--- rest of the script pass as well.
+-- Last, because a full server allows PEXPIRE, and after any write Redis would allow the rest of the
+-- script as well.
 redis.call('PEXPIRE', lease, ARGV[3])
 return table.concat(answer, ' ')

@@ -1,6 +1,6 @@
--- What several scripts need; it is put before each of them.
+-- Functions that several scripts need; this text precedes each of them.
 
--- An error for a key that holds another type than `wanted`, nil when all is well.
+-- An error for a key that holds another type than `wanted`; nil when the type is right.
 local function misfit(key, wanted)
     local found = redis.call('TYPE', key).ok
     if found ~= wanted and found ~= 'none' then
@@ -9,8 +9,8 @@ local function misfit(key, wanted)
     end
 end
 
--- The revision that the log has reached, nil when there is no log. The last id that the stream
--- gave tells, not its last entry: a new log is empty and stands at the revision it began from.
+-- The revision that the log has reached, nil when there is no log. It is the last id that the stream
+-- generated, not that of its last entry: a new log is empty, and at the revision it began from.
 local function last_revision(log)
     if redis.call('EXISTS', log) == 0 then
         return nil
@@ -23,8 +23,8 @@ local function last_revision(log)
     end
 end
 
--- Whether an entry of the log is not the one that a hub knows by its key; "" is a key that is not
--- known.
+-- Whether an entry of the log is another one than the one that a hub knows by its key; "" is an
+-- unknown key.
 local function is_another(entry, known_key)
     local fields = entry[2]
     for i = 1, #fields, 2 do
@@ -41,20 +41,20 @@ local function text_at(key)
     if type(value) ~= 'table' then
         return value
     end
-    -- `tostring`, because the server in memory puts no text of Lua's own there.
+    -- `tostring`, because the server in memory has no Lua string there.
     if string.find(tostring(value.err), 'WRONGTYPE', 1, true) then
         return nil
     end
     return redis.call('GET', key) -- the same error ends the script
 end
 
--- Redis's own clock, as Unix time in milliseconds: the only one by which hubs compare times.
+-- Redis's clock, as Unix time in milliseconds: the only clock by which hubs compare times.
 local function milliseconds()
     local time = redis.call('TIME')
     return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Lua's own way would print a large number with an exponent.
+-- `tostring` would write a large number with an exponent.
 local function digits(number)
     return string.format('%.0f', number)
 end

@@ -2,8 +2,8 @@
 --
 -- KEYS: 1 the active set, 2… the entries
 -- ARGV: 1… their ids
--- Returns for each: 0 when it was dropped, 1 when the key holds another type than text, which is
--- left alone, or the record that has appeared meanwhile.
+-- Returns for each: 0 when it was dropped; 1 when the key holds another type than text, which is
+-- left unchanged; or the record that has appeared in the meantime.
 
 local answer = {}
 for i, agent_id in ipairs(ARGV) do

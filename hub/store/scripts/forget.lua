@@ -1,12 +1,12 @@
--- Ends the hub's lease for good, and has the namespace's keys run out when no other hub is left.
+-- Ends the hub's lease, and lets the namespace's keys expire when no other hub is left.
 --
 -- KEYS: 1 the hub's lease, 2 the hubs, 3 the active set, 4… what no agent needs: the log, its name,
---       the secret, and what is known of losses
+--       the secret, and the losses
 -- ARGV: 1 generation, 2 the hub, 3 time to live in ms
--- Returns 1 when the keys will run out, else 0.
+-- Returns 1 when the keys will expire, else 0.
 --
--- One step, so that of two hubs that let go at once the last one sees that it is. Whoever opens the
--- namespace again in time has the keys stay.
+-- One step, so that of two hubs that release the namespace at once the last one sees that it is the
+-- last. The keys stay if the namespace is opened again in time.
 
 local lease, hubs, active, FIXED = KEYS[1], KEYS[2], KEYS[3], 3
 

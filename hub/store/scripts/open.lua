@@ -7,10 +7,10 @@
 --       12 "1" to begin a new log in any case, 13 a name for a new log, 14 a secret if there is none,
 --       15 "1" when the hub has opened before
 -- Returns {log, revision, "1" when the log is new to the hub, secret, url and started of the lease
--- that was replaced, when it was another process's and had not lapsed, else twice ""};
+-- that was replaced, if it was another process's and had not expired, else twice ""};
 -- or {"taken", url} and changes nothing, when the hub has opened before, and a process that started
--- later has its place. Of two with one id, so, the later one goes on. Who opens for the first time
--- gets the place in any case: the other may have been killed a moment ago.
+-- later has the lease. So of two processes with one id, the later one continues. A process that
+-- opens for the first time always gets the lease: the other may have been killed a moment ago.
 
 local lease, name_key, log, secret_key, active, hubs =
     KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -26,7 +26,7 @@ local name = redis.call('GET', name_key)
 local secret = redis.call('GET', secret_key)
 local stored = last_revision(log)
 
--- Another entry where the hub knows one: a failover lost changes, and others took their place.
+-- Another entry at the revision that the hub knows: a failover lost changes, and others followed.
 local diverged = false
 if stored and name == known_log then
     local entry = redis.call('XRANGE', log, ARGV[10] .. '-0', ARGV[10] .. '-0')[1]
@@ -44,8 +44,8 @@ if ARGV[15] == '1' and other_started > ARGV[6] then
     return {'taken', other_url}
 end
 
--- The first write is one that a full, read-only or failing server refuses, before anything has
--- changed; once a script has written, Redis lets the rest of it pass.
+-- The first write is one that a full, read-only or failing server refuses before anything has
+-- changed; once a script has written, Redis allows its other writes.
 if misfit(lease, 'hash') then
     redis.call('DEL', lease)
 end
@@ -53,7 +53,7 @@ redis.call('HSET', lease, 'generation', ARGV[2], 'url', ARGV[4], 'version', ARGV
     'started', ARGV[6], 'agents', ARGV[7], 'sessions', ARGV[8], 'revision', ARGV[10])
 redis.call('PEXPIRE', lease, ARGV[3])
 redis.call('SADD', hubs, ARGV[1])
--- These would run out when all hubs had let go of the namespace; see `forget`.
+-- These would expire if all hubs had released the namespace; see `forget`.
 for _, key in ipairs({name_key, log, secret_key}) do
     redis.call('PERSIST', key)
 end
@@ -68,9 +68,9 @@ if ARGV[12] ~= '1' and name and stored and stored >= known_revision and not dive
     return {name, digits(stored), fresh and '1' or '0', secret, other_url, other_started}
 end
 
--- A new log. Its stream is empty and yet exists, so that a missing stream always means lost data,
--- and remembers the revision to go on from. The next entry's id, {revision + 1}-0, comes after
--- {revision}-1; and 0-0 would not be allowed.
+-- A new log. Its stream is empty but exists, so that a missing stream always means lost data, and
+-- has the revision to continue from. The id of the next entry, {revision + 1}-0, comes after
+-- {revision}-1; 0-0 would not be allowed.
 name = ARGV[13]
 local floor = math.max(stored or 0, known_revision)
 redis.call('UNLINK', log)

@@ -1,7 +1,7 @@
--- Reads what is stored of agents, and how long it still lasts.
+-- Reads the stored entries of agents, and their times to live.
 --
 -- KEYS: 1… the entries
--- Returns for each two: the text, and its time to live in ms (-1: it has none); nothing and -2
+-- Returns two values for each: the text, and its time to live in ms (-1: it has none); false and -2
 -- when there is no text.
 
 local answer = {}

@@ -1,7 +1,7 @@
--- Reads a piece of the log after a known entry, while it is still the log that holds that entry.
+-- Reads a piece of the log after a known entry, if it is still the log with that entry.
 --
 -- KEYS: 1 the log's name, 2 the log
--- ARGV: 1 the log that is meant, 2 the known entry's revision, 3 its key ("": not known),
+-- ARGV: 1 the log's name, 2 the known entry's revision, 3 its key ("": not known),
 --       4 the last revision that is wanted, "+" for all, 5 how many entries at most
 -- Returns "fenced" when it is another log or has another history; otherwise the entries, oldest
 -- first, each {id, fields}.
@@ -21,7 +21,7 @@ if before then
         return 'fenced'
     end
 else
-    -- It was trimmed, or the log began later; or the log never came so far.
+    -- The entry was trimmed, or the log began after it; or the log has not reached it.
     local reached = last_revision(log)
     if not reached or reached < known then
         return 'fenced'

@@ -1,11 +1,11 @@
--- Reads a piece of what hubs have announced of renewed entries.
+-- Reads a piece of the renewals that hubs have announced.
 --
 -- KEYS: 1 the renewals
 -- ARGV: 1 the id of the last announcement that is known ("": none), 2 the hub that asks, whose own
 --       announcements are left out, 3 how many at most
--- Returns {the id of the last one that was read, "1" when there may be more, and for each two: its
--- age in ms, and its text, a line `id last_seen` for each entry}. Ages are told and not times, so
--- that no hub's clock is compared with another's.
+-- Returns {the id of the last one that was read, "1" when there may be more, and two values for
+-- each: its age in ms, and its text, a line `id last_seen` for each entry}. Ages are returned and
+-- not times, so that hubs need not compare their clocks.
 
 local stream, known, own, at_most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -16,7 +16,7 @@ end
 local found = redis.call('XRANGE', stream, known == '' and '-' or '(' .. known, '+',
     'COUNT', at_most)
 if #found == 0 and known ~= '' then
-    -- Nothing new; or the stream was begun anew by a server whose clock is behind.
+    -- Nothing new; or the stream was created again by a server whose clock is behind.
     local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
     if not last then
         known = ''

@@ -1,11 +1,11 @@
--- Renews the hub's lease while its writer generation is still this one, and tells who lives.
+-- Renews the hub's lease if its writer generation is still this one, and returns the living hubs.
 --
--- KEYS: 1 the log's name, 2 the log, 3 what is known of losses, 4 the hubs, 5 the hub's lease,
+-- KEYS: 1 the log's name, 2 the log, 3 the losses, 4 the hubs, 5 the hub's lease,
 --       6… the leases of the hubs that are asked about
 -- ARGV: 1 generation ("": nothing is renewed), 2 the log that the hub writes, 3 lease in ms,
 --       4 agents, 5 sessions, 6 the revision that the hub has reached, 7 the hub,
 --       8… the hubs that are asked about
--- Returns "fenced" when the lease has lapsed or is another generation's, or the log is not the
+-- Returns "fenced" when the lease has expired or is of another generation, or the log is not the
 -- one that the hub writes; otherwise {the log's revision, the revision up to which a loss has been
 -- acknowledged, and for each living hub: id, url, version, started, agents, sessions, revision}.
 
@@ -23,8 +23,8 @@ if ARGV[1] ~= '' then
         or redis.call('GET', name_key) ~= ARGV[2] or not revision then
         return 'fenced'
     end
-    -- This first: a full server allows it and, after any write, the rest. So no hub is taken for
-    -- dead because Redis is full.
+    -- PEXPIRE first: a full server allows it and, after any write, the rest of the script. So a hub
+    -- does not count as dead because Redis is full.
     redis.call('PEXPIRE', lease, ARGV[3])
     redis.call('HSET', lease, 'agents', ARGV[4], 'sessions', ARGV[5], 'revision', ARGV[6])
     redis.call('SADD', hubs, ARGV[7])
