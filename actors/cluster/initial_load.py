@@ -1,4 +1,4 @@
-"""Recovery: what a starting hub makes of what is stored."""
+"""The first load: what a starting hub makes of what is stored."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from homeport_protocol.record import AgentRecord
 RETRY = 0.25
 """Seconds until loading is tried again."""
 
-Recovered = Callable[[list[AgentRecord], list[LogEvent], Roster], None]
+Done = Callable[[list[AgentRecord], list[LogEvent], Roster], None]
 
 
 class InitialLoad:
-    """Loads the store once, and tells `done` what it held.
+    """Loads the store once, and calls `done` with what it held.
 
-    Ids that were active without an entry ran out while no hub was there to tell of it. So no
-    watch may go on as if it knew, and `begin_new_log` is called; once the log is there, `resume`
-    loads again, since others may have changed something before it began. So it is when an answer
-    was lost, since it might have named such ids; and while other hubs are alive, since they may
-    list agents that this hub, in charge of them before it ended, knows no more: in the new log,
-    nobody puts those back.
+    Ids that were active without an entry ("ghosts") ran out while no hub was there to log it, and
+    a lost answer might have named some. Then no watch may go on as if it knew: `begin_new_log` is
+    called, and once the new log is there, the store is loaded again, since others may have changed
+    something before it began. The same while other hubs are alive: they may list agents that this
+    hub owned before it ended and no longer knows, and no hub puts those back into the new log.
     """
 
     def __init__(
@@ -34,7 +33,7 @@ class InitialLoad:
         store: Store,
         observer: Observer,
         begin_new_log: Callable[[], None],
-        done: Recovered,
+        done: Done,
     ) -> None:
         self._scheduler = scheduler
         self._store = store
@@ -44,17 +43,17 @@ class InitialLoad:
         self._loading = False
         self._outdated = False
         self._ghosts_possible = False
-        self._awaiting = False
+        self._awaits_log = False
         self._closed = False
 
     @property
     def awaits_log(self) -> bool:
         """Whether a new log is being begun, because of what was loaded."""
-        return self._awaiting
+        return self._awaits_log
 
-    def resume(self) -> None:
-        """The store answers: go on, from wherever it went away."""
-        self._awaiting = False
+    def load(self) -> None:
+        """The store answers, for the first time or again: load it."""
+        self._awaits_log = False
         if self._closed:
             return
         if self._loading:
@@ -73,15 +72,15 @@ class InitialLoad:
             return
         outdated, self._outdated = self._outdated, False
         if isinstance(loaded, Away):
-            self._ghosts_possible = True  # ghosts may have been dropped, and the answer lost
-            self._scheduler.call_at(self._scheduler.now() + RETRY, self.resume)
+            self._ghosts_possible = True  # they may have been dropped, and the answer lost
+            self._scheduler.call_at(self._scheduler.now() + RETRY, self.load)
             return
         records = read_records(loaded.records, self._observer)
         if loaded.ghosts or self._ghosts_possible:
             self._ghosts_possible = False
-            self._awaiting = True
+            self._awaits_log = True
             self._begin_new_log()
         elif outdated:  # another log may have begun since it was asked for
-            self.resume()
+            self.load()
         else:
             self._done(records, read_entries(loaded.entries), loaded.roster)

@@ -56,9 +56,10 @@ class MassLossGuard:
 
     def found(self, agent_id: str) -> None:
         """The agent is reachable again, or gone."""
-        self._lost.pop(agent_id, None)
-        self._held.discard(agent_id)
-        self._not_held.discard(agent_id)
+        if self._lost or self._held:  # else nothing is known of it
+            self._lost.pop(agent_id, None)
+            self._held.discard(agent_id)
+            self._not_held.discard(agent_id)
 
     def acknowledged(self, revision: int) -> None:
         """Somebody has acknowledged all losses up to `revision`."""

@@ -1,14 +1,14 @@
-"""Which hubs of the cluster live, and which of them is in charge of an agent.
+"""Which hubs of the cluster live, and which of them owns an agent.
 
-A hub is in charge of the agents whose session it holds or held. The leader is in charge of all
-others: those that came over HTTP, and those of hubs that are dead. It is the living hub with the
-lowest id. There is no election, and two hubs may both believe to be it for a moment: every verdict
-on an agent is a compare-and-set, so that only one of them counts.
+A hub owns the agents whose session it holds or held. The leader owns all others: those that came
+over HTTP, and those of dead hubs. It is the living hub with the lowest id. There is no election,
+and two hubs may both believe to lead for a moment: every verdict on an agent is a compare-and-set,
+so only one of them takes effect.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from actors.ports.clock import Scheduler, Timer
 from actors.ports.store import (
@@ -25,50 +25,50 @@ from actors.timing import HUB_LEASE
 from homeport_protocol.record import AgentRecord
 
 INTERVAL = 1.0
-"""Seconds between two looks at the other hubs."""
+"""Seconds between two renewals of this hub's lease, each of which tells who else lives."""
 
 RENEWALS_EVERY = 2
-"""Looks after which the renewals of other hubs are read: `last_seen` lags by so many seconds."""
-
-
-class Cluster(Protocol):
-    """Who is told of the other hubs."""
-
-    def report(self) -> HubReport | None:
-        """What to tell the others of this hub; None while the store cannot be asked."""
-        ...
-
-    def roster_heard(self, roster: Roster) -> None:
-        """The newest roster."""
-        ...
-
-    def roster_failed(self, answer: Fenced | Away) -> None:
-        """The store could not be asked, or holds this hub's lease no more."""
-        ...
-
-    def hubs_changed(self) -> None:
-        """A hub came or went: others are in charge now."""
-        ...
-
-    def renewed_elsewhere(self, renewals: list[ForeignRenewal]) -> None:
-        """Other hubs, or this one, renewed these entries."""
-        ...
+"""Ticks after which the renewals of other hubs are read: `last_seen` lags by so many seconds."""
 
 
 class Membership:
-    """The living hubs as this one knows them."""
+    """The living hubs as this one knows them.
 
-    def __init__(self, scheduler: Scheduler, store: Store, hub_id: str, cluster: Cluster) -> None:
+    Every INTERVAL it renews this hub's lease with what `report` says; a `report` of None means
+    that the store cannot be asked now. It calls back:
+
+    - `heard` with each roster that the store answers,
+    - `failed` when the store could not be asked, or does not hold this hub's lease any more,
+    - `changed` when a hub came or went, so that agents have other owners,
+    - `renewed` with entries that were renewed lately, by other hubs or by this one.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        store: Store,
+        hub_id: str,
+        *,
+        report: Callable[[], HubReport | None],
+        heard: Callable[[Roster], None],
+        failed: Callable[[Fenced | Away], None],
+        changed: Callable[[], None],
+        renewed: Callable[[list[ForeignRenewal]], None],
+    ) -> None:
         self._scheduler = scheduler
         self._store = store
         self._hub_id = hub_id
-        self._cluster = cluster
+        self._report = report
+        self._heard = heard
+        self._failed = failed
+        self._changed = changed
+        self._renewed = renewed
         self._alive = frozenset({hub_id})
         self._leader = hub_id
-        self._believe_from = scheduler.now()
+        self._absences_count_from = scheduler.now()
         self._renewals_from = ""
-        self._looks = 0
-        self._asking = self._reading = False
+        self._ticks = 0
+        self._renewing = self._reading = False
         self._timer: Timer | None = None
         self.hubs: list[HubLease] = []
 
@@ -78,66 +78,66 @@ class Membership:
         return len(self._alive) == 1
 
     def owns(self, record: AgentRecord) -> bool:
-        """Whether this hub judges the agent."""
+        """Whether this hub owns the agent, and so judges its silence."""
         hub = record.hub if record.hub in self._alive else self._leader
         return hub == self._hub_id
 
     def start(self, roster: Roster) -> None:
-        """Begin with what was loaded, and look again every INTERVAL until `stop`."""
+        """Take the loaded roster, and ask for a new one every INTERVAL until `stop`."""
         self.hubs = roster.hubs
-        self._set(frozenset(hub.hub_id for hub in roster.hubs))
+        self._set_alive(frozenset(hub.hub_id for hub in roster.hubs))
         self._tick()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Ask no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def store_returned(self) -> None:
-        """The store was away, perhaps for all: give the others one lease's time to be back."""
-        self._believe_from = self._scheduler.now() + HUB_LEASE
+        """The store was away, perhaps for all hubs: give the others one lease's time to be back."""
+        self._absences_count_from = self._scheduler.now() + HUB_LEASE
 
-    def spoke(self, hub_id: str) -> None:
+    def wrote(self, hub_id: str) -> None:
         """That hub has just written: it lives, whatever the roster said a moment ago."""
         if hub_id not in self._alive:
-            self._set(self._alive | {hub_id})
-            self._cluster.hubs_changed()
+            self._set_alive(self._alive | {hub_id})
+            self._changed()
 
     def _tick(self) -> None:
         self._timer = self._scheduler.call_at(self._scheduler.now() + INTERVAL, self._tick)
-        report = self._cluster.report()
+        report = self._report()
         if report is None:
             return
-        if not self._asking:
-            self._asking = True
-            self._store.renew_lease(report, self._heard)
-        self._looks += 1
-        if self._looks % RENEWALS_EVERY == 0 and not self.alone and not self._reading:
+        if not self._renewing:
+            self._renewing = True
+            self._store.renew_lease(report, self._lease_renewed)
+        self._ticks += 1
+        if self._ticks % RENEWALS_EVERY == 0 and not self.alone and not self._reading:
             self._reading = True
-            self._store.read_renewals(self._renewals_from, self._renewed)
+            self._store.read_renewals(self._renewals_from, self._renewals_read)
 
-    def _heard(self, answer: Roster | Fenced | Away) -> None:
-        self._asking = False
+    def _lease_renewed(self, answer: Roster | Fenced | Away) -> None:
+        self._renewing = False
         if not isinstance(answer, Roster):
-            self._cluster.roster_failed(answer)
+            self._failed(answer)
             return
         self.hubs = answer.hubs
         alive = frozenset(hub.hub_id for hub in answer.hubs)
-        if self._scheduler.now() < self._believe_from:
+        if self._scheduler.now() < self._absences_count_from:
             alive |= self._alive
         before = self._alive
-        self._set(alive)
-        self._cluster.roster_heard(answer)
+        self._set_alive(alive)
+        self._heard(answer)
         if self._alive != before:
-            self._cluster.hubs_changed()
+            self._changed()
 
-    def _renewed(self, answer: ForeignRenewals | Away) -> None:
+    def _renewals_read(self, answer: ForeignRenewals | Away) -> None:
         self._reading = False
         if isinstance(answer, ForeignRenewals):
             self._renewals_from = answer.position
-            self._cluster.renewed_elsewhere(answer.renewals)
+            self._renewed(answer.renewals)
 
-    def _set(self, alive: frozenset[str]) -> None:
+    def _set_alive(self, alive: frozenset[str]) -> None:
         self._alive = alive | {self._hub_id}
         self._leader = min(self._alive)

@@ -1,20 +1,24 @@
-"""Loading anew: what a hub makes of the store when the log cannot tell what came between.
+"""Loads the store again when the log cannot tell what came between.
 
-So it is when the log was trimmed past a hub that slept, and when a new log was begun: whoever began
-it, others may have written to it before this hub. Until everything is loaded, watches are told
-nothing, and nothing is written: an agent that was removed meanwhile must not be put back.
+That happens when the log was trimmed past a hub that slept, and when a new log was begun: whichever
+hub began it, others may have written to it before this one. Until everything is loaded, watches
+are sent nothing, and nothing is written: an agent that was removed meanwhile must not be put back.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
+from msgspec import structs
+
+from actors.cluster.events import ChangedElsewhere, ClusterEvent, FoundChanged, FoundRemoved
 from actors.cluster.membership import Membership
+from actors.cluster.removal_hold import RemovalHold
 from actors.directory.directory import Directory
 from actors.log.committer import Committer
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Away, Loaded, Opened, Roster, Store
+from actors.ports.store import Away, Loaded, LogEntry, Opened, Store
 from actors.rules.records import completed, supersedes
 from actors.rules.stored_records import read_records
 from actors.watch.feed import Feed
@@ -28,28 +32,12 @@ PUT_BACK_TIMEOUT = 5.0
 """Seconds after which watches are told of a new log although an agent is not back in it."""
 
 
-class Merged(Protocol):
-    """Who is told what the store holds that was not known here."""
-
-    def overtaken(self, record: AgentRecord) -> None:
-        """What is stored is newer than what was known of the agent."""
-        ...
-
-    def put_by_others(self, record: AgentRecord) -> None:
-        """The agent is as stored: who knew it later has not put it back."""
-        ...
-
-    def forget(self, agent_id: str) -> None:
-        """The agent is no more; the log does not tell."""
-        ...
-
-    def reloaded(self, news: list[AgentRecord], roster: Roster) -> None:
-        """All that is stored has been taken in; `news` was not known before."""
-        ...
-
-
 class Resync:
-    """Loads what is stored into a directory that is in use. `under_way` while it does."""
+    """Merges what is stored into a directory that is in use. `under_way` while it loads.
+
+    `emit` is told of each agent that turned out to be another than was known; `done` is called
+    when everything that is stored is in the directory.
+    """
 
     def __init__(
         self,
@@ -61,7 +49,9 @@ class Resync:
         feed: Feed,
         committer: Committer,
         membership: Membership,
-        merged: Merged,
+        removal: RemovalHold,
+        emit: Callable[[ClusterEvent], None],
+        done: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler
         self._store = store
@@ -70,34 +60,64 @@ class Resync:
         self._feed = feed
         self._committer = committer
         self._membership = membership
-        self._merged = merged
+        self._removal = removal
+        self._emit = emit
+        self._done = done
         self._ghosts_possible = False
         self._loads = 0
-        self._told: set[str] = set()
-        self._beginning = 0
+        self._folded: set[str] = set()
+        """Ids that the log told of since loading began: the answer may know less about them."""
+        self._waits = 0
         self.under_way = False
         self.fresh = False
         """Whether the log is new, and not all agents are back in it."""
 
     def opened(self, opened: Opened, *, loaded: bool, gap: bool) -> None:
-        """The store has been opened; once all was `loaded` at first, load anew if need be."""
+        """The store has been opened; if all was `loaded` once, load it again where needed."""
         # While not all are back in a new log, it is as new as when it was found.
         self.fresh = opened.fresh or (self.fresh and (self.under_way or self._feed.beginning))
         if loaded and (gap or opened.fresh or self.under_way):
             self.under_way = True
-            self._told.clear()
+            self._folded.clear()
             self._feed.suspend(opened.log, opened.revision)
             self._load()
 
     def close(self) -> None:
-        """Load no more, and tell nobody of what was loaded."""
+        """Load no more, and ignore what is still answered."""
         self._loads += 1
-        self._beginning += 1
+        self._waits += 1
 
-    def told(self, agent_id: str) -> None:
-        """The log has told of the agent: the load under way may know less."""
-        if self.under_way:
-            self._told.add(agent_id)
+    def folded(self, agent_id: str) -> None:
+        """The log tells of the agent while loading is `under_way`."""
+        self._folded.add(agent_id)
+
+    def drop(self, agent_id: str) -> None:
+        """Take an agent off the directory whose end the log does not tell.
+
+        Nothing happens when a change of the agent is newer than what has been folded.
+        """
+        entry = self._directory.get(agent_id)
+        assert entry is not None
+        revision = self._committer.revision
+        if entry.record.revision > revision:
+            return
+        self._directory.remove(agent_id)
+        self._removal.dropped(agent_id)
+        ended = structs.replace(entry.record, revision=revision, status="unreachable")
+        self._emit(FoundRemoved(ended))
+
+    def limit_wait(self, lost: set[str], outlived: dict[str, AgentRecord]) -> None:
+        """Let watches wait for PUT_BACK_TIMEOUT at most until all agents are back in a new log.
+
+        Those `lost` are not stored. Those `outlived` are stored as something older than was known
+        here.
+        """
+        self._waits += 1
+        number = self._waits
+        self._scheduler.call_at(
+            self._scheduler.now() + PUT_BACK_TIMEOUT,
+            lambda: self._end_wait(number, lost, outlived),
+        )
 
     def _load(self) -> None:
         self._loads += 1
@@ -106,75 +126,72 @@ class Resync:
 
     def _answered(self, number: int, loaded: Loaded | Away) -> None:
         if isinstance(loaded, Away) or number != self._loads:
-            # Ghosts may have been dropped, and nobody told. (Where the store was opened again
+            # Ghosts may have been dropped without a hub knowing. (Where the store was opened again
             # meanwhile, the newer load is waited for: the older one knows less than the fold.)
             self._ghosts_possible |= isinstance(loaded, Away) or bool(loaded.ghosts)
             if number == self._loads:
                 at = self._scheduler.now() + RETRY
                 self._scheduler.call_at(at, lambda: self._load_again(number))
             return
-        self._loaded(loaded)
-
-    def _load_again(self, number: int) -> None:
-        if number == self._loads:  # else the store has been opened again, and is being loaded
-            self._load()
-
-    def _loaded(self, loaded: Loaded) -> None:
         if loaded.ghosts or self._ghosts_possible:
             # They ran out, and yet may live at their hubs, which tell so in a new log only.
             self._ghosts_possible = False
             self._committer.begin_new_log()
             return
+        self._merge(loaded)
+
+    def _load_again(self, number: int) -> None:
+        if number == self._loads:  # else the store has been opened again, and is being loaded
+            self._load()
+
+    def _merge(self, loaded: Loaded) -> None:
         self.under_way = False
-        told = self._told
-        records = {
+        folded = self._folded
+        stored = {
             each.id: each
             for each in read_records(loaded.records, self._observer)
-            if each.id not in told or each.id in self._directory  # else it has been removed
+            if each.id not in folded or each.id in self._directory  # else it has been removed
         }
         outlived: dict[str, AgentRecord] = {}
-        news = []
-        for record in records.values():
+        changed = []
+        for record in stored.values():
             held = self._directory.get(record.id)
-            if held is None or self._prevails(record, held.record, told):
+            if held is None or self._prevails(record, held.record):
                 self._directory.put(record, completed(record))
-                self._merged.overtaken(record)
-                news.append(record)
+                self._emit(FoundChanged(record))
+                changed.append(record)
             else:
                 outlived[record.id] = record
-        missing = set(self._directory.ids())
-        if self.fresh:  # those whom it does not tell of, their hubs are about to put back
-            last = {each.record.id: each for each in read_entries(loaded.entries)}
-            missing -= told
-            for agent_id in sorted(missing.intersection(last) - set(records)):
-                if last[agent_id].kind in REMOVALS:
-                    self._merged.forget(agent_id)
-            missing -= set(last)
-        else:
-            for agent_id in sorted(missing - told - set(records)):
-                self._merged.forget(agent_id)
-            missing = set()
+        missing = self._drop_removed(set(self._directory.ids()) - folded, stored, loaded.entries)
         self._feed.begin(self._committer.log, self._committer.revision, [], missing)
-        self.bound_beginning(missing - set(records), outlived)
-        self._merged.reloaded(news, loaded.roster)
+        self.limit_wait(missing - stored.keys(), outlived)
+        self._removal.loaded(changed, loaded.roster.acknowledged)
+        self._done()
 
-    def bound_beginning(self, lost: set[str], outlived: dict[str, AgentRecord]) -> None:
-        """Tell watches of a new log after a while, whoever is not back in it by then."""
-        self._beginning += 1
-        number = self._beginning
-        self._scheduler.call_at(
-            self._scheduler.now() + PUT_BACK_TIMEOUT,
-            lambda: self._finish_beginning(number, lost, outlived),
-        )
+    def _drop_removed(
+        self, unfolded: set[str], stored: dict[str, AgentRecord], entries: list[LogEntry]
+    ) -> set[str]:
+        """Drop the agents that were removed; returns those that a new log has yet to tell of.
 
-    def _finish_beginning(
-        self, number: int, lost: set[str], outlived: dict[str, AgentRecord]
-    ) -> None:
-        """Those of the `lost` whom nobody has put back are no more; others are as stored."""
-        if number != self._beginning:
+        `unfolded` are those in the directory that the log has not told of since loading began.
+        """
+        if not self.fresh:
+            for agent_id in sorted(unfolded - stored.keys()):
+                self.drop(agent_id)
+            return set()
+        # Agents that a new log does not tell of are about to be put back by their owners.
+        last = {each.record.id: each for each in read_entries(entries)}
+        for agent_id in sorted(unfolded & last.keys() - stored.keys()):
+            if last[agent_id].kind in REMOVALS:
+                self.drop(agent_id)
+        return unfolded - last.keys()
+
+    def _end_wait(self, number: int, lost: set[str], outlived: dict[str, AgentRecord]) -> None:
+        """Take what is stored for those that no hub has put back: others had known more."""
+        if number != self._waits:
             return
-        if not self._committer.open:  # nobody could put them back, or be heard to
-            self.bound_beginning(lost, outlived)
+        if not self._committer.open:  # no hub could put them back, or be heard to
+            self.limit_wait(lost, outlived)
         elif not self.under_way:
             for agent_id in sorted(self._feed.missing):
                 entry = self._directory.get(agent_id)
@@ -183,20 +200,20 @@ class Resync:
                 if agent_id in outlived:
                     record = outlived[agent_id]
                     self._directory.put(record, completed(record))
-                    self._merged.put_by_others(record)
+                    self._emit(ChangedElsewhere(record, removed=False))
                 elif agent_id in lost:
-                    self._merged.forget(agent_id)
+                    self.drop(agent_id)
             self._feed.finish_beginning()
 
-    def _prevails(self, stored: AgentRecord, held: AgentRecord, told: set[str]) -> bool:
-        """Whether the stored record, and not the one held here, tells what the agent is now.
+    def _prevails(self, stored: AgentRecord, held: AgentRecord) -> bool:
+        """Whether the stored record, and not the one held here, is the agent's state now.
 
-        In a log that begins anew, whoever is in charge puts the agent back as it was last known
-        there, unless others knew it later: what is stored may name a hub that lost the agent to
-        another one since, and must not take it back. Of the agents that were `told` of meanwhile,
-        the fold may know more than what was loaded.
+        In a log that begins anew, an agent's owner puts it back as it was last known there, unless
+        others knew it later: what is stored may name a hub that lost the agent to another one
+        since, and must not take it back. Of agents that the log told of since loading began, the
+        fold may know more than what was loaded.
         """
-        if not self.fresh or held.id in told:
+        if not self.fresh or held.id in self._folded:
             return stored.revision > held.revision
         same = (stored.epoch, stored.revision) == (held.epoch, held.revision)
         return supersedes(stored, held) or (same and not self._membership.owns(held))

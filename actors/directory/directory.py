@@ -97,20 +97,22 @@ class Directory:
         """How many agents are in each status."""
         return self._indexes.status_counts()
 
-    def put(self, record: AgentRecord, data: bytes) -> None:
-        """Add an agent or replace its record."""
+    def put(self, record: AgentRecord, data: bytes) -> AgentRecord | None:
+        """Add an agent or replace its record; returns the record before, or None."""
         agent_id = record.id
         entry = self._entries.get(agent_id)
         if entry is None:
+            previous = None
             self._entries[agent_id] = DirectoryEntry(record, data)
             insort(self._order, agent_id)
             self._indexes.add(record)
         else:
-            old = entry.record
+            previous = entry.record
             entry.record = record
             entry.data = data
-            self._indexes.replace(old, record)
+            self._indexes.replace(previous, record)
         self._note_change(agent_id)
+        return previous
 
     def refresh(self, record: AgentRecord, data: bytes) -> None:
         """Replace a record that differs in `last_seen` only; it matches what it matched."""
@@ -120,14 +122,15 @@ class Directory:
             entry.data = data
             self._pages.clear()
 
-    def remove(self, agent_id: str) -> None:
-        """Forget an agent; nothing happens when it is not known."""
+    def remove(self, agent_id: str) -> AgentRecord | None:
+        """Remove an agent; returns its record, or None when it is not known."""
         entry = self._entries.pop(agent_id, None)
         if entry is None:
-            return
+            return None
         del self._order[bisect_left(self._order, agent_id)]
         self._indexes.discard(entry.record)
         self._note_change(agent_id)
+        return entry.record
 
     def find(self, filter: Filter, limit: int | None, cursor: str | None) -> Page:
         """The agents that match, ordered by id, after `cursor`, at most `limit` of them.

@@ -6,31 +6,42 @@ any other. The directory they stand in is the replica's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import assert_never
 
 from actors.agent.actor import AgentActor
 from actors.agent.ref import AgentRef
+from actors.cluster.events import (
+    ChangedElsewhere,
+    ChangedHere,
+    ClusterEvent,
+    FoundChanged,
+    FoundRemoved,
+    HubsChanged,
+    Ready,
+    RemovalHeld,
+    RenewedElsewhere,
+    StoreReopened,
+    StoreReturned,
+)
 from actors.cluster.replica import Replica
 from actors.log.proposal import Proposal, Result
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Away, Change, HubReport, Store, Stored
+from actors.ports.store import Change, Store
 from actors.rules.records import head_of
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime
 from actors.runtime.stall_detector import StallDetector
 from actors.timing import Timing
-from actors.watch.history import REMOVALS
-from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import format_timestamp
 
-CHARGED_AT_ONCE = 100
+CHECKED_AT_ONCE = 100
 """Agents that are looked at in one turn of the loop when hubs come or go."""
 
 
 class ActorRegistry:
-    """The actors by their agents' ids. `sessions` tells how many connections there are."""
+    """The actors by their agents' ids; hears from the replica, and is each actor's context."""
 
     def __init__(
         self,
@@ -42,12 +53,16 @@ class ActorRegistry:
         runtime: Runtime,
         store: Store,
         observer: Observer,
-        sessions: Callable[[], int],
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
-        self.now = scheduler.now
-        self.wall = scheduler.wall
+        # What an agent's context is and others do: without a call in between.
+        self.now, self.wall = scheduler.now, scheduler.wall
+        self.owns = replica.membership.owns
+        self.read_stored = store.read
+        committer = replica.committer
+        self.propose, self.withdraw = committer.propose, committer.withdraw
+        self.new_key = committer.new_key
         self.deadlines = Deadlines(scheduler)
         self.agents: dict[str, AgentRef] = {}
         self.recently_lost: set[str] = set()
@@ -56,26 +71,22 @@ class ActorRegistry:
         self._replica = replica
         self._scheduler = scheduler
         self._runtime = runtime
-        self._store = store
         self._observer = observer
-        self._sessions = sessions
-        committer = replica.committer
-        self.propose = committer.propose
-        self.withdraw, self.new_key = committer.withdraw, committer.new_key
-        self._uncharged: list[str] = []
-        self._charging = False
-        self._found_upto = 0
-        self._found_until = 0.0
-        self._watchdog = StallDetector(scheduler, timing, self._grant_fresh_timeouts)
+        self._unchecked: list[str] = []
+        self._checking = False
+        self._loaded_upto = 0
+        self._loaded_grace_until = 0.0
+        self._stall_detector = StallDetector(scheduler, timing, self._grant_fresh_timeouts)
 
     def start(self) -> None:
-        """Watch over this hub's own absences."""
-        self._watchdog.start()
+        """Handle the events of the replica, and detect this hub's own absences."""
+        self._replica.start(self)
+        self._stall_detector.start()
 
     def close(self) -> None:
         """Judge nobody any more."""
-        self._watchdog.stop()
-        self._uncharged.clear()
+        self._stall_detector.stop()
+        self._unchecked.clear()
         self.deadlines.clear()
 
     def drain(self) -> None:
@@ -103,64 +114,55 @@ class ActorRegistry:
         """The agent's actor, which is made if there is no such agent yet."""
         return self.known(agent_id) or self._spawn(agent_id).ref
 
-    # --- what the replica tells (Residents) ------------------------------------------------------
+    # --- what the replica reports (actors.cluster.events.ClusterEvents) --------------------------
 
-    def begin(self) -> None:
-        """Everything is loaded: be in charge of whom this hub is in charge of."""
-        self._found_upto = self._replica.revision
-        self._found_until = self.now() + self.timing.heartbeat_timeout
-        self.hubs_changed()
+    def handle(self, event: ClusterEvent) -> None:
+        """Have the agents' actors act on an event; called by the replica only."""
+        match event:  # the frequent ones first: patterns are tried in order
+            case ChangedHere():
+                if event.record.id not in self.agents:  # its actor was isolated meanwhile
+                    self._remove(event.record.id)
+            case ChangedElsewhere():
+                agent = self.agents.get(event.record.id)
+                if agent is not None:
+                    agent.overtaken(event.record, removed=event.removed)
+                elif not event.removed and self._replica.ready and self.owns(event.record):
+                    self._take_over(event.record)
+            case RenewedElsewhere():
+                self._renewed_elsewhere(event)
+            case FoundChanged():
+                self._overtaken(event.record, removed=False)
+            case FoundRemoved():
+                self._overtaken(event.record, removed=True)
+            case HubsChanged():
+                self._check_owners()
+            case RemovalHeld():
+                for agent in list(self.agents.values()):
+                    agent.removal_held()
+            case StoreReopened():  # the absence of the store is not charged to the agents either
+                self._stall_detector.present_since = self.now()
+            case StoreReturned():
+                for agent in list(self.agents.values()):
+                    agent.store_returned()
+            case Ready():
+                self._loaded_upto = self._replica.revision
+                self._loaded_grace_until = self.now() + self.timing.heartbeat_timeout
+                self._check_owners()
+            case _:
+                assert_never(event)
 
-    def report(self, revision: int) -> HubReport:
-        """What the other hubs are told of this one."""
-        return HubReport(len(self.agents), self._sessions(), revision)
-
-    def store_came_back(self) -> None:
-        """The store's absence is not charged to the agents either."""
-        self._watchdog.present_since = self.now()
-
-    def store_returned(self) -> None:
-        """Write what is owed."""
-        for agent in list(self.agents.values()):
-            agent.store_returned()
-
-    def changed_here(self, kind: Kind, record: AgentRecord) -> None:
-        """A change of this hub has been folded."""
-        if kind not in REMOVALS and record.id not in self.agents:
-            self._remove(record.id)  # its actor was isolated meanwhile
-
-    def changed_elsewhere(self, record: AgentRecord, *, removed: bool) -> None:
-        """A change of another hub has been folded: it may be ours to judge now."""
-        if record.id in self.agents:
-            self.overtaken(record, removed=removed)
-        elif not removed and self._replica.ready and self.owns(record):
-            self._take_over(record)
-
-    def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
-        """What is stored is newer than what was known of the agent here."""
+    def _overtaken(self, record: AgentRecord, *, removed: bool) -> None:
         agent = self.agents.get(record.id)
         if agent is not None:
             agent.overtaken(record, removed=removed)
 
-    def renewed_elsewhere(self, agent_id: str, last_seen: str, at: float) -> None:
-        """Another hub renewed the entry."""
-        agent = self.agents.get(agent_id)
-        if agent is not None:
-            agent.renewed_elsewhere(last_seen, at)
+    def _renewed_elsewhere(self, event: RenewedElsewhere) -> None:
+        for renewal in event.renewals:
+            agent = self.agents.get(renewal.agent_id)
+            if agent is not None:
+                agent.renewed_elsewhere(renewal.last_seen, event.now - renewal.age)
 
-    def hubs_changed(self) -> None:
-        """Look, some agents at a time, who is in charge of whom."""
-        self._uncharged = [*reversed(self._replica.directory.ids())]
-        if not self._charging:
-            self._charging = True
-            self._scheduler.call_soon(self._charge_some)
-
-    def removal_held(self) -> None:
-        """Many agents were lost at once: the unreachable ones stay listed for longer."""
-        for agent in list(self.agents.values()):
-            agent.removal_held()
-
-    # --- what the agents' actors need (Home) -----------------------------------------------------
+    # --- what the agents' actors need (actors.agent.context.AgentContext) ------------------------
 
     @property
     def secret(self) -> bytes:
@@ -192,18 +194,10 @@ class ActorRegistry:
         """A session was fenced off."""
         self.fenced += 1
 
-    def owns(self, record: AgentRecord) -> bool:
-        """Whether this hub judges the agent."""
-        return self._replica.membership.owns(record)
-
-    def read_stored(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
-        """Ask the store what it holds of the agent now."""
-        self._store.read(agent_id, reply)
-
     @property
     def holds_removal(self) -> bool:
         """Whether nobody may be removed, because many were lost at once."""
-        return self._replica.removal_held
+        return self._replica.removal.active
 
     def gone(self, agent_id: str) -> None:
         """An agent's actor has ended."""
@@ -226,7 +220,7 @@ class ActorRegistry:
         """
         entry = self._replica.directory.get(agent_id)
         if entry is not None and entry.record.epoch <= epoch:
-            self._replica.disown(agent_id)
+            self._replica.drop(agent_id)
 
     def failed(self, agent_id: str) -> None:
         """An actor was isolated: take its agent off the directory; it may register anew."""
@@ -237,27 +231,34 @@ class ActorRegistry:
 
     def was_absent(self) -> bool:
         """Look whether the hub was stalled just now; if so, every agent is being absolved."""
-        return self._watchdog.look()
+        return self._stall_detector.look()
 
     @property
     def present_since(self) -> float:
         """When the hub's last absence ended."""
-        return self._watchdog.present_since
+        return self._stall_detector.present_since
 
     # --- within ----------------------------------------------------------------------------------
 
-    def _charge_some(self) -> None:
-        for _ in range(min(CHARGED_AT_ONCE, len(self._uncharged))):
-            agent_id = self._uncharged.pop()
+    def _check_owners(self) -> None:
+        """Find out, some agents at a time, which of them this hub owns now."""
+        self._unchecked = [*reversed(self._replica.directory.ids())]
+        if not self._checking:
+            self._checking = True
+            self._scheduler.call_soon(self._check_some_owners)
+
+    def _check_some_owners(self) -> None:
+        for _ in range(min(CHECKED_AT_ONCE, len(self._unchecked))):
+            agent_id = self._unchecked.pop()
             entry = self._replica.directory.get(agent_id)
             agent = self.agents.get(agent_id)
             if agent is not None:
                 agent.hubs_changed()
             elif entry is not None and self.owns(entry.record):
                 self._take_over(entry.record)
-        self._charging = bool(self._uncharged)
-        if self._charging:
-            self._scheduler.call_soon(self._charge_some)
+        self._checking = bool(self._unchecked)
+        if self._checking:
+            self._scheduler.call_soon(self._check_some_owners)
 
     def _log_of(self, agent_id: str) -> str:
         """The log that tells of an agent of the directory; a new one may not do so yet."""
@@ -270,9 +271,9 @@ class ActorRegistry:
 
     def _take_over(self, record: AgentRecord) -> None:
         grace = self.timing.resume_window
-        if record.revision <= self._found_upto:
+        if record.revision <= self._loaded_upto:
             # Found in the store by a hub that began, and nothing was heard of it since.
-            grace = max(grace, self._found_until - self.now())
+            grace = max(grace, self._loaded_grace_until - self.now())
         actor = self._spawn(record.id)
         actor.take_over(record, self._log_of(record.id), grace)
 
@@ -330,7 +331,7 @@ class _Removal:
         ):
             self.propose()
         else:  # no log tells of what is stored: removing it would be refused for ever
-            self._replica.disown(self._agent_id)
+            self._replica.drop(self._agent_id)
 
     def sweep(self) -> None:
         """The change waits."""

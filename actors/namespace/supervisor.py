@@ -22,7 +22,7 @@ from actors.directory.pick import Picker
 from actors.namespace.actor_registry import ActorRegistry
 from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.observer import Observer, Stats
-from actors.ports.store import Away, HubLease, Store, Stored
+from actors.ports.store import Away, HubLease, HubReport, Store, Stored
 from actors.rules.records import completed
 from actors.rules.stored_records import read_records
 from actors.runtime.dispatch import Runtime
@@ -62,6 +62,7 @@ class Supervisor:
             observer=observer,
             log_length=log_length,
             incarnation=incarnation,
+            report=self._report,
         )
         self.registry = ActorRegistry(
             self.replica,
@@ -71,9 +72,7 @@ class Supervisor:
             runtime=runtime,
             store=store,
             observer=observer,
-            sessions=lambda: len(self._sessions),
         )
-        self.replica.residents = self.registry
         self.directory = self.replica.directory
         self.feed = self.replica.feed
         self._scheduler = scheduler
@@ -89,7 +88,6 @@ class Supervisor:
 
     def start(self) -> None:
         """Open the store and load what it holds; `ready` from then on."""
-        self.replica.committer.start()
         self.registry.start()
 
     @property
@@ -205,7 +203,7 @@ class Supervisor:
     @property
     def loss(self) -> str | None:
         """One phrase while removal is held because many agents were lost at once."""
-        return self.replica.loss
+        return self.replica.removal.reason
 
     def stats(self) -> Stats:
         """Figures for metrics."""
@@ -220,10 +218,11 @@ class Supervisor:
             commits=self.replica.committer.commits,
             mailbox=self._runtime.backlog,
             hubs=max(1, len(self.roster)),
-            agents_lost_at_once=self.replica.losses.lost if self.replica.removal_held else 0,
+            agents_lost_at_once=self.replica.removal.lost,
             heartbeats=self._heartbeats,
             fenced=self.registry.fenced,
-            **self.replica.counts,
+            changes=self.replica.changes,
+            expired=self.replica.expired,
         )
 
     # --- asks ----------------------------------------------------------------------------------
@@ -326,8 +325,7 @@ class Supervisor:
             if isinstance(answer, Away):
                 reply(ProtocolError("unavailable", f"the hub is not ready: {answer.reason}"))
                 return
-            self.replica.losses.acknowledged(revision)
-            self.replica.note_losses()
+            self.replica.removal.acknowledged(revision)
             reply(Acknowledged(revision, True, self.timestamp()))
 
         self._store.acknowledge_loss(revision, acknowledged)
@@ -360,6 +358,9 @@ class Supervisor:
     def timestamp(self) -> str:
         """The wall clock's now, as records hold it."""
         return format_timestamp(self._scheduler.wall())
+
+    def _report(self) -> HubReport:
+        return HubReport(len(self.registry.agents), len(self._sessions), self.revision)
 
     def _listed(self, agent_id: str) -> bytes | ProtocolError:
         try:

@@ -76,12 +76,10 @@ class Feed:
 
     def fold(self, kind: Kind, record: AgentRecord, data: bytes) -> None:
         """Take in the next change of the log."""
-        held = self._directory.get(record.id)
-        previous = None if held is None else held.record
         if kind in REMOVALS:
-            self._directory.remove(record.id)
+            previous = self._directory.remove(record.id)
         else:
-            self._directory.put(record, data)
+            previous = self._directory.put(record, data)
         self.revision = record.revision
         entry = LogEvent(record.revision, kind, record, data, previous)
         self._history.append(entry)

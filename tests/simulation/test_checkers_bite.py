@@ -211,7 +211,7 @@ def removals_are_not_folded(patch: pytest.MonkeyPatch) -> None:
 
 @catches("hubs_agree")
 def renewals_of_other_hubs_are_not_heard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Replica, "renewed_elsewhere", lambda self, renewals: None)
+    patch.setattr(Replica, "_renewed_elsewhere", lambda self, renewals: None)
 
 
 def test_every_checker_has_a_rule_that_it_catches() -> None:

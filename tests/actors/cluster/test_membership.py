@@ -23,7 +23,16 @@ class Stub:
 
     def __init__(self, *hubs: str) -> None:
         self.scheduler = VirtualClock()
-        self.members = Membership(self.scheduler, self, "b", self)  # type: ignore[arg-type]
+        self.members = Membership(
+            self.scheduler,
+            self,  # type: ignore[arg-type]
+            "b",
+            report=lambda: None if self.away else HubReport(1, 2, 3),
+            heard=self._heard,
+            failed=self._heard,
+            changed=self._changed,
+            renewed=self._renewed,
+        )
         self.reports: list[HubReport] = []
         self.replies: list[object] = []
         self.positions: list[str] = []
@@ -41,19 +50,13 @@ class Stub:
         self.positions.append(position)
         self.readers.append(reply)
 
-    def report(self) -> HubReport | None:
-        return None if self.away else HubReport(1, 2, 3)
-
-    def roster_heard(self, heard: Roster) -> None:
-        self.heard.append(heard)
-
-    def roster_failed(self, answer: object) -> None:
+    def _heard(self, answer: object) -> None:
         self.heard.append(answer)
 
-    def hubs_changed(self) -> None:
+    def _changed(self) -> None:
         self.changes += 1
 
-    def renewed_elsewhere(self, renewals: list[ForeignRenewal]) -> None:
+    def _renewed(self, renewals: list[ForeignRenewal]) -> None:
         self.heard += renewals
 
     def answer(self, answer: object) -> None:
@@ -96,10 +99,10 @@ def test_a_hub_counts_itself_although_the_roster_does_not() -> None:
 
 def test_a_hub_that_has_just_written_lives_whatever_the_roster_said() -> None:
     stub = Stub("b", "c")
-    stub.members.spoke("a")
+    stub.members.wrote("a")
     assert stub.owned() == ["b"]
     assert stub.changes == 1
-    stub.members.spoke("a")
+    stub.members.wrote("a")
     assert stub.changes == 1
     stub.answer(roster("b", "c"))
     assert stub.owned() == ["", "a", "b"]

@@ -297,7 +297,7 @@ def test_what_the_store_will_not_have_put_back_is_given_up_after_an_outage_too()
     cluster.store.log.clear()
     cluster.store.log_name = "another"
     hub.port.cut = False
-    loading = hub.supervisor.replica._reloading
+    loading = hub.supervisor.replica._resync
     assert cluster.until(lambda: loading.under_way, SOON) is not None
     assert cluster.until(lambda: not loading.under_way, SOON) is not None
     hub.port.cut = True  # before anything is put back, and for longer than that is waited for
