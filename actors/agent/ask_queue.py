@@ -66,8 +66,13 @@ class AskQueue:
         """The change under way will not be made: its asks wait once more, before all others."""
         self.waiting[:0] = self.take()
 
-    def answer(self, outcome: Callable[[Ask], Outcome]) -> None:
-        """Answer the asks of the change that has just ended, each when it is taken away."""
+    def answer(self, outcome: Outcome) -> None:
+        """Answer all asks of the change that has just ended, each when it is taken away."""
+        while self.under_way:
+            self.under_way.pop(0).reply(outcome)
+
+    def answer_each(self, outcome: Callable[[Ask], Outcome]) -> None:
+        """As `answer`, with an outcome that depends on the ask."""
         while self.under_way:
             ask = self.under_way.pop(0)
             ask.reply(outcome(ask))

@@ -8,7 +8,14 @@ from actors.agent.context import AgentContext
 from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, RenewalProposer
 from actors.ports.store import Change, Operation, Renewal
 from actors.rules.liveness import Liveness
-from actors.rules.records import amend, head_of, kind_of, with_derived_status
+from actors.rules.records import (
+    amend,
+    combine,
+    head_of,
+    kind_of,
+    with_changeable,
+    with_derived_status,
+)
 from actors.rules.states import State
 from homeport_protocol.bounds import Kind
 from homeport_protocol.errors import ProtocolError
@@ -18,9 +25,9 @@ from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentRecord
 class RecordWriter:
     """Makes changes from the current record and proposes them, one at a time.
 
-    What could not be written because the store was away is owed: kept as changes and not as a
-    record, so that it holds whatever becomes of the change under way. `logged_in` is the log that
-    tells of the record, "" when none does.
+    What cannot be written while the store is away stays unwritten. It is kept as changes and not
+    as a record, so that it holds whatever becomes of the proposal under way. `logged_in` is the
+    log that has an entry for the record, "" when none has.
     """
 
     __slots__ = (
@@ -42,12 +49,12 @@ class RecordWriter:
     def __init__(self, context: AgentContext, proposer: RenewalProposer, agent_id: str) -> None:
         self._context = context
         self._proposer = proposer
-        self.agent_id = agent_id
         self._unwritten: AgentChanges | None = None
-        self._in_flight: AgentChanges | None = None  # what the change under way has of it
-        self._unwritten_seen = ""  # when the owed sign of life came
+        self._in_flight: AgentChanges | None = None  # the part of it that the proposal writes
+        self._unwritten_seen = ""  # when the last heartbeat came that is unwritten
         self._marked_dirty = False
-        self._epoch_floor = 0  # the last epoch of an earlier life of this identity
+        self._epoch_floor = 0  # the last epoch of an earlier registration of this identity
+        self.agent_id = agent_id
         self.committed: AgentRecord | None = None
         self.logged_in = ""
         self.proposal: AnyProposal | None = None
@@ -57,14 +64,14 @@ class RecordWriter:
 
     @property
     def current(self) -> AgentRecord | None:
-        """The committed record with what is owed to it."""
+        """The committed record with what is unwritten applied to it."""
         record = self.committed
         if record is None or self._unwritten is None:
             return record
         try:
             record = amend(record, self._unwritten)
         except ProtocolError:  # with an update that came between, the metadata are too large
-            record = amend(record, AgentChanges(load=self._unwritten.load))
+            record = amend(record, structs.replace(self._unwritten, metadata=UNSET))
         return structs.replace(record, last_seen=max(record.last_seen, self._unwritten_seen))
 
     @property
@@ -79,13 +86,15 @@ class RecordWriter:
             self._marked_dirty or self._unwritten is not None or self.logged_in != self._context.log
         )
 
+    # --- the record ------------------------------------------------------------------------------
+
     def adopt(self, record: AgentRecord, log: str) -> None:
-        """Take over a stored record that `log` tells of."""
+        """Take over a stored record; `log` is the log that has an entry for it, or ""."""
         self.committed = record
         self.logged_in = log
 
     def overtaken(self, record: AgentRecord) -> None:
-        """Another hub made this of the record; the log tells of it."""
+        """Another hub changed the record to this; the log has an entry for it."""
         self.adopt(record, self._context.log)
 
     def renewed_elsewhere(self, last_seen: str) -> None:
@@ -94,43 +103,51 @@ class RecordWriter:
         if record is not None and last_seen > record.last_seen:
             self.committed = structs.replace(record, last_seen=last_seen)
 
-    def keep_unwritten(self, changes: AgentChanges) -> None:
-        """A sign of life came that cannot be written now."""
-        unwritten = self._unwritten or NO_CHANGES
-        metadata = changes.metadata
-        if metadata is UNSET:
-            metadata = unwritten.metadata
-        elif unwritten.metadata is not UNSET:
-            metadata = {**unwritten.metadata, **metadata}
-        load = unwritten.load if changes.load is UNSET else changes.load
-        self._unwritten = AgentChanges(metadata=metadata, load=load)
-        self._unwritten_seen = self._context.timestamp()
-        if isinstance(self.proposal, Proposal) and self.proposal.change.kind == "expired":
-            self.withdraw()  # it lives: should its removal not have been sent yet, it need not be
+    def release(self) -> None:
+        """The agent is no more, or not this hub's."""
+        if self.committed is not None:
+            self._epoch_floor = self.committed.epoch
+        self.committed = self._unwritten = self._in_flight = None
+        self._marked_dirty = False
 
     def mark_dirty(self) -> None:
-        """The store may not have what it should; put it back when there is time."""
+        """The store may not hold what it should: put it back when there is time."""
         self._marked_dirty = True
 
+    def keep_unwritten(self, changes: AgentChanges) -> None:
+        """A heartbeat came that cannot be written now: write later what it says.
+
+        The agent lives: if its removal is under way and has not been sent yet, it is withdrawn.
+        """
+        self._unwritten = combine(self._unwritten or NO_CHANGES, changes)
+        self._unwritten_seen = self._context.timestamp()
+        if isinstance(self.proposal, Proposal) and self.proposal.change.kind == "expired":
+            self.withdraw()
+
     def with_status(self, record: AgentRecord, liveness: Liveness) -> AgentRecord:
-        """The record with what the agent's life makes of its status and health."""
+        """The record with the status and health that follow from the agent's liveness."""
         derived, timestamp = liveness.derived_status(), self._context.timestamp
         return with_derived_status(record, self.committed, derived, liveness.reported, timestamp)
 
     def refreshed(self, record: AgentRecord, liveness: Liveness) -> AgentRecord:
-        """The record of an agent that has just given a sign of life."""
+        """The record of an agent that is active now, with its status."""
         record = self.with_status(record, liveness)
         return structs.replace(record, last_seen=self._context.timestamp())
 
+    # --- proposing -------------------------------------------------------------------------------
+
     def only_renews(self, liveness: Liveness, *, over_http: bool) -> bool:
-        """Whether a sign of life moves nothing but `last_seen`, and nothing else is owed."""
+        """Whether a heartbeat changes nothing but `last_seen`, and nothing else is to be written.
+
+        It must report nothing, and come from the agent's session or (`over_http`) from no session.
+        """
         record = self.committed
         if record is None or self.dirty:
             return False
         return liveness.agrees(record, over_http=over_http)
 
     def renew(self, liveness: Liveness, born: float) -> None:
-        """Commit that the agent gave a sign of life; `only_renews` holds."""
+        """Propose to renew the entry for a heartbeat; `only_renews` holds."""
         context, record = self._context, self.committed
         assert record is not None
         self._in_flight = None
@@ -138,7 +155,7 @@ class RecordWriter:
         self._renew(record, liveness, context.timing.lease_ttl, born)
 
     def write(self, record: AgentRecord, liveness: Liveness, born: float | None = None) -> None:
-        """Commit a record made from the current one, with the event that tells of it, if any."""
+        """Propose a record made from the current one; a renewal if only `last_seen` differs."""
         kind = self._kind(record)
         if kind is None:
             self._in_flight, self._unwritten = self._unwritten, None
@@ -148,20 +165,23 @@ class RecordWriter:
             self.commit("write", kind, record, liveness, born=born)
 
     def put_back(self, liveness: Liveness) -> None:
-        """Write the record whatever has become of the stored one, and log it if need be."""
+        """Propose the record whatever has become of the stored one, with an entry if need be."""
         record = self.current
         assert record is not None
         record = self.with_status(record, liveness)
         self.commit("restore", self._kind(record), record, liveness)
 
-    def write_verdict(self, record: AgentRecord, liveness: Liveness, seen: str) -> None:
-        """Write a verdict, which holds only if the agent was last seen then ("": in any case)."""
+    def write_verdict(self, record: AgentRecord, liveness: Liveness, last_seen: str) -> None:
+        """Propose what silence makes of the agent's status.
+
+        It is refused as stale when the stored `last_seen` is another ("": it may be any).
+        """
         record = self.with_status(record, liveness)
         kind = self._kind(record)
         if kind is None:
             self.write(record, liveness)
         else:
-            self.commit("write", kind, record, liveness, seen=seen)
+            self.commit("write", kind, record, liveness, seen=last_seen)
 
     def write_again(self, refused: AnyProposal, liveness: Liveness) -> None:
         """The entry had run out or was deleted; its owner is here and puts it back."""
@@ -173,6 +193,15 @@ class RecordWriter:
             if change.operation == "resume":
                 operation = "register"
         self._propose(operation, kind, refused.record, liveness, change.hub, refused.born, "")
+
+    def take_back(self, before: AgentRecord, liveness: Liveness) -> None:
+        """A change is durable that its asker had been told was not made: propose to undo it."""
+        made = self.current
+        assert made is not None
+        record = with_changeable(made, before)
+        if self._unwritten is not None:
+            record = amend(record, self._unwritten)
+        self.write(self.with_status(record, liveness), liveness)
 
     def commit(
         self,
@@ -187,8 +216,8 @@ class RecordWriter:
     ) -> None:
         """Propose a change made from the current record.
 
-        `hub` is who holds the agent's session; if None, who held it before, or nobody for an
-        agent that comes over HTTP. `born` is when the oldest ask came that it answers.
+        `hub` is the hub that holds the agent's session; if None, the one that held it before, or
+        "" for an agent that comes over HTTP. `born` is when the oldest ask came that it answers.
         """
         self._in_flight, self._unwritten = self._unwritten, None
         if hub is None:
@@ -198,6 +227,14 @@ class RecordWriter:
             born = self._context.now()
         self._propose(operation, kind, record, liveness, hub, born, seen)
 
+    def withdraw(self) -> None:
+        """Do not make the change under way, if it can still be stopped."""
+        if self.proposal is not None:
+            self.withdrawn = True
+            self._context.withdraw(self.proposal)
+
+    # --- results ---------------------------------------------------------------------------------
+
     def applied(self, record: AgentRecord, *, logged: bool) -> None:
         """The proposal is durable as this record; `logged` if the log has an entry for it."""
         self.committed = record
@@ -206,36 +243,13 @@ class RecordWriter:
         if logged:
             self.logged_in = self._context.log
 
-    def withdraw(self) -> None:
-        """Do not make the change under way, if it can still be stopped."""
-        if self.proposal is not None:
-            self.withdrawn = True
-            self._context.withdraw(self.proposal)
-
-    def take_back(self, before: AgentRecord, liveness: Liveness) -> None:
-        """A change is durable that its asker had been told was not made: make it undone."""
-        made = self.current
-        assert made is not None
-        record = structs.replace(
-            made,
-            capabilities=before.capabilities,
-            version=before.version,
-            host=before.host,
-            port=before.port,
-            metadata=before.metadata,
-            load=before.load,
-        )
-        if self._unwritten is not None:
-            record = amend(record, self._unwritten)
-        self.write(self.with_status(record, liveness), liveness)
-
     def not_made(self) -> None:
-        """The change will not be made; what it carried is owed still, and written later."""
+        """The proposal was not made: what it carried is unwritten again, and written later."""
         self.refused()
         self._marked_dirty = True
 
     def refused(self) -> None:
-        """The change will not be made; what it carried is owed still."""
+        """The proposal was refused: what it carried is unwritten again."""
         carried, later = self._in_flight, self._unwritten
         self._in_flight = None
         if carried is not None:
@@ -244,17 +258,12 @@ class RecordWriter:
                 self.keep_unwritten(later)
 
     def give_up(self) -> None:
-        """Owe nothing: trying again would end the same way."""
+        """Leave what is unwritten: trying again would end the same way."""
         self._unwritten = self._in_flight = None
         self._marked_dirty = False
         self.logged_in = self._context.log
 
-    def release(self) -> None:
-        """The agent is no more, or not this hub's."""
-        if self.committed is not None:
-            self._epoch_floor = self.committed.epoch
-        self.committed = self._unwritten = self._in_flight = None
-        self._marked_dirty = False
+    # --- within ----------------------------------------------------------------------------------
 
     def _propose(  # noqa: PLR0917 - all of it is what the change is
         self,
@@ -276,7 +285,7 @@ class RecordWriter:
             hub=hub,
             ttl=self._ttl(liveness),
             key=context.new_key() if kind else "",
-            revision=self.revision,
+            revision=0 if committed is None else committed.revision,
             seen=seen,
         )
         self._marked_dirty = self.withdrawn = False
@@ -303,6 +312,7 @@ class RecordWriter:
         return liveness.storage_ttl(context.now(), context.timing, removal_held=held)
 
     def _kind(self, record: AgentRecord) -> Kind | None:
+        """The log entry that the record needs; None when only `last_seen` moved on."""
         committed = self.committed
         if committed is None or self.logged_in != self._context.log:
             return "registered"

@@ -90,7 +90,7 @@ class Registering:
             log=context.log,
             revision=record.revision,
         )
-        self._asks.answer(lambda _: lease)
+        self._asks.answer(lease)
 
     def give_up_lease(self, record: AgentRecord, *, newborn: bool) -> None:
         """It became durable after its asker had been told that it did not.

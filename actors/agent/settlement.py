@@ -99,15 +99,14 @@ class Settlement:
 
     def _acknowledge(self, record: AgentRecord) -> None:
         """What was asked is durable in this record, whose `last_seen` says when it came."""
-        acknowledged = Acknowledged(record.revision, True, record.last_seen)
-        self._asks.answer(lambda _: acknowledged)
+        self._asks.answer(Acknowledged(record.revision, True, record.last_seen))
 
     def _removed(self) -> None:
         monitor = self._monitor
         monitor.liveness.ended()
         by_session = any(ask.session is not None for ask in self._asks.under_way)
-        acknowledged = Acknowledged(self._writer.revision, True, self._context.timestamp())
-        self._asks.answer(lambda _: acknowledged)
+        now = self._context.timestamp()
+        self._asks.answer(Acknowledged(self._writer.revision, True, now))
         if by_session:
             monitor.session = None  # it closes once it has answered its peer
         else:
@@ -120,7 +119,7 @@ class Settlement:
         writer = self._writer
         if isinstance(result, Away):
             writer.not_made()
-            self._asks.answer(self._too_late)
+            self._asks.answer_each(self._too_late)
             return
         match result:
             case "missing" | "fenced" if writer.committed is None:
@@ -133,7 +132,7 @@ class Settlement:
                 self._fenced(proposal)
             case "poisoned":
                 words = f"the store holds something else than a record for {writer.agent_id}"
-                self._asks.answer(lambda _: ProtocolError("conflict", words))
+                self._asks.answer(ProtocolError("conflict", words))
                 writer.give_up()
             case _:
                 assert_never(result)
@@ -169,9 +168,9 @@ class Settlement:
             if all(ask.session is None for ask in self._asks.under_way):
                 self._asks.again()  # callers over HTTP have no session that could be fenced off
             else:
-                self._asks.answer(lambda _: fenced())
+                self._asks.answer(fenced())
             return
-        self._asks.answer(lambda _: fenced())
+        self._asks.answer(fenced())
         self._monitor.end_session(CloseCode.FENCED, NEWER_SESSION)
         self._ownership.release()
         self._context.superseded(self._writer.agent_id, epoch)

@@ -60,7 +60,7 @@ class ActorRegistry:
         self.now, self.wall = scheduler.now, scheduler.wall
         self.owns = replica.membership.owns
         self.read_stored = store.read
-        committer = replica.committer
+        self._committer = committer = replica.committer
         self.propose, self.withdraw = committer.propose, committer.withdraw
         self.new_key = committer.new_key
         self.deadlines = Deadlines(scheduler)
@@ -172,7 +172,7 @@ class ActorRegistry:
     @property
     def log(self) -> str:
         """The name of the log that is written to."""
-        return self._replica.log
+        return self._committer.log
 
     @property
     def store_is_away(self) -> bool:

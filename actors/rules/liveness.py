@@ -187,7 +187,8 @@ class Liveness:
 
     def report(self, status: Status | None, *, over_http: bool) -> None:
         """Take what a message says: the agent reports `status`, or nothing."""
-        self.reported = self._reported_by(status)
+        if status is not None or self.state is State.UNREACHABLE:
+            self.reported = self._reported_by(status)
         if over_http:
             self._transit(StateChange.POLLED)
             self.over_http = self.state is State.POLLING

@@ -23,6 +23,9 @@ from homeport_protocol.record import (
 WORDS = 4096
 """Words that fleets have in common and that are therefore kept once; of more, the newest."""
 
+CHANGEABLE = tuple(name for name in AgentChanges.__struct_fields__ if name != "status")
+"""The fields of a record that its agent may change; the status is derived from what it reports."""
+
 _shared = lru_cache(WORDS)(str)  # and not `sys.intern`, which Python 3.12 never lets go of
 
 
@@ -51,11 +54,11 @@ def new_record(
 
 
 def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -> AgentRecord:
-    """The record with the changes applied, all but `status`, which is with_derived_status, not set.
+    """The record with the changes applied, all but `status`, which is derived, not set.
 
     `field` names the metadata in errors. Raises ProtocolError as `merge_metadata`.
     """
-    updates: dict[str, object] = {}
+    updates: dict[str, object] = {}  # by hand, since this is frequent; a test counts the fields
     if changes.capabilities is not UNSET:
         updates["capabilities"] = unique(changes.capabilities)
     if changes.version is not UNSET:
@@ -69,6 +72,23 @@ def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -
     if changes.metadata is not UNSET:
         updates["metadata"] = merge_metadata(record.metadata, changes.metadata, field)
     return structs.replace(record, **updates) if updates else record
+
+
+def combine(earlier: AgentChanges, later: AgentChanges) -> AgentChanges:
+    """One change that does what both do, one after the other; without `status`."""
+    fields = {name: getattr(later, name) for name in CHANGEABLE}
+    for name, value in fields.items():
+        before = getattr(earlier, name)
+        if value is UNSET:
+            fields[name] = before
+        elif name == "metadata" and before is not UNSET:
+            fields[name] = {**before, **value}
+    return AgentChanges(**fields)
+
+
+def with_changeable(record: AgentRecord, other: AgentRecord) -> AgentRecord:
+    """The record with all that the agent may change as it is in `other`."""
+    return structs.replace(record, **{name: getattr(other, name) for name in CHANGEABLE})
 
 
 def with_derived_status(

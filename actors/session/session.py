@@ -59,6 +59,7 @@ MAX_PIPELINE = 256
 _Item = Request | ProtocolError
 _FOR_ITS_AGENT = (Heartbeat, Update, Unregister)
 """Requests that the connection's agent is asked; its actor answers them in order."""
+_CHANGES = AgentChanges.__struct_fields__
 _OP_OF = {kind: str(kind.__struct_config__.tag) for kind in get_args(Request)}
 
 
@@ -333,15 +334,7 @@ class Session:
 
     def _update(self, request: Update) -> None:
         agent = self._registered_agent()
-        changes = AgentChanges(
-            capabilities=request.capabilities,
-            version=request.version,
-            host=request.host,
-            port=request.port,
-            status=request.status,
-            metadata=request.metadata,
-            load=request.load,
-        )
+        changes = AgentChanges(**{name: getattr(request, name) for name in _CHANGES})
         self._unanswered += 1
 
         def reply(outcome: Outcome) -> None:
