@@ -45,10 +45,10 @@ class Writer:
     async def register(self, count: int, batch: int) -> None:
         """Register so many new agents."""
         now = format_timestamp(time.time())
-        verdict = DerivedStatus("websocket", "healthy", "ok")
+        healthy = DerivedStatus("websocket", "healthy", "ok")
         for first in range(0, count, batch):
             records = [
-                new_record(str(uuid.uuid4()), agent_spec(number), verdict, now)
+                new_record(str(uuid.uuid4()), agent_spec(number), healthy, now)
                 for number in range(first, first + batch)
             ]
             changes: list[Change | Renewal] = [

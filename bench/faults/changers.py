@@ -37,89 +37,82 @@ class Attempt(Struct, frozen=True):
     sent: float
     at: float
 
-    @classmethod
-    def heard(cls, name: str, agent_id: str, value: str, heard: Heard) -> Attempt:
-        answer = heard.answer
-        said = answer.code if isinstance(answer, Error) else type(answer).__name__
-        said = "done" if isinstance(answer, Registered | Updated) else said
-        return cls(name, agent_id, value, said, heard.sent, heard.at)
-
     @property
     def done(self) -> bool:
         return self.answer == "done"
 
 
-class Updater:
-    """One agent that changes itself again and again.
+def values_of(record: AgentRecord) -> set[str]:
+    """The values of the updates that the record shows, whatever came later."""
+    metadata = {} if record.metadata is UNSET else record.metadata
+    return {key.removeprefix(MARK) for key in metadata if key.startswith(MARK)}
 
-    Each change sets the version to the next number, and leaves a key in the metadata, so that its
-    record shows which changes were made, whatever came later.
+
+class Changers:
+    """Agents that change themselves, and callers that register others.
+
+    Each update sets the version to the next number, and leaves a key in the metadata. Agents are
+    registered on new websockets, under new ids, without waiting for answers; and over HTTP, where
+    a refusal must say when to try again: `without_hint` counts those that do not.
     """
 
-    def __init__(self, client: RawClient, name: str, agent_id: str) -> None:
-        self._client = client
-        self._name = name
-        self.agent_id = agent_id
-        self.attempts: list[Attempt] = []
+    def __init__(self, url: str, websocket_url: str) -> None:
+        self.updates: list[Attempt] = []
+        self.registrations: list[Attempt] = []
+        self.over_http: list[Attempt] = []
+        self.without_hint = 0
+        self._url = url
+        self._websocket_url = websocket_url
+        self._updaters: dict[str, tuple[str, RawClient]] = {}
+        self._over = asyncio.Event()
 
-    @classmethod
-    async def register(cls, url: str, number: int) -> Updater:
-        client = await RawClient.connect(url)
-        name = f"updater-{number}"
-        answer, _ = await client.register(AgentSpec(name=name, type="updater", version="0"))
-        return cls(client, name, answer.agent_id)
+    async def register(self) -> None:
+        """Connect and register the agents that change themselves."""
+        for number in range(UPDATERS):
+            client = await RawClient.connect(self._websocket_url)
+            name = f"updater-{number}"
+            answer, _ = await client.register(AgentSpec(name=name, type="updater", version="0"))
+            self._updaters[answer.agent_id] = name, client
 
-    def made(self, record: AgentRecord) -> set[str]:
-        """The values of the changes that the record shows."""
-        metadata = {} if record.metadata is UNSET else record.metadata
-        return {key.removeprefix(MARK) for key in metadata if key.startswith(MARK)}
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        """Let them go on while the context is open; at its end each has its last answer."""
+        async with asyncio.TaskGroup() as group:
+            for agent_id in self._updaters:
+                group.create_task(self._update_on(agent_id))
+            group.create_task(self._register_on(group))
+            group.create_task(self._register_on_over_http())
+            try:
+                yield
+            finally:
+                self._over.set()
 
-    async def go_on(self, over: asyncio.Event) -> None:
-        """Change the version, one request after the other, until it is over."""
-        while not over.is_set():
-            value = str(len(self.attempts) + 1)
-            update = Update(id=0, version=value, metadata={f"{MARK}{value}": 1})
-            heard = await self._client.ask(update)
-            self.attempts.append(Attempt.heard(self._name, self.agent_id, value, heard))
+    async def _update_on(self, agent_id: str) -> None:
+        name, client = self._updaters[agent_id]
+        number = 0
+        while not self._over.is_set():
+            number += 1
+            update = Update(id=0, version=str(number), metadata={f"{MARK}{number}": 1})
+            heard = await client.ask(update)
+            self.updates.append(_attempt(name, agent_id, str(number), heard))
             await asyncio.sleep(UPDATE_PAUSE * (0.5 + random.random()))
 
+    async def _register_on(self, group: asyncio.TaskGroup) -> None:
+        number = 0
+        while not self._over.is_set():
+            number += 1
+            group.create_task(self._register(f"late-{number}"))
+            await asyncio.sleep(REGISTER_PAUSE)
 
-class Registrar:
-    """Registers new agents, each under a new id and on a new connection."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._started = 0
-        self.attempts: list[Attempt] = []
-
-    async def go_on(self, over: asyncio.Event) -> None:
-        """Register one after the other, without waiting for answers, until it is over."""
-        async with asyncio.TaskGroup() as group:
-            while not over.is_set():
-                group.create_task(self._register())
-                await asyncio.sleep(REGISTER_PAUSE)
-
-    async def _register(self) -> None:
-        client = await RawClient.connect(self._url)
-        self._started += 1
-        name, agent_id = f"late-{self._started}", str(uuid.uuid4())
+    async def _register(self, name: str) -> None:
+        client, agent_id = await RawClient.connect(self._websocket_url), str(uuid.uuid4())
         request = Register(id=0, agent=AgentSpec(name=name, type="late"), agent_id=agent_id)
-        self.attempts.append(Attempt.heard(name, agent_id, "", await client.ask(request)))
+        self.registrations.append(_attempt(name, agent_id, "", await client.ask(request)))
 
-
-class HttpRegistrar:
-    """Registers new agents over HTTP; a refusal must say when to try again."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.attempts: list[Attempt] = []
-        self.without_hint = 0
-
-    async def go_on(self, over: asyncio.Event) -> None:
-        """Register one after the other until it is over."""
+    async def _register_on_over_http(self) -> None:
         async with HttpCaller(self._url) as caller:
-            while not over.is_set():
-                name, agent_id = f"late-http-{len(self.attempts)}", ""
+            while not self._over.is_set():
+                name, agent_id = f"late-http-{len(self.over_http)}", ""
                 body = {"name": name, "type": "late", "host": "127.0.0.1", "port": 1}
                 answer = await caller.call("POST", "/agents/register", body)
                 if answer.status == 201:
@@ -127,42 +120,16 @@ class HttpRegistrar:
                 else:
                     said = "unavailable" if answer.status == 503 else f"status {answer.status}"
                     self.without_hint += "retry-after" not in answer.headers
-                self.attempts.append(Attempt(name, agent_id, "", said, answer.sent, answer.at))
+                self.over_http.append(Attempt(name, agent_id, "", said, answer.sent, answer.at))
                 await asyncio.sleep(REGISTER_PAUSE)
 
 
-class Changers:
-    """All of them; their connections end with the hub."""
-
-    def __init__(self, url: str, websocket_url: str, updaters: list[Updater]) -> None:
-        self.updaters = updaters
-        self.registrar = Registrar(websocket_url)
-        self.http = HttpRegistrar(url)
-
-    @classmethod
-    async def start(cls, url: str, websocket_url: str) -> Changers:
-        """Connect and register the agents that change themselves."""
-        updaters = [await Updater.register(websocket_url, number) for number in range(UPDATERS)]
-        return cls(url, websocket_url, updaters)
-
-    @property
-    def updates(self) -> list[Attempt]:
-        return [attempt for updater in self.updaters for attempt in updater.attempts]
-
-    @property
-    def registrations(self) -> list[Attempt]:
-        return [*self.registrar.attempts, *self.http.attempts]
-
-    @asynccontextmanager
-    async def going_on(self) -> AsyncIterator[None]:
-        """Let them go on while the context is open; at its end each has its last answer."""
-        over = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            changers: list[Updater | Registrar | HttpRegistrar]
-            changers = [*self.updaters, self.registrar, self.http]
-            for changer in changers:
-                group.create_task(changer.go_on(over))
-            try:
-                yield
-            finally:
-                over.set()
+def _attempt(name: str, agent_id: str, value: str, heard: Heard) -> Attempt:
+    match heard.answer:
+        case Registered() | Updated():
+            said = "done"
+        case Error(code=code):
+            said = code
+        case other:
+            said = type(other).__name__
+    return Attempt(name, agent_id, value, said, heard.sent, heard.at)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 from redis.asyncio import Redis
 
-from bench.faults.changers import Changers, HttpRegistrar
+from bench.faults.changers import Changers, values_of
 from bench.faults.repeated import repeat
 from bench.peers.http_client import HttpCaller
 from bench.peers.raw_fleet import Beats, RawFleet
@@ -108,7 +108,8 @@ async def _run_once(options: Options, report: Report) -> None:
         )
         agents = (await fleet.register()).ids
         watcher = await Watcher.open(hub.websocket_url)
-        changers = await Changers.start(hub.url, hub.websocket_url)
+        changers = Changers(hub.url, hub.websocket_url)
+        await changers.register()
         outage = _Outage()
         async with changers.going_on(), asyncio.TaskGroup() as group:
             looking = group.create_task(_look_at_memory(hub.pid, outage))
@@ -123,7 +124,7 @@ async def _run_once(options: Options, report: Report) -> None:
         _judge_agents(report, outage, watcher, beats)
         _judge_answers(report, outage, changers)
         _judge_changes(report, watcher, changers, stored, active)
-        _judge_outage(report, outage, changers.http)
+        _judge_outage(report, outage, changers)
         _judge_memory(report, outage)
         scene.judge_hubs(report)
 
@@ -197,8 +198,8 @@ def _add_figures(report: Report, outage: _Outage, beats: Beats, changers: Change
     report.spread("find of all agents, meanwhile", outage.find)
     for what, attempts in (
         ("updates", changers.updates),
-        ("registrations", changers.registrar.attempts),
-        ("registrations over HTTP", changers.http.attempts),
+        ("registrations", changers.registrations),
+        ("registrations over HTTP", changers.over_http),
     ):
         meanwhile = [each for each in attempts if outage.began < each.sent < outage.ended]
         answers = Counter(
@@ -240,7 +241,7 @@ def _judge_agents(report: Report, outage: _Outage, watcher: Watcher, beats: Beat
 
 
 def _judge_answers(report: Report, outage: _Outage, changers: Changers) -> None:
-    attempts = [*changers.updates, *changers.registrations]
+    attempts = [*changers.updates, *changers.registrations, *changers.over_http]
     false = {each.name for each in attempts if each.done and outage.spans(each.sent, each.at)}
     report.none("no change was acknowledged while Redis was stopped", sorted(false))
     strange = {each.answer for each in attempts} - {"done", "unavailable"}
@@ -254,8 +255,9 @@ def _judge_changes(
     stored: dict[str, AgentRecord],
     active: set[str],
 ) -> None:
-    done = [each for each in changers.registrations if each.done]
-    refused = [each for each in changers.registrations if not each.done]
+    registrations = [*changers.registrations, *changers.over_http]
+    done = [each for each in registrations if each.done]
+    refused = [each for each in registrations if not each.done]
     lost = [each.name for each in done if each.agent_id not in stored]
     report.none(
         "every registration that was acknowledged is in Redis",
@@ -269,13 +271,10 @@ def _judge_changes(
         left,
         f"{len(refused)} refused, found: {listed(left)}",
     )
-    forgotten, applied = [], []
-    for updater in changers.updaters:
-        record = stored.get(updater.agent_id)
-        made = set() if record is None else updater.made(record)
-        asked = {each.value: each.done for each in updater.attempts}
-        forgotten += [value for value, done in asked.items() if done and value not in made]
-        applied += [value for value, done in asked.items() if not done and value in made]
+    made = {(key, value) for key, record in stored.items() for value in values_of(record)}
+    known = [(each, (each.agent_id, each.value) in made) for each in changers.updates]
+    forgotten = [each.value for each, is_made in known if each.done and not is_made]
+    applied = [each.value for each, is_made in known if not each.done and is_made]
     report.none("every update that was acknowledged is, too", forgotten)
     report.none("and none that was refused", applied)
     told = {(e.agent.id, e.agent.version) for e in watcher.events if e.kind == "updated"}
@@ -306,11 +305,11 @@ def _judge_memory(report: Report, outage: _Outage) -> None:
     )
 
 
-def _judge_outage(report: Report, outage: _Outage, http: HttpRegistrar) -> None:
-    refusals = sum(not each.done for each in http.attempts)
+def _judge_outage(report: Report, outage: _Outage, changers: Changers) -> None:
+    refusals = sum(not each.done for each in changers.over_http)
     report.check(
         "each refusal over HTTP said when to try again",
-        not http.without_hint and bool(refusals),
+        not changers.without_hint and bool(refusals),
         f"{refusals} refusals",
     )
     report.check(

@@ -2,8 +2,8 @@
 
 Half of them are on websockets and never answer a ping, half come over HTTP. Each heartbeats until
 its time is over, and then says nothing more, without hanging up. Words of the run: `go` has them
-register, each of which heartbeats from then on; `signs`, when all are silent, asks when each gave
-its signs of life.
+register, each of which heartbeats from then on; `signs` waits until all are silent, and asks when
+each gave its signs of life. Until the run ends the silent ones keep their sockets.
 """
 
 from __future__ import annotations
@@ -41,87 +41,84 @@ class Signs(Struct, frozen=True):
     http: dict[str, list[float]]
 
 
-class _WebsocketAgent:
-    def __init__(self, spec: SilentAgents, number: int) -> None:
-        self.agent_id = ""
-        self.signs: list[float] = []
-        self._url = spec.websocket_url
-        self._spec = AgentSpec(name=f"silent-websocket-{number}", type="silent")
+class _Agent:
+    """An agent over either transport; `signs` are its signs of life."""
 
-    async def register(self) -> None:
-        self._client = await RawClient.connect(self._url, pongs=False)
-        self.signs.append(time.monotonic())
-        answer, _ = await self._client.register(self._spec)
+    agent_id: str
+
+    def __init__(self) -> None:
+        self.signs: list[float] = []
+
+    async def live(self, interval: float, until: float) -> None:
+        """Heartbeat until then, or until the hub gives it up."""
+        next_beat = time.monotonic() + interval * random.random()
+        while next_beat < until:
+            await asyncio.sleep(next_beat - time.monotonic())
+            sent = await self.beat()
+            if sent is None:
+                return
+            self.signs.append(sent)  # only what the hub acknowledged has reached it for certain
+            next_beat += interval
+
+    async def beat(self) -> float | None:
+        """Heartbeat; returns when it was sent, or None when the hub does not acknowledge it."""
+        raise NotImplementedError
+
+
+class _WebsocketAgent(_Agent):
+    async def register(self, spec: SilentAgents, number: int) -> None:
+        self._client = await RawClient.connect(spec.websocket_url, pongs=False)
+        agent = AgentSpec(name=f"silent-websocket-{number}", type="silent")
+        answer, heard = await self._client.register(agent)
+        self.signs.append(heard.sent)
         self.agent_id = answer.agent_id
 
-    async def beat(self) -> bool:
-        """Heartbeat; False when the hub has already given it up."""
-        at = time.monotonic()
+    async def beat(self) -> float | None:
         try:
             heard = await self._client.ask(Heartbeat(id=0))
         except GoneError:
-            return False
-        # Only what the hub acknowledged has reached it for certain.
-        acknowledged = isinstance(heard.answer, HeartbeatAck)
-        if acknowledged:
-            self.signs.append(at)
-        return acknowledged
+            return None
+        return heard.sent if isinstance(heard.answer, HeartbeatAck) else None
 
 
-class _HttpAgent:
-    def __init__(self, spec: SilentAgents, number: int) -> None:
-        self.agent_id = ""
-        self.signs: list[float] = []
+class _HttpAgent(_Agent):
+    async def register(self, spec: SilentAgents, number: int) -> None:
         self._caller = HttpCaller(spec.url)
-        self._name = f"silent-http-{number}"
-
-    async def register(self) -> None:
-        body = {"name": self._name, "type": "silent", "host": "127.0.0.1", "port": 1}
+        name = f"silent-http-{number}"
+        body = {"name": name, "type": "silent", "host": "127.0.0.1", "port": 1}
         answer = await self._caller.call("POST", "/agents/register", body)
         if answer.status != 201:
             raise BenchError(f"an agent could not register: {answer.status} {answer.body!r}")
         self.signs.append(answer.sent)
         self.agent_id = answer.json()["agent_id"]
 
-    async def beat(self) -> bool:
-        """Heartbeat; False when the hub has already given it up."""
+    async def beat(self) -> float | None:
         answer = await self._caller.call("POST", f"/agents/{self.agent_id}/heartbeat", {})
-        if answer.status == 200:
-            self.signs.append(answer.sent)
-        return answer.status == 200
-
-
-async def _live(agent: _WebsocketAgent | _HttpAgent, interval: float, until: float) -> None:
-    next_beat = time.monotonic() + interval * random.random()
-    while next_beat < until:
-        await asyncio.sleep(next_beat - time.monotonic())
-        if not await agent.beat():
-            return
-        next_beat += interval
+        return answer.sent if answer.status == 200 else None
 
 
 async def _main(spec: SilentAgents, run: Run) -> None:
-    agents: list[_WebsocketAgent | _HttpAgent] = [
-        _WebsocketAgent(spec, number) if number % 2 == 0 else _HttpAgent(spec, number)
-        for number in range(spec.count)
-    ]
-    await run.receive("go")
-    lives = []
-    begin = time.monotonic()
-    for number, agent in enumerate(agents):
-        await agent.register()
-        silent_at = begin + spec.lively + spec.spread * number / spec.count
-        lives.append(asyncio.create_task(_live(agent, spec.interval, silent_at)))
-    run.answer(Done())
-    await asyncio.gather(*lives)
-    await run.receive("signs")
-    run.answer(
-        Signs(
+    agents: list[_WebsocketAgent | _HttpAgent] = []
+    lives: list[asyncio.Task[None]] = []
+
+    async def go() -> Done:
+        begin = time.monotonic()
+        for number in range(spec.count):
+            agent = _HttpAgent() if number % 2 else _WebsocketAgent()
+            await agent.register(spec, number)
+            agents.append(agent)
+            silent_at = begin + spec.lively + spec.spread * number / spec.count
+            lives.append(asyncio.create_task(agent.live(spec.interval, silent_at)))
+        return Done()
+
+    async def signs() -> Signs:
+        await asyncio.gather(*lives)
+        return Signs(
             {each.agent_id: each.signs for each in agents if isinstance(each, _WebsocketAgent)},
             {each.agent_id: each.signs for each in agents if isinstance(each, _HttpAgent)},
         )
-    )
-    await run.receive()  # none comes: the silent ones keep their sockets until the run is gone
+
+    await run.serve({"go": go, "signs": signs})
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from bench.peers.raw_websocket import Target
 from bench.rig.cores import Cores
 from bench.rig.machine import connections_per_process, source_address
 from bench.rig.waiting import shares, side_by_side
-from bench.rig.workers import Done, Run, Worker, request_all, work
+from bench.rig.workers import Done, Run, Worker, request_all, start_all, work
 from homeport_protocol.answers import Registered, Unregistered
 from homeport_protocol.codec import decode_message, encode
 from homeport_protocol.requests import Register, Unregister, Watch
@@ -138,10 +138,7 @@ class Crowd:
                 structs.replace(spec, groups=[each], in_flight=share)
                 for each, share in zip(groups, in_flight, strict=True)
             ]
-        workers = [Worker("bench.load.crowd", each, cores.load) for each in specs]
-        for worker in workers:
-            await stack.enter_async_context(worker)
-        return cls(workers, spec)
+        return cls(await start_all(stack, "bench.load.crowd", specs, cores.load), spec)
 
     @property
     def pids(self) -> list[int]:

@@ -20,9 +20,6 @@ from bench.errors import BenchError
 from bench.rig.workers import Run, work
 
 WARM_UP = 0.2  # seconds of load before each measurement
-BUFFER = 64 * 1024
-"""Bytes of an answer for which a connection has room at first; it doubles as needed."""
-
 PATIENCE = 30.0  # seconds within which the last answers must come
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -80,18 +77,16 @@ class _Tally:
         self.wrong: list[str] = []
 
 
-class _Caller(asyncio.BufferedProtocol):
+class _Caller(asyncio.Protocol):
     """One connection, which sends the next request when the last answer is complete."""
 
     def __init__(self, tally: _Tally) -> None:
         self._tally = tally
-        self._buffer = bytearray(BUFFER)
-        self._view = memoryview(self._buffer)
-        self._filled = 0
+        self._answer = bytearray()
         self._body_at = 0
         self._ends_at: int | None = 0  # None: at its last chunk
         self._sent = 0.0
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
         self.ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         """The body of the last answer, once there are no more requests."""
 
@@ -99,52 +94,41 @@ class _Caller(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._next()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        if self._filled == len(self._buffer):
-            self._buffer = self._buffer + bytearray(len(self._buffer))
-            self._view = memoryview(self._buffer)
-        return self._view[self._filled :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._filled += nbytes
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
         if not self._body_at and not self._read_head():
             return
         if self._ends_at is None:
-            tail = self._filled - len(_LAST_CHUNK)
-            if self._buffer[tail : self._filled] != _LAST_CHUNK:
+            if not self._answer.endswith(_LAST_CHUNK):
                 return
-        elif self._filled < self._ends_at:
+        elif len(self._answer) < self._ends_at:
             return
-        tally, now = self._tally, time.monotonic()
-        tally.latencies.append(now - self._sent)
-        if tally.keep:
-            tally.bodies.append(self._body())
+        self._tally.latencies.append(time.monotonic() - self._sent)
+        if self._tally.keep:
+            self._tally.bodies.append(bytes(self._answer[self._body_at :]))
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
             self.ended.set_exception(BenchError(f"the server hung up: {exc or 'no reason given'}"))
 
-    def _body(self) -> bytes:
-        return bytes(self._view[self._body_at : self._filled])
-
     def _next(self) -> None:
         request = next(self._tally.requests, None)
-        assert self._transport is not None
         if request is None:
-            self.ended.set_result(self._body())
+            self.ended.set_result(bytes(self._answer[self._body_at :]))
             self._transport.abort()
             return
-        self._filled = self._body_at = 0
+        self._answer.clear()
+        self._body_at = 0
         self._sent = time.monotonic()
         self._transport.write(request)
 
     def _read_head(self) -> bool:
-        end = self._buffer.find(_END_OF_HEAD, 0, self._filled)
+        end = self._answer.find(_END_OF_HEAD)
         if end < 0:
             return False
         self._body_at = end + len(_END_OF_HEAD)
-        head = bytes(self._view[:end])
+        head = bytes(self._answer[:end])
         tally = self._tally
         if head not in tally.lengths:  # they differ in their Date only
             tally.lengths[head] = _length(head)

@@ -16,7 +16,7 @@ from agent_client import AgentClient, HomeportError, Lease
 from bench.errors import BenchError
 from bench.rig.machine import connections_per_process
 from bench.rig.waiting import shares, side_by_side
-from bench.rig.workers import Run, Worker, request_all, work
+from bench.rig.workers import Run, Worker, request_all, start_all, work
 
 STARTING = 50  # clients of one worker that start at the same time
 BEGIN = 600.0  # seconds that the registration of the whole fleet may take
@@ -59,12 +59,11 @@ class ClientFleet:
     ) -> ClientFleet:
         """Start workers: `processes`, or as many as the limit of open files demands."""
         processes = max(min(processes, count), -(-count // connections_per_process()))
-        workers = []
-        for number, share in enumerate(shares(count, processes)):
-            spec = Clients(url=url, name=f"client-{number}", count=share)
-            worker = Worker("bench.peers.client_fleet", spec)
-            workers.append(await stack.enter_async_context(worker))
-        return cls(workers)
+        specs = [
+            Clients(url=url, name=f"client-{number}", count=share)
+            for number, share in enumerate(shares(count, processes))
+        ]
+        return cls(await start_all(stack, "bench.peers.client_fleet", specs))
 
     @property
     def processes(self) -> int:

@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.peers.raw_client import Heard, RawClient
 from bench.rig.machine import connections_per_process, source_address
 from bench.rig.waiting import shares, side_by_side
-from bench.rig.workers import Run, Worker, request_all, work
+from bench.rig.workers import Run, Worker, request_all, start_all, work
 from homeport_protocol.answers import HeartbeatAck
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Heartbeat
@@ -76,13 +76,12 @@ class RawFleet:
     ) -> RawFleet:
         """Start the workers: `processes`, or as many as the limit of open files demands."""
         processes = max(processes, -(-count // connections_per_process()))
-        workers, first = [], 0
-        for share in shares(count, processes):
-            spec = RawAgents(url=url, first=first, count=share, interval=interval)
-            first += share
-            worker = Worker("bench.peers.raw_fleet", spec)
-            workers.append(await stack.enter_async_context(worker))
-        return cls(workers)
+        counts = shares(count, processes)
+        specs = [
+            RawAgents(url=url, first=sum(counts[:number]), count=each, interval=interval)
+            for number, each in enumerate(counts)
+        ]
+        return cls(await start_all(stack, "bench.peers.raw_fleet", specs))
 
     @property
     def processes(self) -> int:

@@ -14,6 +14,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
 import msgspec
@@ -88,6 +89,16 @@ class Worker(Program):
             await self._process.stdin.drain()
         except ConnectionError:
             raise BenchError(f"{self._module} ended unexpectedly") from None
+
+
+async def start_all(
+    stack: AsyncExitStack, module: str, specs: Iterable[Struct], cores: Iterable[int] = ()
+) -> list[Worker]:
+    """Start a worker for each spec; `stack` ends them."""
+    workers = [Worker(module, spec, cores) for spec in specs]
+    for worker in workers:
+        await stack.enter_async_context(worker)
+    return workers
 
 
 async def request_all(

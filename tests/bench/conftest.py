@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 FAST = ["--rounds", "1", "--seconds", "0.1", "--warm-up", "0.05", "--pause", "0"]
 SMALL = [
     *("--connections", "6", "--pipelined", "4", "--outstanding", "2", "--in-flight", "2"),
-    *("--processes", "2", "--fleets", "20,40", "--agents", "30", "--at-once", "7", "--first", "5"),
+    *("--fleets", "20,40", "--agents", "30", "--at-once", "7", "--first", "5"),
     *("--changes", "10", "--watchers", "8", "--deaths", "3"),
 ]
 RUNS = {
