@@ -68,11 +68,11 @@ class DataDirectory:
 
     def release(self) -> None:
         """Let another hub use the directory, once the server has ended."""
-        self.server_lock.let_go()
+        self.server_lock.release()
         if self._socket is not None:
             _remove_socket(self._socket)
             self._socket = None
-        self._hub_lock.let_go()
+        self._hub_lock.release()
 
     async def claim_server(self, patience: float) -> None:
         """Wait until no server uses the data, then hold `server_lock`.

@@ -14,10 +14,10 @@ from hub.errors import EngineError
 from hub.restarts import Restarter
 from hub.telemetry import logs
 
-LEFTOVER_PATIENCE = 10.0
+LEFTOVER_TIMEOUT = 10.0
 """Seconds that the server of a killed hub gets to end."""
 
-CHORES = 60.0
+CHECK_INTERVAL = 60.0
 """Seconds between two checks of the log's size and of the socket."""
 
 logger = logs.get("engine")
@@ -81,13 +81,13 @@ class EmbeddedEngine:
     async def _launch(self) -> ServerBinary:
         directory = self._directory
         try:
-            await directory.claim_server(LEFTOVER_PATIENCE)
+            await directory.claim_server(LEFTOVER_TIMEOUT)
             # Searched each time: an upgrade may have moved the program while the hub was running.
             binary = await asyncio.to_thread(find_server, directory.path)
             directory.refuse_older_server(binary.version)
             self._server = await launch(binary, directory)
         finally:
-            directory.server_lock.let_go()  # the server holds it now, if it runs
+            directory.server_lock.release()  # the server holds it now, if it runs
         return binary
 
     async def _watch(self) -> None:
@@ -111,7 +111,7 @@ class EmbeddedEngine:
         ended = asyncio.ensure_future(server.exited())
         try:
             while True:
-                await asyncio.wait([ended], timeout=CHORES)
+                await asyncio.wait([ended], timeout=CHECK_INTERVAL)
                 if ended.done():
                     return ended.result()
                 self._directory.rotate_log()

@@ -52,14 +52,14 @@ def main(arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
     server = os.fork()
     if server == 0:
-        _become(command, guard)
+        _execute(command, guard)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
     with suppress(OSError):  # the hub is already gone, which the ended pipe shows below
         os.write(sys.stdout.fileno(), f"{server}\n".encode())
-    return _stand_by(server, wake_read)
+    return _supervise(server, wake_read)
 
 
-def _become(command: list[str], guard: int) -> None:
+def _execute(command: list[str], guard: int) -> None:
     """In the child process: become the server; never returns."""
     try:
         # A separate group, so that the server's children (rewriting the log) can be ended with it.
@@ -94,7 +94,7 @@ def _die_with_parent(parent: int) -> None:
         os._exit(_CANNOT_EXECUTE)  # it ended before the request to the kernel
 
 
-def _stand_by(server: int, wake: int) -> int:
+def _supervise(server: int, wake: int) -> int:
     deadline: float | None = None
     hub = sys.stdin.fileno()
     watched = [hub, wake]

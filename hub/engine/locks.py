@@ -69,7 +69,7 @@ class FileLock:
         except OSError:
             return ""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Close the descriptor; the lock lasts while a child still has it open."""
         if self._file is not None:
             os.close(self._file)

@@ -18,10 +18,10 @@ from hub.telemetry import logs
 
 GUARD = str(Path(__file__).with_name("guard.py"))
 
-DEAF = 30.0
+ANSWER_TIMEOUT = 30.0
 """Seconds without any answer from a starting server; "loading" is an answer."""
 
-LOADING_NEWS = 10.0
+LOADING_INTERVAL = 10.0
 """Seconds between two log lines while a server loads its data."""
 
 logger = logs.get("engine")
@@ -38,7 +38,7 @@ class ServerProcess:
         self._guard = guard
         self._pipe: int | None = pipe
         self._named: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ended = asyncio.create_task(self._attend(status), name="store engine guard")
+        self._ended = asyncio.create_task(self._watch_guard(status), name="store engine guard")
 
     async def named(self) -> None:
         """Wait until `pid` is known; it stays 0 when the server could not be started."""
@@ -58,7 +58,7 @@ class ServerProcess:
             self._guard.kill()
             await self.exited()
 
-    async def _attend(self, status: asyncio.StreamReader) -> int:
+    async def _watch_guard(self, status: asyncio.StreamReader) -> int:
         line = await status.readline()
         self.pid = int(line) if line.strip().isdigit() else 0
         self._named.set_result(None)
@@ -88,7 +88,7 @@ async def launch(binary: ServerBinary, directory: DataDirectory) -> ServerProces
     try:
         server = await _spawn(binary, directory)
     finally:
-        directory.server_lock.let_go()
+        directory.server_lock.release()
     try:
         await server.named()
         await _wait_until_ready(server, directory, start)
@@ -174,9 +174,9 @@ async def _wait_until_ready(server: ServerProcess, directory: DataDirectory, sta
                 heard = now
             if ended.done():
                 raise _failure(server, directory, start, f"ended with status {ended.result()}")
-            if now - heard > DEAF:
-                raise _failure(server, directory, start, f"gave no answer for {DEAF:g} s")
-            if now - news > LOADING_NEWS:
+            if now - heard > ANSWER_TIMEOUT:
+                raise _failure(server, directory, start, f"gave no answer for {ANSWER_TIMEOUT:g} s")
+            if now - news > LOADING_INTERVAL:
                 news = now
                 logger.info("the store engine still loads its data", directory=str(directory.path))
             await asyncio.wait([ended], timeout=pause)

@@ -36,7 +36,7 @@ class LoopTimer:
     def cancel(self) -> None:
         """Prevent the call of the callback; a second cancel has no effect."""
         self._handle.cancel()
-        self._over()
+        self._finish()
 
     def _fire(self) -> None:
         # A loop counts milliseconds (uvloop) or uses another clock than `now`, so a handle may fire
@@ -44,10 +44,10 @@ class LoopTimer:
         rest = self._when - self._scheduler.now()
         if rest > 0:
             self._handle = self._scheduler.loop.call_later(max(rest, SHORTEST_WAIT), self._fire)
-        elif (callback := self._over()) is not None:
+        elif (callback := self._finish()) is not None:
             callback()
 
-    def _over(self) -> Callable[[], None] | None:
+    def _finish(self) -> Callable[[], None] | None:
         callback, self._callback = self._callback, None
         if callback is not None:
             self._scheduler.timers -= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import secrets
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
 from hub.net.sockets import url_of
 from hub.process.clock import LoopScheduler
+from hub.process.garbage import GarbageCollection
 from hub.process.namespaces import Namespace, Namespaces
 from hub.settings import Settings, describe
 from hub.store import (
@@ -49,7 +49,7 @@ START_PAUSE = 0.5
 SETTLE_TIMEOUT = 4.0
 """Seconds that a stopping hub waits for its last changes to become durable."""
 
-GOODBYE_TIMEOUT = 2.0
+CLOSE_TIMEOUT = 2.0
 """Seconds that a stopping hub waits for its peers to close."""
 
 RETRIES_PER_SECOND = 500
@@ -57,9 +57,6 @@ RETRIES_PER_SECOND = 500
 
 LAG_INTERVAL = 0.5
 """Seconds between two measurements of the event loop's lag."""
-
-FROZEN_AT_ONCE = 500
-"""Connections and agents that may be added before they are excluded from garbage collection."""
 
 logger = logs.get("hub")
 
@@ -99,9 +96,9 @@ class Hub:
         self._started = format_timestamp(self._scheduler.wall())
         self._incarnation = secrets.token_hex(4)
         self._namespaces = Namespaces(self._make_namespace, self.metrics)
-        self._caretaker: asyncio.Task[None] | None = None
+        self._maintenance: asyncio.Task[None] | None = None
         self._agents = 0  # as of a moment ago
-        self._frozen = 0
+        self._garbage = GarbageCollection()
         self._engine: EmbeddedEngine | None = None
         self._backend: Backend | None = None
         self._listener: Listener | None = None
@@ -132,8 +129,7 @@ class Hub:
         self._url = url = url_of(host, port)
         try:
             await self._open_store()
-            gc.collect()
-            gc.freeze()  # loaded agents live long; exclude them from garbage collection
+            self._garbage.freeze_loaded()
             self.accepting = True
             await listener.start()
             self._listener = listener
@@ -141,7 +137,7 @@ class Hub:
             listener.release()
             await self._close_store()
             raise
-        self._caretaker = asyncio.create_task(self._look_after(), name="caretaker")
+        self._maintenance = asyncio.create_task(self._maintain(), name="caretaker")
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
         logger.info("listening", url=url, agents=agents, room_for_connections=room)
         return url
@@ -160,24 +156,24 @@ class Hub:
         supervisors = [each.supervisor for _, each in self._namespaces]
         for supervisor in supervisors:
             supervisor.drain()
-        await self._until(lambda: all(each.settled for each in supervisors), SETTLE_TIMEOUT)
-        self._say_goodbye(supervisors)
-        await self._until(lambda: not self.connections, GOODBYE_TIMEOUT)
+        await self._wait_until(lambda: all(each.settled for each in supervisors), SETTLE_TIMEOUT)
+        self._close_sessions(supervisors)
+        await self._wait_until(lambda: not self.connections, CLOSE_TIMEOUT)
         if self._listener is not None:
             await self._listener.stop(1.0)
-        if self._caretaker is not None:
-            self._caretaker.cancel()  # before the namespaces are closed, which it uses
+        if self._maintenance is not None:
+            self._maintenance.cancel()  # before the namespaces are closed, which it uses
         await self._close_store()
         logger.info("stopped")
 
-    def _say_goodbye(self, supervisors: list[Supervisor]) -> None:
+    def _close_sessions(self, supervisors: list[Supervisor]) -> None:
         sessions = [session for each in supervisors for session in each.sessions()]
         spread = min(len(sessions) / RETRIES_PER_SECOND, self._timing.heartbeat_timeout / 3)
         for session in sessions:
             delay = self._random.uniform(0.1, 0.5 + spread)
             session.end(CloseCode.GOING_AWAY, f"hub going away, retry in {delay:.1f} s")
 
-    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+    async def _wait_until(self, done: Callable[[], bool], seconds: float) -> None:
         until = self._scheduler.now() + seconds
         while not done() and self._scheduler.now() < until:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
@@ -197,9 +193,9 @@ class Hub:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 store = self._namespaces.open(DEFAULT_NAMESPACE).store
-                for warning in await _answering(store.check_server, reasons):
+                for warning in await _ask_until_answered(store.check_server, reasons):
                     logger.warning(warning)
-                for name in await _answering(store.namespaces, reasons):
+                for name in await _ask_until_answered(store.namespaces, reasons):
                     self._namespaces.open(name)
                 await asyncio.gather(*(each.ready() for _, each in self._namespaces))
         except TimeoutError:
@@ -262,7 +258,7 @@ class Hub:
     def opened(self, connection: Link) -> None:
         """A websocket is open."""
         self.connections.add(connection)
-        self._spare_collections()
+        self._garbage.adapt(len(self.connections) + self._agents)
         self.metrics.websocket_opened()
 
     def closed(self, connection: Link, code: int) -> None:
@@ -298,33 +294,20 @@ class Hub:
         if goes_on:
             self._failure.set_result(RivalError(sentence))
 
-    async def _look_after(self) -> None:
-        """Measure the event loop's lag, and spare garbage collections that would add to it."""
+    async def _maintain(self) -> None:
+        """Measure the event loop's lag, and do the regular work of namespaces and collections."""
         while True:
             before = self._scheduler.now()
             await asyncio.sleep(LAG_INTERVAL)
             self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
             self._agents = sum(len(each.supervisor.registry.agents) for _, each in self._namespaces)
-            self._spare_collections()
-            await self._namespaces.look_after(self._scheduler.now())
-
-    def _spare_collections(self) -> None:
-        """Exclude long-lived objects from garbage collection.
-
-        A full collection visits every object, which takes half a second with 10,000 connections or
-        as many agents over HTTP, and frees almost nothing. Frozen objects are not visited; they are
-        unfrozen when half of them have gone, since there may be garbage among them then.
-        """
-        held = len(self.connections) + self._agents
-        if held > self._frozen + FROZEN_AT_ONCE:
-            gc.freeze()
-            self._frozen = held
-        elif held < self._frozen / 2:
-            gc.unfreeze()
-            self._frozen = held
+            self._garbage.adapt(len(self.connections) + self._agents)
+            await self._namespaces.maintain(self._scheduler.now())
 
 
-async def _answering(ask: Callable[[], Awaitable[list[str]]], reasons: list[str]) -> list[str]:
+async def _ask_until_answered(
+    ask: Callable[[], Awaitable[list[str]]], reasons: list[str]
+) -> list[str]:
     """Ask Redis until it answers; each failure is added to `reasons`."""
     while True:
         try:

@@ -119,7 +119,7 @@ class Namespaces:
             for phrase in phrases(each):
                 yield phrase if name == DEFAULT_NAMESPACE else f"namespace {name}: {phrase}"
 
-    async def look_after(self, now: float) -> None:
+    async def maintain(self, now: float) -> None:
         """Release unused namespaces, and open those that other hubs use; called regularly."""
         await self._release(now)
         if now - self._discovered_at >= DISCOVER_INTERVAL:

@@ -30,7 +30,7 @@ def main() -> int:
         _die_with(orders["parent"])
         return _run(orders["settings"])
     except Exception as error:
-        _say(_in_words(error), final=_is_final(error))
+        _report(_reason(error), final=_is_final(error))
         return 1
 
 
@@ -44,7 +44,7 @@ def _run(given: object) -> int:
     settings = msgspec.convert(given, Settings)
     # Every line of the log names its worker.
     structlog.contextvars.bind_contextvars(hub=settings.hub_id)
-    return run(settings, lambda _: _say(None), shared_port=True)
+    return run(settings, lambda _: _report(None), shared_port=True)
 
 
 def _die_with(parent: int) -> None:
@@ -57,7 +57,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)  # it ended before the request to the kernel
 
 
-def _in_words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     from hub.errors import HubError  # noqa: PLC0415
 
     if os.environ.get("HOMEPORT_DEBUG"):
@@ -73,7 +73,7 @@ def _is_final(error: Exception) -> bool:
     return isinstance(error, RivalError)
 
 
-def _say(failure: str | None, *, final: bool = False) -> None:
+def _report(failure: str | None, *, final: bool = False) -> None:
     sys.stdout.write(json.dumps({"failure": failure, "final": final}) + "\n")
     sys.stdout.flush()
 

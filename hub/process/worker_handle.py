@@ -26,7 +26,7 @@ class WorkerError(HubError):
     """A worker cannot serve; says why."""
 
 
-class _Word(msgspec.Struct, frozen=True):
+class _Report(msgspec.Struct, frozen=True):
     """A worker's report: it listens, or why it failed; after a final failure it is not started
     again."""
 
@@ -76,7 +76,7 @@ class WorkerHandle:
             raise WorkerError(
                 f"the worker {self._hub_id} ended with status {status} before it served"
             )
-        failure = msgspec.json.decode(line, type=_Word).failure
+        failure = msgspec.json.decode(line, type=_Report).failure
         if failure is not None:
             raise WorkerError(failure)
 
@@ -89,8 +89,8 @@ class WorkerHandle:
         """Why it must not be started again, or None if it may be. Call this once it has ended."""
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
-        word = msgspec.json.decode(line, type=_Word) if line.endswith(b"\n") else None
-        return word.failure if word is not None and word.final else None
+        report = msgspec.json.decode(line, type=_Report) if line.endswith(b"\n") else None
+        return report.failure if report is not None and report.final else None
 
     async def stop(self) -> None:
         """Stop it gracefully, and wait until it has ended."""

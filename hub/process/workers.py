@@ -50,14 +50,14 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
     return asyncio.run(main())
 
 
-class _Place:
-    """One worker's place: its settings, and the process that has it now."""
+class _Slot:
+    """One worker's slot: its settings, and the process that has it now."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.process: WorkerHandle | None = None
 
-    async def fill(self) -> None:
+    async def start(self) -> None:
         """Start a process, and wait until it serves. Raises WorkerError."""
         self.process = process = await WorkerHandle.start(self.settings)
         try:
@@ -74,8 +74,8 @@ class Workers:
         self._settings = settings
         self._held: list[socket.socket] = []
         self._engine: EmbeddedEngine | None = None
-        self._places: list[_Place] = []
-        self._keeping: list[asyncio.Task[None]] = []
+        self._slots: list[_Slot] = []
+        self._keepers: list[asyncio.Task[None]] = []
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> str:
@@ -92,8 +92,8 @@ class Workers:
             if redis is None:
                 self._engine = EmbeddedEngine(settings.data_dir)
                 redis = await self._engine.start()
-            self._places = [
-                _Place(
+            self._slots = [
+                _Slot(
                     structs.replace(
                         settings,
                         port=port,
@@ -104,11 +104,11 @@ class Workers:
                 )
                 for number in range(1, settings.workers + 1)
             ]
-            await asyncio.gather(*(place.fill() for place in self._places))
+            await asyncio.gather(*(slot.start() for slot in self._slots))
         except BaseException:
             await self._end()
             raise
-        self._keeping = [asyncio.create_task(self._keep(place)) for place in self._places]
+        self._keepers = [asyncio.create_task(self._keep_running(slot)) for slot in self._slots]
         url = url_of(host, port)
         logger.info("all workers listen", url=url, workers=settings.workers)
         return url
@@ -119,33 +119,33 @@ class Workers:
 
     async def stop(self) -> None:
         """Stop every worker gracefully, and then the engine."""
-        logger.info("stopping", workers=len(self._places))
-        for task in self._keeping:
+        logger.info("stopping", workers=len(self._slots))
+        for task in self._keepers:
             task.cancel()
-        if self._keeping:
-            await asyncio.wait(self._keeping)
+        if self._keepers:
+            await asyncio.wait(self._keepers)
         await self._end()
         logger.info("stopped")
 
     async def _end(self) -> None:
-        processes = [place.process for place in self._places if place.process is not None]
+        processes = [slot.process for slot in self._slots if slot.process is not None]
         await asyncio.gather(*(process.stop() for process in processes))
         if self._engine is not None:
             await self._engine.stop()
         release(self._held)
 
-    async def _keep(self, place: _Place) -> None:
+    async def _keep_running(self, slot: _Slot) -> None:
         """Start the worker again whenever it ends, unless another hub uses its id."""
         loop = asyncio.get_running_loop()
-        hub_id = place.settings.hub_id
+        hub_id = slot.settings.hub_id
         restarter = Restarter(
-            place.fill, logger.bind(worker=hub_id), "worker could not be started again"
+            slot.start, logger.bind(worker=hub_id), "worker could not be started again"
         )
         while True:
             started_at = loop.time()
-            assert place.process is not None
-            status = await place.process.ended()
-            why = await place.process.last_words()
+            assert slot.process is not None
+            status = await slot.process.ended()
+            why = await slot.process.last_words()
             if why is not None:
                 logger.error("worker ended for good", worker=hub_id, reason=why)
                 if not self._failure.done():
@@ -158,4 +158,4 @@ class Workers:
                     "worker ended by itself; starting it again", worker=hub_id, status=status
                 )
             await restarter.restart(loop.time() - started_at)
-            logger.warning("worker started again", worker=hub_id, pid=place.process.pid)
+            logger.warning("worker started again", worker=hub_id, pid=slot.process.pid)

@@ -67,8 +67,8 @@ async def _ask(
     return Roster(hubs, _number(answer[0]), _number(answer[1]))
 
 
-def _lease(said: list[bytes]) -> HubLease:
-    hub_id, url, version, started, agents, sessions, revision = said
+def _lease(fields: list[bytes]) -> HubLease:
+    hub_id, url, version, started, agents, sessions, revision = fields
     return HubLease(
         hub_id=_text(hub_id),
         url=_text(url),

@@ -33,24 +33,24 @@ class ReadBatcher(Generic[T]):
     def __init__(self, start: Start, find: Callable[[list[str]], Awaitable[dict[str, T]]]) -> None:
         self._start = start
         self._find = find
-        self._gathered: list[tuple[str, Reply[T]]] | None = None
+        self._pending: list[tuple[str, Reply[T]]] | None = None
 
     def ask(self, name: str, reply: Reply[T]) -> None:
         """Call `reply` with the value for `name`."""
-        if self._gathered is None:
-            gathered: list[tuple[str, Reply[T]]] = []
-            self._gathered = gathered
-            self._start(partial(self._ask, gathered), partial(self._tell, gathered))
-        self._gathered.append((name, reply))
+        if self._pending is None:
+            pending: list[tuple[str, Reply[T]]] = []
+            self._pending = pending
+            self._start(partial(self._find_pending, pending), partial(self._reply, pending))
+        self._pending.append((name, reply))
 
-    async def _ask(self, gathered: list[tuple[str, Reply[T]]]) -> dict[str, T]:
-        self._gathered = None  # ids that are asked from now on go into the next command
-        return await self._find(list(dict.fromkeys(name for name, _ in gathered)))
+    async def _find_pending(self, pending: list[tuple[str, Reply[T]]]) -> dict[str, T]:
+        self._pending = None  # ids that are asked from now on go into the next command
+        return await self._find(list(dict.fromkeys(name for name, _ in pending)))
 
-    def _tell(self, gathered: list[tuple[str, Reply[T]]], found: dict[str, T] | Away) -> None:
-        if self._gathered is gathered:  # the task was cancelled before it started
-            self._gathered = None
+    def _reply(self, pending: list[tuple[str, Reply[T]]], found: dict[str, T] | Away) -> None:
+        if self._pending is pending:  # the task was cancelled before it started
+            self._pending = None
         loop = asyncio.get_running_loop()
-        for name, reply in gathered:
+        for name, reply in pending:
             # Called separately, so that a reply that raises does not affect the others.
             loop.call_soon(reply, found if isinstance(found, Away) else found.get(name))

@@ -34,7 +34,7 @@ from hub.store.commit_batch import arguments_of, committed, keys_of, millisecond
 from hub.store.keys import Keys
 from hub.store.leases import renew_lease
 from hub.store.read_batcher import ReadBatcher
-from hub.store.reply_tasks import ReplyTasks, note
+from hub.store.reply_tasks import ReplyTasks, log_bug
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 
 T = TypeVar("T")
@@ -186,14 +186,14 @@ class RedisStore:
         Raises StoreError when the server is unsuitable, StoreUnavailableError when it cannot be
         asked now.
         """
-        return await self._asking(self._backend.check)
+        return await self._run(self._backend.check)
 
     async def namespaces(self) -> list[str]:
         """All namespaces that hubs have opened under this key prefix, the default one first.
 
         Every `open` adds its namespace. Raises StoreUnavailableError when Redis cannot be asked.
         """
-        members = await self._asking(partial(self._names.ask, b"SMEMBERS", self._keys.namespaces))
+        members = await self._run(partial(self._names.ask, b"SMEMBERS", self._keys.namespaces))
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(is_namespace, names))]
 
@@ -201,7 +201,7 @@ class RedisStore:
         """Add the namespace to the list that every hub opens, as `open` does."""
         keys = self._keys
         ask = partial(self._names.ask, b"SADD", keys.namespaces, keys.namespace.encode())
-        await self._asking(ask)
+        await self._run(ask)
 
     async def forget(self) -> None:
         """Release the namespace; only `close` may be called afterwards.
@@ -224,7 +224,7 @@ class RedisStore:
                     [self._generation, self._hub_id.encode(), milliseconds(FORGOTTEN_AFTER)],
                 )
         except Exception as error:
-            note(error)
+            log_bug(error)
 
     async def close(self) -> None:
         """End this hub's lease and close the connections, after every pending reply was called.
@@ -241,7 +241,7 @@ class RedisStore:
                 keys, arguments = [self._hub_key, self._keys.hubs], [self._generation]
                 await self._writes.run(CLOSE, keys, [*arguments, self._hub_id.encode()])
         except Exception as error:
-            note(error)
+            log_bug(error)
         finally:
             for lane in self._lanes:
                 await lane.drop()
@@ -255,9 +255,9 @@ class RedisStore:
         *,
         finish: bool = False,
     ) -> None:
-        self._replies.start(partial(self._guard, work), reply, finish=finish)
+        self._replies.start(partial(self._reconnecting, work), reply, finish=finish)
 
-    async def _guard(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _reconnecting(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except Exception:
@@ -266,13 +266,13 @@ class RedisStore:
                 await lane.drop_if_idle(0)
             raise
 
-    async def _asking(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await self._guard(work)
+            return await self._reconnecting(work)
         except StoreError:
             raise
         except Exception as error:
-            note(error)
+            log_bug(error)
             raise StoreUnavailableError(reason_of(error)) from None
 
     async def _open(self, position: Position, new_log: bool) -> Opened:

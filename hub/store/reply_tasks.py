@@ -16,7 +16,7 @@ T = TypeVar("T")
 logger = logs.get("hub.store")
 
 
-def note(error: BaseException) -> None:
+def log_bug(error: BaseException) -> None:
     """Log a failure that is caused by neither Redis nor the network."""
     if is_bug(error):
         logger.error("the store failed in an unforeseen way", exc_info=error)
@@ -70,7 +70,7 @@ class ReplyTasks:
         if error is None:
             reply(task.result())
         else:
-            note(error)
+            log_bug(error)
             reply(Away(reason_of(error)))
 
 

@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError, RedisError, ResponseError
 
 from hub.settings.redis_url import Address
-from hub.store.backends.dialer import Dialer, closed, said
+from hub.store.backends.dialer import Dialer, close_connection, execute
 from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
 from hub.store.backends.lane import Lane
 from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
@@ -45,7 +45,7 @@ class Cluster:
     async def check(self) -> list[str]:
         """See `Backend.check`; every primary that can be reached is asked."""
         async with asyncio.timeout(self._timeout):
-            await closed(await self._lead(0, self._dialer.dial))
+            await close_connection(await self._connect_via(0, self._dialer.dial))
         warnings: list[str] = []
         for address in self._primaries:
             lane = Lane(partial(self._dialer.dial, address), self._timeout)
@@ -59,15 +59,15 @@ class Cluster:
         """Nothing is kept open."""
 
     async def _connect(self, key: bytes) -> AbstractConnection:
-        return await self._lead(key_slot(key), partial(self._reach, key))
+        return await self._connect_via(key_slot(key), partial(self._reach, key))
 
-    async def _lead(
+    async def _connect_via(
         self, slot: int, reach: Callable[[Address], Awaitable[AbstractConnection]]
     ) -> AbstractConnection:
         try:
             return await self._seeds.connect_via(partial(self._look_up, slot), reach)
         except NoSeedAnsweredError as error:
-            raise _explained(error.problems) from None
+            raise _most_informative(error.problems) from None
 
     async def _look_up(self, slot: int, node: Address) -> Address:
         """The owner of a slot, according to a node."""
@@ -90,24 +90,24 @@ class Cluster:
         for _ in range(_HOPS):
             connection = await self._dialer.dial(address)
             try:
-                await said(connection, b"EXISTS", key)
+                await execute(connection, b"EXISTS", key)
                 return connection
             except MovedError as moved:
-                await closed(connection)
+                await close_connection(connection)
                 address = (moved.host or address[0], moved.port)
             except BaseException:
-                await closed(connection)
+                await close_connection(connection)
                 raise
         raise StoreUnavailableError("the Redis Cluster does not agree on who has these keys")
 
 
-def _address(server: list[Any], told_by: Address) -> Address:
+def _address(server: list[Any], asked: Address) -> Address:
     host, port = server[0], int(server[1])
     # A node that does not know its own address leaves it out.
-    return (host.decode() if host else told_by[0]), port
+    return (host.decode() if host else asked[0]), port
 
 
-def _explained(problems: list[Exception]) -> StoreError:
+def _most_informative(problems: list[Exception]) -> StoreError:
     """The most informative of the nodes' errors."""
     answers = [each for each in problems if isinstance(each, StoreError | ResponseError)]
     problem = (answers or problems)[0]

@@ -26,15 +26,15 @@ class Dialer:
 
     async def dial(self, address: Address) -> AbstractConnection:
         """A connection that is ready for use."""
-        return await opened(self.make(address))
+        return await open_connection(self.make(address))
 
     async def ask(self, address: Address, *arguments: bytes) -> Any:
         """The answer to one command, on a connection that is closed afterwards."""
         connection = await self.dial(address)
         try:
-            return await said(connection, *arguments)
+            return await execute(connection, *arguments)
         finally:
-            await closed(connection)
+            await close_connection(connection)
 
 
 @contextmanager
@@ -49,25 +49,25 @@ def resets_as_gone() -> Iterator[None]:
         raise GoneError("the connection is gone") from error
 
 
-async def said(connection: AbstractConnection, *arguments: bytes) -> Any:
+async def execute(connection: AbstractConnection, *arguments: bytes) -> Any:
     """Send one command, and return its answer."""
     with resets_as_gone():
         await connection.send_command(*arguments)
     return await connection.read_response()
 
 
-async def opened(connection: AbstractConnection) -> AbstractConnection:
+async def open_connection(connection: AbstractConnection) -> AbstractConnection:
     """Open the connection and complete its handshake; close it if that fails."""
     try:
         with resets_as_gone():
             await connection.connect()  # type: ignore[no-untyped-call]
     except BaseException:
-        await closed(connection)
+        await close_connection(connection)
         raise
     return connection
 
 
-async def closed(connection: AbstractConnection) -> None:
+async def close_connection(connection: AbstractConnection) -> None:
     """Close a connection in any state."""
     try:
         await connection.disconnect(nowait=True)

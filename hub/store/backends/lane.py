@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError
 
-from hub.store.backends.dialer import closed, resets_as_gone
+from hub.store.backends.dialer import close_connection, resets_as_gone
 from hub.store.scripts import Script
 
 _HEADERS = [b"\r\n$%d\r\n" % size for size in range(2048)]
@@ -91,7 +91,7 @@ class Lane:
         self._retired = False
         if connection is not None:
             self.connection_number += 1
-            await closed(connection)
+            await close_connection(connection)
 
     def retire(self) -> None:
         """Drop the connection as soon as the command in progress on it is answered."""

@@ -12,7 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, ResponseError
 
 from hub.settings.redis_url import Address
-from hub.store.backends.dialer import Dialer, closed, said
+from hub.store.backends.dialer import Dialer, close_connection, execute
 from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
 from hub.store.backends.lane import Lane
 from hub.store.backends.seeds import NoSeedAnsweredError, SeedNodes
@@ -22,7 +22,7 @@ from hub.telemetry import logs
 WATCH_INTERVAL = 1.0
 """Seconds between two checks with all Sentinels that the primary is still the same."""
 
-Told = tuple[int, Address]
+KnownPrimary = tuple[int, Address]
 """A Sentinel's answer: the epoch, which rises with every failover, and the primary's address."""
 
 logger = logs.get("hub.store")
@@ -58,17 +58,17 @@ class SentinelPrimary:
         # Half, so that there is time for another Sentinel after one that does not answer.
         self._patience = timeout / 2
         self._seeds = SeedNodes(sentinels, self._patience)
-        self._newest: Told | None = None
+        self._newest: KnownPrimary | None = None
         """The newest answer of the last check; None when no Sentinel answered."""
-        self._lanes: WeakKeyDictionary[Lane, list[Told]] = WeakKeyDictionary()
+        self._lanes: WeakKeyDictionary[Lane, list[KnownPrimary]] = WeakKeyDictionary()
         """Every lane, with the answer that led to its connection."""
         self._watch: asyncio.Task[None] | None = None
 
     def lane(self, key: bytes, timeout: float | None = None) -> Lane:
         """A lane to the primary, for any key."""
-        upon: list[Told] = []
-        lane = Lane(partial(self._connect, upon), self._timeout if timeout is None else timeout)
-        self._lanes[lane] = upon
+        basis: list[KnownPrimary] = []
+        lane = Lane(partial(self._connect, basis), self._timeout if timeout is None else timeout)
+        self._lanes[lane] = basis
         return lane
 
     async def check(self) -> list[str]:
@@ -84,19 +84,19 @@ class SentinelPrimary:
 
     # --- finding the primary --------------------------------------------------------------------
 
-    async def _connect(self, upon: list[Told]) -> AbstractConnection:
+    async def _connect(self, basis: list[KnownPrimary]) -> AbstractConnection:
         try:
-            connection = await self._seeds.connect_via(self._look_up, partial(self._reach, upon))
+            connection = await self._seeds.connect_via(self._look_up, partial(self._reach, basis))
         except NoSeedAnsweredError as error:
-            raise self._explained(error.problems) from None
+            raise self._most_informative(error.problems) from None
         if self._watch is None:
-            self._watch = asyncio.create_task(self._watch_over(), name="sentinel watch")
+            self._watch = asyncio.create_task(self._watch_sentinels(), name="sentinel watch")
         return connection
 
-    async def _look_up(self, sentinel: Address) -> Told:
+    async def _look_up(self, sentinel: Address) -> KnownPrimary:
         connection = await self._sentinels.dial(sentinel)
         try:
-            told = _told(await said(connection, *self._question))
+            known = _parse_answer(await execute(connection, *self._question))
         except ResponseError as error:
             if "no such master" not in str(error).lower():
                 raise
@@ -105,29 +105,29 @@ class SentinelPrimary:
                 "addresses in the Redis URL"
             ) from None
         finally:
-            await closed(connection)
-        if self._newest is not None and told[0] < self._newest[0]:
+            await close_connection(connection)
+        if self._newest is not None and known[0] < self._newest[0]:
             raise StoreUnavailableError("Redis Sentinel has not heard of the last failover yet")
-        return told
+        return known
 
-    async def _reach(self, upon: list[Told], told: Told) -> AbstractConnection:
-        connection = await self._servers.dial(told[1])
+    async def _reach(self, basis: list[KnownPrimary], known: KnownPrimary) -> AbstractConnection:
+        connection = await self._servers.dial(known[1])
         try:
-            role = (await said(connection, b"ROLE"))[0]
+            role = (await execute(connection, b"ROLE"))[0]
         except NoPermissionError:
             role = b"master"  # a replica will refuse the first write
         except BaseException:
-            await closed(connection)
+            await close_connection(connection)
             raise
         if role != b"master":
-            await closed(connection)
+            await close_connection(connection)
             raise StoreUnavailableError(
                 "Redis Sentinel still names a primary that is none any more"
             )
-        upon[:] = [told]
+        basis[:] = [known]
         return connection
 
-    def _explained(self, problems: list[Exception]) -> StoreError:
+    def _most_informative(self, problems: list[Exception]) -> StoreError:
         """The most informative of the Sentinels' errors."""
         answers = [each for each in problems if isinstance(each, StoreError | ResponseError)]
         problem = (answers or problems)[0]
@@ -149,7 +149,7 @@ class SentinelPrimary:
 
     # --- watching it ----------------------------------------------------------------------------
 
-    async def _watch_over(self) -> None:
+    async def _watch_sentinels(self) -> None:
         sentinels = [
             Lane(partial(self._sentinels.dial, each), self._patience)
             for each in self._seeds.addresses
@@ -158,34 +158,34 @@ class SentinelPrimary:
             while True:
                 await asyncio.sleep(WATCH_INTERVAL)
                 answers = await asyncio.gather(*map(self._ask, sentinels), return_exceptions=True)
-                told = [each for each in answers if not isinstance(each, BaseException)]
-                self._newest = max(told, default=None)
+                known = [each for each in answers if not isinstance(each, BaseException)]
+                self._newest = max(known, default=None)
                 if self._newest is not None:
-                    self._lead_to(*self._newest)
+                    self._move_lanes_to(*self._newest)
         finally:
             for each in sentinels:
                 await each.drop()
 
-    def _lead_to(self, epoch: int, primary: Address) -> None:
+    def _move_lanes_to(self, epoch: int, primary: Address) -> None:
         moved = 0
-        for lane, upon in self._lanes.items():
+        for lane, basis in self._lanes.items():
             # In one epoch, Sentinels may know the same server by different names.
-            if upon and upon[0][0] < epoch and upon[0][1] != primary:
+            if basis and basis[0][0] < epoch and basis[0][1] != primary:
                 lane.retire()
-                upon.clear()
+                basis.clear()
                 moved += 1
         if moved:
             logger.info("Redis Sentinel names another primary", connections=moved)
 
-    async def _ask(self, sentinel: Lane) -> Told:
-        return _told(await sentinel.ask(*self._question))
+    async def _ask(self, sentinel: Lane) -> KnownPrimary:
+        return _parse_answer(await sentinel.ask(*self._question))
 
     @property
     def _question(self) -> tuple[bytes, ...]:
         return (b"SENTINEL", b"MASTER", self._name.encode())
 
 
-def _told(answer: Any) -> Told:
+def _parse_answer(answer: Any) -> KnownPrimary:
     if not isinstance(answer, dict):
         answer = dict(zip(answer[::2], answer[1::2], strict=True))
     return int(answer[b"config-epoch"]), (answer[b"ip"].decode(), int(answer[b"port"]))

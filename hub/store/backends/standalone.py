@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
-from hub.store.backends.dialer import opened
+from hub.store.backends.dialer import open_connection
 from hub.store.backends.lane import Lane
 from hub.store.backends.server_check import check_server
 
@@ -34,4 +34,4 @@ class Standalone:
     async def _connect(self) -> AbstractConnection:
         # Not borrowed from the pool: the lane keeps it.
         connection: AbstractConnection = self.client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        return await opened(connection)
+        return await open_connection(connection)

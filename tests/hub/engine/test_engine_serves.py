@@ -159,7 +159,7 @@ async def test_a_server_that_never_answers_is_a_plain_error_and_is_ended(
     deaf.write_text("#!/bin/sh\necho waiting for nothing >&2\nexec sleep 600\n")
     deaf.chmod(0o755)
     with monkeypatch.context() as patch:
-        patch.setattr(server_module, "DEAF", 0.3)
+        patch.setattr(server_module, "ANSWER_TIMEOUT", 0.3)
         program = ServerBinary(path=str(deaf), product="Deaf", version=(9, 0, 0))
         patch.setattr(engine_module, "find_server", lambda _: program)
         with pytest.raises(EngineError, match=r"Deaf 9\.0\.0.*no answer.*waiting for nothing"):

@@ -60,7 +60,7 @@ async def test_a_server_that_was_told_to_shut_down_by_someone_comes_back(start_e
 async def test_a_server_whose_socket_was_removed_is_started_again(
     start_engine, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(engine_module, "CHORES", 0.05)
+    monkeypatch.setattr(engine_module, "CHECK_INTERVAL", 0.05)
     engine, url = await start_engine(tmp_path / "d")
     first = engine.pid
     os.unlink(url.removeprefix("unix://").replace("%20", " "))
@@ -198,7 +198,7 @@ async def test_an_orphaned_server_is_asked_to_shut_down_before_another_is_starte
         pass_fds=(lock.descriptor,),
         stdout=subprocess.DEVNULL,
     )
-    lock.let_go()
+    lock.release()
     assert await until(lambda: answers(f"unix://{socket}"))
     client(f"unix://{socket}").set("kept", "yes")
 
@@ -222,7 +222,7 @@ async def test_a_leftover_server_is_waited_for_and_no_second_one_started_meanwhi
 
 
 async def test_a_leftover_server_that_never_ends_is_a_plain_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_module, "LEFTOVER_PATIENCE", 0.2)
+    monkeypatch.setattr(engine_module, "LEFTOVER_TIMEOUT", 0.2)
     (tmp_path / "d").mkdir()
     with _holding(tmp_path / "d" / "engine.lock") as holder:
         said = r"earlier hub still uses .*end that process.*--data-dir"

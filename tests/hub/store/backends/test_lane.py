@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as GoneError
 from redis.exceptions import ResponseError
 
 from hub.store import connect
-from hub.store.backends.dialer import opened
+from hub.store.backends.dialer import open_connection
 from hub.store.backends.lane import Lane, ReconnectedError, pack
 from hub.store.backends.standalone import Standalone
 from hub.store.scripts import ACKNOWLEDGE_LOSS
@@ -208,4 +208,4 @@ def test_a_connection_that_is_reset_while_it_is_made_is_gone_too(
 ) -> None:
     connection = ResetConnection(path=str(shared_server.path), retry=Retry(NoBackoff(), 0))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(GoneError):
-        runner.run(opened(connection))
+        runner.run(open_connection(connection))
