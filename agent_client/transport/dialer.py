@@ -27,7 +27,8 @@ from agent_client.errors import (
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.urls import hub_urls, is_loopback, without_secrets
-from homeport_protocol.namespaces import NAMESPACE_RULE, is_namespace
+from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_RULE, is_namespace
+from homeport_protocol.websocket import SUBPROTOCOL
 
 _QUEUED_FRAMES = 64
 """Messages buffered for a slow reader; beyond it the socket is not read, which is backpressure."""
@@ -55,7 +56,7 @@ class Dialer:
         if namespace is not None:
             if not is_namespace(namespace):
                 raise BadRequest(f"namespace: expected {NAMESPACE_RULE}", field="namespace")
-            self._headers["Homeport-Namespace"] = namespace
+            self._headers[NAMESPACE_HEADER] = namespace
         token = os.environ.get("HOMEPORT_TOKEN") if token is None else token
         if token:
             self._headers["Authorization"] = bearer(token)
@@ -78,7 +79,7 @@ class Dialer:
                 url,
                 additional_headers=self._headers,
                 compression=None,
-                subprotocols=[Subprotocol("homeport.v1")],
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
                 max_size=None,
                 max_queue=_QUEUED_FRAMES,
                 open_timeout=seconds,

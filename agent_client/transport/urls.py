@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from agent_client.errors import BadURL
+from homeport_protocol.websocket import WEBSOCKET_PATH
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -44,8 +45,8 @@ def websocket_url(url: str) -> str:
     """
     parts = _split(url)
     path = parts.path.rstrip("/")
-    if not path.endswith("/ws"):
-        path += "/ws"
+    if not path.endswith(WEBSOCKET_PATH):
+        path += WEBSOCKET_PATH
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
 
 

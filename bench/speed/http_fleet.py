@@ -11,6 +11,7 @@ from bench.load.http_load import Aim
 from bench.peers.http_client import HttpCaller, Response
 from bench.rig.waiting import side_by_side
 from bench.speed.http_calls import Call, registration, request
+from homeport_protocol.namespaces import NAMESPACE_HEADER
 
 LANES = 16  # connections over which a fleet registers and unregisters
 
@@ -23,7 +24,7 @@ class HttpFleet:
         self.url = url
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 80
-        self._headers = {"Homeport-Namespace": namespace} if namespace else {}
+        self._headers = {NAMESPACE_HEADER: namespace} if namespace else {}
         self.ids: list[str] = []
         self.changed: dict[str, int] = {}
         """The newest `change` in the metadata of each agent that changed, by its id."""
