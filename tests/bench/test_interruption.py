@@ -68,7 +68,7 @@ async def test_an_interrupted_scenario_ends_all_that_it_started(
         stderr=PIPE,
     )
     try:
-        # The hub, its store, and what drives or is driven beside it.
+        # The hub, its store, and the load.
         until = time.monotonic() + LIMIT
         while len(started := await descendants(running.pid)) < 3:
             assert time.monotonic() < until, started

@@ -20,7 +20,7 @@ async def test_a_bare_server_tells_of_an_end_before_the_crowd_hears_of_it() -> N
     assert 0 < float(heard.text) - heard.began < heard.seconds + 0.001
 
 
-async def test_agents_that_are_not_registered_are_a_trouble_of_whatever_comes_after_them() -> None:
+async def test_agents_that_are_not_registered_are_among_the_troubles_of_later_groups() -> None:
     async with SpeedScene() as scene:
         bare = await scene.bare("serverprotocol", size=10)
         crowd = await scene.crowd(bare, Group("agent", 2), Group("silent", 1))

@@ -1,4 +1,4 @@
-"""What the bench starts is ours, wherever it is started and whatever lies in that directory."""
+"""The bench starts our modules, not files of the working directory with their names."""
 
 from __future__ import annotations
 
