@@ -1,4 +1,4 @@
-"""Scenarios run beside all other tests of a session: most of their time is waiting."""
+"""Scenarios in small forms, run beside each other: most of their time is waiting."""
 
 from __future__ import annotations
 
@@ -120,20 +120,8 @@ class Runs:
         return asyncio.run(visit())
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the runs came to is looked at last."""
-    items.sort(key=lambda item: item.path.name == "test_small_forms.py")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Runs | None]:
-    """Begin with the first test of the bench, where a test looks at them at all."""
-    if not any(item.path.name == "test_small_forms.py" for item in request.session.items):
-        yield None
-        return
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     runs = Runs(tmp_path_factory.mktemp("runs"))
     try:
         yield runs
