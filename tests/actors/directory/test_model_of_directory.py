@@ -16,7 +16,7 @@ from actors.directory import directory as directory_module
 from actors.directory import indexes as indexes_module
 from actors.directory.directory import Directory
 from actors.directory.pick import Picker
-from homeport_protocol.bounds import STATUSES
+from homeport_protocol.bounds import STATUSES, STRATEGIES
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
@@ -148,10 +148,10 @@ class DirectoryMachine(RuleBasedStateMachine):
         self.picker = Picker(self.directory, random.Random(1))
         self.model: dict[str, AgentRecord] = {}
         self.recently_lost: set[str] = set()
-        self.rounds: dict[bytes, str] = {}
+        self.rotations: dict[bytes, str] = {}
         self._long = directory_module.LONG
         self._max_indexes = indexes_module.MAX_METADATA_INDEXES
-        directory_module.LONG = 2  # few agents are to take the way of many
+        directory_module.LONG = 2  # few agents are handled as many are
         indexes_module.MAX_METADATA_INDEXES = 3  # fewer than there are paths, or than a filter has
 
     def teardown(self) -> None:
@@ -190,7 +190,7 @@ class DirectoryMachine(RuleBasedStateMachine):
         self.model.pop(agent_id(number), None)
 
     @rule(number=IDS, hour=st.integers(10, 23))
-    def beat(self, number: int, hour: int) -> None:
+    def heartbeat(self, number: int, hour: int) -> None:
         each = self.model.get(agent_id(number))
         if each is not None:
             later = decode_record(encode(each).replace(b"T00:", b"T%d:" % hour, 2))
@@ -237,7 +237,7 @@ class DirectoryMachine(RuleBasedStateMachine):
 
     @rule(
         filter=filters,
-        strategy=st.sampled_from(["round_robin", "least_loaded", "random", "sticky"]),
+        strategy=st.sampled_from(STRATEGIES),
         key=WORDS,
     )
     def pick(self, filter: Filter, strategy: Any, key: str) -> None:
@@ -265,12 +265,12 @@ class DirectoryMachine(RuleBasedStateMachine):
                 if name != "status" and (value := getattr(filter, name)) is not UNSET
             }
             name = encode([plain, "healthy" if healthy else filter.status])
-            last = self.rounds.get(name, "")
+            last = self.rotations.get(name, "")
             behind = [each.id for each in eligible if each.id > last] + [
                 each.id for each in eligible
             ]
             assert picked.id == behind[0]
-            self.rounds[name] = picked.id
+            self.rotations[name] = picked.id
 
     @invariant()
     def counts_agree(self) -> None:
