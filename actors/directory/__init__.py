@@ -1,1 +1,1 @@
-"""Which agents there are and which of them match: records, indexes, predicates, pick."""
+"""Which agents exist and which of them match: records, indexes, predicates, pick."""

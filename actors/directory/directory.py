@@ -1,7 +1,7 @@
 """The directory: every agent that can be discovered, and which of them match a filter.
 
-It is the fold of the log: `put` and `remove` are called in revision order and nowhere else.
-Between two changes of a record its `last_seen` moves on with every heartbeat (`refresh`).
+It is the fold of the log: `put` and `remove` are called in the order of revisions. Between two
+changes of a record, its `last_seen` moves on with every heartbeat (`refresh`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from homeport_protocol.record import AgentRecord
 _ID = re.compile(UUID)
 
 REMEMBERED = 128
-"""Filters whose matches are remembered; the least recently asked one is forgotten."""
+"""Filters whose matches are remembered; the least recently used one is forgotten."""
 
 FEW_CHANGES = 256
-"""Changes up to which remembered matches are brought up to date rather than found anew."""
+"""Changes up to which remembered matches are brought up to date rather than searched again."""
 
 LONG = 100
-"""Agents from which on a page is worth keeping until the next change."""
+"""Matches from which on the whole page is kept until the next change."""
 
 MAX_PAGES = 4
 """Pages that are kept; each may be as large as all records together."""
@@ -59,7 +59,7 @@ class Page(Struct):
 
 
 class _Matches(Struct):
-    """The ids that matched a filter at a generation, in order, and how many were looked at."""
+    """The ids that matched a filter at a generation, in order; found by looking at so many."""
 
     predicate: Predicate | None
     ids: list[str]
@@ -68,14 +68,16 @@ class _Matches(Struct):
 
 
 class Directory:
-    """All agents of one namespace, by id and by what they are asked for."""
+    """All agents of one namespace, by id and by the attributes that filters name."""
 
     def __init__(self) -> None:
         self._entries: dict[str, DirectoryEntry] = {}
         self._order: list[str] = []
         self._indexes = Indexes()
         self._generation = 0  # counts the changes
-        self._changed: deque[str] = deque(maxlen=FEW_CHANGES)  # the ids of the last ones
+        self._changed: deque[str] = deque(
+            maxlen=FEW_CHANGES
+        )  # ids of the last changes, oldest first
         self._remembered: OrderedDict[bytes, _Matches] = OrderedDict()
         self._pages: dict[bytes, Page] = {}
 
@@ -90,7 +92,7 @@ class Directory:
         return self._entries.get(agent_id)
 
     def ids(self) -> list[str]:
-        """All ids in order; not to be changed by the caller."""
+        """All ids in order; the caller must not change the list."""
         return self._order
 
     def status_counts(self) -> dict[str, int]:
@@ -115,7 +117,7 @@ class Directory:
         return previous
 
     def refresh(self, record: AgentRecord, data: bytes) -> None:
-        """Replace a record that differs in `last_seen` only; it matches what it matched."""
+        """Replace a record that differs in `last_seen` alone: it matches the same filters."""
         entry = self._entries.get(record.id)
         if entry is not None:
             entry.record = record
@@ -150,9 +152,9 @@ class Directory:
         return Page(self._data(ids[start:stop]), ids[stop - 1] if stop < len(ids) else None)
 
     def matching(self, filter: Filter) -> list[str]:
-        """Ids of all agents that match, in order; good until the next change of the directory.
+        """Ids of all agents that match, in order; valid until the next change of the directory.
 
-        Not to be changed by the caller. Raises ProtocolError as `find`.
+        The caller must not change the list. Raises ProtocolError as `find`.
         """
         return self._matching(encode(filter), filter)
 
@@ -179,7 +181,7 @@ class Directory:
             return self._order
         known = self._remembered.get(name)
         if known is None:
-            known = _Matches(compile_filter(filter), *self._found(filter), self._generation)
+            known = _Matches(compile_filter(filter), *self._search(filter), self._generation)
             self._remembered[name] = known
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
@@ -189,8 +191,8 @@ class Directory:
                 self._bring_up_to_date(known, filter)
         return known.ids
 
-    def _found(self, filter: Filter) -> tuple[list[str], int]:
-        """The ids that match, found by the indexes alone, and how many ids that took to look at."""
+    def _search(self, filter: Filter) -> tuple[list[str], int]:
+        """The ids that match, in order, and how many ids had to be looked at."""
         entries, order = self._entries, self._order
         narrowed = self._indexes.narrow(filter, entries.values())
         rest = compile_unindexed(filter)
@@ -199,7 +201,7 @@ class Directory:
             found = [*order]
         elif looked_at * 8 < len(order):
             found = sorted(narrowed)
-        else:  # to sort most of all takes longer than to look at all
+        else:  # sorting most of the ids takes longer than looking at all
             found = [agent_id for agent_id in order if agent_id in narrowed]
         if rest is not None:
             found = [agent_id for agent_id in found if rest(entries[agent_id].record)]
@@ -209,7 +211,7 @@ class Directory:
         missed = self._generation - known.generation
         known.generation = self._generation
         if missed > len(self._changed) or missed * 4 > known.looked_at:
-            known.ids, known.looked_at = self._found(filter)
+            known.ids, known.looked_at = self._search(filter)
             return
         ids, predicate = known.ids, known.predicate
         for agent_id in islice(self._changed, len(self._changed) - missed, None):

@@ -1,4 +1,4 @@
-"""Indexes over records: the ids that one attribute, or several, narrow a filter down to."""
+"""Indexes over records: which ids have the attributes that a filter names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from homeport_protocol.record import AgentRecord
 Ids = set[str]
 
 MAX_METADATA_INDEXES = 16
-"""Metadata paths that are indexed at a time; the least recently asked for gives way."""
+"""Metadata paths that are indexed at a time; the least recently used one is forgotten."""
 
 
 class Indexed(Protocol):
-    """What holds a record that is listed."""
+    """An entry of the directory, as far as indexes need it."""
 
     record: AgentRecord
 
@@ -33,7 +33,7 @@ class Index:
         self._ids: dict[str, Ids] = {}
 
     def add(self, agent_id: str, keys: Iterable[str]) -> None:
-        """List the agent under each key."""
+        """Put the agent under each key."""
         for key in keys:
             ids = self._ids.get(key)
             if ids is None:
@@ -42,7 +42,7 @@ class Index:
                 ids.add(agent_id)
 
     def discard(self, agent_id: str, keys: Iterable[str]) -> None:
-        """Take the agent away from each key; keys without agents are forgotten."""
+        """Take the agent from each key; keys without agents are forgotten."""
         for key in keys:
             ids = self._ids.get(key)
             if ids is not None:
@@ -51,7 +51,7 @@ class Index:
                     del self._ids[key]
 
     def get(self, key: str) -> Set[str]:
-        """The ids under a key; not to be changed by the caller."""
+        """The ids under a key; the caller must not change the set."""
         return self._ids.get(key) or _NONE
 
     def counts(self) -> dict[str, int]:
@@ -63,7 +63,7 @@ _NONE: Ids = set()
 
 
 class Indexes:
-    """The indexes of one directory, whose records they are given one by one."""
+    """The indexes of one directory, which reports every record that is put or removed."""
 
     def __init__(self) -> None:
         self._types = Index()
@@ -77,7 +77,7 @@ class Indexes:
         return self._statuses.counts()
 
     def add(self, record: AgentRecord) -> None:
-        """Take in a record that is new."""
+        """Index a record that is new."""
         agent_id = record.id
         self._types.add(agent_id, (record.type,))
         self._names.add(agent_id, (record.name,))
@@ -87,7 +87,7 @@ class Indexes:
             index.add(agent_id, _text_at(record, path))
 
     def replace(self, old: AgentRecord, new: AgentRecord) -> None:
-        """Take in what has become of a record."""
+        """Index `new` in place of `old`, the same agent's record before."""
         agent_id = new.id
         for index, before, after in (
             (self._types, old.type, new.type),
@@ -118,10 +118,10 @@ class Indexes:
     def narrow(self, filter: Filter, entries: Collection[Indexed]) -> Set[str] | None:
         """The ids that fit as far as indexes tell; None when the filter asks none of them.
 
-        What they do not tell is left to `actors.matching.compile_unindexed`. The time it takes
-        goes with the rarest of what is asked for, not with the fleet. `entries` are all there are:
-        each index that is made now walks through them once, so an iterator will not do. The ids
-        are not to be changed by the caller.
+        The rest of the filter is left to `actors.directory.predicates.compile_unindexed`. The time
+        it takes grows with the rarest attribute that the filter names, not with the fleet.
+        `entries` are all that the directory has; they are iterated once for each index that has to
+        be built, so an iterator will not do. The caller must not change the set.
         """
         sets: list[Set[str]] = []
         if filter.type is not UNSET:
@@ -144,11 +144,11 @@ class Indexes:
         sets.sort(key=len)
         found, *others = sets
         for each in others:
-            found = found & each  # walks through the smaller one
+            found = found & each  # iterates the smaller of both
         return found
 
     def _metadata_index(self, path: str, entries: Collection[Indexed]) -> Index:
-        """The index of a metadata path, made when it is first asked for."""
+        """The index of a metadata path, built when a filter first names it."""
         index = self._metadata.get(path)
         if index is None:
             index = Index()
@@ -162,6 +162,6 @@ class Indexes:
 
 
 def _text_at(record: AgentRecord, path: str) -> tuple[str, ...]:
-    # Only text is indexed: 1, 1.0 and true are different in JSON and equal as Python keys.
+    # Only text is indexed: 1, 1.0 and true differ in JSON, and are equal as keys in Python.
     value = metadata_value(record, path)
     return (value,) if isinstance(value, str) else ()

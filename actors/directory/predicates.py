@@ -27,7 +27,7 @@ def compile_filter(filter: Filter) -> Predicate | None:
 
 
 def compile_unindexed(filter: Filter) -> Predicate | None:
-    """The part of the filter that the directory's standing indexes do not answer."""
+    """What the indexes of type, name, status and capabilities do not check; None for nothing."""
     return _all(_other_checks(filter))
 
 

@@ -39,6 +39,15 @@ def test_agents_come_in_the_order_of_their_ids() -> None:
     assert agent_id(4) not in directory
 
 
+def test_put_and_remove_return_the_record_before() -> None:
+    directory = Directory()
+    first, second = record(1), record(1, version="2")
+    assert directory.put(first, encode(first)) is None
+    assert directory.put(second, encode(second)) is first
+    assert directory.remove(agent_id(1)) is second
+    assert directory.remove(agent_id(1)) is None
+
+
 def test_the_bytes_that_were_put_are_the_bytes_that_are_found() -> None:
     directory = Directory()
     directory.put(record(1), b"exactly these")
@@ -51,7 +60,7 @@ def test_the_bytes_that_were_put_are_the_bytes_that_are_found() -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6, 7, 100])
 @pytest.mark.parametrize("filter", [MATCH_ALL, Filter(type="cost"), Filter(host="h")])
-def test_pages_hold_everyone_once(limit: int, filter: Filter) -> None:
+def test_pages_hold_every_agent_once(limit: int, filter: Filter) -> None:
     directory = directory_of(*(record(number, host="h") for number in range(6)))
     found: list[bytes] = []
     cursor = None
@@ -65,7 +74,7 @@ def test_pages_hold_everyone_once(limit: int, filter: Filter) -> None:
     assert [decode_record(data).name for data in found] == [f"a{number}" for number in range(6)]
 
 
-def test_a_page_goes_on_where_the_last_one_ended_whoever_left_or_came() -> None:
+def test_a_page_goes_on_where_the_last_one_ended_whatever_agents_left_or_came() -> None:
     directory = directory_of(*(record(number) for number in range(6)))
     page = directory.find(MATCH_ALL, 3, None)
     assert page.next_cursor == agent_id(2)
@@ -84,7 +93,7 @@ def test_a_cursor_behind_the_last_one_finds_an_empty_page() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "anything at all", "00000001-0000"])
-def test_a_cursor_that_nobody_gave_is_refused(cursor: str) -> None:
+def test_a_cursor_that_was_never_given_is_refused(cursor: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         directory_of(record(1)).find(MATCH_ALL, 10, cursor)
     assert (caught.value.code, caught.value.field) == ("bad_request", "cursor")
@@ -117,7 +126,7 @@ def test_a_new_registration_may_change_name_and_type() -> None:
     assert names(directory, name="new", type="resource") == ["new"]
 
 
-def test_whoever_is_removed_is_found_by_nothing() -> None:
+def test_a_removed_agent_is_found_by_no_filter() -> None:
     directory = directory_of(record(1, capabilities=["x"], metadata={"region": "eu"}), record(2))
     assert names(directory, metadata={"region": "eu"}) == ["a1"]
     directory.remove(agent_id(1))
@@ -136,7 +145,7 @@ def test_whoever_is_removed_is_found_by_nothing() -> None:
     assert len(directory) == 1
 
 
-def test_refresh_replaces_bytes_and_brings_nobody_back() -> None:
+def test_refresh_replaces_bytes_and_brings_no_agent_back() -> None:
     directory = directory_of(record(1))
     later = structs.replace(record(1), last_seen="2026-01-02T00:00:00.000000Z")
     directory.refresh(later, b"later")
@@ -207,7 +216,7 @@ def test_a_filter_that_cannot_be_understood_is_refused_also_by_an_empty_director
             directory.find(Filter(name="nobody", version="nonsense"), None, None)
 
 
-def test_nothing_is_left_of_keys_without_agents() -> None:
+def test_keys_without_agents_leave_nothing_behind() -> None:
     directory = Directory()
     for number in range(100):
         one = record(number, capabilities=[f"c{number}"], metadata={"k": f"v{number}"})
@@ -292,7 +301,7 @@ def test_only_so_many_filters_are_remembered() -> None:
     assert names(directory, name="a1") == ["a1"]
 
 
-def test_what_it_takes_to_find_some_does_not_grow_with_the_fleet() -> None:
+def test_the_work_of_finding_a_few_does_not_grow_with_the_fleet() -> None:
     looked_at = []
     for size in (100, 1000, 5000):
         directory = directory_of(

@@ -166,6 +166,7 @@ def test_every_key_must_hold() -> None:
         "metadata": {"region": "eu"},
     }
     assert matches(AGENT, **everything)
+    assert everything.keys() == set(Filter.__struct_fields__), "no key is forgotten"
     wrong: dict[str, Any] = {
         "type": "x",
         "name": "x",
@@ -176,5 +177,6 @@ def test_every_key_must_hold() -> None:
         "version": ">=2",
         "metadata": {"region": "us"},
     }
+    assert wrong.keys() == everything.keys()
     for key, value in wrong.items():
         assert not matches(AGENT, **(everything | {key: value})), key
