@@ -165,9 +165,9 @@ class Replica:
         """
         logged = agent_id not in self.feed.missing
         self._resync.drop(agent_id)
-        self.feed.expect_no_more(agent_id)
-        if logged and not self.feed.beginning:
-            self.feed.begin(self.log, self.revision, [], set())
+        self.feed.no_longer_missing(agent_id)
+        if logged and not self.feed.incomplete:
+            self.feed.restart(self.log, self.revision, [], set())
 
     def close(self) -> None:
         """Write and follow no more."""
@@ -223,7 +223,7 @@ class Replica:
             record = read_record(entry.record)
         except (ValueError, RecursionError):
             self._observer.unreadable(entry.record)
-            self.feed.begin(self.log, entry.revision, [], set())  # no watch can be told of it
+            self.feed.restart(self.log, entry.revision, [], set())  # no watch can be told of it
             return
         self._fold(entry.kind, record, entry.record)
         if (hub_id := entry.key.partition("/")[0]) != "":
@@ -269,17 +269,17 @@ class Replica:
     # --- loading ---------------------------------------------------------------------------------
 
     def _start_from(
-        self, records: list[AgentRecord], entries: list[LogEvent], roster: Roster
+        self, records: list[AgentRecord], events: list[LogEvent], roster: Roster
     ) -> None:
         """Begin with what was loaded, and serve once the other hubs know of this one."""
         log, revision = self.committer.log, self.committer.revision
         # Others may have written since the store was opened; that is folded later.
-        entries = [each for each in entries if each.revision <= revision]
-        if self._resync.fresh or not entries or entries[-1].revision != revision:
-            entries = []
+        events = [each for each in events if each.revision <= revision]
+        if self._resync.fresh or not events or events[-1].revision != revision:
+            events = []
         self.membership.start(roster)
         unlogged = {each.id for each in records if self._resync.fresh or each.revision == 0}
-        self.feed.begin(log, revision, entries, unlogged)
+        self.feed.restart(log, revision, events, unlogged)
         self._resync.limit_wait(set(), {})
         for record in records:
             self.directory.put(record, completed(record))

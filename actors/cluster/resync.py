@@ -22,7 +22,7 @@ from actors.ports.store import Away, Loaded, LogEntry, Opened, Store
 from actors.rules.records import completed, supersedes
 from actors.rules.stored_records import read_records
 from actors.watch.feed import Feed
-from actors.watch.history import REMOVALS, read_entries
+from actors.watch.history import REMOVALS, read_events
 from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25
@@ -75,7 +75,7 @@ class Resync:
     def opened(self, opened: Opened, *, loaded: bool, gap: bool) -> None:
         """The store has been opened; if all was `loaded` once, load it again where needed."""
         # While not all are back in a new log, it is as new as when it was found.
-        self.fresh = opened.fresh or (self.fresh and (self.under_way or self._feed.beginning))
+        self.fresh = opened.fresh or (self.fresh and (self.under_way or self._feed.incomplete))
         if loaded and (gap or opened.fresh or self.under_way):
             self.under_way = True
             self._folded.clear()
@@ -163,7 +163,7 @@ class Resync:
             else:
                 outlived[record.id] = record
         missing = self._drop_removed(set(self._directory.ids()) - folded, stored, loaded.entries)
-        self._feed.begin(self._committer.log, self._committer.revision, [], missing)
+        self._feed.restart(self._committer.log, self._committer.revision, [], missing)
         self.limit_wait(missing - stored.keys(), outlived)
         self._removal.loaded(changed, loaded.roster.acknowledged)
         self._done()
@@ -180,9 +180,9 @@ class Resync:
                 self.drop(agent_id)
             return set()
         # Agents that a new log does not tell of are about to be put back by their owners.
-        last = {each.record.id: each for each in read_entries(entries)}
+        last = {event.record.id: event.kind for event in read_events(entries)}
         for agent_id in sorted(unfolded & last.keys() - stored.keys()):
-            if last[agent_id].kind in REMOVALS:
+            if last[agent_id] in REMOVALS:
                 self.drop(agent_id)
         return unfolded - last.keys()
 
@@ -203,7 +203,7 @@ class Resync:
                     self._emit(ChangedElsewhere(record, removed=False))
                 elif agent_id in lost:
                     self.drop(agent_id)
-            self._feed.finish_beginning()
+            self._feed.complete()
 
     def _prevails(self, stored: AgentRecord, held: AgentRecord) -> bool:
         """Whether the stored record, and not the one held here, is the agent's state now.

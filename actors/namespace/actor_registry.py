@@ -207,7 +207,7 @@ class ActorRegistry:
         self.recently_lost.discard(agent_id)
         entry = self._replica.directory.get(agent_id)
         if entry is None:
-            self._replica.feed.expect_no_more(agent_id)
+            self._replica.feed.no_longer_missing(agent_id)
         elif self.owns(entry.record):  # its own ask failed, and yet somebody must judge it
             self._take_over(entry.record)
 
@@ -226,7 +226,7 @@ class ActorRegistry:
         """An actor was isolated: take its agent off the directory; it may register anew."""
         self.agents.pop(agent_id, None)
         self.recently_lost.discard(agent_id)
-        self._replica.feed.expect_no_more(agent_id)
+        self._replica.feed.no_longer_missing(agent_id)
         self._remove(agent_id)
 
     def was_absent(self) -> bool:

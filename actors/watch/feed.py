@@ -1,4 +1,4 @@
-"""The feed of directory changes: the history of the log, and the watches that follow it."""
+"""The feed of directory changes: the newest part of the log, and the watches that follow it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from actors.watch.watch import Watch
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 
-_NOBODY = ""
-"""No agent's id: what is missing while nobody can say what is."""
+_UNKNOWN = ""
+"""No agent's id: stands for the missing agents while it is not known which they are."""
 
 
 class Feed:
@@ -31,8 +31,8 @@ class Feed:
         return len(self._watches)
 
     @property
-    def beginning(self) -> bool:
-        """Whether a new log does not hold everyone yet, so that no watch has been told of it."""
+    def incomplete(self) -> bool:
+        """Whether agents are missing in a new log, so that no watch has been told of it."""
         return self._missing is not None
 
     @property
@@ -40,39 +40,39 @@ class Feed:
         """The agents that a new log does not tell of yet."""
         return self._missing or ()
 
-    def begin(self, log: str, revision: int, entries: list[LogEvent], missing: set[str]) -> None:
-        """Start with what the log holds up to `revision`; nothing before `entries` is known.
+    def restart(self, log: str, revision: int, events: list[LogEvent], missing: set[str]) -> None:
+        """Start with what the log holds up to `revision`; nothing before `events` is known.
 
         Every watch starts over with a snapshot, but not before the agents that are `missing` in
-        the log have been put there: else a watch could resume, at a hub that knows nothing but
-        this log, and believe in agents it never told of.
+        the log have been put there. Otherwise a watch could resume at a hub that knows nothing but
+        this log, and go on listing agents that the log never told of.
         """
         self.log = log
-        self._history.begin(entries[0].revision - 1 if entries else revision)
-        for entry in entries:
-            self._history.append(entry)
+        self._history.clear(events[0].revision - 1 if events else revision)
+        for event in events:
+            self._history.append(event)
         self.revision = revision
         self._missing = missing
         if not missing:
-            self.finish_beginning()
+            self.complete()
 
     def suspend(self, log: str, revision: int) -> None:
-        """Changes are missing between what is known and `revision`: tell nothing until `begin`."""
-        self.begin(log, revision, [], {_NOBODY})
+        """Send nothing until `restart`: changes up to `revision` are missing here."""
+        self.restart(log, revision, [], {_UNKNOWN})
 
-    def expect_no_more(self, agent_id: str) -> None:
+    def no_longer_missing(self, agent_id: str) -> None:
         """The agent is back in the log, or will not be."""
         if self._missing is not None:
             self._missing.discard(agent_id)
             if not self._missing:
-                self.finish_beginning()
+                self.complete()
 
-    def finish_beginning(self) -> None:
-        """The new log holds everyone: tell the watches."""
+    def complete(self) -> None:
+        """Wait for no missing agent any longer: send every watch a snapshot."""
         if self._missing is not None:
             self._missing = None
             for watch in self._watches:
-                self._give_snapshot(watch)
+                self._send_snapshot(watch)
 
     def fold(self, kind: Kind, record: AgentRecord, data: bytes) -> None:
         """Take in the next change of the log."""
@@ -81,14 +81,14 @@ class Feed:
         else:
             previous = self._directory.put(record, data)
         self.revision = record.revision
-        entry = LogEvent(record.revision, kind, record, data, previous)
-        self._history.append(entry)
+        event = LogEvent(record.revision, kind, record, data, previous)
+        self._history.append(event)
         if self._missing is not None:
-            self.expect_no_more(record.id)
+            self.no_longer_missing(record.id)
             return
         for watch in tuple(self._watches):
-            watch.publish(entry)
-        entry.frames = None  # what a slow watch is owed is encoded again for it
+            watch.publish(event)
+        event.frames = None  # a watch that lags behind has it encoded again
 
     def reaches(self, log: str, since: int) -> bool:
         """Whether every change of `log` after `since` is still known."""
@@ -100,16 +100,16 @@ class Feed:
         if self._missing is not None:
             return  # its snapshot comes when the new log is complete
         if since is None:
-            self._give_snapshot(watch)
+            self._send_snapshot(watch)
             return
-        for entry in self._history.after(since):
-            watch.publish(entry)
-            entry.frames = None
+        for event in self._history.after(since):
+            watch.publish(event)
+            event.frames = None
 
     def forget(self, watch: Watch) -> None:
         """Send the watch nothing more."""
         self._watches.pop(watch, None)
 
-    def _give_snapshot(self, watch: Watch) -> None:
+    def _send_snapshot(self, watch: Watch) -> None:
         agents = self._directory.find(watch.filter, None, None).agents
-        watch.begin_snapshot(agents, self.log, self.revision)
+        watch.send_snapshot(agents, self.log, self.revision)

@@ -15,10 +15,10 @@ from homeport_protocol.record import AgentRecord
 
 
 class LogEvent(Struct, gc=False):
-    """One change as watchers see it.
+    """One change of the log, as watches are sent it.
 
     `previous` is the record before the change: None when there was none, UNSET when it is no
-    longer known. `frames` holds the event's JSON for each watch number, made once for all watchers.
+    longer known. `frames` holds the event's JSON by watch number, encoded once for all watches.
     """
 
     revision: int
@@ -33,55 +33,55 @@ REMOVALS = frozenset({"unregistered", "expired"})
 
 
 class History:
-    """Consecutive entries up to the current revision, at most `length` of them."""
+    """Consecutive events up to the current revision, at most `length` of them."""
 
     def __init__(self, length: int) -> None:
-        self._entries: deque[LogEvent] = deque(maxlen=length)
+        self._events: deque[LogEvent] = deque(maxlen=length)
         self._revision = 0
 
-    def begin(self, revision: int) -> None:
-        """Start empty: nothing at or before `revision` is known."""
-        self._entries.clear()
+    def clear(self, revision: int) -> None:
+        """Forget all events: nothing at or before `revision` is known."""
+        self._events.clear()
         self._revision = revision
 
-    def append(self, entry: LogEvent) -> None:
-        """Add the next entry; its revision is the current one plus one."""
-        self._entries.append(entry)
-        self._revision = entry.revision
+    def append(self, event: LogEvent) -> None:
+        """Add the next event; its revision is the current one plus one."""
+        self._events.append(event)
+        self._revision = event.revision
 
     def reaches(self, since: int) -> bool:
         """Whether every change after `since` is still here."""
-        first = self._entries[0].revision if self._entries else self._revision + 1
+        first = self._events[0].revision if self._events else self._revision + 1
         return first - 1 <= since <= self._revision
 
     def after(self, since: int) -> Iterator[LogEvent]:
-        """The entries with a revision above `since`, oldest first."""
+        """The events with a revision above `since`, oldest first."""
         missed = self._revision - since
-        return islice(self._entries, max(0, len(self._entries) - missed), None)
+        return islice(self._events, max(0, len(self._events) - missed), None)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._events)
 
 
-def read_entries(entries: list[LogEntry]) -> list[LogEvent]:
-    """The log's newest part as watchers will see it.
+def read_events(entries: list[LogEntry]) -> list[LogEvent]:
+    """The log's newest part as events for watches.
 
-    Each entry's `previous` is found among the entries before it; where there is none, it is
-    UNSET, unless the entry is the first registration of its agent. An entry that cannot be read
+    The `previous` of an event is found among the events before it; where there is none, it is
+    UNSET, unless the event is the first registration of its agent. An entry that cannot be read
     ends what is known: only what comes after it is returned.
     """
     known: dict[str, AgentRecord | None] = {}
-    result: list[LogEvent] = []
+    events: list[LogEvent] = []
     for entry in entries:
         try:
             record = decode_record(entry.record)
         except (ValueError, RecursionError):
             known.clear()
-            result.clear()
+            events.clear()
             continue
         previous = known.get(record.id, UNSET)
         if previous is UNSET and entry.kind == "registered" and record.epoch == 1:
             previous = None
         known[record.id] = None if entry.kind in REMOVALS else record
-        result.append(LogEvent(entry.revision, entry.kind, record, entry.record, previous))
-    return result
+        events.append(LogEvent(entry.revision, entry.kind, record, entry.record, previous))
+    return events

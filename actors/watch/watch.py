@@ -1,8 +1,8 @@
-"""Watches: subscriptions to the log, each with its own pace.
+"""Watches: subscriptions to the log, each at the pace of its peer.
 
 A watch sends while its connection has less than HIGH_WATER bytes unsent. Beyond that it keeps
-only the newest state of each agent, so that what it holds is bounded by the number of agents,
-and sends that when the peer has read on. The order of revisions is kept throughout.
+only the newest event of each agent, so that what it holds is bounded by the number of agents,
+and sends those when the peer has read on. The order of revisions is kept throughout.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ CHUNK_BYTES = 48 * 1024
 """A snapshot message ends at whichever of the two it reaches first."""
 
 
-class _Owed(Struct, gc=False):
-    entry: LogEvent
+class _Pending(Struct, gc=False):
+    """The newest event of an agent that a watch has not sent yet.
+
+    `coalesced`: it stands for several. `newborn`: the peer does not know the agent yet.
+    """
+
+    event: LogEvent
     coalesced: bool
     newborn: bool
 
@@ -34,7 +39,7 @@ class _Owed(Struct, gc=False):
 class Watch:
     """One subscription of one connection."""
 
-    __slots__ = ("_link", "_matches", "_owed", "_snapshot", "filter", "number")
+    __slots__ = ("_link", "_matches", "_pending", "_snapshot", "filter", "number")
 
     def __init__(self, number: int, filter: Filter, link: Link) -> None:
         """Raises ProtocolError `bad_request` for a filter that cannot be understood."""
@@ -43,25 +48,25 @@ class Watch:
         self._matches = compile_filter(filter)
         self._link = link
         self._snapshot: Iterator[bytes] | None = None
-        self._owed: dict[str, _Owed] = {}
+        self._pending: dict[str, _Pending] = {}
 
-    def begin_snapshot(self, agents: list[bytes], log: str, revision: int) -> None:
+    def send_snapshot(self, agents: list[bytes], log: str, revision: int) -> None:
         """Send all agents that match as of `revision`, and then what comes after it."""
-        self._owed.clear()
+        self._pending.clear()
         self._snapshot = _chunks(self.number, agents, log, revision)
         self.pump()
 
-    def publish(self, entry: LogEvent) -> None:
-        """Tell of a change, if the agent is or was in the filter."""
-        if not self._concerns(entry):
+    def publish(self, event: LogEvent) -> None:
+        """Send a change, now or later, if the agent is or was in the filter."""
+        if not self._concerns(event):
             return
-        if self._snapshot is None and not self._owed and self._link.unsent < HIGH_WATER:
-            self._link.send(event_frame(self.number, entry))
+        if self._snapshot is None and not self._pending and self._link.unsent < HIGH_WATER:
+            self._link.send(event_frame(self.number, event))
         else:
-            self._owe(entry)
+            self._postpone(event)
 
     def pump(self) -> None:
-        """Send what is owed while the link takes it."""
+        """Send what is pending while the link takes it."""
         link = self._link
         while self._snapshot is not None and link.unsent < HIGH_WATER:
             chunk = next(self._snapshot, None)
@@ -71,50 +76,50 @@ class Watch:
                 link.send(chunk)
         if self._snapshot is not None:
             return
-        while self._owed and link.unsent < HIGH_WATER:
-            agent_id = next(iter(self._owed))
-            owed = self._owed.pop(agent_id)
-            link.send(event_frame(self.number, owed.entry, coalesced=owed.coalesced))
+        while self._pending and link.unsent < HIGH_WATER:
+            agent_id = next(iter(self._pending))
+            pending = self._pending.pop(agent_id)
+            link.send(event_frame(self.number, pending.event, coalesced=pending.coalesced))
 
-    def _concerns(self, entry: LogEvent) -> bool:
-        matches, previous = self._matches, entry.previous
+    def _concerns(self, event: LogEvent) -> bool:
+        matches, previous = self._matches, event.previous
         return (
             matches is None
-            or matches(entry.record)
+            or matches(event.record)
             or previous is UNSET  # it may have matched, so the peer may know it
             or (previous is not None and matches(previous))
         )
 
-    def _owe(self, entry: LogEvent) -> None:
-        agent_id = entry.record.id
-        older = self._owed.pop(agent_id, None)
+    def _postpone(self, event: LogEvent) -> None:
+        agent_id = event.record.id
+        older = self._pending.pop(agent_id, None)
         if older is None:
-            newborn = entry.kind == "registered" and entry.previous is None
-            self._owed[agent_id] = _Owed(entry, False, newborn)
-        elif not (older.newborn and entry.kind in REMOVALS):
+            newborn = event.kind == "registered" and event.previous is None
+            self._pending[agent_id] = _Pending(event, False, newborn)
+        elif not (older.newborn and event.kind in REMOVALS):
             # (An agent that came and went while the peer was not reading leaves no trace.)
-            self._owed[agent_id] = _Owed(entry, True, older.newborn)
+            self._pending[agent_id] = _Pending(event, True, older.newborn)
 
 
-def event_frame(number: int, entry: LogEvent, *, coalesced: bool = False) -> bytes:
+def event_frame(number: int, event: LogEvent, *, coalesced: bool = False) -> bytes:
     """The event's JSON, the same bytes for every watch of that number."""
     if coalesced:
-        return _event(number, entry, b',"coalesced":true')
-    frames = entry.frames
+        return _encode_event(number, event, b',"coalesced":true')
+    frames = event.frames
     if frames is None:
-        frames = entry.frames = {}
+        frames = event.frames = {}
     frame = frames.get(number)
     if frame is None:
-        frame = frames[number] = _event(number, entry, b"")
+        frame = frames[number] = _encode_event(number, event, b"")
     return frame
 
 
-def _event(number: int, entry: LogEvent, suffix: bytes) -> bytes:
+def _encode_event(number: int, event: LogEvent, suffix: bytes) -> bytes:
     return b'{"op":"event","watch":%d,"revision":%d,"kind":"%s","agent":%s%s}' % (
         number,
-        entry.revision,
-        entry.kind.encode(),
-        entry.data,
+        event.revision,
+        event.kind.encode(),
+        event.data,
         suffix,
     )
 

@@ -68,12 +68,12 @@ def any_log_is_taken_for_the_one_asked_for(patch: pytest.MonkeyPatch) -> None:
 
 @catches("watch_gives_the_directory")
 def snapshots_lack_an_agent(patch: pytest.MonkeyPatch) -> None:
-    begin = Watch.begin_snapshot
+    send = Watch.send_snapshot
 
     def broken(self: Watch, agents: list[bytes], log: str, revision: int) -> None:
-        begin(self, agents[1:], log, revision)
+        send(self, agents[1:], log, revision)
 
-    patch.setattr(Watch, "begin_snapshot", broken)
+    patch.setattr(Watch, "send_snapshot", broken)
 
 
 @catches("same_revision_same_event")

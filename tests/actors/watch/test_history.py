@@ -23,10 +23,10 @@ def revisions(history: History, since: int) -> list[int]:
     return [each.revision for each in history.after(since)]
 
 
-def filled(begin: int, count: int, length: int = 5) -> History:
+def filled(after: int, count: int, length: int = 5) -> History:
     history = History(length)
-    history.begin(begin)
-    for revision in range(begin + 1, begin + count + 1):
+    history.clear(after)
+    for revision in range(after + 1, after + count + 1):
         history.append(entry(revision))
     return history
 
@@ -37,7 +37,7 @@ def test_an_empty_history_reaches_exactly_its_own_revision() -> None:
     assert revisions(history, 10) == []
 
 
-def test_it_reaches_back_to_where_it_began() -> None:
+def test_it_reaches_back_to_its_start() -> None:
     history = filled(10, 3)
     assert [since for since in range(20) if history.reaches(since)] == [10, 11, 12, 13]
     assert revisions(history, 10) == [11, 12, 13]
@@ -59,9 +59,9 @@ def test_a_history_of_no_length_reaches_nothing_but_now() -> None:
     assert revisions(history, 3) == []
 
 
-def test_beginning_anew_forgets() -> None:
+def test_a_cleared_history_reaches_its_new_revision_alone() -> None:
     history = filled(0, 5)
-    history.begin(40)
+    history.clear(40)
     assert not history.reaches(3)
     assert not history.reaches(39)
     assert history.reaches(40)

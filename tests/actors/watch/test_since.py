@@ -86,7 +86,7 @@ def test_another_log_is_answered_with_a_snapshot() -> None:
     assert len(again.take("snapshot")) == 1
 
 
-def test_a_log_that_begins_anew_comes_to_every_watch_as_a_snapshot() -> None:
+def test_a_new_log_comes_to_every_watch_as_a_snapshot() -> None:
     world = World()
     link, _ = world.agent("a1")
     watcher = world.watcher()
@@ -100,11 +100,11 @@ def test_a_log_that_begins_anew_comes_to_every_watch_as_a_snapshot() -> None:
         assert (first["op"], first["last"]) == ("snapshot", True)
         assert first["log"] == world.supervisor.log != old
         assert len(first["agents"]) == count
-        assert first["revision"] == world.supervisor.revision, "once everyone is back in the log"
+        assert first["revision"] == world.supervisor.revision, "once every agent is back in the log"
         assert rest == []
 
 
-def test_a_log_that_begins_anew_forgets_what_was_owed() -> None:
+def test_a_new_log_forgets_what_was_pending() -> None:
     world = World()
     link, _ = world.agent("a1", metadata={"k": "x" * 15_000})
     watcher = world.watcher()

@@ -1,4 +1,4 @@
-"""Slow readers: each watch at its watcher's own pace, in bounded memory."""
+"""Slow readers: each watch at the pace of its peer, in bounded memory."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_past_one_mib_unsent_only_the_newest_state_of_each_agent_is_kept() -> No
     assert not any("coalesced" in each for each in watcher.sent[:sent_before])
     assert len(prompt.event_revisions()) == 200, "others are not slowed and miss nothing"
     flood(world, links[:1], 1, first=50)
-    assert "coalesced" not in watcher.sent[-1], "and then it is as before"
+    assert "coalesced" not in watcher.sent[-1], "and then events come as before"
     assert watcher.sent[-1]["agent"]["version"] == "50"
 
 
-def test_one_event_that_waited_and_missed_nothing_is_not_called_coalesced() -> None:
+def test_an_event_that_waited_and_replaced_none_is_not_called_coalesced() -> None:
     world = World()
     noisy = world.agent("noisy", metadata={"k": BIG})[0]
     quiet = world.agent("quiet")[0]
@@ -82,7 +82,7 @@ def test_an_agent_that_came_and_went_meanwhile_leaves_no_trace() -> None:
     assert not [each for each in told if each[1] == "brief"]
 
 
-def test_one_that_came_and_changed_meanwhile_comes_in_its_newest_state() -> None:
+def test_an_agent_that_came_and_changed_meanwhile_comes_in_its_newest_state() -> None:
     world = World()
     watcher, _ = blocked_watcher(world)
     link, _ = world.agent("new")
@@ -92,7 +92,7 @@ def test_one_that_came_and_changed_meanwhile_comes_in_its_newest_state() -> None
     assert (event["agent"]["version"], event["coalesced"]) == ("2", True)
 
 
-def test_one_that_was_known_and_went_and_came_back_is_not_forgotten() -> None:
+def test_an_agent_that_was_known_and_went_and_came_back_is_not_forgotten() -> None:
     world = World()
     known, answer = world.agent("known")
     watcher, _ = blocked_watcher(world)
@@ -113,7 +113,7 @@ def test_one_that_was_known_and_went_and_came_back_is_not_forgotten() -> None:
     assert event["kind"] == "unregistered", "the peer knows it, so it must hear that it went"
 
 
-def test_one_that_entered_and_left_the_filter_meanwhile_ends_in_its_newest_state() -> None:
+def test_an_agent_that_entered_and_left_the_filter_meanwhile_ends_in_its_newest_state() -> None:
     world = World()
     agent, _ = world.agent("a1", status="degraded")
     watcher, _ = blocked_watcher(world, status="healthy")
@@ -162,7 +162,7 @@ def test_missed_events_of_since_are_paced_too() -> None:
     assert link.event_revisions()[-1] == world.supervisor.revision
 
 
-def test_thirty_seconds_without_reading_are_too_many() -> None:
+def test_thirty_seconds_without_reading_close_the_connection() -> None:
     world = World()
     noisy, _ = world.agent("noisy", metadata={"k": BIG})
     watcher = world.watcher()
@@ -221,7 +221,7 @@ def test_a_thousand_slow_readers_hold_the_events_once() -> None:
     links = [world.agent(f"a{number}")[0] for number in range(30)]
     flood(world, links, 20)
     watches = list(world.supervisor.feed._watches)
-    assert all(len(each._owed) <= 31 for each in watches), "bounded by the number of agents"
-    entries = {id(owed.entry) for each in watches for owed in each._owed.values()}
-    assert len(entries) <= 31, "and shared between the watchers"
+    assert all(len(each._pending) <= 31 for each in watches), "bounded by the number of agents"
+    events = {id(pending.event) for each in watches for pending in each._pending.values()}
+    assert len(events) <= 31, "and shared between the watchers"
     assert watcher.unsent < HIGH_WATER + 20_000

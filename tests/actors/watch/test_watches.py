@@ -38,7 +38,7 @@ def test_an_empty_directory_has_an_empty_last_snapshot() -> None:
     assert link.sent[1]["last"] is True
 
 
-def test_a_large_snapshot_comes_in_chunks_and_holds_everyone_once() -> None:
+def test_a_large_snapshot_comes_in_chunks_and_holds_every_agent_once() -> None:
     world = World()
     world.populate(2 * CHUNK_AGENTS + 50)
     link = world.connect()
@@ -115,7 +115,7 @@ def test_all_watchers_get_the_same_bytes() -> None:
 # --- filters -------------------------------------------------------------------------------------
 
 
-def test_only_what_matches_is_told() -> None:
+def test_only_what_matches_is_sent() -> None:
     world = World()
     watcher = world.watcher(type="resource")
     world.agent("a1")
@@ -135,7 +135,7 @@ def test_an_agent_that_leaves_the_filter_comes_once_more_with_its_new_record() -
     assert watcher.events() == [("status_changed", "a1", "healthy")]
 
 
-def test_one_that_goes_while_outside_of_the_filter_is_not_told() -> None:
+def test_an_agent_that_goes_while_outside_of_the_filter_is_no_event() -> None:
     world = World()
     link, _ = world.agent(status="degraded")
     watcher = world.watcher(status="healthy")
@@ -143,7 +143,7 @@ def test_one_that_goes_while_outside_of_the_filter_is_not_told() -> None:
     assert watcher.events() == []
 
 
-def test_one_that_goes_while_in_the_filter_is_told() -> None:
+def test_an_agent_that_goes_while_in_the_filter_is_an_event() -> None:
     world = World()
     link, _ = world.agent(capabilities=["x"])
     watcher = world.watcher(capabilities=["x"])
@@ -151,7 +151,7 @@ def test_one_that_goes_while_in_the_filter_is_told() -> None:
     assert watcher.events() == [("unregistered", "a1", "healthy")]
 
 
-def test_leaving_by_capability_version_and_metadata_is_told_too() -> None:
+def test_leaving_by_capability_version_and_metadata_is_an_event_too() -> None:
     world = World()
     link, _ = world.agent(capabilities=["x"], version="1.0", metadata={"k": "v"})
     watchers = [
