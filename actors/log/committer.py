@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from msgspec import Struct
 
+from actors.log.fold import Fold
 from actors.log.follower import Follower
 from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, Result
 from actors.log.reopening import StoreOpener, complete, why
@@ -64,33 +64,6 @@ class _Batch(Struct, frozen=True):
     proposals: list[AnyProposal]
     results: list[Applied | Refusal]
     barriers: list[Barrier]
-
-
-class Fold(Protocol):
-    """The directory as the fold of the log. It is called in the log's order."""
-
-    def opened(self, opened: Opened, *, gap: bool) -> None:
-        """The store answers, at first or again after an outage.
-
-        With a `gap`, the log no longer holds all changes since the last one that was folded.
-        """
-        ...
-
-    def away(self, reason: str) -> None:
-        """The store does not answer."""
-        ...
-
-    def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
-        """A change of this hub is durable. Returns the committed record."""
-        ...
-
-    def renewed(self, proposal: RenewalProposal) -> None:
-        """A renewal of this hub is durable."""
-        ...
-
-    def foreign(self, entry: LogEntry) -> None:
-        """A change of another hub is durable."""
-        ...
 
 
 class Committer:
