@@ -13,8 +13,8 @@ from actors.timing import READING_TIMEOUT, Timing
 KeepaliveFailure = Literal["silent", "reads too slowly"]
 
 
-class Host(Protocol):
-    """What the keepalive of a connection needs of the supervisor."""
+class KeepaliveContext(Protocol):
+    """What the keepalive of a connection needs of its namespace."""
 
     @property
     def timing(self) -> Timing: ...
@@ -23,90 +23,95 @@ class Host(Protocol):
     def deadlines(self) -> Deadlines: ...
 
     @property
-    def present_since(self) -> float: ...
+    def present_since(self) -> float:
+        """When the hub's last absence, or the store's, ended."""
+        ...
 
     def now(self) -> float: ...
 
-    def was_absent(self) -> bool: ...
+    def was_absent(self) -> bool:
+        """Whether the hub was stalled until now; if so, `present_since` is now."""
+        ...
 
 
 class Keepalive:
-    """Pings a peer that is silent, and tells when it stays silent or does not read.
+    """Pings a silent peer, and calls `failed` when it stays silent or does not read.
 
-    `judge_silence`: whether silence ends the connection. The agent's actor judges it for a
-    connection that holds an agent. The hub's own absence is charged to nobody.
+    `ends_silence`: whether silence ends the connection. For a connection that holds an agent, the
+    agent's actor decides that. The hub's own absence is charged to no peer.
     """
 
     __slots__ = (
+        "_context",
         "_delivered",
         "_failed",
-        "_host",
         "_link",
         "_progress_at",
         "deadline",
-        "heard_at",
-        "judge_silence",
+        "ends_silence",
+        "last_activity_at",
         "scheduled",
     )
 
-    def __init__(self, host: Host, link: Link, failed: Callable[[KeepaliveFailure], None]) -> None:
-        self._host = host
+    def __init__(
+        self, context: KeepaliveContext, link: Link, failed: Callable[[KeepaliveFailure], None]
+    ) -> None:
+        self._context = context
         self._link = link
         self._failed = failed
-        now = host.now()
-        self.heard_at = now
-        self.judge_silence = True
+        now = context.now()
+        self.last_activity_at = now
+        self.ends_silence = True
         self._delivered = 0
         self._progress_at = now
         self.deadline = INFINITE
         self.scheduled = INFINITE
-        host.deadlines.set(self, now + host.timing.ping_interval)
+        context.deadlines.set(self, now + context.timing.ping_interval)
 
-    def heard(self) -> float:
-        """The peer gave a sign of life; returns now."""
-        self.heard_at = self._host.now()
-        return self.heard_at
+    def activity_came(self) -> None:
+        """The peer sent a message, or answered a ping."""
+        self.last_activity_at = self._context.now()
 
     def blocked(self) -> None:
         """The peer has not read what was sent; from now on it has READING_TIMEOUT to read on."""
-        self._progress_at = self._host.now()
+        self._progress_at = self._context.now()
         self._delivered = self._link.delivered
         until = self._progress_at + READING_TIMEOUT
-        self._host.deadlines.set(self, min(self.deadline, until))
+        self._context.deadlines.set(self, min(self.deadline, until))
 
     def stop(self) -> None:
         """The connection has ended."""
         self.deadline = INFINITE
 
     def deadline_reached(self) -> None:
-        """Time to look; called by `Deadlines`."""
-        host, timing = self._host, self._host.timing
-        host.was_absent()
-        now = host.now()
+        """Check the peer; called by `Deadlines`."""
+        context, timing = self._context, self._context.timing
+        context.was_absent()
+        now = context.now()
         reading_until = self._reading_until(now)
         if reading_until <= now:
             self._failed("reads too slowly")
             return
-        heard_at = max(self.heard_at, host.present_since)
-        silence = now - heard_at
-        if self.judge_silence and silence >= timing.heartbeat_timeout:
+        active_at = max(self.last_activity_at, context.present_since)
+        silence = now - active_at
+        if self.ends_silence and silence >= timing.heartbeat_timeout:
             self._failed("silent")
             return
-        ping_at = heard_at + timing.ping_interval
+        ping_at = active_at + timing.ping_interval
         if ping_at <= now + timing.ping_interval / 10:
             self._link.ping()
             ping_at = now + timing.ping_interval
-        host.deadlines.set(self, min(ping_at, reading_until))
+        context.deadlines.set(self, min(ping_at, reading_until))
 
     def _reading_until(self, now: float) -> float:
-        """When it is over with a peer that does not read on; INFINITE when it owes no reading."""
+        """Until when the peer must have read on; INFINITE when everything has been delivered."""
         link = self._link
         if not link.unsent:
             return INFINITE
         if link.delivered != self._delivered:
             self._delivered = link.delivered
             self._progress_at = now
-            if self.judge_silence:
-                # Its pongs may wait behind what it has yet to read; that it reads says enough.
-                self.heard_at = now
-        return max(self._progress_at, self._host.present_since) + READING_TIMEOUT
+            if self.ends_silence:
+                # Its pongs may wait behind what it has yet to read; reading is activity enough.
+                self.last_activity_at = now
+        return max(self._progress_at, self._context.present_since) + READING_TIMEOUT

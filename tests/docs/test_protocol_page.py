@@ -10,7 +10,8 @@ import pytest
 
 from actors.agent.ask_queue import MAX_WAITING
 from actors.rules.states import TRANSITIONS, State, StateChange
-from actors.session.session import MAX_MALFORMED, MAX_PIPELINE
+from actors.session.pipeline import MAX_PIPELINE
+from actors.session.session import MAX_MALFORMED
 from actors.session.watches import MAX_WATCHES
 from homeport_protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
 from homeport_protocol.codec import decode_message, decode_request, encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.session.session import MAX_PIPELINE
+from actors.session.pipeline import MAX_PIPELINE
 from actors.watch.watch import HIGH_WATER
 from tests.support.clock import VirtualClock
 from tests.support.records import SPEC, agent_id
