@@ -1,7 +1,7 @@
 """The actors of one namespace's agents in this hub, and what they need of it.
 
-There is an actor for every agent that this hub is in charge of, and for the time of an ask one for
-any other. The directory they stand in is the replica's.
+Every agent that this hub owns has an actor; any other agent has one while it is asked something.
+The directory that lists the agents is the replica's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from actors.cluster.events import (
     StoreReturned,
 )
 from actors.cluster.replica import Replica
-from actors.log.proposal import Proposal, Result
+from actors.namespace.orphan_removal import OrphanRemoval
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Change, Store
-from actors.rules.records import head_of
+from actors.ports.store import Store
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime
 from actors.runtime.stall_detector import StallDetector
@@ -37,11 +36,15 @@ from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import format_timestamp
 
 CHECKED_AT_ONCE = 100
-"""Agents that are looked at in one turn of the loop when hubs come or go."""
+"""Agents whose owner is checked in one turn of the event loop when hubs come or go."""
 
 
 class ActorRegistry:
-    """The actors by their agents' ids; hears from the replica, and is each actor's context."""
+    """The actors by their agents' ids.
+
+    It handles the events of the replica (`ClusterEvents`), and is the context of each actor
+    (`AgentContext`).
+    """
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class ActorRegistry:
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
-        # What an agent's context is and others do: without a call in between.
+        # The parts of an agent's context that others serve, without a call in between.
         self.now, self.wall = scheduler.now, scheduler.wall
         self.owns = replica.membership.owns
         self.read_stored = store.read
@@ -66,7 +69,7 @@ class ActorRegistry:
         self.deadlines = Deadlines(scheduler)
         self.agents: dict[str, AgentRef] = {}
         self.recently_lost: set[str] = set()
-        """Ids of agents whose connection was lost a moment ago."""
+        """Ids of agents whose connection is lost, whether or not the log tells it yet."""
         self.fenced = 0
         self._replica = replica
         self._scheduler = scheduler
@@ -84,7 +87,7 @@ class ActorRegistry:
         self._stall_detector.start()
 
     def close(self) -> None:
-        """Judge nobody any more."""
+        """Call no actor any more."""
         self._stall_detector.stop()
         self._unchecked.clear()
         self.deadlines.clear()
@@ -95,11 +98,11 @@ class ActorRegistry:
             agent.drain()
 
     def knows(self, agent_id: str) -> bool:
-        """Whether there is such an agent, as far as this hub has heard."""
+        """Whether the agent exists, as far as this hub has heard."""
         return agent_id in self.agents or agent_id in self._replica.directory
 
-    def known(self, agent_id: str) -> AgentRef | None:
-        """The agent's actor; one that only the directory knows is given an actor for the ask."""
+    def get(self, agent_id: str) -> AgentRef | None:
+        """The agent's actor; an agent that only the directory knows gets one for an ask."""
         if agent_id not in self.agents:
             entry = self._replica.directory.get(agent_id)
             if entry is None:
@@ -110,9 +113,9 @@ class ActorRegistry:
                 self._spawn(agent_id).adopt(entry.record, self._log_of(agent_id))
         return self.agents[agent_id]
 
-    def reserved(self, agent_id: str) -> AgentRef:
-        """The agent's actor, which is made if there is no such agent yet."""
-        return self.known(agent_id) or self._spawn(agent_id).ref
+    def get_or_create(self, agent_id: str) -> AgentRef:
+        """The agent's actor, which is created if the agent does not exist yet."""
+        return self.get(agent_id) or self._spawn(agent_id).ref
 
     # --- what the replica reports (actors.cluster.events.ClusterEvents) --------------------------
 
@@ -121,7 +124,7 @@ class ActorRegistry:
         match event:  # the frequent ones first: patterns are tried in order
             case ChangedHere():
                 if event.record.id not in self.agents:  # its actor was isolated meanwhile
-                    self._remove(event.record.id)
+                    self._remove_orphan(event.record.id)
             case ChangedElsewhere():
                 agent = self.agents.get(event.record.id)
                 if agent is not None:
@@ -184,7 +187,7 @@ class ActorRegistry:
         return format_timestamp(self.wall())
 
     def set_recently_lost(self, agent_id: str, *, lost: bool) -> None:
-        """Do not pick the agent, even before the log tells that its connection is lost."""
+        """The agent's connection is lost: do not pick it, even before the log tells so."""
         if lost:
             self.recently_lost.add(agent_id)
         else:
@@ -196,11 +199,11 @@ class ActorRegistry:
 
     @property
     def holds_removal(self) -> bool:
-        """Whether nobody may be removed, because many were lost at once."""
+        """Whether no agent may be removed, because many were lost at once."""
         return self._replica.removal.active
 
     def gone(self, agent_id: str) -> None:
-        """An agent's actor has ended."""
+        """The agent's actor has ended: the agent is no more, or another hub's."""
         agent = self.agents.pop(agent_id, None)
         if agent is not None:
             agent.stop()
@@ -208,34 +211,34 @@ class ActorRegistry:
         entry = self._replica.directory.get(agent_id)
         if entry is None:
             self._replica.feed.no_longer_missing(agent_id)
-        elif self.owns(entry.record):  # its own ask failed, and yet somebody must judge it
+        elif self.owns(entry.record):  # an ask failed, and yet its silence must be judged
             self._take_over(entry.record)
 
     def superseded(self, agent_id: str, epoch: int) -> None:
         """The store knows a newer session of the agent than that epoch, or its end.
 
-        All that the log tells had been folded when the store said so. Where the directory knows
-        nothing newer, an older log told: it was removed, or whoever is in charge is about to put
-        it back. Kept, it would be put back and refused for ever.
+        The whole log had been folded when the store said so. If the directory knows nothing newer,
+        an older log told of it: the agent was removed, or its owner is about to put it back. If it
+        were kept, it would be put back and refused for ever.
         """
         entry = self._replica.directory.get(agent_id)
         if entry is not None and entry.record.epoch <= epoch:
             self._replica.drop(agent_id)
 
     def failed(self, agent_id: str) -> None:
-        """An actor was isolated: take its agent off the directory; it may register anew."""
+        """The agent's actor was isolated: remove the agent; it may register again."""
         self.agents.pop(agent_id, None)
         self.recently_lost.discard(agent_id)
         self._replica.feed.no_longer_missing(agent_id)
-        self._remove(agent_id)
+        self._remove_orphan(agent_id)
 
     def was_absent(self) -> bool:
-        """Look whether the hub was stalled just now; if so, every agent is being absolved."""
-        return self._stall_detector.look()
+        """Whether the hub was stalled just now; if so, every agent gets a fresh timeout."""
+        return self._stall_detector.check()
 
     @property
     def present_since(self) -> float:
-        """When the hub's last absence ended."""
+        """When the hub's last absence, or the store's, ended."""
         return self._stall_detector.present_since
 
     # --- within ----------------------------------------------------------------------------------
@@ -261,7 +264,7 @@ class ActorRegistry:
             self._scheduler.call_soon(self._check_some_owners)
 
     def _log_of(self, agent_id: str) -> str:
-        """The log that tells of an agent of the directory; a new one may not do so yet."""
+        """The log that tells of a listed agent; "" while a new one does not."""
         return "" if agent_id in self._replica.feed.missing else self.log
 
     def _spawn(self, agent_id: str) -> AgentActor:
@@ -272,66 +275,17 @@ class ActorRegistry:
     def _take_over(self, record: AgentRecord) -> None:
         grace = self.timing.resume_window
         if record.revision <= self._loaded_upto:
-            # Found in the store by a hub that began, and nothing was heard of it since.
+            # Loaded when this hub started, and nothing was heard of it since.
             grace = max(grace, self._loaded_grace_until - self.now())
         actor = self._spawn(record.id)
         actor.take_over(record, self._log_of(record.id), grace)
 
-    def _remove(self, agent_id: str) -> None:
-        _Removal(self, self._replica, agent_id).propose()
+    def _remove_orphan(self, agent_id: str) -> None:
+        OrphanRemoval(
+            agent_id, self._replica, self.now, adopted=lambda: agent_id in self.agents
+        ).propose()
 
     def _grant_fresh_timeouts(self, absence: float) -> None:
         self._observer.stalled(absence)
         for agent in list(self.agents.values()):
             agent.grant_fresh_timeout()
-
-
-class _Removal:
-    """Takes an agent without an actor off the directory, while this hub is in charge of it.
-
-    Once another one is, the bug of an actor here is none of the agent's business.
-    """
-
-    def __init__(self, registry: ActorRegistry, replica: Replica, agent_id: str) -> None:
-        self._registry = registry
-        self._replica = replica
-        self._agent_id = agent_id
-
-    def propose(self) -> None:
-        """Remove the agent as the directory has it."""
-        entry = self._replica.directory.get(self._agent_id)
-        if entry is None or not self._registry.owns(entry.record):
-            return
-        record = entry.record
-        change = Change(
-            operation="remove",
-            kind="expired",
-            agent_id=record.id,
-            epoch=record.epoch,
-            head=head_of(record),
-            hub=record.hub,
-            ttl=0.0,
-            key=self._registry.new_key(),
-            revision=record.revision,
-        )
-        self._registry.propose(Proposal(change, record, self, self._registry.now()))
-
-    def settled(self, proposal: Proposal, result: Result) -> None:
-        """The change ended; what came between has been folded."""
-        entry = self._replica.directory.get(self._agent_id)
-        if (
-            result not in ("stale", "fenced")
-            or entry is None
-            or self._agent_id in self._registry.agents
-        ):
-            return
-        if (entry.record.epoch, entry.record.revision) != (
-            proposal.change.epoch,
-            proposal.change.revision,
-        ):
-            self.propose()
-        else:  # no log tells of what is stored: removing it would be refused for ever
-            self._replica.drop(self._agent_id)
-
-    def sweep(self) -> None:
-        """The change waits."""

@@ -1,9 +1,8 @@
 """The supervisor of one namespace: where queries, asks and sessions come in.
 
-Queries are answered at once from memory; they are plain calls, since they change nothing. Whatever
-changes something goes through the actor of the agent concerned (`actors.namespace.actor_registry`)
-and comes back as an entry of the log, which is the only thing that changes the directory
-(`actors.cluster.replica`).
+Queries are plain calls, answered at once from memory, since they change nothing. Changes go through
+the actor of the agent concerned (`actors.namespace.actor_registry`) and come back as entries of the
+log; nothing else changes the directory (`actors.cluster.replica`).
 """
 
 from __future__ import annotations
@@ -84,10 +83,10 @@ class Supervisor:
         self._draining = False
         self._heartbeats = 0
 
-    # --- beginning and end ---------------------------------------------------------------------
+    # --- start and end -------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the store and load what it holds; `ready` from then on."""
+        """Open the store and load what it holds; `ready` once that is done."""
         self.registry.start()
 
     @property
@@ -100,7 +99,7 @@ class Supervisor:
         self.replica.when_ready(callback)
 
     def drain(self) -> None:
-        """Take no new agents, and write for every connected one that the hub lets go of it."""
+        """Take no new agents, and log that every connected one is draining."""
         self._draining = True
         self.registry.drain()
 
@@ -113,14 +112,14 @@ class Supervisor:
 
     @property
     def unused(self) -> bool:
-        """Whether there is nobody here, and nothing on its way."""
+        """Whether the namespace has no agent, session or change, at this hub or another."""
         busy = self.registry.agents or self._sessions or self.replica.committer.outstanding
         elsewhere = any(hub.sessions for hub in self.roster if hub.hub_id != self.hub_id)
         idle = self.ready and not (busy or elsewhere or self.replica.awaited)
         return idle and len(self.directory) == 0
 
     def close(self) -> None:
-        """Stop judging and writing."""
+        """Judge no silence and write nothing any more."""
         self.registry.close()
         self.replica.close()
 
@@ -143,7 +142,7 @@ class Supervisor:
 
     @property
     def roster(self) -> list[HubLease]:
-        """The living hubs of the cluster, ordered by id; this one among them."""
+        """The living hubs of the cluster with this one, ordered by id."""
         return self.replica.membership.hubs
 
     @property
@@ -172,15 +171,15 @@ class Supervisor:
         return entry.data
 
     def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None:
-        """The agent's record as JSON, with what other hubs heard of it until now.
+        """The agent's record as JSON, with the `last_seen` that other hubs know by now.
 
-        Answered as `get`; the store is asked about agents that are not held here.
+        Answered as `get`; the store is asked about agents whose session is not at this hub.
         """
         agent_id = agent_id.lower()
         entry = self.directory.get(agent_id)
         held_here = entry is not None and entry.record.hub == self.hub_id
         if not self.ready or self.alone or held_here or self.store_is_away:
-            reply(self._listed(agent_id))
+            reply(self._get(agent_id))
         else:
             self._store.read(agent_id, lambda stored: reply(self._newest(agent_id, stored)))
 
@@ -236,8 +235,8 @@ class Supervisor:
     ) -> AgentRef | None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
 
-        Answered with a Lease or a ProtocolError. Returns the agent's reference, None when the
-        answer was an error already.
+        Answered with a Lease or a ProtocolError. Returns the agent's reference, or None if an
+        error has been answered already.
         """
         if not self.ready or self._draining:
             reply(unavailable(self.not_ready_reasons()))
@@ -245,7 +244,7 @@ class Supervisor:
         if agent_id is None:
             agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         agent_id = agent_id.lower()
-        agent = self.registry.reserved(agent_id)
+        agent = self.registry.get_or_create(agent_id)
         agent.register(session, spec, reply, self.now())
         return agent
 
@@ -256,25 +255,24 @@ class Supervisor:
         *,
         current: bool = False,
     ) -> None:
-        """The reference of an agent that is to be asked something, now or later.
+        """Call `found` with the reference of an agent that is to be asked something.
 
-        With `current`, everything that is durable has been folded by then, whether or not the
-        agent is known already.
+        With None when the agent does not exist. Another hub may have registered it a moment ago,
+        so everything durable is folded before that is said. With ProtocolError `unavailable` when
+        that cannot be done now.
 
-        None when there is no such agent. Another hub may have registered it a moment ago: before
-        that is said, all that is durable has been folded. ProtocolError `unavailable` when that
-        cannot be done now.
+        With `current`, everything durable is folded first even if the agent is known already.
         """
         agent_id = agent_id.lower()
         if not self.ready:
             found(unavailable(self.not_ready_reasons()))
             return
         if self.alone or (not current and self.registry.knows(agent_id)):
-            found(self.registry.known(agent_id))
+            found(self.registry.get(agent_id))
             return
 
         def caught_up(complete: bool) -> None:
-            agent = self.registry.known(agent_id)
+            agent = self.registry.get(agent_id)
             if agent is None and not complete:
                 found(unavailable(self.not_ready_reasons()))
             else:
@@ -283,7 +281,7 @@ class Supervisor:
         self.replica.committer.catch_up(caught_up)
 
     def catch_up(self, caught_up: Callable[[bool], None]) -> None:
-        """Call back once all is folded that any hub made durable; False when the store is away."""
+        """Call back once everything durable is folded; with False when the store is away."""
         self.replica.committer.catch_up(caught_up)
 
     def heartbeat(
@@ -306,7 +304,7 @@ class Supervisor:
         self.locate(agent_id, found)
 
     def unregister(self, agent_id: str, reply: Reply) -> None:
-        """End a lease over HTTP; an unknown id has nothing left to end."""
+        """End a lease over HTTP; an unknown id has none, which is acknowledged as well."""
         at = self.now()
 
         def found(agent: AgentRef | ProtocolError | None) -> None:
@@ -318,7 +316,7 @@ class Supervisor:
         self.locate(agent_id, found)
 
     def acknowledge_loss(self, reply: Reply) -> None:
-        """Let agents that were lost at once be removed; answered once all hubs can know."""
+        """Let agents that were lost at once be removed; answered once all hubs can hear of it."""
         revision = self.revision
 
         def acknowledged(answer: bool | Away) -> None:
@@ -333,11 +331,11 @@ class Supervisor:
     # --- sessions and watches --------------------------------------------------------------------
 
     def join(self, session: SessionHandle) -> None:
-        """A connection has come to this namespace."""
+        """Add a connection to this namespace."""
         self._sessions[session] = None
 
     def part(self, session: SessionHandle) -> None:
-        """A connection has gone."""
+        """Remove a connection, which has ended."""
         self._sessions.pop(session, None)
 
     def sessions(self) -> list[SessionHandle]:
@@ -345,7 +343,7 @@ class Supervisor:
         return list(self._sessions)
 
     def count_heartbeat(self) -> None:
-        """A heartbeat came over a websocket."""
+        """Count a heartbeat that came over a websocket."""
         self._heartbeats += 1
 
     @property
@@ -362,7 +360,7 @@ class Supervisor:
     def _report(self) -> HubReport:
         return HubReport(len(self.registry.agents), len(self._sessions), self.revision)
 
-    def _listed(self, agent_id: str) -> bytes | ProtocolError:
+    def _get(self, agent_id: str) -> bytes | ProtocolError:
         try:
             return self.get(agent_id)
         except ProtocolError as error:
@@ -374,7 +372,7 @@ class Supervisor:
             for record in read_records([stored.record], self.observer):
                 if entry is None or record.revision >= entry.record.revision:
                     return completed(record)
-        return self._listed(agent_id)
+        return self._get(agent_id)
 
     def _check_ready(self) -> None:
         if not self.ready:

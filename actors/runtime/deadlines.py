@@ -1,9 +1,9 @@
 """All deadlines of a hub in one heap with lazy renewal, behind one timer.
 
-A deadline that moves away (a heartbeat came) touches nothing: when its old entry comes up, the
-owner is asked anew. Only one that moves nearer pushes an entry. So a heartbeat costs O(1), and
-a fleet of n agents costs one entry each. Entries of owners that have ended stay until they come up
-or the heap has doubled.
+A deadline that moves to a later time, as after a heartbeat, does not touch the heap: when its old
+entry comes up, the deadline is read again. Only one that moves to an earlier time pushes an entry.
+So a heartbeat costs O(1), and each agent of a fleet has one entry. Entries of owners that have
+ended stay until they come up or the heap has doubled.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Protocol
 from actors.ports.clock import INFINITE, Scheduler, Timer
 
 FEW = 1000
-"""Entries that are not worth tidying up for."""
+"""Entries up to which the heap is not tidied."""
 
 
 class Owner(Protocol):
-    """Somebody with a deadline."""
+    """An object with a deadline."""
 
     deadline: float
     """When to be called, on the scheduler's scale; INFINITE for never."""
@@ -27,7 +27,7 @@ class Owner(Protocol):
     """Kept by `Deadlines`: the earliest entry in the heap, INFINITE when there is none."""
 
     def deadline_reached(self) -> None:
-        """`deadline` has passed. To be called again the owner sets it and calls `Deadlines.set`."""
+        """`deadline` has passed. To be called again, the owner calls `Deadlines.set`."""
         ...
 
 
@@ -43,7 +43,7 @@ class Deadlines:
         self._armed_for = INFINITE
 
     def set(self, owner: Owner, deadline: float) -> None:
-        """The owner's deadline is now `deadline`, earlier or later than before."""
+        """Change the owner's deadline, to an earlier or a later time."""
         owner.deadline = deadline
         if deadline < owner.scheduled:
             self._push(owner)
@@ -65,7 +65,7 @@ class Deadlines:
         heappush(self._heap, (owner.deadline, self._sequence, owner))
 
     def _tidy(self) -> None:
-        """Drop what will call nobody: it keeps alive who has ended, maybe for minutes."""
+        """Drop entries that will call no owner: they would keep it alive, maybe for minutes."""
         kept = []
         for entry in self._heap:
             when, _, owner = entry

@@ -2,7 +2,7 @@
 
 An actor is an object with `receive(message)`; it never awaits and is never entered twice. Its
 mailbox is a list, and an idle actor costs nothing else: no task, no timer. Ready actors take
-turns, a few messages each, until a time budget is used up; then the event loop gets its turn.
+turns, a few messages each, until a time budget is used up; then the event loop goes on.
 
 A handler that raises is reported with its message and the actor is restarted (`restarted`), which
 must bring it back to its last committed state. One that keeps failing is isolated (`isolated`):
@@ -21,7 +21,7 @@ M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
 
 BUDGET = 0.005
-"""Seconds of message handling after which the event loop gets its turn."""
+"""Seconds of message handling after which the event loop goes on."""
 
 TURN = 32
 """Messages that one actor may handle before the next ready one has its turn."""
@@ -105,7 +105,7 @@ class Ref(Generic[M]):
         return len(self._mailbox)
 
     def stop(self) -> list[M]:
-        """End the actor; returns the messages still in its mailbox, which nobody will handle."""
+        """End the actor; returns the messages left in its mailbox, which will not be handled."""
         self.alive = False
         left = [*self._mailbox]
         self._mailbox.clear()
@@ -171,7 +171,7 @@ class Runtime:
     def _failed(self, ref: Ref[object], message: object, error: Exception) -> None:
         try:
             self._report(ref.name, message, error)
-        except Exception:  # noqa: S110 - nobody is left to tell
+        except Exception:  # noqa: S110 - a report that fails cannot be reported
             pass
         now = self._scheduler.now()
         failures = [at for at in ref._failures or () if now - at < RESTART_PERIOD]

@@ -23,7 +23,7 @@ class Somebody:
         self.then()
 
 
-def test_nobody_is_called_early() -> None:
+def test_no_owner_is_called_early() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -38,7 +38,7 @@ def test_nobody_is_called_early() -> None:
     assert len(deadlines) == 0
 
 
-def test_a_deadline_that_moves_away_pushes_nothing() -> None:
+def test_a_deadline_that_moves_later_pushes_nothing() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -54,7 +54,7 @@ def test_a_deadline_that_moves_away_pushes_nothing() -> None:
     assert owner.called == [1510.0]
 
 
-def test_an_owner_may_move_its_deadline_without_telling() -> None:
+def test_an_owner_may_move_its_deadline_without_a_call() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -66,7 +66,7 @@ def test_an_owner_may_move_its_deadline_without_telling() -> None:
     assert owner.called == [1025.0]
 
 
-def test_one_that_moves_nearer_is_called_then_and_once() -> None:
+def test_an_owner_whose_deadline_moves_earlier_is_called_then_and_once() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -80,7 +80,7 @@ def test_one_that_moves_nearer_is_called_then_and_once() -> None:
     assert len(deadlines) == 0
 
 
-def test_nearer_and_then_away_again() -> None:
+def test_earlier_and_then_later_again() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -95,7 +95,7 @@ def test_nearer_and_then_away_again() -> None:
     assert owner.called == [1045.0]
 
 
-def test_swinging_between_near_and_far_leaves_a_bounded_heap() -> None:
+def test_a_deadline_that_swings_leaves_a_bounded_heap() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -158,7 +158,7 @@ def test_a_fleet_is_called_in_order_each_exactly_at_its_time() -> None:
     assert len(deadlines) == 0
 
 
-def test_one_that_was_late_is_called_as_soon_as_can_be() -> None:
+def test_a_deadline_in_the_past_is_called_as_soon_as_possible() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -167,7 +167,7 @@ def test_one_that_was_late_is_called_as_soon_as_can_be() -> None:
     assert owner.called == [1050.0]
 
 
-def test_after_clear_nobody_is_called() -> None:
+def test_after_clear_no_owner_is_called() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     owner = Somebody(scheduler)
@@ -178,7 +178,7 @@ def test_after_clear_nobody_is_called() -> None:
     assert len(deadlines) == 0
 
 
-def test_who_has_ended_is_let_go_of_while_others_come_and_go() -> None:
+def test_owners_that_ended_are_let_go_of_while_others_come_and_go() -> None:
     scheduler = VirtualClock()
     deadlines = Deadlines(scheduler)
     living = [Somebody(scheduler) for _ in range(200)]
@@ -188,7 +188,7 @@ def test_who_has_ended_is_let_go_of_while_others_come_and_go() -> None:
         one = Somebody(scheduler)
         deadlines.set(one, scheduler.now() + 5000)
         if number % 3 == 0:
-            deadlines.set(one, scheduler.now() + 4000)  # a nearer entry beside the first
+            deadlines.set(one, scheduler.now() + 4000)  # an earlier entry beside the first
         one.deadline = INFINITE
         assert len(deadlines) <= 2 * len(living) + FEW + 2
     assert one.called == []

@@ -148,7 +148,7 @@ def test_a_message_to_oneself_comes_behind_what_already_waits() -> None:
     assert stage.messages("a")[1:] == ["before", "self"]
 
 
-def test_the_event_loop_gets_its_turn_when_the_budget_is_used_up() -> None:
+def test_the_event_loop_goes_on_when_the_budget_is_used_up() -> None:
     stage = Stage()
     seen: list[str] = []
 
@@ -179,7 +179,7 @@ def test_what_raises_is_reported_with_its_message_and_restarted() -> None:
     assert ref.alive
 
 
-def test_one_that_keeps_failing_is_isolated_and_its_neighbours_never_notice() -> None:
+def test_an_actor_that_keeps_failing_is_isolated_and_its_neighbours_never_notice() -> None:
     stage = Stage()
     ref, actor = stage.spawn("a")
     neighbour, other = stage.spawn("b")
@@ -201,7 +201,7 @@ def test_one_that_keeps_failing_is_isolated_and_its_neighbours_never_notice() ->
     assert other.restarts == []
 
 
-def test_failures_far_apart_isolate_nobody() -> None:
+def test_failures_far_apart_isolate_no_actor() -> None:
     stage = Stage()
     ref, actor = stage.spawn("a")
     for _ in range(10 * MAX_RESTARTS):
