@@ -316,13 +316,16 @@ def test_a_hub_that_starts_again_gives_the_agents_it_finds_a_fresh_timeout(
     start_server: Any, start_hub: Any, enter: Any
 ) -> None:
     server = start_server()
-    longer = ("--heartbeat-interval", "1", "--heartbeat-timeout", "1.5", "--lease-ttl", "30")
-    hub = start_hub("--redis", server.url, *longer)
+    options = (
+        *("--redis", server.url, "--hub-id", "same"),
+        *("--heartbeat-interval", "1", "--heartbeat-timeout", "1.5", "--lease-ttl", "30"),
+    )
+    hub = start_hub(*options)
     place = enter(hub)
     agent_id = place.register(name="waiting")
     hub.kill()
     time.sleep(1.6)
-    again = enter(start_hub("--redis", server.url, *longer), place.namespace)
+    again = enter(start_hub(*options), place.namespace)
     found_at = time.monotonic()
     watcher = again.connect()
     watcher.watch()

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_starting import assert_sentence, fails
-from tests.support.hub_process import Hub, Place, running_hub
+from tests.e2e.test_starting import Failing, assert_sentence, fails
+from tests.support.hub_process import Hub, Place, new_namespace, running_hub
 from tests.support.programs import Homeport, finish
 from tests.support.waiting import LIMIT, wait_until
 from tests.support.wire import ClosedError, Wire
@@ -44,10 +44,10 @@ def processes(fragment: str) -> dict[int, str]:
 class Crew:
     """A hub with workers: which processes they are, and connections to the one that is wanted."""
 
-    def __init__(self, hub: Hub, hub_id: str) -> None:
+    def __init__(self, hub: Hub, hub_id: str, namespace: str | None = None) -> None:
         self.hub = hub
         self.hub_id = hub_id
-        self.place = Place(hub, None)
+        self.place = Place(hub, namespace)
 
     def workers(self) -> dict[str, int]:
         """Process ids by hub id."""
@@ -72,15 +72,36 @@ class Crew:
         return False
 
 
+@pytest.fixture(scope="module")
+def shared_crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    """Three workers for all tests that leave them as they are, over a store in `store`."""
+    directory, hub_id = tmp_path_factory.mktemp("shared"), f"shared-{os.getpid()}"
+    options = ("--workers", "3", "--hub-id", hub_id, "--data-dir", str(directory / "store"))
+    with running_hub(directory, *options) as hub:
+        crew = Crew(hub, hub_id, new_namespace())
+        yield crew
+        crew.place.end()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unstartable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failing]:
+    """Workers without a store, begun before all tests: they take their time to fail."""
+    directory, hub_id = tmp_path_factory.mktemp("unstartable"), f"failing-{os.getpid()}"
+    store = ("--redis", "redis://:s3cret@127.0.0.1:1")
+    failing = Failing(directory, "--port", "0", "--workers", "2", "--hub-id", hub_id, *store)
+    yield failing
+    failing.ended()
+
+
 @pytest.fixture
 def start_crew(start_hub: Any, tmp_path: Path) -> Iterator[Any]:
     """Starts a hub with workers; its directory holds the embedded store unless options say else."""
     crews: list[Crew] = []
 
-    def start(*options: str, workers: int = 2) -> Crew:
+    def start(*options: str) -> Crew:
         hub_id = f"crew-{os.getpid()}-{tmp_path.name[-20:]}-{len(crews)}".replace("_", "-")
         store = () if "--redis" in options else ("--data-dir", str(tmp_path / "store"))
-        hub = start_hub("--workers", str(workers), "--hub-id", hub_id, *store, *options)
+        hub = start_hub("--workers", "2", "--hub-id", hub_id, *store, *options)
         crews.append(Crew(hub, hub_id))
         return crews[-1]
 
@@ -89,8 +110,8 @@ def start_crew(start_hub: Any, tmp_path: Path) -> Iterator[Any]:
         crew.place.end()
 
 
-def test_every_worker_is_reached_through_the_one_port(start_crew: Any) -> None:
-    crew = start_crew(workers=3)
+def test_every_worker_is_reached_through_the_one_port(shared_crew: Crew) -> None:
+    crew = shared_crew
     names = [f"{crew.hub_id}-{number}" for number in (1, 2, 3)]
     for name in names:
         crew.connect(name)
@@ -112,8 +133,8 @@ def test_one_line_is_printed_and_each_line_of_the_log_tells_whose_it_is(start_cr
     assert all("hub" in line for line in lines if line["logger"] in ("hub.store", "hub.directory"))
 
 
-def test_what_one_worker_registers_another_finds_and_watches(start_crew: Any) -> None:
-    crew = start_crew()
+def test_what_one_worker_registers_another_finds_and_watches(shared_crew: Crew) -> None:
+    crew = shared_crew
     one, two = crew.connect(f"{crew.hub_id}-1"), crew.connect(f"{crew.hub_id}-2")
     watcher = crew.connect(f"{crew.hub_id}-2")
     watcher.watch()
@@ -252,9 +273,9 @@ def test_a_second_signal_ends_all_of_them_at_once(start_crew: Any, tmp_path: Pat
 
 
 def test_a_port_that_workers_share_is_taken_for_everybody_else(
-    start_crew: Any, tmp_path: Path
+    shared_crew: Crew, tmp_path: Path
 ) -> None:
-    crew = start_crew()
+    crew = shared_crew
     for count in ("1", "2"):
         status, said = fails(
             tmp_path / f"second-{count}",
@@ -264,7 +285,7 @@ def test_a_port_that_workers_share_is_taken_for_everybody_else(
         assert status == 1
         assert_sentence(said)
         assert said.endswith(f"cannot listen on 127.0.0.1:{crew.hub.port}: address already in use.")
-    assert len(crew.place.connect().ask("hubs")["hubs"]) <= 2
+    assert len(crew.place.connect().ask("hubs")["hubs"]) <= 3
 
 
 def test_a_port_that_one_hub_has_is_not_shared_with_workers(start_hub: Any, tmp_path: Path) -> None:
@@ -278,10 +299,10 @@ def test_a_port_that_one_hub_has_is_not_shared_with_workers(start_hub: Any, tmp_
 
 
 def test_a_data_directory_in_use_is_the_same_plain_sentence(
-    start_crew: Any, tmp_path: Path
+    shared_crew: Crew, tmp_path: Path
 ) -> None:
-    crew = start_crew()
-    store = str(tmp_path / "store")
+    crew = shared_crew
+    store = str(crew.hub.directory / "store")
     status, said = fails(tmp_path / "h", "--port", "0", "--workers", "2", "--data-dir", store)
     assert status == 1
     assert_sentence(said)
@@ -290,12 +311,9 @@ def test_a_data_directory_in_use_is_the_same_plain_sentence(
 
 
 def test_workers_that_cannot_start_end_with_their_reason_and_leave_nothing(
-    tmp_path: Path,
+    unstartable: Failing,
 ) -> None:
-    options = ("--workers", "2", "--hub-id", f"failing-{os.getpid()}")
-    status, said = fails(
-        tmp_path / "h", "--port", "0", "--redis", "redis://:s3cret@127.0.0.1:1", *options
-    )
+    status, said = unstartable.ended()
     assert status == 1
     assert_sentence(said)
     assert "did not answer within 10 seconds" in said
