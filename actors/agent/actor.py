@@ -12,9 +12,9 @@ Rules, beside those of `actors.rules`:
 - An actor lives for as long as there is something to do: a session or an ask here, or an agent
   that this hub owns.
 
-Its parts: `Monitor` watches the agent's silence, `Ownership` follows what other hubs do,
-`Registering` gives out leases, `RecordWriter` proposes changes, `Settlement` takes their results,
-and `AskQueue` keeps the order.
+What holds its state are `AskQueue` (the order), `RecordWriter` (the record and its proposal) and
+`Monitor` (liveness, session and deadline). What it does beyond taking turns stands in modules of
+their own: `registering`, `ownership` (what other hubs do), `settlement` (what the store answers).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import assert_never
 
 from msgspec import UNSET
 
+from actors.agent import ownership, registering, settlement
 from actors.agent.ask_queue import AskQueue
 from actors.agent.context import AgentContext
 from actors.agent.messages import (
@@ -52,11 +53,8 @@ from actors.agent.messages import (
 )
 from actors.agent.monitor import Monitor
 from actors.agent.outcomes import Acknowledged, fenced, gone
-from actors.agent.ownership import Ownership
 from actors.agent.record_writer import RecordWriter
 from actors.agent.ref import AgentRef
-from actors.agent.registering import Registering
-from actors.agent.settlement import Settlement
 from actors.ports.clock import INFINITE
 from actors.ports.store import Away, Stored
 from actors.rules.liveness import Liveness
@@ -70,41 +68,22 @@ from homeport_protocol.record import NO_CHANGES, AgentRecord
 class AgentActor:
     """One agent that this hub owns, or is asked about. `ref` is what others hold of it."""
 
-    __slots__ = (
-        "_asks",
-        "_context",
-        "_monitor",
-        "_ownership",
-        "_registering",
-        "_settlement",
-        "_writer",
-        "ref",
-    )
+    __slots__ = ("asks", "context", "monitor", "ref", "writer")
 
     def __init__(self, context: AgentContext, runtime: Runtime, agent_id: str) -> None:
         self.ref = AgentRef(runtime.spawn(self, f"agent {agent_id}"))
-        asks = AskQueue()
-        writer = RecordWriter(context, self.ref, agent_id)
-        monitor = Monitor(context, self.ref, writer)
-        ownership = Ownership(context, writer, monitor)
-        registering = Registering(context, asks, writer, monitor)
-        self._context = context
-        self._asks = asks
-        self._writer = writer
-        self._monitor = monitor
-        self._ownership = ownership
-        self._registering = registering
-        self._settlement = Settlement(
-            context, asks, writer, monitor, ownership=ownership, registering=registering
-        )
+        self.context = context
+        self.asks = AskQueue()
+        self.writer = RecordWriter(context, self.ref, agent_id)
+        self.monitor = Monitor(context, self.ref, self.writer)
 
     def adopt(self, record: AgentRecord, log: str) -> None:
         """Know the stored record, for an ask; `log` is the log that has it, "" if none does."""
-        self._ownership.adopt(record, log)
+        ownership.adopt(self, record, log)
 
     def take_over(self, record: AgentRecord, log: str, grace: float) -> None:
         """Own the agent from now on; without a session, it has `grace` seconds to come back."""
-        self._ownership.take_over(record, log, grace)
+        ownership.take_over(self, record, log, grace)
 
     # --- the mailbox -----------------------------------------------------------------------------
 
@@ -114,76 +93,76 @@ class AgentActor:
             case Heartbeat():
                 self._asked(message)
             case Renewed():
-                if message.proposal is self._writer.proposal:  # else it is from before a restart
-                    self._settlement.renewed(message)
+                if message.proposal is self.writer.proposal:  # else it is from before a restart
+                    settlement.renewed(self, message)
                     self._proceed()
             case Settled():
-                if message.proposal is self._writer.proposal:
-                    self._settlement.settled(message)
+                if message.proposal is self.writer.proposal:
+                    settlement.settled(self, message)
                     self._proceed()
             case Update() | Register() | Resume() | Unregister():
                 self._asked(message)
             case ActivitySeen():
-                self._monitor.activity_seen(message)
+                self.monitor.activity_seen(message)
             case Overtaken():
-                self._ownership.overtaken(message)
+                ownership.overtaken(self, message)
             case RenewedElsewhere():
-                self._ownership.renewed_elsewhere(message)
+                ownership.renewed_elsewhere(self, message)
             case StoredRead():
                 self._stored_read(message.stored)
             case HubsChanged():
                 pass  # `_rest` ends an actor whose agent is another hub's, or watches the agent
             case RemovalHeld():
-                if self._monitor.liveness.state is State.UNREACHABLE:
-                    self._writer.mark_dirty()  # listed for longer, it must be stored for longer
+                if self.monitor.liveness.state is State.UNREACHABLE:
+                    self.writer.mark_dirty()  # listed for longer, it must be stored for longer
             case SocketLost() | DeadlineReached() | Drain():
-                if isinstance(message, SocketLost) and message.session is self._monitor.session:
-                    self._context.set_recently_lost(self._writer.agent_id, lost=True)
-                self._asks.wait(message)
+                if isinstance(message, SocketLost) and message.session is self.monitor.session:
+                    self.context.set_recently_lost(self.writer.agent_id, lost=True)
+                self.asks.wait(message)
                 self._proceed()
             case Sweep():
-                self._settlement.sweep()
+                settlement.sweep(self)
             case StoreReturned() | GrantFreshTimeout():
-                self._monitor.grant_fresh_timeout()
+                self.monitor.grant_fresh_timeout()
             case _:
                 assert_never(message)
-        if self._writer.proposal is None:
+        if self.writer.proposal is None:
             self._rest()
 
     def restarted(self, message: Message) -> None:
         """Back to the last committed record; what was asked is answered `internal`."""
-        writer, context = self._writer, self._context
+        writer, context = self.writer, self.context
         if isinstance(message, Settled | Renewed) and message.proposal is writer.proposal:
             writer.proposal = None
             if isinstance(message.result, AgentRecord):
                 writer.committed = message.result
-        self._asks.fail([message])
+        self.asks.fail([message])
         if writer.committed is not None:
-            self._monitor.liveness = Liveness.restarted(
+            self.monitor.liveness = Liveness.restarted(
                 writer.committed, context.now(), context.timing
             )
-            self._monitor.arm()
+            self.monitor.arm()
         self._rest()
 
     def isolated(self, messages: Sequence[Message]) -> None:
         """It keeps failing: let go of its session and leave the rest to the supervisor."""
-        self._asks.fail(messages)
-        self._monitor.end_session(CloseCode.INTERNAL, "internal error")
-        self._monitor.deadline = INFINITE
-        self._context.failed(self._writer.agent_id)
+        self.asks.fail(messages)
+        self.monitor.end_session(CloseCode.INTERNAL, "internal error")
+        self.monitor.deadline = INFINITE
+        self.context.failed(self.writer.agent_id)
 
     def _stored_read(self, stored: Stored | Away | None) -> None:
-        self._monitor.reading_stored = False
+        self.monitor.reading_stored = False
         if isinstance(stored, Away):
-            self._monitor.read_later()
+            self.monitor.read_later()
         else:
-            self._monitor.stored_read(self._ownership.take_in(stored))
+            self.monitor.stored_read(ownership.take_in(self, stored))
         self._proceed()
 
     # --- taking turns ----------------------------------------------------------------------------
 
     def _asked(self, ask: Ask) -> None:
-        monitor, asks, writer = self._monitor, self._asks, self._writer
+        monitor, asks, writer = self.monitor, self.asks, self.writer
         if ask.session is monitor.session or ask.session is None:
             monitor.liveness.message_came(ask.at)
         if writer.proposal is None and not monitor.reading_stored and not asks.waiting:
@@ -193,22 +172,22 @@ class AgentActor:
             and not asks.waiting
             and isinstance(ask, Heartbeat)
             and writer.committed is not None
-            and self._context.store_is_away
+            and self.context.store_is_away
         ):
             self._begin(ask)  # no other answer is due before, and this one needs no store
         else:
             asks.wait(ask)
 
     def _proceed(self) -> None:
-        asks, writer, monitor = self._asks, self._writer, self._monitor
+        asks, writer, monitor = self.asks, self.writer, self.monitor
         while asks.waiting and writer.proposal is None and not monitor.reading_stored:
             self._begin(asks.next())
             asks.done()
 
     def _rest(self) -> None:
         """Nothing is left to do now: write what is unwritten, or end."""
-        writer, context, monitor = self._writer, self._context, self._monitor
-        if writer.proposal is not None or monitor.reading_stored or self._asks.waiting:
+        writer, context, monitor = self.writer, self.context, self.monitor
+        if writer.proposal is not None or monitor.reading_stored or self.asks.waiting:
             return
         record = writer.committed
         if record is None or (monitor.session is None and not context.owns(record)):
@@ -217,7 +196,7 @@ class AgentActor:
                 context.gone(writer.agent_id)
             return
         if monitor.session is None and not monitor.enabled:
-            self._ownership.taken_over_during_ask(record)
+            ownership.taken_over_during_ask(self, record)
         if writer.dirty and not context.store_is_away:
             writer.put_back(monitor.liveness)
 
@@ -228,30 +207,30 @@ class AgentActor:
             case Update():
                 self._update(message)
             case Register():
-                self._registering.register(message)
+                registering.register(self, message)
             case Resume():
-                self._registering.resume(message)
+                registering.resume(self, message)
             case Unregister():
                 self._unregister(message)
             case SocketLost():
-                self._monitor.socket_lost(message)
+                self.monitor.socket_lost(message)
             case Drain():
-                self._monitor.drain()
+                self.monitor.drain()
             case DeadlineReached():
-                self._monitor.pass_time()
+                self.monitor.pass_time()
             case _:
                 assert_never(message)
 
     # --- asks of a session, or over HTTP ---------------------------------------------------------
 
     def _heartbeat(self, ask: Heartbeat) -> None:
-        writer, monitor, asks = self._writer, self._monitor, self._asks
+        writer, monitor, asks = self.writer, self.monitor, self.asks
         changes = ask.changes
         if (
             changes is NO_CHANGES
             and ask.session is monitor.session
             and writer.only_renews(monitor.liveness, over_http=ask.session is None)
-            and not self._context.store_is_away
+            and not self.context.store_is_away
         ):
             asks.under_way = asks.superseded_by(ask)
             writer.renew(monitor.liveness, ask.at)
@@ -269,16 +248,16 @@ class AgentActor:
             ask.reply(error)
             return
         monitor.take_report(ask)
-        if self._context.store_is_away:
+        if self.context.store_is_away:
             writer.keep_unwritten(changes)
-            ask.reply(Acknowledged(writer.revision, False, self._context.timestamp()))
+            ask.reply(Acknowledged(writer.revision, False, self.context.timestamp()))
             return
         record = writer.refreshed(record, monitor.liveness)
         asks.under_way = asks.superseded_by(ask)
         writer.write(record, monitor.liveness, ask.at)
 
     def _update(self, ask: Update) -> None:
-        writer, monitor = self._writer, self._monitor
+        writer, monitor = self.writer, self.monitor
         record = writer.current
         if record is None or ask.session is not monitor.session:
             ask.reply(gone() if record is None else self._not_held())
@@ -294,22 +273,22 @@ class AgentActor:
         liveness.report(status, over_http=False)
         record = writer.refreshed(record, liveness)
         liveness.set_reported(before)  # until it is durable: the change may be withdrawn
-        self._asks.under_way = [ask]
+        self.asks.under_way = [ask]
         writer.write(record, liveness, ask.at)
 
     def _unregister(self, ask: Unregister) -> None:
-        writer, monitor = self._writer, self._monitor
+        writer, monitor = self.writer, self.monitor
         record = writer.current
         if record is None:
-            ask.reply(Acknowledged(writer.revision, True, self._context.timestamp()))
+            ask.reply(Acknowledged(writer.revision, True, self.context.timestamp()))
         elif ask.session is not None and ask.session is not monitor.session:
             ask.reply(self._not_held())
         else:
-            self._asks.under_way = [ask]
+            self.asks.under_way = [ask]
             writer.commit("remove", "unregistered", record, monitor.liveness, born=ask.at)
 
     def _not_held(self) -> ProtocolError:
         """Why a session that believes to hold the agent does not."""
-        if self._monitor.liveness.cause == "draining":
+        if self.monitor.liveness.cause == "draining":
             return ProtocolError("unavailable", "the hub is stopping: resume at the next one")
         return fenced()

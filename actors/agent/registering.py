@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from actors.agent.ask_queue import AskQueue
-from actors.agent.context import AgentContext
 from actors.agent.messages import Register, Resume
-from actors.agent.monitor import Monitor
 from actors.agent.outcomes import NEWER_SESSION, Lease, bad_token, gone
-from actors.agent.record_writer import RecordWriter
+from actors.agent.parts import AgentParts
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, new_record
 from actors.rules.states import State
@@ -18,91 +15,81 @@ from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.record import AgentRecord
 
 
-class Registering:
-    """Proposes registrations and resumptions, and hands out the lease once one is durable."""
+def register(agent: AgentParts, ask: Register) -> None:
+    """Propose a new lease under this identity, whoever holds it now."""
+    context, writer = agent.context, agent.writer
+    over_http = ask.session is None
+    state = State.POLLING if over_http else State.CONNECTED
+    status = Liveness(state, ask.spec.status, context.now()).derived_status()
+    now, field = context.timestamp(), "metadata" if over_http else "agent.metadata"
+    try:
+        record = new_record(writer.agent_id, ask.spec, status, now, field)
+    except ProtocolError as error:
+        ask.reply(error)
+        return
+    agent.asks.under_way = [ask]
+    hub, liveness = "" if over_http else context.hub_id, agent.monitor.liveness
+    writer.commit("register", "registered", record, liveness, hub=hub, born=ask.at)
 
-    __slots__ = ("_asks", "_context", "_monitor", "_writer")
 
-    def __init__(
-        self, context: AgentContext, asks: AskQueue, writer: RecordWriter, monitor: Monitor
-    ) -> None:
-        self._context = context
-        self._asks = asks
-        self._writer = writer
-        self._monitor = monitor
+def resume(agent: AgentParts, ask: Resume) -> None:
+    """Propose to hold the registration that the token is of, from a new connection."""
+    context, writer, monitor = agent.context, agent.writer, agent.monitor
+    record = writer.current
+    if record is None:
+        ask.reply(gone())
+        return
+    verdict = check_token(context.secret, writer.agent_id, record.registered_at, ask.token)
+    if verdict != "valid":
+        ask.reply(bad_token(superseded=verdict == "superseded"))
+        return
+    status = None if ask.changes.status is UNSET else ask.changes.status
+    resumed = monitor.liveness.resumed(status, context.now())
+    try:
+        record = amend(record, ask.changes, "agent.metadata")
+    except ProtocolError as error:
+        ask.reply(error)
+        return
+    record = writer.refreshed(record, resumed)
+    agent.asks.under_way = [ask]
+    liveness = monitor.liveness
+    writer.commit("resume", "resumed", record, liveness, hub=context.hub_id, born=ask.at)
 
-    def register(self, ask: Register) -> None:
-        """Propose a new lease under this identity, whoever holds it now."""
-        context, writer = self._context, self._writer
-        over_http = ask.session is None
-        state = State.POLLING if over_http else State.CONNECTED
-        status = Liveness(state, ask.spec.status, context.now()).derived_status()
-        now, field = context.timestamp(), "metadata" if over_http else "agent.metadata"
-        try:
-            record = new_record(writer.agent_id, ask.spec, status, now, field)
-        except ProtocolError as error:
-            ask.reply(error)
-            return
-        self._asks.under_way = [ask]
-        hub, liveness = "" if over_http else context.hub_id, self._monitor.liveness
-        writer.commit("register", "registered", record, liveness, hub=hub, born=ask.at)
 
-    def resume(self, ask: Resume) -> None:
-        """Propose to hold the registration that the token is of, from a new connection."""
-        context, writer, monitor = self._context, self._writer, self._monitor
-        record = writer.current
-        if record is None:
-            ask.reply(gone())
-            return
-        verdict = check_token(context.secret, writer.agent_id, record.registered_at, ask.token)
-        if verdict != "valid":
-            ask.reply(bad_token(superseded=verdict == "superseded"))
-            return
-        status = None if ask.changes.status is UNSET else ask.changes.status
-        resumed = monitor.liveness.resumed(status, context.now())
-        try:
-            record = amend(record, ask.changes, "agent.metadata")
-        except ProtocolError as error:
-            ask.reply(error)
-            return
-        record = writer.refreshed(record, resumed)
-        self._asks.under_way = [ask]
-        liveness = monitor.liveness
-        writer.commit("resume", "resumed", record, liveness, hub=context.hub_id, born=ask.at)
+def begin_lease(agent: AgentParts, ask: Register | Resume, record: AgentRecord) -> None:
+    """The registration or resumption is durable: fence off the older session, and answer."""
+    context, monitor = agent.context, agent.monitor
+    older, monitor.session = monitor.session, ask.session
+    if older is not None and older is not ask.session:
+        context.count_fenced()
+        older.end(CloseCode.FENCED, NEWER_SESSION)
+    monitor.liveness = monitor.liveness.attached(
+        record.health.reported, context.now(), over_http=ask.session is None
+    )
+    monitor.arm()
+    lease = Lease(
+        agent_id=record.id,
+        session_token=issue_token(context.secret, record.id, record.registered_at),
+        epoch=record.epoch,
+        resumed=isinstance(ask, Resume),
+        registered_at=record.registered_at,
+        log=context.log,
+        revision=record.revision,
+    )
+    agent.asks.answer(lease)
 
-    def begin_lease(self, ask: Register | Resume, record: AgentRecord) -> None:
-        """The registration or resumption is durable: fence off the older session, and answer."""
-        context, monitor = self._context, self._monitor
-        older, monitor.session = monitor.session, ask.session
-        if older is not None and older is not ask.session:
-            context.count_fenced()
-            older.end(CloseCode.FENCED, NEWER_SESSION)
-        monitor.liveness = monitor.liveness.attached(
-            record.health.reported, context.now(), over_http=ask.session is None
-        )
-        monitor.arm()
-        lease = Lease(
-            agent_id=record.id,
-            session_token=issue_token(context.secret, record.id, record.registered_at),
-            epoch=record.epoch,
-            resumed=isinstance(ask, Resume),
-            registered_at=record.registered_at,
-            log=context.log,
-            revision=record.revision,
-        )
-        self._asks.answer(lease)
 
-    def give_up_lease(self, record: AgentRecord, *, newborn: bool) -> None:
-        """It became durable after its asker had been told that it did not.
+def give_up_lease(agent: AgentParts, record: AgentRecord, *, newborn: bool) -> None:
+    """It became durable after its asker had been told that it did not.
 
-        A `newborn` agent is removed again, and an older one may resume.
-        """
-        context, monitor = self._context, self._monitor
-        monitor.end_session(CloseCode.FENCED, NEWER_SESSION)
-        liveness = Liveness(State.CONNECTED, record.health.reported, context.now())
-        monitor.liveness = liveness
-        if newborn and not self._asks.waiting:
-            self._writer.commit("remove", "unregistered", record, liveness)
-        else:
-            liveness.lost(context.now(), context.timing)
-            monitor.lost()
+    A `newborn` agent is removed again, and an older one may resume.
+    """
+    context, monitor = agent.context, agent.monitor
+    monitor.end_session(CloseCode.FENCED, NEWER_SESSION)
+    liveness = Liveness(State.CONNECTED, record.health.reported, context.now())
+    monitor.liveness = liveness
+    if newborn and not agent.asks.waiting:
+        agent.writer.commit("remove", "unregistered", record, liveness)
+    else:
+        liveness.lost(context.now(), context.timing)
+        monitor.lost()

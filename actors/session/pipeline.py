@@ -8,7 +8,7 @@ that has much to read before it asks for more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from actors.ports.link import Link
 from actors.watch.watch import HIGH_WATER
@@ -25,26 +25,34 @@ FOR_ITS_AGENT = (Heartbeat, Update, Unregister)
 """Requests to the connection's agent; its actor answers them in order."""
 
 
-class Pipeline:
-    """The requests of one connection that are not answered yet.
+class Performer(Protocol):
+    """Performs the requests of one connection."""
 
-    `perform` is called with each item when its turn comes. It must call `begin` or `begin_alone`
-    for an item that it does not answer at once, and `answered` when that has been answered.
-    """
+    def perform(self, item: Item) -> None:
+        """The item's turn has come.
+
+        Call `Pipeline.begin` or `begin_alone` for one that is not answered at once, and `answered`
+        when it has been.
+        """
+        ...
+
+
+class Pipeline:
+    """The requests of one connection that are not answered yet."""
 
     __slots__ = (
         "_advancing",
         "_alone",
         "_link",
         "_paused",
-        "_perform",
+        "_performer",
         "_queue",
         "unanswered",
     )
 
-    def __init__(self, link: Link, perform: Callable[[Item], None]) -> None:
+    def __init__(self, link: Link, performer: Performer) -> None:
         self._link = link
-        self._perform = perform
+        self._performer = performer
         self._queue: list[Item] = []  # mostly empty, and an empty deque takes 0.7 KB
         self._alone = False  # everything waits until what is under way has been answered
         self._advancing = False
@@ -62,7 +70,7 @@ class Pipeline:
         if self._queue or self._must_wait(item):
             self._queue.append(item)
         else:
-            self._perform(item)
+            self._performer.perform(item)
         if self.unanswered + len(self._queue) >= MAX_PIPELINE:
             self.regulate()
 
@@ -121,5 +129,5 @@ class Pipeline:
         self._advancing = True
         queue = self._queue
         while queue and not self._must_wait(queue[0]):
-            self._perform(queue.pop(0))
+            self._performer.perform(queue.pop(0))
         self._advancing = False

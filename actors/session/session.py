@@ -70,7 +70,7 @@ class Session:
         self._watches: SessionWatches | None = None  # most connections watch nothing
         self._ended = False
         self._early: list[bytes] | None = None if supervisor.ready else []
-        self._pipeline = Pipeline(link, self._perform)
+        self._pipeline = Pipeline(link, self)
         self._keepalive = Keepalive(supervisor.registry, link, self._keepalive_failed)
         supervisor.join(self)
         if self._early is not None:
@@ -179,7 +179,8 @@ class Session:
 
     # --- requests --------------------------------------------------------------------------------
 
-    def _perform(self, item: Item) -> None:
+    def perform(self, item: Item) -> None:
+        """Answer a request, or have its agent's actor answer it; called by the pipeline."""
         if isinstance(item, ProtocolError):
             self._refuse(item, None)
             return

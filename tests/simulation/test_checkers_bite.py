@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from actors.agent import ownership, registering
 from actors.agent.actor import AgentActor
 from actors.agent.outcomes import Acknowledged
-from actors.agent.ownership import Ownership
-from actors.agent.registering import Registering
+from actors.agent.parts import AgentParts
 from actors.cluster.replica import Replica
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry, Renewal
@@ -93,8 +93,8 @@ def updates_are_acknowledged_before_the_store_answers(patch: pytest.MonkeyPatch)
     modify = AgentActor._update
 
     def broken(self: AgentActor, ask: Any) -> None:
-        log = self._context._replica.revision + 1  # type: ignore[attr-defined]
-        ask.reply(Acknowledged(log, True, self._context.timestamp()))
+        log = self.context._replica.revision + 1  # type: ignore[attr-defined]
+        ask.reply(Acknowledged(log, True, self.context.timestamp()))
         modify(self, structs.replace(ask, reply=lambda outcome: None))
 
     patch.setattr(AgentActor, "_update", broken)
@@ -102,13 +102,13 @@ def updates_are_acknowledged_before_the_store_answers(patch: pytest.MonkeyPatch)
 
 @catches("acknowledged_is_kept")
 def resuming_forgets_what_was_updated(patch: pytest.MonkeyPatch) -> None:
-    resume = Registering.resume
+    resume = registering.resume
 
-    def broken(self: Registering, ask: Any) -> None:
+    def broken(agent: AgentParts, ask: Any) -> None:
         changes = structs.replace(ask.changes, version="0")
-        resume(self, structs.replace(ask, changes=changes))
+        resume(agent, structs.replace(ask, changes=changes))
 
-    patch.setattr(Registering, "resume", broken)
+    patch.setattr(registering, "resume", broken)
 
 
 @catches("epochs_only_rise")
@@ -130,7 +130,7 @@ def the_store_gives_epochs_twice(patch: pytest.MonkeyPatch) -> None:
 @catches("no_stale_write")
 def the_store_ignores_epochs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(model_store, "_refuse", lambda change, stored, revision: None)
-    patch.setattr(Ownership, "overtaken", lambda self, news: None)
+    patch.setattr(ownership, "overtaken", lambda agent, news: None)
 
 
 @catches("fenced_in_time")

@@ -30,7 +30,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hub], None]:
 
         def broken(self: AgentActor, message: Message) -> None:
             bad = isinstance(message, Heartbeat | Update) and message.changes.load == 666
-            if bad and self._context.hub_id == hub.supervisor.hub_id:
+            if bad and self.context.hub_id == hub.supervisor.hub_id:
                 raise BugError
             original(self, message)
 
@@ -136,7 +136,7 @@ def test_an_actor_that_fails_for_an_ask_at_another_hub_than_the_one_in_charge_re
     original = AgentActor.receive
 
     def broken(self: AgentActor, message: Message) -> None:
-        if self._context.hub_id == "b" and isinstance(message, Heartbeat):
+        if self.context.hub_id == "b" and isinstance(message, Heartbeat):
             raise BugError
         original(self, message)
 
@@ -180,7 +180,7 @@ def test_an_isolated_actor_of_the_judge_leaves_no_agent_that_nobody_judges(
     original = AgentActor.receive
 
     def broken(self: AgentActor, message: Message) -> None:
-        if self._context.hub_id == "a":
+        if self.context.hub_id == "a":
             raise BugError
         original(self, message)
 
