@@ -1,9 +1,9 @@
 """The guard against mass loss: when many agents go at once, it is more often the network's fault.
 
 When more than a share of all agents, and at least MIN_LOST of them, became unreachable within
-PERIOD seconds, they are marked so, but nobody is removed: not before the loss is acknowledged, the
+PERIOD seconds, they are marked so, but no agent is removed before the loss is acknowledged, the
 agents are back, or `hold` seconds have passed since the last such loss was noticed. When so many
-are back that it is no mass loss any more, those on their way have `grace` seconds left.
+are back that it is no mass loss any more, the others have `grace` seconds left to return.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ PERIOD = 60.0
 
 
 class MassLossGuard:
-    """Counts the agents that were lost lately, and tells whether removal is held.
+    """Counts the agents that were lost lately, and decides whether removal is held.
 
     `share` is of the agents in the directory, from 0 to 1; `hold` and `grace` are in seconds.
-    `agents` tells how many there are now.
+    `agents` returns how many there are now.
     """
 
     def __init__(self, share: float, hold: float, grace: float, agents: Callable[[], int]) -> None:
@@ -30,7 +30,7 @@ class MassLossGuard:
         self._lost: OrderedDict[str, float] = OrderedDict()
         self._held: set[str] = set()
         self._not_held: set[str] = set()
-        """Of the lost ones; so that each is taken once, and not again with every later loss."""
+        """Part of `_lost`, kept apart so that each is added once and not with every later loss."""
         self._until = 0.0
         self._returning = False
         self._revision = 0
@@ -41,7 +41,7 @@ class MassLossGuard:
         return len(self._held)
 
     def turned_unreachable(self, agent_id: str, at: float, revision: int) -> None:
-        """The agent became unreachable at `at`; the log tells so at `revision`."""
+        """The agent became unreachable at `at`, by the change of that revision."""
         self._lost[agent_id] = at
         self._lost.move_to_end(agent_id)
         if agent_id not in self._held:
@@ -62,12 +62,12 @@ class MassLossGuard:
             self._not_held.discard(agent_id)
 
     def acknowledged(self, revision: int) -> None:
-        """Somebody has acknowledged all losses up to `revision`."""
+        """All losses up to `revision` have been acknowledged."""
         if self._held and revision >= self._revision:
             self._lift()
 
     def holds(self, now: float) -> bool:
-        """Whether nobody may be removed now; lifts itself when there is no reason any more."""
+        """Whether no agent may be removed now; ends the hold when its reason is gone."""
         if not self._held:
             return False
         few = len(self._held) < MIN_LOST or len(self._held) <= self._share * self._agents()
@@ -85,7 +85,7 @@ class MassLossGuard:
             self._not_held.discard(agent_id)
 
     def _lift(self) -> None:
-        # What was lost until now is settled; only what is lost from here on counts again.
+        # What was lost until now is settled; only later losses count again.
         self._held.clear()
         self._lost.clear()
         self._not_held.clear()

@@ -61,7 +61,7 @@ def test_they_are_lost_when_the_hubs_lease_has_lapsed_and_not_before() -> None:
     assert HUB_LEASE - 1.0 <= took <= HUB_LEASE + HEARD
 
 
-def test_whoever_resumed_elsewhere_before_is_not_spoken_of() -> None:
+def test_agents_that_resumed_elsewhere_before_are_not_reported_lost() -> None:
     cluster = Cluster("a", "b", "c")
     held = fleet(cluster, "b", 3)
     cluster.settle()
@@ -76,7 +76,7 @@ def test_whoever_resumed_elsewhere_before_is_not_spoken_of() -> None:
 
 
 @pytest.mark.parametrize(("after", "told_of"), [(13.0, ["lost"]), (20.0, ["lost", "unreachable"])])
-def test_whoever_resumes_later_is_put_right(after: float, told_of: list[str]) -> None:
+def test_an_agent_that_resumes_later_is_reported_resumed(after: float, told_of: list[str]) -> None:
     cluster = Cluster("a", "b", "c")
     (held,) = fleet(cluster, "b", 1)
     cluster.advance(1)
@@ -104,7 +104,7 @@ def test_a_killed_hubs_agents_are_never_picked_once_they_are_lost() -> None:
         assert cluster[name].connect().ask(op="pick")["code"] == "no_match"
 
 
-def test_nor_by_the_hub_that_is_about_to_write_so() -> None:
+def test_nor_are_they_picked_by_the_hub_that_has_yet_to_write_that() -> None:
     cluster = Cluster("a", "b")
     (held,) = fleet(cluster, "b", 1)
     cluster.advance(1)
@@ -116,7 +116,7 @@ def test_nor_by_the_hub_that_is_about_to_write_so() -> None:
 
 
 def test_the_hub_that_judges_dies_while_it_does_and_another_one_goes_on() -> None:
-    """The leader takes charge of a dead hub's agents, and is killed at every stage of that."""
+    """The leader takes over a dead hub's agents, and is killed at every stage of that."""
     for stage in ("lost", "status_changed"):
         cluster = Cluster("a", "b", "c")
         fleet(cluster, "b", 3)

@@ -42,8 +42,8 @@ def test_a_change_is_seen_at_once_by_its_hub_and_within_milliseconds_by_all_othe
         cluster.advance(number * TICK)
 
 
-def test_a_busy_hub_hears_others_as_soon_as_an_idle_one() -> None:
-    """What comes in between its own commits it reads with them."""
+def test_a_busy_hub_hears_of_changes_as_soon_as_an_idle_one() -> None:
+    """It reads with its own commits what other hubs wrote between them."""
     cluster = Cluster("a", "b")
     busy = [cluster["b"].agent(f"b{n}")[0] for n in range(5)]
     link, held = cluster["a"].agent()

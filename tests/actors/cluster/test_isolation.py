@@ -100,7 +100,7 @@ def test_other_hubs_take_the_same_poison_without_harm(poisoned: Any) -> None:
 def test_an_agent_that_has_just_moved_elsewhere_is_not_removed_by_the_hub_whose_actor_failed(
     poisoned: Any, how: str
 ) -> None:
-    """Its removal is refused, for it is not that hub's any more: and then it stays."""
+    """Its removal is refused, since that hub no longer owns it, and is not tried again."""
     cluster = Cluster("a", "b")
     link, held = cluster["a"].agent(agent_id=ID)
     cluster.settle()
@@ -125,7 +125,7 @@ def test_an_agent_that_has_just_moved_elsewhere_is_not_removed_by_the_hub_whose_
 
 
 @pytest.mark.parametrize("kind", ["websocket", "http"])
-def test_an_actor_that_fails_for_an_ask_at_another_hub_than_the_one_in_charge_removes_nobody(
+def test_an_actor_that_fails_for_an_ask_at_a_hub_that_does_not_own_its_agent_removes_nothing(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     cluster = Cluster("a", "b")
@@ -152,7 +152,7 @@ def test_an_actor_that_fails_for_an_ask_at_another_hub_than_the_one_in_charge_re
     cluster.agree()
 
 
-def test_whoever_registered_anew_elsewhere_stays_though_its_removal_here_was_late(
+def test_an_agent_registered_again_elsewhere_stays_though_its_removal_here_comes_late(
     poisoned: Any,
 ) -> None:
     cluster = Cluster("a", "b")
@@ -170,10 +170,10 @@ def test_whoever_registered_anew_elsewhere_stays_though_its_removal_here_was_lat
     cluster.agree()
 
 
-def test_an_isolated_actor_of_the_judge_leaves_no_agent_that_nobody_judges(
+def test_an_actor_isolated_at_the_owner_leaves_no_agent_that_no_hub_judges(
     poisoned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The leader fails on every message about an HTTP agent: that is not listed for ever."""
+    """The leader fails on every message about an HTTP agent, which is not listed for ever."""
     cluster = Cluster("a", "b")
     cluster["b"].http_register(agent_id=ID)
     cluster.advance(1)

@@ -1,4 +1,4 @@
-"""Who judges whom, and when: never early, on time, and once, whichever hub hears of an agent."""
+"""Silence is judged by an agent's owner: never early, on time, and once, whichever hub it uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def unreachable(hub: Hub) -> bool:
     return hub.record(ID)["status"] == "unreachable"
 
 
-def beats(cluster: Cluster, names: str, every: float, times: int) -> None:
+def heartbeats(cluster: Cluster, names: str, every: float, times: int) -> None:
     """Heartbeats over HTTP at these hubs in turn; the last one at this moment."""
     for number in range(times):
         cluster[names[number % len(names)]].http_heartbeat(ID)
@@ -37,7 +37,7 @@ def test_an_http_agent_is_judged_once_and_on_time_wherever_it_sends_its_heartbea
     cluster = Cluster("a", "b", "c")
     watchers = [hub.watcher() for hub in cluster.hubs.values()]
     cluster["c"].http_register(agent_id=ID)
-    beats(cluster, at, 40.0, 9)
+    heartbeats(cluster, at, 40.0, 9)
     seen = cluster.store.record(ID).last_seen
     cluster.advance(SILENCE - 0.06)
     for watcher in watchers:
@@ -47,7 +47,7 @@ def test_an_http_agent_is_judged_once_and_on_time_wherever_it_sends_its_heartbea
         assert kinds(watcher) == ["status_changed"]
     record = cluster["b"].record(ID)
     assert record["health"]["reason"] == "heartbeat_timeout"
-    assert record["last_seen"] == seen, "whoever judges knows when it was seen last"
+    assert record["last_seen"] == seen, "the judge knows when it was seen last"
     cluster.advance(TTL - 0.1)
     assert cluster["b"].knows(ID)
     cluster.advance(0.2)
@@ -72,12 +72,12 @@ def test_an_http_agent_that_returns_at_any_hub_is_what_it_reports() -> None:
 
 
 def test_silence_that_a_hub_only_heard_of_is_judged_after_asking_the_store() -> None:
-    """The leader never hears of a renewal, and yet judges nobody early."""
+    """The leader never hears of a renewal, and yet judges no agent early."""
     cluster = Cluster("a", "b")
     cluster["a"].port.hold("read_renewals")
     watcher = cluster["a"].watcher()
     cluster["b"].http_register(agent_id=ID)
-    beats(cluster, "b", 40.0, 8)
+    heartbeats(cluster, "b", 40.0, 8)
     assert kinds(watcher) == ["registered"]
     cluster.advance(SILENCE - 0.06)
     assert kinds(watcher) == []
@@ -85,13 +85,15 @@ def test_silence_that_a_hub_only_heard_of_is_judged_after_asking_the_store() -> 
     assert kinds(watcher) == ["status_changed"]
 
 
-def test_a_renewal_between_the_look_and_the_verdict_makes_the_verdict_stale() -> None:
+def test_a_renewal_between_reading_the_store_and_the_verdict_makes_the_verdict_stale() -> None:
     cluster = Cluster("a", "b")
     watcher = cluster["b"].watcher()
     cluster["b"].http_register(agent_id=ID)
     cluster["a"].port.hold("read")
     cluster["a"].port.hold("read_renewals")
-    cluster.advance(SILENCE + 0.5)  # the leader has looked, and was told of the old sign of life
+    cluster.advance(
+        SILENCE + 0.5
+    )  # the leader has read the store, and been told of the old activity
     assert kinds(watcher) == ["registered"]
     assert cluster["b"].http_heartbeat(ID).durable is True
     cluster["a"].port.release("read")
@@ -101,7 +103,7 @@ def test_a_renewal_between_the_look_and_the_verdict_makes_the_verdict_stale() ->
     assert kinds(watcher) == ["status_changed"]
 
 
-def test_a_verdict_waits_for_a_store_that_does_not_tell() -> None:
+def test_a_verdict_waits_for_a_store_that_does_not_answer() -> None:
     cluster = Cluster("a", "b")
     watcher = cluster["b"].watcher()
     cluster["a"].http_register(agent_id=ID)
@@ -117,7 +119,7 @@ def test_a_verdict_waits_for_a_store_that_does_not_tell() -> None:
 
 
 @pytest.mark.parametrize("at", [1.0, 20.0, 34.0, 44.5, 44.95, 45.0, 45.001, 45.002, 45.003, 47.0])
-def test_when_the_leader_dies_another_hub_judges_and_nobody_is_judged_early_or_twice(
+def test_when_the_leader_dies_another_hub_judges_and_no_agent_is_judged_early_or_twice(
     at: float,
 ) -> None:
     cluster = Cluster("a", "b", "c")
@@ -140,13 +142,13 @@ def test_an_agent_that_heartbeats_elsewhere_does_not_notice_that_leaders_die_and
     cluster = Cluster("b", "c", "d")
     watcher = cluster["d"].watcher()
     cluster["d"].http_register(agent_id=ID)
-    beats(cluster, "d", 30.0, 2)
+    heartbeats(cluster, "d", 30.0, 2)
     cluster.kill("b")
-    beats(cluster, "d", 30.0, 3)
+    heartbeats(cluster, "d", 30.0, 3)
     cluster.start("a")
-    beats(cluster, "d", 30.0, 3)
+    heartbeats(cluster, "d", 30.0, 3)
     cluster.kill("a")
-    beats(cluster, "dc", 30.0, 4)
+    heartbeats(cluster, "dc", 30.0, 4)
     assert kinds(watcher) == ["registered"]
     cluster.advance(SILENCE - 0.06)
     assert kinds(watcher) == []
@@ -195,7 +197,7 @@ def test_two_hubs_that_both_believe_to_be_leader_judge_once() -> None:
     cluster.agree()
 
 
-def test_a_hub_that_comes_to_be_in_charge_during_an_ask_judges_the_agent_afterwards() -> None:
+def test_a_hub_that_becomes_the_owner_during_an_ask_judges_the_agent_afterwards() -> None:
     cluster = Cluster("a", "b", "c")
     cluster["b"].http_register(agent_id=agent_id(1))
     cluster.settle()

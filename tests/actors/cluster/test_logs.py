@@ -1,4 +1,4 @@
-"""A log with a gap, a log begun anew, a log that went back: every hub ends with the same agents."""
+"""A log with a gap, a new log, a log that went back: every hub ends with the same agents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.records import agent_id
 from tests.support.world import FakeLink
 
 SOON = 7.0
-"""Seconds in which all is well again: those that nobody puts back are waited for."""
+"""Seconds until all hubs agree again: they wait for agents that are not put back."""
 
 
 def snapshot(link: FakeLink) -> tuple[str, int, list[str]]:
@@ -23,7 +23,7 @@ def snapshot(link: FakeLink) -> tuple[str, int, list[str]]:
 
 
 def followed(watcher: FakeLink, names: set[str]) -> set[str]:
-    """The names that a watcher believes in, after a snapshot (if one came) and events in order."""
+    """The names that a watcher has listed, after a snapshot (if one came) and events in order."""
     revision = -1
     for each in watcher.sent:
         if each["op"] == "snapshot":
@@ -149,7 +149,7 @@ def test_a_session_whose_agent_was_removed_in_the_gap_is_closed(asleep: int, cod
     cluster.agree()
 
 
-# --- a log begun anew ----------------------------------------------------------------------------
+# --- a new log -----------------------------------------------------------------------------------
 
 
 def world_of_three() -> tuple[Cluster, dict[str, Any], dict[str, FakeLink]]:
@@ -180,7 +180,7 @@ def test_when_the_store_lost_everything_all_agents_are_back_at_all_hubs_in_one_n
         assert hub.links[0].close_code is None
 
 
-def test_the_epochs_of_those_that_were_put_back_go_on_rising() -> None:
+def test_the_epochs_of_agents_that_were_put_back_go_on_rising() -> None:
     cluster, held, _ = world_of_three()
     _, again = cluster["b"].resume(held["a"])
     cluster.store.lose_everything()
@@ -216,7 +216,7 @@ def test_an_agent_of_a_dead_hub_that_was_lost_with_the_store_is_put_back_and_jud
     cluster.advance(SOON)
     agent = held["c"]["agent_id"]
     assert [cluster[name].knows(agent) for name in "ab"] == [True, True]
-    cluster.advance(46)  # what the store's loss took is charged to nobody
+    cluster.advance(46)  # the time that the store's loss took is charged to no agent
     assert cluster["a"].status(agent) == ("unreachable", "lost")
     cluster.advance(61)
     assert [cluster[name].knows(agent) for name in "ab"] == [False, False]
@@ -224,8 +224,8 @@ def test_an_agent_of_a_dead_hub_that_was_lost_with_the_store_is_put_back_and_jud
     cluster.agree()
 
 
-def test_an_agent_whose_hub_died_with_the_store_is_forgotten_by_all_alike() -> None:
-    """Nobody who knows whether it lives is there to put it back: it registers anew."""
+def test_an_agent_whose_hub_died_with_the_store_is_removed_at_all_hubs() -> None:
+    """No hub that knows whether it lives is there to put it back: it has to register again."""
     cluster, held, watchers = world_of_three()
     cluster.kill("c")
     cluster.store.lose_everything()
@@ -237,7 +237,7 @@ def test_an_agent_whose_hub_died_with_the_store_is_forgotten_by_all_alike() -> N
     assert cluster["b"].resume(held["c"])[1]["code"] == "not_found"
 
 
-def test_a_loss_while_the_hub_in_charge_is_dead_leaves_the_agent_as_it_is_stored() -> None:
+def test_a_loss_while_its_owner_is_dead_leaves_the_agent_as_it_is_stored() -> None:
     """It moved to hub c, which died; the store knows only that it was at hub b."""
     cluster, held, _ = world_of_three()
     replica = cluster.replica()
@@ -284,7 +284,7 @@ def test_a_removal_that_a_failover_lost_does_not_bring_the_agent_back_for_good()
     cluster.fail_over(replica)
     cluster.advance(SOON)
     cluster.agree()
-    cluster.advance(60 + 60 + 10)  # nobody speaks for it
+    cluster.advance(60 + 60 + 10)  # no hub holds a session of it
     assert not any(hub.knows(held["a"]["agent_id"]) for hub in cluster.hubs.values())
     cluster.agree()
 

@@ -1,4 +1,4 @@
-"""The guard against mass loss: unreachable agents stay listed while their loss is in doubt."""
+"""After a mass loss unreachable agents stay listed until it is acknowledged, over or too old."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_an_acknowledgement_counts_for_what_was_lost_before_it() -> None:
     losses.acknowledged(12)
     assert not losses.holds(1.0)
     lose(losses, 13, 20, 2.0)
-    assert not losses.holds(2.0), "eight more are no mass loss of their own"
+    assert not losses.holds(2.0), "eight more are no mass loss by themselves"
 
 
 def test_it_lifts_itself_when_the_time_has_passed_since_the_last_loss() -> None:
@@ -121,8 +121,8 @@ def test_it_lifts_itself_when_the_time_has_passed_since_the_last_loss() -> None:
     assert not losses.holds(HOLD + 30.0)
 
 
-def test_the_loss_of_a_whole_fleet_is_counted_once_and_not_with_every_agent_anew() -> None:
-    """Counted anew each time, 20,000 took 5 s of the hub's time, and 50,000 half a minute."""
+def test_the_loss_of_a_whole_fleet_is_counted_once_and_not_again_with_every_agent() -> None:
+    """Counted again each time, 20,000 took 5 s of the hub's time, and 50,000 half a minute."""
     guard = MassLossGuard(0.15, 3600.0, GRACE, lambda: 20_000)
     began = time.process_time()
     for number in range(20_000):
@@ -149,7 +149,7 @@ def vanish(links: list[FakeLink]) -> None:
         link.vanish()
 
 
-def test_nine_lost_at_once_are_removed_as_ever() -> None:
+def test_nine_lost_at_once_are_removed_as_usual() -> None:
     world = World()
     vanish(fleet(world, 9))
     world.advance(5.1)
@@ -187,7 +187,7 @@ def test_the_entries_outlast_an_outage_of_the_store_around_the_end_of_their_leas
     assert len(world.store.entries) == 12
 
 
-def test_the_loss_is_told_in_one_phrase_in_figures_and_to_the_log() -> None:
+def test_the_loss_is_reported_in_one_phrase_in_figures_and_to_the_observer() -> None:
     world = World()
     links = fleet(world, 20)
     assert (world.supervisor.loss, world.supervisor.stats().agents_lost_at_once) == (None, 0)
@@ -229,7 +229,7 @@ def test_when_most_return_the_rest_is_removed() -> None:
     for agent_id in polling[:3]:
         world.http_heartbeat(agent_id)
     world.advance(world.timing.lease_ttl - 2)
-    assert "expired" not in kinds(watcher), "who is on its way still finds itself"
+    assert "expired" not in kinds(watcher), "agents on their way back are still listed"
     world.http_heartbeat(polling[0])
     world.advance(8)
     assert world.supervisor.loss is None
@@ -237,7 +237,7 @@ def test_when_most_return_the_rest_is_removed() -> None:
     assert sorted(world.supervisor.directory.ids()) == sorted(polling[:3])
 
 
-def test_agents_that_say_goodbye_or_report_themselves_unreachable_are_no_loss() -> None:
+def test_agents_that_unregister_or_report_themselves_unreachable_are_no_loss() -> None:
     world = World()
     links = fleet(world, 24)
     for link in links[:12]:
@@ -340,7 +340,7 @@ def test_agents_of_a_dead_hub_that_resume_elsewhere_end_the_loss() -> None:
     cluster.agree()
 
 
-def test_a_new_leader_holds_on_when_the_one_that_judged_dies() -> None:
+def test_a_new_leader_goes_on_holding_removal_when_the_one_that_judged_dies() -> None:
     cluster, watcher = lost_fleet()
     cluster.kill("a")
     for _ in range(20):

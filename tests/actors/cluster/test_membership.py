@@ -108,13 +108,13 @@ def test_a_hub_that_has_just_written_lives_whatever_the_roster_said() -> None:
     assert stub.owned() == ["", "a", "b"]
 
 
-# --- looking -------------------------------------------------------------------------------------
+# --- renewing the lease --------------------------------------------------------------------------
 
 
-def test_it_looks_every_second_one_look_at_a_time_and_tells_of_itself() -> None:
+def test_it_renews_every_second_one_at_a_time_and_reports_this_hub() -> None:
     stub = Stub("a", "b")
     stub.scheduler.advance(5)
-    assert stub.reports == [HubReport(1, 2, 3)], "the first look has not been answered"
+    assert stub.reports == [HubReport(1, 2, 3)], "the first one has not been answered"
     stub.answer(roster("a", "b"))
     stub.scheduler.advance(0.99)
     assert len(stub.reports) <= 2
@@ -126,19 +126,19 @@ def test_it_looks_every_second_one_look_at_a_time_and_tells_of_itself() -> None:
     assert stub.members.alone
 
 
-def test_while_the_store_is_away_it_asks_nothing_and_what_fails_is_told() -> None:
+def test_while_the_store_is_away_it_asks_nothing_and_failures_are_reported() -> None:
     stub = Stub("a", "b")
     stub.answer(Away("no answer"))
     stub.scheduler.advance(1)
     stub.answer(Fenced())
     assert stub.heard == [Away("no answer"), Fenced()]
-    assert stub.owned() == ["b"], "silence of the store is no news of other hubs"
+    assert stub.owned() == ["b"], "silence of the store says nothing about other hubs"
     stub.away = True
     stub.scheduler.advance(10)
     assert len(stub.reports) == 2
 
 
-def test_absences_are_not_believed_for_one_lease_after_the_store_was_away() -> None:
+def test_absences_do_not_count_for_one_lease_after_the_store_was_away() -> None:
     stub = Stub("a", "b", "c")
     stub.members.store_returned()
     stub.answer(roster("b"))
@@ -152,14 +152,14 @@ def test_absences_are_not_believed_for_one_lease_after_the_store_was_away() -> N
     assert stub.owned() == ["", "a", "b", "c"]
 
 
-def test_whoever_joins_meanwhile_is_believed_at_once() -> None:
+def test_a_hub_that_joins_meanwhile_counts_at_once() -> None:
     stub = Stub("b", "c")
     stub.members.store_returned()
     stub.answer(roster("a", "b"))
     assert stub.owned() == ["b"]
 
 
-def test_renewals_are_read_on_every_second_look_while_others_live_and_one_at_a_time() -> None:
+def test_renewals_are_read_on_every_second_tick_while_others_live_and_one_at_a_time() -> None:
     stub = Stub("a", "b")
     stub.scheduler.advance(10)
     assert stub.positions == [""]
@@ -176,7 +176,7 @@ def test_renewals_are_read_on_every_second_look_while_others_live_and_one_at_a_t
     assert len(stub.positions) == 3
 
 
-def test_it_looks_no_more_once_stopped() -> None:
+def test_it_asks_no_more_once_stopped() -> None:
     stub = Stub("a", "b")
     stub.answer(roster("a", "b"))
     stub.members.stop()
@@ -212,7 +212,7 @@ def test_a_hub_that_joins_is_known_to_all_before_it_serves() -> None:
         assert hubs(cluster, name) == ["a", "b", "c"]
 
 
-def test_a_hub_that_stops_is_gone_within_two_looks_and_one_that_is_killed_after_its_lease() -> None:
+def test_a_hub_that_stops_is_gone_within_two_ticks_and_one_that_is_killed_after_its_lease() -> None:
     cluster = Cluster("a", "b", "c")
     cluster.drain("b")
     assert cluster.until(lambda: hubs(cluster, "a") == ["a", "c"], 2.1, 0.01) is not None
@@ -241,7 +241,7 @@ def test_with_a_new_leader_http_agents_go_to_it_and_websocket_agents_stay() -> N
     assert figures == {"b": 1, "c": 1}
 
 
-def test_leases_that_lapsed_while_the_store_was_away_kill_nobody() -> None:
+def test_leases_that_lapsed_while_the_store_was_away_end_no_hub() -> None:
     cluster = Cluster("a", "b")
     links = [cluster["b"].agent(f"b{n}")[0] for n in range(3)]
     watcher = cluster["a"].watcher()

@@ -1,4 +1,4 @@
-"""Things that happen at two hubs within the same milliseconds, in every order that they can."""
+"""Things that happen at two hubs within the same milliseconds, in every possible order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ID = agent_id(1)
 SILENCE = 45.0
 TTL = 60.0
 AROUND = [round(-0.004 + n * TICK / 2, 4) for n in range(20)]
-"""Moments before and after a verdict, which takes the leader some 3 ms: look, and write."""
+"""Moments before and after a verdict, which takes the leader some 3 ms: read, and write."""
 
 
 def ask_around(cluster: Cluster, due: float, offset: float, **says: Any) -> Any:
@@ -96,7 +96,7 @@ def test_a_resumption_elsewhere_around_the_verdict_on_a_lost_agent_holds(offset:
 
 
 @pytest.mark.parametrize("offset", AROUND)
-def test_a_resumption_and_a_farewell_at_two_hubs_end_in_one_order_for_all(offset: float) -> None:
+def test_a_resumption_and_an_end_at_two_hubs_have_one_order_for_all(offset: float) -> None:
     cluster = Cluster("a", "b", "c")
     link, held = cluster["a"].agent()
     watcher = cluster["c"].watcher()
@@ -160,7 +160,7 @@ def test_a_hub_whose_hints_fail_follows_again_soon() -> None:
     assert cluster["b"].record(held["agent_id"])["version"] == "2"
 
 
-def test_a_look_that_fails_is_tried_again_and_the_verdict_is_a_little_late() -> None:
+def test_a_read_that_fails_is_tried_again_and_the_verdict_is_a_little_late() -> None:
     cluster = Cluster("a", "b")
     watcher = cluster["b"].watcher()
     cluster["b"].http_register(agent_id=ID)

@@ -57,7 +57,7 @@ def test_lag_is_what_a_hub_has_not_folded_of_what_the_furthest_has() -> None:
     first.advance(2.5)
     assert [each["lag"] for each in link.ask(op="hubs")["hubs"]] == [0, 0]
     assert registered["revision"] == 1
-    # A hub that does not follow any more, and still says so.
+    # A hub that no longer follows the log, and says how far it is.
     hubs = second.supervisor.roster
     hubs[1] = structs.replace(hubs[1], revision=1)
     assert [each["lag"] for each in link.ask(op="hubs")["hubs"]] == [0, 3]
@@ -80,7 +80,7 @@ def test_a_loss_is_acknowledged_with_how_many_were_held_back() -> None:
     assert first.supervisor.loss is None
 
 
-def test_where_nothing_was_lost_an_acknowledgement_changes_nothing() -> None:
+def test_when_nothing_was_lost_an_acknowledgement_changes_nothing() -> None:
     world = World()
     link, registered = world.agent()
     answer = link.ask(op="acknowledge_loss")

@@ -1,4 +1,4 @@
-"""Asks at another hub than before, also right after; sessions, epochs and fencing."""
+"""Requests at another hub than before, even right after; sessions, epochs and fencing."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def test_what_a_fenced_session_still_sends_takes_no_effect(
     cluster.agree()
 
 
-def test_a_fenced_session_that_vanishes_is_no_news_of_its_agent() -> None:
+def test_a_fenced_session_that_vanishes_changes_nothing_for_its_agent() -> None:
     cluster = Cluster("a", "b")
     link, held = register(cluster, cluster["a"])
     cluster.settle()

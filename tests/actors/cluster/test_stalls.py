@@ -10,7 +10,7 @@ from tests.support.cluster_world import Cluster, answered, kinds, told
 from tests.support.world import FakeLink
 
 MARGIN = 1.2
-"""Seconds in which a hub that is back has heard of everything, and said what it must."""
+"""Seconds in which a hub that is back has read and written everything that it must."""
 
 
 def stage(*names: str) -> tuple[Cluster, FakeLink, dict[str, Any], FakeLink]:
@@ -25,7 +25,7 @@ def stage(*names: str) -> tuple[Cluster, FakeLink, dict[str, Any], FakeLink]:
 # --- stopped (SIGSTOP) ---------------------------------------------------------------------------
 
 
-def test_a_hub_that_stalls_for_less_than_its_lease_is_not_spoken_of() -> None:
+def test_a_hub_that_stalls_for_less_than_its_lease_causes_no_event() -> None:
     cluster, link, held, watcher = stage("a", "b", "c")
     cluster["b"].scheduler.stop()
     cluster.advance(8)
@@ -115,7 +115,7 @@ def test_a_watch_at_a_stalled_hub_hears_all_that_it_slept_through() -> None:
 
 
 @pytest.mark.parametrize("asleep", [9.0, 30.0, 60.0, 200.0])
-def test_a_leader_that_wakes_judges_nobody_whom_others_heard(asleep: float) -> None:
+def test_a_leader_that_wakes_judges_no_agent_that_others_heard(asleep: float) -> None:
     cluster = Cluster("a", "b", "c")
     watcher = cluster["c"].watcher()
     agent_id = cluster["b"].http_register().agent_id
@@ -146,7 +146,7 @@ def test_an_agent_whose_leader_sleeps_is_judged_by_the_next_one_and_once() -> No
     cluster.agree()
 
 
-def test_all_hubs_stopped_for_long_charge_it_to_nobody() -> None:
+def test_all_hubs_stopped_for_long_charge_it_to_no_agent() -> None:
     cluster, link, held, watcher = stage("a", "b", "c")
     polling = cluster["a"].http_register("polling").agent_id
     kinds(watcher)
@@ -180,7 +180,7 @@ def test_a_hub_that_is_back_before_others_have_written_that_it_is_dead_puts_that
 # --- cut off from the store ----------------------------------------------------------------------
 
 
-def test_a_hub_that_is_cut_off_shortly_loses_nothing_and_is_not_spoken_of() -> None:
+def test_a_hub_that_is_cut_off_for_a_moment_loses_nothing_and_causes_no_other_event() -> None:
     cluster, link, held, watcher = stage("a", "b", "c")
     cluster["b"].port.cut = True
     cluster.advance(5)
@@ -278,7 +278,7 @@ def test_a_change_that_hung_is_applied_once_though_others_went_on_writing() -> N
     cluster.agree()
 
 
-def test_while_the_store_is_away_for_all_nobody_is_judged_and_nobody_is_believed_dead() -> None:
+def test_while_the_store_is_away_for_all_no_agent_is_judged_and_no_hub_is_taken_for_dead() -> None:
     cluster, link, held, watcher = stage("a", "b", "c")
     polling = cluster["a"].http_register("polling").agent_id
     kinds(watcher)

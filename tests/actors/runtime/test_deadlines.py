@@ -76,7 +76,7 @@ def test_an_owner_whose_deadline_moves_earlier_is_called_then_and_once() -> None
     scheduler.advance(5)
     assert owner.called == [1005.0]
     scheduler.advance(500)
-    assert owner.called == [1005.0], "the entries it left behind call nobody"
+    assert owner.called == [1005.0], "the entries left behind call no owner"
     assert len(deadlines) == 0
 
 

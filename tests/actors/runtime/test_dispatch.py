@@ -297,7 +297,7 @@ def test_what_is_delivered_by_an_actor_at_work_waits_until_it_has_done() -> None
 
     ref.deliver(work)
     ref.tell(work)
-    assert seen == [1], "nobody was entered meanwhile"
+    assert seen == [1], "no actor was entered meanwhile"
     stage.loop.run()
     assert stage.messages("a") == [work, "to itself", work, "to itself"]
     assert stage.messages("b") == ["to another"] * 2
@@ -311,8 +311,8 @@ def test_what_is_delivered_and_raises_is_reported_and_may_isolate() -> None:
     assert ref.deliver(fail)
     assert stage.reports == [("a", fail, "broken")]
     assert actor.restarts == [fail]
-    assert other.deliver("as ever")
-    assert stage.messages("b") == ["as ever"], "nobody is taken for being at work still"
+    assert other.deliver("as usual")
+    assert stage.messages("b") == ["as usual"], "no actor is taken to be still at work"
     for _ in range(MAX_RESTARTS):
         ref.deliver(fail)
     assert actor.given_up == 1
