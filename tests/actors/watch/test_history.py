@@ -6,7 +6,7 @@ from actors.watch.history import History, LogEvent
 from homeport_protocol.record import AgentRecord, Health
 
 
-def entry(revision: int) -> LogEvent:
+def event(revision: int) -> LogEvent:
     record = AgentRecord(
         id=f"{revision:08d}-0000-4000-8000-000000000000",
         name="a",
@@ -27,7 +27,7 @@ def filled(after: int, count: int, length: int = 5) -> History:
     history = History(length)
     history.clear(after)
     for revision in range(after + 1, after + count + 1):
-        history.append(entry(revision))
+        history.append(event(revision))
     return history
 
 
@@ -65,5 +65,5 @@ def test_a_cleared_history_reaches_its_new_revision_alone() -> None:
     assert not history.reaches(3)
     assert not history.reaches(39)
     assert history.reaches(40)
-    history.append(entry(41))
+    history.append(event(41))
     assert revisions(history, 40) == [41]
