@@ -1,4 +1,4 @@
-"""Who waits for what: the asks that a change under way answers, and all that waits behind it."""
+"""The asks that the change under way will answer, and all that waits behind it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AskQueue:
         self.waiting: list[Queued] = []  # mostly empty, and an empty deque takes 0.7 KB
 
     def wait(self, message: Queued) -> None:
-        """Put a message behind all others; an ask too many is refused."""
+        """Put a message behind all others; an ask beyond MAX_WAITING is refused."""
         if len(self.waiting) >= MAX_WAITING and isinstance(message, Ask):
             message.reply(ProtocolError("rate_limited", "too many requests wait for this agent"))
         else:
@@ -38,18 +38,18 @@ class AskQueue:
     def done(self) -> None:
         """The message whose turn it was has been handled.
 
-        Kept, it would keep its session alive, and the session this: a circle that no collector
-        of garbage sees, since messages are none of its business (`gc=False`).
+        If it were kept, it would keep its session alive, and the session this queue: a circle that
+        the garbage collector does not see, since it does not track messages (`gc=False`).
         """
         self._in_hand = None
 
-    def superseded_by(self, beat: Heartbeat) -> list[Ask]:
-        """The heartbeat and those right behind it that say nothing new: one renewal serves all."""
-        asks: list[Ask] = [beat]
+    def superseded_by(self, heartbeat: Heartbeat) -> list[Ask]:
+        """The heartbeat, and those right behind it that say nothing new: one renewal serves all."""
+        asks: list[Ask] = [heartbeat]
         for message in self.waiting:
             if (
                 not isinstance(message, Heartbeat)
-                or message.session is not beat.session
+                or message.session is not heartbeat.session
                 or message.changes is not NO_CHANGES
             ):
                 break
@@ -63,7 +63,7 @@ class AskQueue:
         return asks
 
     def again(self) -> None:
-        """The change under way will not be made: its asks wait once more, before all others."""
+        """The change under way was not made: its asks wait once more, before all others."""
         self.waiting[:0] = self.take()
 
     def answer(self, outcome: Outcome) -> None:
@@ -80,8 +80,8 @@ class AskQueue:
     def expire(self, late: float, too_late: Callable[[Ask], Outcome], *, away: bool) -> bool:
         """Answer the asks that came at `late` or before.
 
-        While the store is `away`, heartbeats with nothing else before them need wait no longer.
-        Returns whether the change under way is left without anybody who wants it.
+        While the store is `away`, heartbeats with nothing else before them are answered as well.
+        Returns whether nobody is left who wants the change under way.
         """
         asks = self.under_way
         self.under_way = [ask for ask in asks if ask.at > late]
@@ -101,7 +101,7 @@ class AskQueue:
         return unwanted
 
     def fail(self, messages: Sequence[Message]) -> None:
-        """Answer every ask `internal`, those among `messages` too, in the order of their coming."""
+        """Answer every ask `internal`, those in `messages` too, in the order in which they came."""
         error = ProtocolError("internal", "the hub failed on this request; it has been logged")
         asks = [
             each

@@ -1,4 +1,4 @@
-"""What an agent's actor needs of the supervisor it belongs to."""
+"""What an agent's actor needs of its namespace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from homeport_protocol.record import AgentRecord
 
 
 class AgentContext(Protocol):
-    """What an agent's actor needs of the supervisor it belongs to."""
+    """What an agent's actor needs of its namespace."""
 
     @property
     def timing(self) -> Timing: ...
@@ -36,7 +36,7 @@ class AgentContext(Protocol):
     def now(self) -> float: ...
 
     def wall(self) -> float:
-        """Unix time, to which records refer."""
+        """Unix time, to which the timestamps of records refer."""
         ...
 
     def timestamp(self) -> str: ...
@@ -44,11 +44,11 @@ class AgentContext(Protocol):
     def propose(self, proposal: AnyProposal) -> None: ...
 
     def withdraw(self, proposal: AnyProposal) -> None:
-        """Do not send it, if it has not been sent."""
+        """Do not send the proposal, if it has not been sent."""
         ...
 
     def new_key(self) -> str:
-        """The key of a change that the log will have an entry for."""
+        """A key for a change that will have an entry in the log."""
         ...
 
     @property
@@ -57,36 +57,36 @@ class AgentContext(Protocol):
         ...
 
     def was_absent(self) -> bool:
-        """Whether the hub was stalled until now; if so, every actor is being absolved."""
+        """Whether the hub was stalled until now; if so, every actor is granted a fresh timeout."""
         ...
 
     def set_recently_lost(self, agent_id: str, *, lost: bool) -> None:
-        """The agent's connection is lost (or not any more), committed or not."""
+        """The agent's connection is lost, or is no longer; it may not have been committed yet."""
         ...
 
     def count_fenced(self) -> None: ...
 
     def owns(self, record: AgentRecord) -> bool:
-        """Whether this hub judges the agent."""
+        """Whether this hub owns the agent: watches its silence."""
         ...
 
     def read_stored(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
-        """Ask the store what it holds of the agent now."""
+        """Ask the store what it holds of the agent now; None for nothing."""
         ...
 
     @property
     def holds_removal(self) -> bool:
-        """Whether nobody may be removed, because many were lost at once."""
+        """Whether no agent may be removed, because many were lost at once."""
         ...
 
     def gone(self, agent_id: str) -> None:
-        """The actor has ended: its agent is no more, or another hub's."""
+        """The actor has ended: its agent is no more, or another hub owns it."""
         ...
 
     def superseded(self, agent_id: str, epoch: int) -> None:
-        """The store knows a newer session of the agent than that epoch, or its end."""
+        """The store knows of a newer session of the agent than that epoch, or of its end."""
         ...
 
     def failed(self, agent_id: str) -> None:
-        """The actor has been isolated: take its agent off the directory."""
+        """The actor has been isolated: remove its agent from the directory."""
         ...

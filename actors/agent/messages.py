@@ -1,4 +1,4 @@
-"""What an agent's actor is told: commands are verbs, news is in the past tense.
+"""The messages of an agent's actor: asks are verbs, news is in the past tense.
 
 The `at` of an ask is when it came, on the scheduler's scale; its `reply` is called exactly once.
 `session` is None for a caller over HTTP.
@@ -18,15 +18,15 @@ from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
 
 class SessionHandle(Protocol):
-    """A session as the agent it holds sees it."""
+    """A session, as the agent that it holds sees it."""
 
     def end(self, code: CloseCode, reason: str) -> None:
-        """The session is over: close its connection."""
+        """Close the session's connection with this code and reason."""
         ...
 
 
 class Register(Struct, frozen=True, gc=False):
-    """Begin a lease under this identity, and fence off whoever held it."""
+    """Begin a lease under this identity, and fence off the session that held it."""
 
     session: SessionHandle | None
     spec: AgentSpec
@@ -45,7 +45,7 @@ class Resume(Struct, frozen=True, gc=False):
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
-    """A sign of life, with what the agent says of itself."""
+    """Renew the lease, and take what the agent reports of itself."""
 
     session: SessionHandle | None
     changes: AgentChanges
@@ -81,7 +81,7 @@ class SocketLost(Struct, frozen=True, gc=False):
 
 
 class ActivitySeen(Struct, frozen=True, gc=False):
-    """The session's peer is active: a pong came, or (`message`) a request to somebody else."""
+    """The session's peer is active: a pong came, or (`message`) a request that is not an ask."""
 
     session: SessionHandle
     message: bool
@@ -92,45 +92,45 @@ class DeadlineReached(Struct, frozen=True, gc=False):
 
 
 class Settled(Struct, frozen=True, gc=False):
-    """A proposed change has ended."""
+    """A proposed change has ended, in this result."""
 
     proposal: Proposal
     result: Result
 
 
 class Renewed(Struct, frozen=True, gc=False):
-    """A proposed renewal has ended."""
+    """A proposed renewal has ended, in this result."""
 
     proposal: RenewalProposal
     result: Result
 
 
 class Overtaken(Struct, frozen=True, gc=False):
-    """Another hub changed the record, or (`removed`) ended the lease: this is what the log says."""
+    """Another hub changed the record to this, or (`removed`) ended the lease."""
 
     record: AgentRecord
     removed: bool
 
 
 class RenewedElsewhere(Struct, frozen=True, gc=False):
-    """The agent gave another hub a sign of life: then, on the scheduler's scale."""
+    """Another hub renewed the entry, for a heartbeat that came at `at` on the scheduler's scale."""
 
     last_seen: str
     at: float
 
 
 class StoredRead(Struct, frozen=True, gc=False):
-    """What the store holds of the agent, after it was asked for."""
+    """The store has answered what it holds of the agent."""
 
     stored: Stored | Away | None
 
 
 class HubsChanged(Struct, frozen=True, gc=False):
-    """Another hub may be in charge now."""
+    """Another hub may own the agent now."""
 
 
 class RemovalHeld(Struct, frozen=True, gc=False):
-    """Many agents were lost at once: an unreachable one stays listed for longer."""
+    """Many agents were lost at once: an unreachable one stays listed for longer than its lease."""
 
 
 class Sweep(Struct, frozen=True, gc=False):
@@ -138,15 +138,15 @@ class Sweep(Struct, frozen=True, gc=False):
 
 
 class StoreReturned(Struct, frozen=True, gc=False):
-    """The store answers again: write what is owed."""
+    """The store answers again: write what is unwritten."""
 
 
 class GrantFreshTimeout(Struct, frozen=True, gc=False):
-    """The hub was absent: judge nobody for that time."""
+    """The hub was absent: charge that time to no agent."""
 
 
 class Drain(Struct, frozen=True, gc=False):
-    """The hub is stopping: let go of the websocket."""
+    """The hub is stopping: let go of the session."""
 
 
 News = (
@@ -168,4 +168,4 @@ News = (
 Message = Ask | News
 
 Queued = Ask | SocketLost | DeadlineReached | Drain
-"""What waits its turn while a change is under way."""
+"""What waits for its turn while a change is under way."""

@@ -1,4 +1,4 @@
-"""How every ask of the brain ends: in one of these, or in a ProtocolError."""
+"""The outcomes of asks: every ask ends in one of these, or in a ProtocolError."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Acknowledged(Struct, frozen=True, gc=False):
     """A heartbeat, change or unregistration was accepted.
 
     `revision` is the directory change that last touched the record. `durable` is false when the
-    hub heard it and the store could not be reached; only heartbeats end so.
+    hub received it and the store could not be reached; only a heartbeat's outcome may be so.
     """
 
     revision: int
@@ -41,17 +41,17 @@ NEWER_SESSION = "a newer session of this agent was registered"
 
 
 def gone() -> ProtocolError:
-    """There is no such agent, or not any more."""
+    """There is no such agent, or there is none any more."""
     return ProtocolError("not_found", "no such agent: its lease is over; register anew")
 
 
 def fenced() -> ProtocolError:
-    """The session holds the agent no more."""
+    """The session does not hold the agent any more."""
     return ProtocolError("fenced", NEWER_SESSION)
 
 
 def bad_token(*, superseded: bool) -> ProtocolError:
-    """The token is none of the agent's, or of a registration that a newer one superseded."""
+    """The token is not the agent's, or belongs to a registration that a newer one superseded."""
     if superseded:
         return fenced()
     return ProtocolError(

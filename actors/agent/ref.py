@@ -1,4 +1,4 @@
-"""What others hold of an agent's actor: typed calls that become messages in its mailbox."""
+"""The reference to an agent's actor: typed calls that become messages in its mailbox."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), Remo
 
 
 class AgentRef:
-    """A reference to the actor of one agent. Every ask is answered, also when it is gone."""
+    """Refers to the actor of one agent. Every ask is answered, also after the actor has ended."""
 
     __slots__ = ("_ref",)
 
@@ -85,7 +85,7 @@ class AgentRef:
     # News.
 
     def active(self, session: SessionHandle, *, message: bool) -> None:
-        """The session's peer answered a ping, or sent (`message`) a message for somebody else."""
+        """The session's peer answered a ping, or sent a message that is no ask (`message`)."""
         self._ref.tell(ActivitySeen(session, message))
 
     def socket_lost(self, session: SessionHandle, at: float) -> None:
@@ -93,11 +93,11 @@ class AgentRef:
         self._ref.tell(SocketLost(session, at))
 
     def settled(self, proposal: Proposal, result: Result) -> None:
-        """A change that the actor proposed has ended."""
+        """A change that the actor proposed has ended in this result."""
         self._ref.tell(Settled(proposal, result))
 
     def renewed(self, proposal: RenewalProposal, result: Result) -> None:
-        """A renewal that the actor proposed has ended."""
+        """A renewal that the actor proposed has ended in this result."""
         self._ref.deliver(Renewed(proposal, result))
 
     def deadline_reached(self) -> None:
@@ -105,27 +105,27 @@ class AgentRef:
         self._ref.tell(_DEADLINE_REACHED)
 
     def overtaken(self, record: AgentRecord, *, removed: bool) -> None:
-        """Another hub's change of the agent was folded."""
+        """Another hub's change of the agent has been folded."""
         self._ref.tell(Overtaken(record, removed))
 
     def renewed_elsewhere(self, last_seen: str, at: float) -> None:
-        """The agent gave another hub a sign of life."""
+        """Another hub renewed the entry."""
         self._ref.tell(RenewedElsewhere(last_seen, at))
 
     def stored_read(self, stored: Stored | Away | None) -> None:
-        """What the actor asked the store for."""
+        """The store has answered the actor: this is what it holds of the agent."""
         self._ref.tell(StoredRead(stored))
 
     def hubs_changed(self) -> None:
-        """Another hub may be in charge now."""
+        """Another hub may own the agent now."""
         self._ref.tell(_HUBS_CHANGED)
 
     def removal_held(self) -> None:
-        """Unreachable agents stay listed for longer."""
+        """Removal is held: unreachable agents stay listed for longer."""
         self._ref.tell(_HELD)
 
     def sweep(self) -> None:
-        """Something has been waiting long."""
+        """Something has been waiting for long."""
         self._ref.tell(_SWEEP)
 
     def store_returned(self) -> None:
@@ -133,7 +133,7 @@ class AgentRef:
         self._ref.tell(_STORE_RETURNED)
 
     def grant_fresh_timeout(self) -> None:
-        """The hub was absent."""
+        """The hub was absent until now."""
         self._ref.tell(_GRANT_FRESH_TIMEOUT)
 
     def drain(self) -> None:

@@ -28,6 +28,7 @@ from actors.namespace.orphan_removal import OrphanRemoval
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Store
+from actors.rules.liveness import StartGrace
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime
 from actors.runtime.stall_detector import StallDetector
@@ -77,8 +78,7 @@ class ActorRegistry:
         self._observer = observer
         self._unchecked: list[str] = []
         self._checking = False
-        self._loaded_upto = 0
-        self._loaded_grace_until = 0.0
+        self._start_grace = StartGrace()
         self._stall_detector = StallDetector(scheduler, timing, self._grant_fresh_timeouts)
 
     def start(self) -> None:
@@ -148,8 +148,8 @@ class ActorRegistry:
                 for agent in list(self.agents.values()):
                     agent.store_returned()
             case Ready():
-                self._loaded_upto = self._replica.revision
-                self._loaded_grace_until = self.now() + self.timing.heartbeat_timeout
+                revision, now = self._replica.revision, self.now()
+                self._start_grace = StartGrace.starting(revision, now, self.timing)
                 self._check_owners()
             case _:
                 assert_never(event)
@@ -273,10 +273,7 @@ class ActorRegistry:
         return actor
 
     def _take_over(self, record: AgentRecord) -> None:
-        grace = self.timing.resume_window
-        if record.revision <= self._loaded_upto:
-            # Loaded when this hub started, and nothing was heard of it since.
-            grace = max(grace, self._loaded_grace_until - self.now())
+        grace = self._start_grace.seconds(record, self.now(), self.timing)
         actor = self._spawn(record.id)
         actor.take_over(record, self._log_of(record.id), grace)
 

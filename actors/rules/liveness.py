@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import Literal, assert_never, cast
 
+from msgspec import Struct
+
 from actors.ports.clock import INFINITE
 from actors.rules.states import DerivedStatus, State, StateChange, derive_status, transit
 from actors.timing import Timing
@@ -333,6 +335,29 @@ class Liveness:
 
     def _transit(self, change: StateChange) -> None:
         self.state = transit(self.state, change)
+
+
+class StartGrace(Struct, frozen=True):
+    """The grace of agents that a hub found in the store when it started.
+
+    They have until `until` to come back, unless there has been news of them since: then their
+    records are newer than `revision`, and they have the `resume_window` of all agents.
+    """
+
+    revision: int = 0
+    until: float = 0.0
+
+    @classmethod
+    def starting(cls, revision: int, now: float, timing: Timing) -> StartGrace:
+        """The grace that a hub gives which has loaded everything up to `revision`."""
+        return cls(revision, now + timing.heartbeat_timeout)
+
+    def seconds(self, record: AgentRecord, now: float, timing: Timing) -> float:
+        """Seconds that the agent has to come back once this hub takes it over."""
+        grace = timing.resume_window
+        if record.revision <= self.revision:
+            grace = max(grace, self.until - now)
+        return grace
 
 
 def lease_left(record: AgentRecord, wall: float, timing: Timing) -> float:

@@ -1,4 +1,4 @@
-"""Records as the brain makes them: new, amended, compared, and cut for the store."""
+"""How the brain makes records: new ones, amended, compared, and cut for the store."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from homeport_protocol.record import (
 )
 
 WORDS = 4096
-"""Words that fleets have in common and that are therefore kept once; of more, the newest."""
+"""Words that agents have in common are kept once; at most so many, the newest."""
 
 CHANGEABLE = tuple(name for name in AgentChanges.__struct_fields__ if name != "status")
 """The fields of a record that its agent may change; the status is derived from what it reports."""
 
-_shared = lru_cache(WORDS)(str)  # and not `sys.intern`, which Python 3.12 never lets go of
+_shared = lru_cache(WORDS)(str)  # not `sys.intern`: Python 3.12 never frees those
 
 
 def new_record(
-    agent_id: str, spec: AgentSpec, verdict: DerivedStatus, now: str, field: str = "agent.metadata"
+    agent_id: str, spec: AgentSpec, derived: DerivedStatus, now: str, field: str = "agent.metadata"
 ) -> AgentRecord:
     """The record of a registration made at `now`; epoch, hub and revision come later.
 
@@ -43,13 +43,13 @@ def new_record(
         host="" if spec.host is UNSET else _shared(spec.host),
         port=spec.port,
         capabilities=[_shared(each) for each in unique(spec.capabilities)],
-        status=verdict.status,
+        status=derived.status,
         version=_shared(spec.version),
         registered_at=now,
         last_seen=now,
         metadata=merge_metadata(UNSET, spec.metadata, field),
         load=spec.load,
-        health=Health(verdict.connection, spec.status, verdict.reason, now),
+        health=Health(derived.connection, spec.status, derived.reason, now),
     )
 
 
@@ -58,7 +58,7 @@ def amend(record: AgentRecord, changes: AgentChanges, field: str = "metadata") -
 
     `field` names the metadata in errors. Raises ProtocolError as `merge_metadata`.
     """
-    updates: dict[str, object] = {}  # by hand, since this is frequent; a test counts the fields
+    updates: dict[str, object] = {}  # by hand for speed: tests/actors/test_fields.py has them all
     if changes.capabilities is not UNSET:
         updates["capabilities"] = unique(changes.capabilities)
     if changes.version is not UNSET:
@@ -94,23 +94,23 @@ def with_changeable(record: AgentRecord, other: AgentRecord) -> AgentRecord:
 def with_derived_status(
     record: AgentRecord,
     committed: AgentRecord | None,
-    verdict: DerivedStatus,
+    derived: DerivedStatus,
     reported: str,
     timestamp: Callable[[], str],
 ) -> AgentRecord:
     """The record with its status and health; `since` moves only when the status changes."""
-    if committed is not None and committed.status == verdict.status:
+    if committed is not None and committed.status == derived.status:
         since = committed.health.since
     else:
         since = timestamp()
-    health = Health(verdict.connection, reported, verdict.reason, since)  # type: ignore[arg-type]
-    if record.status == verdict.status and record.health == health:
+    health = Health(derived.connection, reported, derived.reason, since)  # type: ignore[arg-type]
+    if record.status == derived.status and record.health == health:
         return record
-    return structs.replace(record, status=verdict.status, health=health)
+    return structs.replace(record, status=derived.status, health=health)
 
 
 def kind_of(old: AgentRecord, new: AgentRecord) -> Kind | None:
-    """The event that tells of the difference; None when only `last_seen` moved on."""
+    """The event for the difference; None when only `last_seen` moved on."""
     if old.status != new.status:
         return "status_changed"
     if (
@@ -141,9 +141,9 @@ def supersedes(record: AgentRecord, other: AgentRecord) -> bool:
 
 
 def head_of(record: AgentRecord) -> bytes:
-    """The record's JSON up to and including `health`: what the store completes."""
+    """The record's JSON up to and including `health`: the store adds the rest."""
     data = encode(record)
-    # The tail is ours and holds no such text; a metadata value that does stands before it.
+    # The last occurrence: the rest holds no such text, and metadata that do stand before it.
     return data[: data.rindex(b',"epoch":')]
 
 

@@ -5,11 +5,11 @@ An agent this hub owns is in one of four states, and leaves through `GONE`:
 - CONNECTED: a session of this hub holds its websocket.
 - POLLING: it came over HTTP; only its heartbeats say that it lives.
 - LOST: its websocket went away without `unregister`; it may resume.
-- UNREACHABLE: nobody heard of it in time; discovery says so until its lease is over.
-- GONE: unregistered or expired; nothing of it is left.
+- UNREACHABLE: nothing came from it in time; discovery says so until its lease is over.
+- GONE: unregistered or expired; nothing is left of it.
 
-The record's status is never set by hand: `derive_status` makes it from state and facts, so that
-what discovery says and why it says so cannot disagree.
+The record's status is never set: `derive_status` makes it from state and facts, so that what
+discovery says and why it says so cannot disagree.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from homeport_protocol.bounds import Connection, Reason, Status
 
 
 class State(Enum):
-    """Where an agent is in its life."""
+    """The state of an agent."""
 
     CONNECTED = auto()
     POLLING = auto()
@@ -44,7 +44,7 @@ class StateChange(Enum):
     OVERDUE = auto()
     """Its pongs come, its messages do not."""
     SILENT = auto()
-    """Its time to resume or to give a sign of life is over."""
+    """Nothing came from it in time, or it did not resume in time."""
     LEASE_OVER = auto()
     """It has been unreachable for `lease_ttl`."""
     UNREGISTERED = auto()
@@ -71,16 +71,16 @@ TRANSITIONS: dict[tuple[State, StateChange], State] = {
     (State.UNREACHABLE, StateChange.LEASE_OVER): State.GONE,
     (State.UNREACHABLE, StateChange.UNREGISTERED): State.GONE,
 }
-"""What is not listed cannot happen; `transit` raises KeyError, and the actor is restarted."""
+"""A pair that is not listed cannot happen: `transit` raises KeyError, and the actor restarts."""
 
 
-def transit(state: State, signal: StateChange) -> State:
-    """The state after `signal`."""
-    return TRANSITIONS[state, signal]
+def transit(state: State, change: StateChange) -> State:
+    """The state after `change`."""
+    return TRANSITIONS[state, change]
 
 
 class DerivedStatus(Struct, frozen=True, gc=False):
-    """What the record says of an agent's life."""
+    """What the record says of an agent: its connection, its status, and why."""
 
     connection: Connection
     status: Status
@@ -90,9 +90,9 @@ class DerivedStatus(Struct, frozen=True, gc=False):
 def derive_status(
     state: State, reported: Status, *, over_http: bool, overdue: bool, cause: Reason
 ) -> DerivedStatus:
-    """Derive the verdict from the facts.
+    """Derive what the record says from the facts.
 
-    `over_http`: its last sign of life came over HTTP. `overdue`: its program hung while its socket
+    `over_http`: its last message came over HTTP. `overdue`: its program hung while its socket
     lived. `cause`: why it is UNREACHABLE, or `draining` when a stopping hub let go of it.
     """
     says: Reason = "ok" if reported == "healthy" else "self_reported"

@@ -14,7 +14,7 @@ from homeport_protocol.record import AgentRecord, Health
 from homeport_protocol.timestamps import normalize_timestamp, parse_timestamp
 
 
-class _Legacy(Struct):
+class _Legacy(Struct, frozen=True):
     """The twelve documented fields as the legacy registry wrote them; it checked few of them."""
 
     id: str
@@ -37,7 +37,7 @@ def read_record(data: bytes) -> AgentRecord:
     """A stored record, ours or the legacy registry's (which has no health, epoch or revision).
 
     Raises ValueError (msgspec's errors and UnicodeDecodeError among them) or RecursionError when
-    it is no record.
+    the data are no record.
     """
     try:
         record = decode_record(data)
@@ -49,7 +49,7 @@ def read_record(data: bytes) -> AgentRecord:
 
 
 def read_records(stored: list[bytes], observer: Observer) -> list[AgentRecord]:
-    """All that are records; `observer` is told of the others, which are left alone."""
+    """The readable ones; each of the others is reported to `observer`, and left alone."""
     records = []
     for data in stored:
         try:

@@ -20,10 +20,10 @@ def issue_token(secret: bytes, agent_id: str, registered_at: str) -> str:
 def check_token(
     secret: bytes, agent_id: str, registered_at: str, token: str
 ) -> Literal["valid", "superseded", "invalid"]:
-    """Whether `token` is of the registration made at `registered_at`.
+    """Whether `token` belongs to the registration made at `registered_at`.
 
-    `superseded`: it was issued for an earlier registration of the same identity, which a newer
-    one has fenced off.
+    `superseded`: it belongs to an earlier registration of the same identity, which a newer one has
+    fenced off.
     """
     signed_at, _, _ = token.rpartition(".")
     genuine = issue_token(secret, agent_id, signed_at)

@@ -1,6 +1,6 @@
-"""Queries over a websocket: from a request to its answer's bytes, without encoding a record anew.
+"""Queries over a websocket: from a request to its answer's bytes, without encoding a record again.
 
-Each raises ProtocolError for what cannot be granted.
+Each raises ProtocolError for what cannot be answered.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def find(supervisor: Supervisor, request: Find) -> bytes:
 
 
 def agent(request: Get, record: bytes) -> bytes:
-    """One agent by its id, whose record this is."""
+    """The one agent asked for, whose record this is."""
     return encode(Agent(id=request.id, agent=Raw(record)))
 
 
@@ -42,7 +42,7 @@ def pick(supervisor: Supervisor, request: Pick) -> bytes:
 
 
 def hubs(supervisor: Supervisor, request: ListHubs) -> bytes:
-    """The hubs of the cluster that live."""
+    """The living hubs of the cluster."""
     if not supervisor.ready:
         raise unavailable(supervisor.not_ready_reasons())
     leases = supervisor.roster

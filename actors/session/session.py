@@ -46,7 +46,7 @@ _OP_OF = {kind: str(kind.__struct_config__.tag) for kind in get_args(Request)}
 
 
 class Session:
-    """The hub's end of one connection; no method raises on a peer's account."""
+    """The hub's end of one connection; no method raises for what a peer does."""
 
     __slots__ = (
         "_agent",
@@ -97,7 +97,7 @@ class Session:
         self._malformed = 0
         pipeline = self._pipeline
         if type(request) is Heartbeat and self._agent and pipeline.free:
-            # Nearly always, and nothing that goes before has to be looked at.
+            # The short way of nearly all messages: nothing before this one has to be waited for.
             self._keepalive.activity_came()
             self._heartbeat(request, self._agent)
             if pipeline.unanswered >= MAX_PIPELINE:

@@ -20,7 +20,7 @@ MAX_WATCHES = 64
 
 
 class SessionWatches:
-    """Begun and ended as the peer asks; they end with the connection."""
+    """The watches that a peer has begun; they end when it says so, or with the connection."""
 
     __slots__ = ("_last", "_link", "_supervisor", "_watches")
 
@@ -31,7 +31,7 @@ class SessionWatches:
         self._last = 0
 
     def make(self, request: WatchRequest) -> Watch:
-        """A watch that does not follow yet; raises ProtocolError when it may not be had."""
+        """A watch that does not follow yet; raises ProtocolError when the peer may not have it."""
         if (request.since is UNSET) != (request.log is UNSET):
             field = "since" if request.since is UNSET else "log"
             raise ProtocolError("bad_request", f"{field}: since and log go together", field=field)
@@ -44,7 +44,7 @@ class SessionWatches:
         return watch
 
     def begin(self, request: WatchRequest, watch: Watch, answer: Callable[[bytes], None]) -> None:
-        """Answer, and follow: from where the request says, or else from a snapshot."""
+        """Answer, and follow: from where the request says, or from a snapshot."""
         supervisor = self._supervisor
         since = None if request.since is UNSET else request.since
         log = "" if request.log is UNSET else request.log
@@ -62,7 +62,7 @@ class SessionWatches:
         supervisor.feed.follow(watch, since)
 
     def end(self, request: Unwatch) -> bytes:
-        """End a watch; returns the answer, or raises ProtocolError when there is none such."""
+        """End a watch and return the answer; raises ProtocolError when there is no such watch."""
         watch = self._watches.pop(request.watch, None)
         if watch is None:
             raise ProtocolError(
@@ -72,12 +72,12 @@ class SessionWatches:
         return encode(Unwatched(id=request.id))
 
     def end_all(self) -> None:
-        """End them all, and say nothing."""
+        """End them all, without an answer."""
         for watch in self._watches.values():
             self._supervisor.feed.forget(watch)
         self._watches.clear()
 
     def pump(self) -> None:
-        """The peer has read on: each goes on with what it holds back."""
+        """The peer has read on: each sends more of what it holds back."""
         for watch in self._watches.values():
             watch.pump()

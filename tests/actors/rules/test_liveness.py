@@ -11,7 +11,14 @@ import pytest
 
 import actors
 from actors.ports.clock import INFINITE
-from actors.rules.liveness import HOLD_CHECK, Liveness, lease_left, renewal_due, renewed_at
+from actors.rules.liveness import (
+    HOLD_CHECK,
+    Liveness,
+    StartGrace,
+    lease_left,
+    renewal_due,
+    renewed_at,
+)
 from actors.rules.states import State, StateChange
 from actors.timing import Timing
 from homeport_protocol.record import AgentRecord, Health
@@ -158,6 +165,14 @@ def test_one_that_a_stopping_hub_let_go_of_is_left_to_another_one() -> None:
     liveness.drained()
     assert liveness.derived_status().reason == "draining"
     assert liveness.resume_until == INFINITE
+
+
+def test_agents_found_by_a_hub_that_starts_have_a_heartbeat_timeout_from_its_start() -> None:
+    grace = StartGrace.starting(7, NOW, TIMING)
+    found, changed_since = record(revision=7), record(revision=8)
+    assert grace.seconds(found, NOW + 10, TIMING) == TIMING.heartbeat_timeout - 10
+    assert grace.seconds(changed_since, NOW + 10, TIMING) == TIMING.resume_window
+    assert grace.seconds(found, NOW + 1000, TIMING) == TIMING.resume_window
 
 
 def test_when_an_entry_is_to_be_renewed_and_when_it_was() -> None:
