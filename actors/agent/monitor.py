@@ -144,7 +144,7 @@ class Monitor:
                 self._writer.commit("remove", "expired", record, liveness)
                 return
             case StateChange.SILENT:
-                self._writer.write_verdict(record, liveness, last_seen)
+                self._writer.write_unreachable(record, liveness, last_seen)
                 self.end_session(CloseCode.LEASE_LOST, "no sign of life in time")
             case StateChange.OVERDUE:
                 self._write_status()

@@ -171,10 +171,10 @@ class RecordWriter:
         record = self.with_status(record, liveness)
         self.commit("restore", self._kind(record), record, liveness)
 
-    def write_verdict(self, record: AgentRecord, liveness: Liveness, last_seen: str) -> None:
-        """Propose what silence makes of the agent's status.
+    def write_unreachable(self, record: AgentRecord, liveness: Liveness, last_seen: str) -> None:
+        """Propose that the agent is unreachable, for its silence.
 
-        It is refused as stale when the stored `last_seen` is another ("": it may be any).
+        The change is refused as stale when the stored `last_seen` is another ("": it may be any).
         """
         record = self.with_status(record, liveness)
         kind = self._kind(record)
@@ -195,7 +195,7 @@ class RecordWriter:
         self._propose(operation, kind, refused.record, liveness, change.hub, refused.born, "")
 
     def take_back(self, before: AgentRecord, liveness: Liveness) -> None:
-        """A change is durable that its asker had been told was not made: propose to undo it."""
+        """A change is durable whose ask was answered that it was not made: propose to undo it."""
         made = self.current
         assert made is not None
         record = with_changeable(made, before)

@@ -16,7 +16,7 @@ from homeport_protocol.record import AgentRecord
 
 
 def register(agent: AgentParts, ask: Register) -> None:
-    """Propose a new lease under this identity, whoever holds it now."""
+    """Propose a new lease under this identity, even if another session holds it now."""
     context, writer = agent.context, agent.writer
     over_http = ask.session is None
     state = State.POLLING if over_http else State.CONNECTED
@@ -39,9 +39,9 @@ def resume(agent: AgentParts, ask: Resume) -> None:
     if record is None:
         ask.reply(gone())
         return
-    verdict = check_token(context.secret, writer.agent_id, record.registered_at, ask.token)
-    if verdict != "valid":
-        ask.reply(bad_token(superseded=verdict == "superseded"))
+    validity = check_token(context.secret, writer.agent_id, record.registered_at, ask.token)
+    if validity != "valid":
+        ask.reply(bad_token(superseded=validity == "superseded"))
         return
     status = None if ask.changes.status is UNSET else ask.changes.status
     resumed = monitor.liveness.resumed(status, context.now())
@@ -80,7 +80,7 @@ def begin_lease(agent: AgentParts, ask: Register | Resume, record: AgentRecord) 
 
 
 def give_up_lease(agent: AgentParts, record: AgentRecord, *, newborn: bool) -> None:
-    """It became durable after its asker had been told that it did not.
+    """It became durable after its ask had been answered that it did not.
 
     A `newborn` agent is removed again, and an older one may resume.
     """

@@ -102,7 +102,7 @@ class Liveness:
         """The liveness of an agent whose session, if it had one, is gone with its hub.
 
         It has `grace` seconds to come back, and at least `heartbeat_timeout` when its hub drained
-        it, since that hub told it to come back within that time. An unreachable agent stays until
+        it, since that hub asked it to come back within that time. An unreachable agent stays until
         its lease is over, if that is later.
         """
         liveness = cls.recovered(record, now)
@@ -181,7 +181,7 @@ class Liveness:
     def active_elsewhere(self, at: float) -> None:
         """Another hub renewed the agent's entry for a heartbeat that came at `at`.
 
-        Nothing is made of it for an unreachable agent: the log will tell of its return.
+        It changes nothing for an unreachable agent: its return will be in the log.
         """
         if self.state is not State.UNREACHABLE:
             self.last_activity_at = max(self.last_activity_at, at)

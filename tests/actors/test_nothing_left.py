@@ -1,4 +1,4 @@
-"""Whoever has gone is freed: no circle of references keeps a session or an actor."""
+"""Sessions and actors that have ended are freed: no circle of references keeps one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of an agent's life, pair by pair, and every verdict."""
+"""The table of an agent's states, pair by pair, and every status derived from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ATTACHED, POLLED, SOCKET_LOST = StateChange.ATTACHED, StateChange.POLLED, StateC
 OVERDUE, SILENT, LEASE_OVER = StateChange.OVERDUE, StateChange.SILENT, StateChange.LEASE_OVER
 UNREGISTERED = StateChange.UNREGISTERED
 
-# Rows: the state before. Columns: the signal. A dash: cannot happen.
+# Rows: the state before. Columns: the change. A dash: cannot happen.
 EXPECTED = {
     #    ATTACHED POLLED SOCKET_LOST OVERDUE SILENT LEASE_OVER UNREGISTERED
     C: [C, C, L, C, U, None, G],
@@ -33,15 +33,15 @@ EXPECTED = {
 COLUMNS = [ATTACHED, POLLED, SOCKET_LOST, OVERDUE, SILENT, LEASE_OVER, UNREGISTERED]
 
 
-@pytest.mark.parametrize(("state", "signal"), list(product(State, StateChange)), ids=str)
-def test_every_pair_of_state_and_signal(state: State, signal: StateChange) -> None:
-    expected = EXPECTED[state][COLUMNS.index(signal)]
+@pytest.mark.parametrize(("state", "change"), list(product(State, StateChange)), ids=str)
+def test_every_pair_of_state_and_change(state: State, change: StateChange) -> None:
+    expected = EXPECTED[state][COLUMNS.index(change)]
     if expected is None:
-        assert (state, signal) not in TRANSITIONS
+        assert (state, change) not in TRANSITIONS
         with pytest.raises(KeyError):
-            transit(state, signal)
+            transit(state, change)
     else:
-        assert transit(state, signal) is expected
+        assert transit(state, change) is expected
 
 
 def test_nothing_comes_back_from_gone() -> None:
@@ -59,7 +59,7 @@ def test_every_state_can_be_left_towards_gone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "reported", "over_http", "overdue", "cause", "verdict"),
+    ("state", "reported", "over_http", "overdue", "cause", "expected"),
     [
         (C, "healthy", False, False, "ok", ("websocket", "healthy", "ok")),
         (C, "degraded", False, False, "ok", ("websocket", "degraded", "self_reported")),
@@ -101,14 +101,14 @@ def test_every_state_can_be_left_towards_gone() -> None:
         (G, "healthy", False, False, "connection_lost", ("lost", "unreachable", "connection_lost")),
     ],
 )
-def test_every_verdict(
+def test_every_derived_status(
     *,
     state: State,
     reported: Status,
     over_http: bool,
     overdue: bool,
     cause: Reason,
-    verdict: tuple[str, str, str],
+    expected: tuple[str, str, str],
 ) -> None:
     found = derive_status(state, reported, over_http=over_http, overdue=overdue, cause=cause)
-    assert found == DerivedStatus(*verdict)  # type: ignore[arg-type]
+    assert found == DerivedStatus(*expected)  # type: ignore[arg-type]

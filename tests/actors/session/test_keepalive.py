@@ -1,4 +1,4 @@
-"""What counts as a sign of life, and when a connection is pinged or closed for its silence."""
+"""What counts as activity, and when a connection is pinged or closed for its silence."""
 
 from __future__ import annotations
 
