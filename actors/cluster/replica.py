@@ -159,7 +159,7 @@ class Replica:
         return self.committer.reason or "what others wrote is being loaded"
 
     def drop(self, agent_id: str) -> None:
-        """Take an agent off the directory although no log tells of its end.
+        """Take an agent off the directory although no log has its end.
 
         Watches that know the agent start over.
         """

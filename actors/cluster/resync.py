@@ -88,7 +88,7 @@ class Resync:
         self._waits += 1
 
     def folded(self, agent_id: str) -> None:
-        """The log tells of the agent while loading is `under_way`."""
+        """The log has an entry of the agent while loading is `under_way`."""
         self._folded.add(agent_id)
 
     def drop(self, agent_id: str) -> None:

@@ -264,7 +264,7 @@ class ActorRegistry:
             self._scheduler.call_soon(self._check_some_owners)
 
     def _log_of(self, agent_id: str) -> str:
-        """The log that tells of a listed agent; "" while a new one does not."""
+        """The log that has an entry of a listed agent; "" while a new log has none."""
         return "" if agent_id in self._replica.feed.missing else self.log
 
     def _spawn(self, agent_id: str) -> AgentActor:

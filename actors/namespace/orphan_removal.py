@@ -56,7 +56,7 @@ class OrphanRemoval:
         record, change = entry.record, proposal.change
         if (record.epoch, record.revision) != (change.epoch, change.revision):
             self.propose()
-        else:  # no log tells of what is stored: removing it would be refused for ever
+        else:  # no log has what is stored: removing it would be refused for ever
             self._replica.drop(self._agent_id)
 
     def sweep(self) -> None:

@@ -278,11 +278,11 @@ def _judge_changes(
     report.none("every update that was acknowledged is, too", forgotten)
     report.none("and none that was refused", applied)
     told = {(e.agent.id, e.agent.version) for e in watcher.events if e.kind == "updated"}
-    untold = {(each.agent_id, each.value) for each in changers.updates if each.done} - told
+    missing = {(each.agent_id, each.value) for each in changers.updates if each.done} - told
     report.check(
         "each that was acknowledged was told to it, in one log without a gap",
-        not untold and not watcher.restarts and not watcher.gaps(),
-        f"{len(told)} told, missing: {listed([value for _, value in untold])}, "
+        not missing and not watcher.restarts and not watcher.gaps(),
+        f"{len(told)} told, missing: {listed([value for _, value in missing])}, "
         f"new logs: {watcher.restarts}, gaps: {listed(watcher.gaps())}",
     )
 

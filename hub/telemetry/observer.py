@@ -68,7 +68,7 @@ class HubObserver:
             self._warned = True
             self._logger.warning(
                 "with several hubs, lease_ttl should be at least twice a hub's lease: the entries "
-                "of a dead hub's agents may run out before another is in charge of them",
+                "of a dead hub's agents may run out before another hub owns them",
                 lease_ttl=self._lease_ttl,
                 at_least=2 * HUB_LEASE,
             )

@@ -29,7 +29,7 @@ SLACK = Slack(
     answered_within=15.0,
     last_seen_lag=8.0,
 )
-"""Wide enough for a busy machine; what is promised for an idle one is measured by the proofs."""
+"""Wide enough for a busy machine; the bench measures what is promised for an idle one."""
 
 GOODBYE = 8.0
 """Seconds after which nobody who has said goodbye must be shown."""

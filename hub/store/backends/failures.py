@@ -37,7 +37,7 @@ _PHRASES = {
     "NOPERM": "the Redis user lacks the permission for a command or key that is needed",
     "CLUSTERDOWN": "the Redis Cluster is down",
     "TRYAGAIN": "the Redis Cluster is moving these keys to another node",
-    "MOVED": "another node of the Redis Cluster is in charge of these keys",
+    "MOVED": "another node of the Redis Cluster owns these keys",
     "ASK": "the Redis Cluster is moving these keys to another node",
     "CROSSSLOT": "the Redis server is part of a Redis Cluster, and its URL does not say so",
 }

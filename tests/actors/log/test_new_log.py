@@ -117,7 +117,7 @@ def test_a_resumption_finds_its_entry_deleted_and_raises_the_epoch_all_the_same(
 
 
 def test_an_agent_that_ran_out_while_its_hub_was_down_is_forgotten_by_all() -> None:
-    """The hub is back before its lease lapses: it is in charge, and knows nothing of the agent."""
+    """The hub is back before its lease lapses: it owns the agent, and knows nothing of it."""
     cluster = Cluster("a", "b", timing=TIMING)
     link, _ = cluster["b"].agent("brief", agent_id=A)
     cluster["a"].agent("stays", agent_id=B)

@@ -96,7 +96,7 @@ async def test_a_slot_that_was_moved_to_another_node_is_followed(setup: ClusterS
         target = other_node(setup, "a")
         setup.move_slot(log_of("a"), target)
         answer = await until_refused(store)
-        assert answer == Away("another node of the Redis Cluster is in charge of these keys")
+        assert answer == Away("another node of the Redis Cluster owns these keys")
         again = await store.open(opened.log, 1, "hub-1:x:1")
         assert (again.log, again.revision, again.fresh) == (opened.log, 1, False)
         assert await store.commit(change("register", 2)) == [Applied(2, 1)]
