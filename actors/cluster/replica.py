@@ -176,7 +176,7 @@ class Replica:
         self._resync.close()
         self.committer.close()
 
-    # --- the fold of the log (actors.log.committer.Fold) -----------------------------------------
+    # --- the fold of the log (actors.log.fold.Fold) ----------------------------------------------
 
     def opened(self, opened: Opened, *, gap: bool) -> None:
         """The store answers: load it, or write to it what is dirty."""
