@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import assert_never, get_args
 
 from msgspec import UNSET
@@ -203,7 +204,8 @@ class Session:
                 case Unregister():
                     self._unregister(item)
                 case WatchRequest():
-                    self._watch(item)
+                    begun = partial(self._answer, item)
+                    self._session_watches().begin(item, self._pipeline, begun)
                 case Unwatch():
                     self._answer(item, self._session_watches().end(item))
                 case Ping():
@@ -373,27 +375,6 @@ class Session:
         self._supervisor.acknowledge_loss(
             self._reply(request, lambda done: answers.loss_acknowledged(request, done, agents))
         )
-
-    def _watch(self, request: WatchRequest) -> None:
-        supervisor, watches = self._supervisor, self._session_watches()
-        watch = watches.make(request)
-
-        def begin() -> None:
-            watches.begin(request, watch, lambda payload: self._answer(request, payload))
-
-        if request.since is UNSET or request.since <= supervisor.revision or supervisor.alone:
-            begin()
-            return
-        # The peer comes from a hub that has folded more: catch up first, since a watch that starts
-        # here now would go back in time.
-        self._pipeline.begin_alone()
-
-        def caught_up(_complete: bool) -> None:
-            if not self._ended:
-                begin()
-            self._pipeline.answered()
-
-        supervisor.catch_up(caught_up)
 
     def _session_watches(self) -> SessionWatches:
         if self._watches is None:

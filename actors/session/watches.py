@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
+from actors.session.pipeline import Pipeline
 from actors.watch.watch import Watch
 from homeport_protocol.answers import Unwatched, Watching
 from homeport_protocol.codec import encode
@@ -22,16 +23,60 @@ MAX_WATCHES = 64
 class SessionWatches:
     """The watches that a peer has begun; they end when it says so, or with the connection."""
 
-    __slots__ = ("_last", "_link", "_supervisor", "_watches")
+    __slots__ = ("_ended", "_last", "_link", "_supervisor", "_watches")
 
     def __init__(self, supervisor: Supervisor, link: Link) -> None:
         self._supervisor = supervisor
         self._link = link
         self._watches: dict[int, Watch] = {}
         self._last = 0
+        self._ended = False
 
-    def make(self, request: WatchRequest) -> Watch:
-        """A watch that does not follow yet; raises ProtocolError when the peer may not have it."""
+    def begin(
+        self, request: WatchRequest, pipeline: Pipeline, answer: Callable[[bytes], None]
+    ) -> None:
+        """Answer, and follow: from where the request says, or from a snapshot.
+
+        Raises ProtocolError when the peer may not have this watch.
+        """
+        supervisor, watch = self._supervisor, self._make(request)
+        if request.since is UNSET or request.since <= supervisor.revision or supervisor.alone:
+            self._follow(request, watch, answer)
+            return
+        # The peer comes from a hub that has folded more: catch up first, since a watch that starts
+        # here now would go back in time.
+        pipeline.begin_alone()
+
+        def caught_up(_complete: bool) -> None:
+            if not self._ended:
+                self._follow(request, watch, answer)
+            pipeline.answered()
+
+        supervisor.catch_up(caught_up)
+
+    def end(self, request: Unwatch) -> bytes:
+        """End a watch and return the answer; raises ProtocolError when there is no such watch."""
+        watch = self._watches.pop(request.watch, None)
+        if watch is None:
+            raise ProtocolError(
+                "not_found", f"watch: there is no watch {request.watch}", field="watch"
+            )
+        self._supervisor.feed.forget(watch)
+        return encode(Unwatched(id=request.id))
+
+    def end_all(self) -> None:
+        """The connection has ended: end them all, without an answer."""
+        self._ended = True
+        for watch in self._watches.values():
+            self._supervisor.feed.forget(watch)
+        self._watches.clear()
+
+    def pump(self) -> None:
+        """The peer has read on: each sends more of what it holds back."""
+        for watch in self._watches.values():
+            watch.pump()
+
+    def _make(self, request: WatchRequest) -> Watch:
         if (request.since is UNSET) != (request.log is UNSET):
             field = "since" if request.since is UNSET else "log"
             raise ProtocolError("bad_request", f"{field}: since and log go together", field=field)
@@ -43,8 +88,7 @@ class SessionWatches:
         self._last = watch.number
         return watch
 
-    def begin(self, request: WatchRequest, watch: Watch, answer: Callable[[bytes], None]) -> None:
-        """Answer, and follow: from where the request says, or from a snapshot."""
+    def _follow(self, request: WatchRequest, watch: Watch, answer: Callable[[bytes], None]) -> None:
         supervisor = self._supervisor
         since = None if request.since is UNSET else request.since
         log = "" if request.log is UNSET else request.log
@@ -60,24 +104,3 @@ class SessionWatches:
         answer(encode(watching))
         self._watches[watch.number] = watch
         supervisor.feed.follow(watch, since)
-
-    def end(self, request: Unwatch) -> bytes:
-        """End a watch and return the answer; raises ProtocolError when there is no such watch."""
-        watch = self._watches.pop(request.watch, None)
-        if watch is None:
-            raise ProtocolError(
-                "not_found", f"watch: there is no watch {request.watch}", field="watch"
-            )
-        self._supervisor.feed.forget(watch)
-        return encode(Unwatched(id=request.id))
-
-    def end_all(self) -> None:
-        """End them all, without an answer."""
-        for watch in self._watches.values():
-            self._supervisor.feed.forget(watch)
-        self._watches.clear()
-
-    def pump(self) -> None:
-        """The peer has read on: each sends more of what it holds back."""
-        for watch in self._watches.values():
-            watch.pump()
