@@ -164,12 +164,6 @@ def test_without_a_limit_all_are_listed_however_many(place: Place) -> None:
     assert "next_cursor" in found
 
 
-def test_an_unknown_agent_is_not_found_in_the_documented_words(place: Place) -> None:
-    response = place.get(f"/agents/{SOMEONE}")
-    assert response.status_code == 404
-    assert response.json() == {"error": "Agent not found"}
-
-
 def test_health_is_answered_as_documented(place: Place) -> None:
     response = place.get("/health")
     assert response.status_code == 200

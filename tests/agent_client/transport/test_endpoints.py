@@ -55,12 +55,6 @@ def test_after_a_round_in_which_all_failed_the_order_is_what_it_was() -> None:
     assert endpoints.in_turn() == URLS
 
 
-def test_a_connection_that_just_broke_leaves_its_hub_preferred() -> None:
-    endpoints = in_order(*URLS)
-    endpoints.wait_after_loss(A, ConnectionLost("it broke"), half())
-    assert endpoints.in_turn() == URLS
-
-
 @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
 def test_a_hub_that_goes_away_or_failed_comes_last(code: int) -> None:
     endpoints = in_order(*URLS)

@@ -94,19 +94,13 @@ async def test_a_guard_that_was_suspended_does_not_hold_up_the_stop(
     assert client(url).get("kept") == "yes"
 
 
-def test_kill_9_of_the_hub_ends_the_server_and_the_next_hub_has_the_data(start_hub, tmp_path):
+@pytest.mark.parametrize("group", [False, True])
+def test_kill_9_of_the_hub_or_its_group_ends_the_server_and_the_next_hub_has_the_data(
+    start_hub, tmp_path, group
+):
     hub = start_hub(tmp_path / "d")
     client(hub.url).set("kept", "yes")
-    hub.kill()
-    assert wait_until(lambda: not alive(hub.server) and not alive(hub.guard), within=5)
-
-    assert client(start_hub(tmp_path / "d").url).get("kept") == "yes"
-
-
-def test_kill_9_of_the_hubs_whole_process_group_leaves_no_orphan(start_hub, tmp_path):
-    hub = start_hub(tmp_path / "d")
-    client(hub.url).set("kept", "yes")
-    hub.kill(group=True)
+    hub.kill(group=group)
     assert wait_until(lambda: not alive(hub.server) and not alive(hub.guard), within=5)
 
     assert client(start_hub(tmp_path / "d").url).get("kept") == "yes"

@@ -143,20 +143,10 @@ async def test_an_agent_may_bring_its_own_identity(hub: FakeHub, ask: Ask) -> No
     assert hub.default.asked[-1][2] == own
 
 
-@pytest.mark.parametrize("field", ["name", "type", "host", "port"])
-@pytest.mark.parametrize("value", [..., None])
-async def test_each_required_field_is_named_when_it_is_missing(
-    hub: FakeHub, ask: Ask, field: str, value: Any
-) -> None:
-    answer = await ask("POST", "/agents/register", body(**{field: value}))
-    assert answer.status == 400
-    assert answer.error.startswith(f"{field}: ")
-    assert hub.default.asked == []
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        *((field, value) for field in ("name", "type", "host", "port") for value in (..., None)),
         ("name", ""),
         ("name", "x" * 129),
         ("name", "a\u0007"),
@@ -192,7 +182,7 @@ async def test_each_required_field_is_named_when_it_is_missing(
         ("agent_id", AGENT_ID + "\n"),
     ],
 )
-async def test_a_field_out_of_bounds_is_named(
+async def test_a_field_that_is_missing_or_out_of_bounds_is_named(
     hub: FakeHub, ask: Ask, field: str, value: Any
 ) -> None:
     answer = await ask("POST", "/agents/register", body(**{field: value}))

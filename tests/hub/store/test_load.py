@@ -15,13 +15,14 @@ from tests.hub.store.asking import LEGACY, Asked, agent_id, change
 from tests.hub.store.conftest import MakeStore
 
 
-async def test_an_empty_store_loads_as_nothing(store: Asked) -> None:
+@pytest.mark.parametrize("opened", [True, False])
+async def test_an_empty_store_loads_as_nothing_opened_or_not(
+    make_store: MakeStore, opened: bool
+) -> None:
+    store = make_store()
+    if opened:
+        await store.open()
     loaded = await store.load()
-    assert (loaded.records, loaded.entries, loaded.ghosts) == ([], [], [])
-
-
-async def test_a_store_that_was_never_opened_loads_too(make_store: MakeStore) -> None:
-    loaded = await make_store().load()
     assert (loaded.records, loaded.entries, loaded.ghosts) == ([], [], [])
 
 
