@@ -1,4 +1,4 @@
-"""Sessions and actors that have ended are freed: no circle of references keeps one."""
+"""Sessions and actors that have ended are freed: no reference cycle keeps them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests from outside stand on: hubs as processes, real stores, namespaces of their own.
+"""Hubs as processes, real stores, and a namespace for each test.
 
 A hub that is started here must never log a traceback: that is asserted when it ends.
 """
@@ -50,7 +50,7 @@ def stored_hub(
 
 @pytest.fixture
 def enter() -> Iterator[Enter]:
-    """Makes a `Place`: of a hub, in a namespace of its own unless one is given."""
+    """Makes a `Place` of a hub, in a new namespace unless one is given."""
     places: list[Place] = []
 
     def make(hub: Hub, namespace: str | None = "") -> Place:
@@ -70,14 +70,14 @@ def place(shared_hub: Hub, enter: Enter) -> Place:
 
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
-    """Starts a store of the test's own."""
+    """Starts a store for this test alone."""
     with ExitStack() as servers:
         yield lambda **settings: servers.enter_context(running(RedisServer(keeps=True, **settings)))
 
 
 @pytest.fixture
 def start_hub(tmp_path: Path, start_server: StartServer) -> Iterator[StartHub]:
-    """Starts a hub of the test's own: flags as arguments; `env` and `port` as of `Hub`.
+    """Starts a hub for this test alone: flags as arguments; `env` and `port` as of `Hub`.
 
     It asks for `start_server` so that hubs end before the stores that they use.
     """
@@ -110,12 +110,12 @@ def wire(neighbour: Neighbour) -> Iterator[Wire]:
 
 @pytest.fixture
 def area(neighbour: Neighbour) -> Place:
-    """The namespace of the neighbour, for those who come over HTTP."""
+    """The namespace of the neighbour, for tests over HTTP."""
     return neighbour.place
 
 
 class Beating:
-    """Agents that keep heartbeating in the background, each on a connection and thread of its own.
+    """Agents that keep heartbeating in the background, each with its connection and thread.
 
     `every` is the seconds from an acknowledgement to the next heartbeat; pings are answered always.
     """

@@ -123,7 +123,7 @@ FLOODS = {
 def test_a_flood_is_held_up_or_closed_with_4429_and_the_others_go_on(
     shared_hub: Hub, neighbour: Neighbour, name: str
 ) -> None:
-    """20,000 frames in one go; what is above the bound is refused, and nobody else waits for it."""
+    """20,000 frames at once: those above the bound are refused, and no other client waits."""
     wire = neighbour.place.connect()
     if name == "empty fragments":
         wire.send_bytes(frame(1, b"", fin=False))

@@ -62,7 +62,7 @@ def test_a_wrong_session_token_is_unauthorized_and_fences_nobody(
     answer = wire.ask(
         "resume",
         agent_id=neighbour.id,
-        # None: the token of another agent, good in itself.
+        # None: the token of another agent, valid for that one.
         session_token=registered["session_token"] if token is None else token,
     )
     assert_error(answer, "unauthorized", None, answer["id"])

@@ -1,4 +1,4 @@
-"""Callers over HTTP that hang up before they are answered."""
+"""HTTP callers that disconnect before they are answered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGENT_ID = "0d7c9a51-9d52-4f0c-8f3c-5e2f1b7a9c11"
 
 
 def register_and_hang_up(hub: Hub, namespace: str, **fields: Any) -> None:
-    """Ask for a registration, and do not wait for the answer."""
+    """Send a registration, and disconnect before it is answered."""
     body = json.dumps(
         {"name": "hasty", "type": "cost", "host": "a.example", "port": 1, **fields}
     ).encode()

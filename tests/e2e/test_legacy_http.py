@@ -1,4 +1,4 @@
-"""What the legacy registry's callers do, still works: its routes, its bodies, its examples."""
+"""The legacy registry's routes, bodies and examples work as before."""
 
 from __future__ import annotations
 

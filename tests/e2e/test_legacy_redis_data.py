@@ -1,4 +1,4 @@
-"""Data that the legacy service left in Redis is found, and what a hub writes it can read."""
+"""A hub reads the data that the legacy service left in Redis, and writes data that it can read."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_entries_that_cannot_be_read_keep_no_hub_from_starting(
     assert len(ids) == len(set(ids))
     assert place.post(f"/agents/{BARE}/heartbeat", json={}).status_code == 200
     for agent_id in broken:
-        # Its agent registers again, or is told in so many words that something else lies there.
+        # Its agent registers again, or the answer says that another kind of value is stored there.
         spec = {"name": "again", "type": "cost"}
         answer = place.connect().ask("register", agent=spec, agent_id=agent_id)
         assert answer["op"] == "registered" or answer["code"] == "conflict", answer

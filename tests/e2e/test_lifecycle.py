@@ -1,4 +1,4 @@
-"""A hub's end, gentle or not, and the next beginning on the same data."""
+"""A hub stops, gracefully or not, and the next one starts on the same data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_signal_stops_the_hub_gracefully(
     place = enter(hub)
     agents = [place.agent(f"n{n}") for n in range(20)]
     observer = place.watcher()
-    # Sent, and not yet answered: it is committed or it is not, but not half.
+    # Sent and not yet answered: it is committed as a whole or not at all.
     agents[0][0].send({"op": "update", "id": 99, "version": "last words"})
     began = time.monotonic()
     hub.signal(number)

@@ -1,4 +1,4 @@
-"""What comes in on the port and is no HTTP, or only half of it, or far too much."""
+"""Bytes on the port that are not HTTP, or only half a request, or far too much."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GOOD = {"name": "a", "type": "cost", "host": "a.example", "port": 1}
 
 
 def exchange(hub: Hub, data: bytes, *, half_close: bool = True) -> bytes:
-    """Send bytes and read until the hub hangs up; it must, within the limit."""
+    """Send bytes and read until the hub closes the connection, which it must within the limit."""
     with socket.create_connection(("127.0.0.1", hub.port), timeout=LIMIT) as connection:
         said = b""
         try:

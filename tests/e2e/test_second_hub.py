@@ -39,7 +39,7 @@ def test_of_two_with_one_name_on_two_ports_the_older_ends_and_says_why(
     assert older.wait(20) == 1
     sentence = f"another hub, at {newer.url}, uses this hub's id same: give each its own --hub-id"
     assert older.log().rstrip().endswith(f"homeport: {sentence}.")
-    assert older.log().count(sentence) == 2  # in its log, and as its last words
+    assert older.log().count(sentence) == 2  # in its log, and as its last line on stderr
     for _ in range(20):
         assert agent.ask("heartbeat")["durable"] is True
     assert place.record(registered["agent_id"])["status"] == "healthy"

@@ -1,4 +1,4 @@
-"""Redis killed, stopped, read-only, full, and back again: reads go on, and nothing is pretended."""
+"""Redis killed, stopped, read-only, full, and back: reads go on, and no write is pretended."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
     assert took < SOON
     wait_until(lambda: place.get("/ready").status_code == 200, SOON)
 
-    # What the heartbeat said while the store was away is owed, and paid.
+    # The heartbeat's values, unstored while the store was away, are stored afterwards.
     wait_until(lambda: (scene.stored(scene.id) or {}).get("status") == "degraded", SOON)
     assert place.record(scene.id) is not None
     assert place.post(f"/agents/{scene.http_id}/heartbeat", json={}).status_code == 200
@@ -152,7 +152,7 @@ def test_an_idle_hub_notices_that_its_store_is_gone_and_that_it_is_back(
 def test_an_idle_hub_notices_that_its_store_came_back_empty(
     start_server: Any, start_hub: Any, enter: Any
 ) -> None:
-    """Nobody writes: agents are between two heartbeats, and the store is away for a moment."""
+    """No write is under way: agents are between heartbeats while the store is briefly away."""
     server = start_server()
     place = enter(start_hub("--redis", server.url))
     watcher = place.watcher()
@@ -182,7 +182,7 @@ def test_a_store_that_comes_back_empty_gets_all_agents_and_a_new_log(scene: Scen
     assert len(scene.server.entries(place.prefix)) == len(everyone)
     assert scene.listed() == everyone, "nobody was ever away for a reader"
 
-    # The watcher is told to begin anew, by a snapshot of the new log.
+    # A snapshot of the new log tells the watcher to start over.
     messages = [scene.watcher.tell()]
     while not (messages[-1]["op"] == "snapshot" and messages[-1]["last"]):
         messages.append(scene.watcher.tell())

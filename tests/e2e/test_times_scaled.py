@@ -32,7 +32,7 @@ SCALED = (
 
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[RedisServer]:
-    """A store of this module's own: hubs of one cluster must agree on the times."""
+    """A store for this module alone: hubs of one cluster must agree on the times."""
     with running(RedisServer(keeps=True)) as server:
         yield server
 
@@ -99,7 +99,7 @@ class Fallen:
         for number in range(60):
             self.since[f"n{number}"] = time.monotonic()
             self._ids[f"n{number}"] = place.register(name=f"n{number}")
-            for wire in (self.hanging, self.watcher):  # whose silence is not to be told
+            for wire in (self.hanging, self.watcher):  # whose silence is not what is tested
                 wire.listen(0.001)
         limit = time.monotonic() + LIMIT
         gone = {each for name, each in self._ids.items() if name != "hanging"}
@@ -293,7 +293,7 @@ def test_a_hub_that_was_stopped_does_not_charge_its_absence_to_the_agents(
     time.sleep(absent)
     resumed_at = time.monotonic()
     hub.wake()
-    # A fresh heartbeat_timeout for everybody, those over HTTP too.
+    # Every agent gets a fresh heartbeat_timeout, also those over HTTP.
     assert place.post(f"/agents/{http_agent}/heartbeat", json={}).status_code == 200
     beats = len(beating.answers)
     watcher.listen(TIMEOUT * 0.8)
@@ -304,7 +304,7 @@ def test_a_hub_that_was_stopped_does_not_charge_its_absence_to_the_agents(
     assert len(beating.answers) > beats, "they go on heartbeating"
     wait_until(lambda: server.active(place.prefix) >= {*beating.ids, http_agent})
     assert len(server.entries(place.prefix)) >= 3, "what Redis dropped meanwhile is put back"
-    # The one over HTTP falls silent now, and is judged by its own silence again.
+    # The agent over HTTP falls silent now, and only its own silence counts.
     event = watcher.event("status_changed")
     assert event["agent"]["id"] == http_agent
     assert event["agent"]["status"] == "unreachable"

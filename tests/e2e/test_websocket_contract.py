@@ -1,4 +1,4 @@
-"""A connection, and an agent's way onto it: register and resume."""
+"""The connection, register and resume."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_a_fenced_session_cannot_steal_its_agent_back(place: Place) -> None:
 
 
 def test_epochs_grow_over_unregistering_too(place: Place) -> None:
-    """Else a write of the first life could pass for one of the second."""
+    """Otherwise a write of the first session could pass for one of the second."""
     mine = str(uuid.uuid4())
     epochs = []
     for _ in range(3):

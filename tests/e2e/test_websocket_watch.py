@@ -1,4 +1,4 @@
-"""Watches: the snapshot, the events in order, and going on after a reconnect without a gap."""
+"""Watches: the snapshot, the events in order, and resuming after a reconnect without a gap."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 TRIES = 60
-"""Connections after which a worker that none of them got to counts as not reachable."""
+"""Connections after which a worker that got none of them counts as unreachable."""
 
 
 def processes(fragment: str) -> dict[int, str]:
@@ -42,7 +42,7 @@ def processes(fragment: str) -> dict[int, str]:
 
 
 class Crew:
-    """A hub with workers: which processes they are, and connections to the one that is wanted."""
+    """A hub with workers: their processes, and connections to a chosen one."""
 
     def __init__(self, hub: Hub, hub_id: str, namespace: str | None = None) -> None:
         self.hub = hub
@@ -176,7 +176,7 @@ def test_one_worker_alone_is_stopped_gracefully_and_comes_back(start_crew: Any) 
     crew = start_crew()
     one, two = (crew.connect(f"{crew.hub_id}-{number}") for number in (1, 2))
     agent_id = one.register("handed over")["agent_id"]
-    wait_until(lambda: two.ask("find")["count"])  # a hub hears of another's changes a little later
+    wait_until(lambda: two.ask("find")["count"])  # a hub sees another hub's changes a little later
     before = crew.workers()[f"{crew.hub_id}-1"]
     os.kill(before, signal.SIGTERM)
     assert one.closing()[0] == 1001

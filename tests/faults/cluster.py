@@ -1,4 +1,4 @@
-"""Three hubs on one store, with a network between all that the tests have in their hands."""
+"""Three hubs on one store, with a network between them that the tests control."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 TERMS = Terms(heartbeat_timeout=6.0, lease_ttl=8.0, resume_window=2.0, hub_lease=10.0)
-"""Of the hubs. The short ones of the contract's, so that a round takes seconds, and still so
-long that a busy machine is not mistaken for a dead agent."""
+"""The hubs' times: so short that a round takes seconds, and so long that a busy machine does not
+make an agent look dead."""
 
 INTERVAL = 1.0
 READY_LIMIT = 40.0
@@ -81,7 +81,7 @@ class Cluster:
         hub.start()
 
     def repair(self) -> None:
-        """Whatever was done: the store, the network and every hub work again."""
+        """Make the store, the network and every hub work again, whatever was done to them."""
         self.network.heal()
         self.store.repair()
         for name, hub in self.hubs.items():
@@ -92,7 +92,7 @@ class Cluster:
             wait_until(partial(_ready, hub), READY_LIMIT)
 
     def failures(self) -> list[str]:
-        """The first words of every failure of its own that a hub logged."""
+        """The first words of every internal failure that a hub logged."""
         found = []
         for name, hub in self.hubs.items():
             for line in hub.log().splitlines():

@@ -1,4 +1,4 @@
-"""Looking at a hub all the time: who is found there, from a thread of its own."""
+"""A thread that keeps reading a hub's directory."""
 
 from __future__ import annotations
 

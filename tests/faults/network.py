@@ -1,4 +1,4 @@
-"""A network that can be slow, half open or cut: TCP proxies on one thread of the tests' own."""
+"""A network that can be slow, half open or cut: TCP proxies, all on one thread."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _take_answer(reader: _Reader, note: Answered) -> None:
 
 
 def _end_session(session: Session, faults: list[Fault], killed_at: float | None) -> None:
-    """The earliest moment from which its connection did not work, whoever knew of it."""
+    """The earliest moment from which its connection did not work, known to its peers or not."""
     ends = [each for each in (session.closed, killed_at) if each is not None]
     for fault in faults:
         met = fault.at >= session.opened and (session.closed is None or fault.at <= session.closed)

@@ -1,4 +1,4 @@
-"""A scene: agents, callers and watchers in a namespace of their own, and what becomes of them."""
+"""A scene: agents, callers and watchers in a new namespace, and what they saw."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Scene:
     # --- looking -----------------------------------------------------------------------------
 
     def living(self) -> list[Living]:
-        """Everyone who must be found."""
+        """The agents that must be found."""
         programs = [each for each in self._programs if each.killed_at is None]
         ids = [agent_id for each in programs for agent_id in agent_ids(each.spec)]
         http = legacy_ids(self.lasting.notes())
@@ -225,11 +225,11 @@ class Scene:
         return self.history
 
     def notes(self) -> list[list[Note]]:
-        """What each program noted."""
+        """The notes of each program."""
         return [program.notes() for program in self._programs]
 
     def running_notes(self) -> list[list[Note]]:
-        """What those noted that nothing was done to."""
+        """The notes of the programs to which nothing was done."""
         return [each.notes() for each in (self.lasting, self.watching)]
 
     def leave(self) -> None:

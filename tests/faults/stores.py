@@ -1,4 +1,4 @@
-"""The store under the hubs: one server with its data on disk, as tests kill and stop it."""
+"""The store under the hubs: one server with its data on disk, which tests kill and suspend."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Store:
         return f"redis://127.0.0.1:{port}"
 
     def client(self, prefix: str) -> redis.Redis:
-        """To whoever takes writes to the keys that begin so, now."""
+        """A client of the server that now takes writes to the keys with this prefix."""
         return self._server.client
 
     def start(self) -> None:
@@ -53,7 +53,7 @@ class Store:
         self._server.wake()
 
     def fail_over(self, prefix: str, *, unreplicated: float) -> int:
-        """kill -9 of the primary that holds the keys which begin so; its replica takes over.
+        """kill -9 of the primary that holds the keys with this prefix; its replica takes over.
 
         The replica has not heard of the last `unreplicated` seconds. Returns the revision that it
         had reached.
@@ -61,7 +61,7 @@ class Store:
         raise NotImplementedError
 
     def repair(self) -> None:
-        """Whatever was done to it, it works again."""
+        """Make it work again, whatever was done to it."""
         if not self._server.running:
             self.start()
         self.wake()
@@ -71,7 +71,7 @@ class Store:
         self._server.end()
 
     def log_name(self, prefix: str) -> str:
-        """The name of the log of the namespace whose keys begin so."""
+        """The name of the log of the namespace whose keys have this prefix."""
         return str(self.client(prefix).get(f"{prefix}agents:log:name"))
 
     def stored(self, prefix: str) -> Stored:

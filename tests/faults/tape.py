@@ -40,7 +40,7 @@ from homeport_protocol.requests import (
 from tests.faults.notes import Answered, Ended, Heard, Opened, Pen, Said, Snapped, Watching
 
 WATCHER: ContextVar[str] = ContextVar("watcher", default="")
-"""Who watches, in the task that does."""
+"""The watch of the current task."""
 
 CLOSE_CODES = {"fenced": 4409, "unauthorized": 4401, "forbidden": 4403, "rate_limited": 4429}
 

@@ -1,4 +1,4 @@
-"""Each fault once, in a short form: what the checkers of recorded histories demand, holds.
+"""Each fault once, in a short form: the recorded histories pass the checkers.
 
 The rounds are played in three clusters side by side, since most of a round is waiting.
 """
@@ -91,7 +91,7 @@ def test_a_cluster_lives_through(names: list[str], played: Played) -> None:
     assert_well(played, names)
 
 
-# At the same time, each in a namespace of its own: the cluster itself is left alone.
+# At the same time, each in its namespace: nothing is done to the cluster itself.
 @pytest.mark.parametrize("names", [APART], ids=["agents"])
 def test_a_cluster_lives_through_what_is_done_to(names: list[str], played: Played) -> None:
     assert_well(played, names)

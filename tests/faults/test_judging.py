@@ -1,4 +1,4 @@
-"""Rounds can fail: what programs noted becomes a history in which what is wrong is found."""
+"""Rounds can fail: the programs' notes become a history in which checkers find what is wrong."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def life() -> list[Note]:
 
 
 def watch(*revisions: int) -> list[Note]:
-    """A watch from the beginning, which was told of these."""
+    """A watch from the beginning, which received these."""
     begun = Watching(
         at=0.1,
         connection=8,

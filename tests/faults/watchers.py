@@ -1,4 +1,4 @@
-"""Watchers: the client package's, which move when they must, and those that move all the time."""
+"""Watchers: those of the client package, and those that keep moving from hub to hub."""
 
 from __future__ import annotations
 

@@ -47,9 +47,9 @@ class Session(Struct, kw_only=True):
     """One websocket connection of one agent, as the agent saw it.
 
     `epoch` and `joined` are set when its registration or resumption was acknowledged. `ended` is
-    the earliest moment from which the connection did not work any more, whoever knew of it: the
-    socket was closed by either end, cut by the network, or its hub died. `code` is the close code
-    that the agent saw (1006 without one), `closed` when it saw it.
+    the earliest moment from which the connection did not work any more, known to its peers or not:
+    the socket was closed by either end, cut by the network, or its hub died. `code` is the close
+    code that the agent saw (1006 without one), `closed` when it saw it.
     """
 
     number: int

@@ -156,7 +156,7 @@ def _change_agent(history: History, watch: int, place: int, **fields: object) ->
 
 
 def _judge_at(history: History, at: float) -> None:
-    """The verdict on C came at another time, everywhere."""
+    """C became unreachable at another time, everywhere."""
     for watch, place in ((1, 1), (2, 2)):
         event = _event(history, watch, place)
         since = format_timestamp(at)

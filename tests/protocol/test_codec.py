@@ -1,4 +1,4 @@
-"""What strangers may send as a frame or a body, and what comes of it."""
+"""Decoding frames and bodies from untrusted peers."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def replay(seed: int, *, verbose: bool) -> int:
 
 
 def campaign(first: int, count: int | None, workers: int) -> int:
-    """Run seeds and tell of each that fails."""
+    """Run seeds and print each that fails."""
     seeds = itertools.count(first) if count is None else range(first, first + count)
     began, ran, failed, acknowledged = time.monotonic(), 0, [], 0
     slowest = 0.0

@@ -1,4 +1,4 @@
-"""What simulated clients share: names, fates, and the record of what they ask."""
+"""What simulated clients share: names, chance, and the record of their requests."""
 
 from __future__ import annotations
 

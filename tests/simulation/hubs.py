@@ -31,7 +31,7 @@ class Quiet(Recorder):
 
 
 class SimHub:
-    """One hub id; each start is a new incarnation with a clock, a brain and a port of its own."""
+    """One hub id; each start is a new incarnation with a new clock, brain and port."""
 
     clock: ProcessClock
     supervisor: Supervisor

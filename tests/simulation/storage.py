@@ -1,4 +1,4 @@
-"""The store of a simulation: the brain tests' model behind a network, with faults of its own.
+"""The store of a simulation: the model of the brain's tests behind a network, with faults.
 
 It can be stopped (what arrives is carried out late, although nobody waits any more), crash (what
 was under way is lost), and come back with its data, without, or as it was some time ago.

@@ -41,7 +41,7 @@ def catches(checker: str) -> Callable[[Break], Break]:
 
 @catches("watch_is_ordered")
 def events_are_repeated(patch: pytest.MonkeyPatch) -> None:
-    """A watch that resumes is told of the change again that it saw last."""
+    """A watch that resumes receives the last change again that it saw."""
     follow = Feed.follow
 
     def broken(self: Feed, watch: Watch, since: int | None) -> None:

@@ -147,7 +147,7 @@ class Watcher:
         self.around.clock.call_later(PING_INTERVAL, lambda: self._look(wire))
 
     def _look(self, wire: Wire) -> None:
-        """Is the hub still there?"""
+        """Check that the hub still answers."""
         if wire is not self._wire:
             return
         if self.around.clock.now() - self._heard_at > PATIENCE:

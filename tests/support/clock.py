@@ -34,7 +34,7 @@ class Timer:
 
 
 class VirtualClock:
-    """`now` moves only in `advance`. What is due at the same time runs in order of asking."""
+    """`now` moves only in `advance`; callbacks due at the same time run in order of scheduling."""
 
     def __init__(self, start: float = START) -> None:
         self._start = start
@@ -87,7 +87,7 @@ class _Deferred(Struct):
 class ProcessClock:
     """The scheduler of one hub process, which can be stopped (SIGSTOP) and killed.
 
-    Its monotonic time may have an origin of its own, and its wall clock be wrong by `skew`:
+    Its monotonic time may begin at another `origin`, and its wall clock be wrong by `skew`:
     nothing may depend on either.
     """
 
@@ -127,19 +127,19 @@ class ProcessClock:
         self._clock.advance(seconds)
 
     def deliver(self, callback: Callback) -> None:
-        """Something came in over the network, now."""
+        """Run a callback for input from the network, now."""
         self._run("input", callback, Timer())
 
     def kill(self) -> None:
-        """Nothing of the process runs any more."""
+        """SIGKILL: no callback of the process runs any more."""
         self.dead = True
 
     def stop(self) -> None:
-        """The process is stopped: nothing of it runs until `go_on`; what comes meanwhile waits."""
+        """SIGSTOP: callbacks wait until `go_on`."""
         self._stopped = True
 
     def go_on(self, random: Random | None = None) -> None:
-        """All that was due meanwhile runs now: in order of time or, by chance, one kind first."""
+        """SIGCONT: run what waited, in order of time or, with `random`, perhaps one kind first."""
         self._stopped = False
         deferred, self._deferred = self._deferred, []
         first = "" if random is None else random.choice(["", "timer", "input"])

@@ -26,7 +26,7 @@ TICK = 0.001
 """Seconds; the latency of the store, and the step in which `until` advances."""
 
 HEARD = 1.1
-"""Seconds until a hub has heard that another one's lease lapsed."""
+"""Seconds until a hub knows that another hub's lease lapsed."""
 
 _REPLICATED = ("log_name", "revision", "entries", "active", "tombstones", "log", "acknowledged")
 
@@ -70,7 +70,7 @@ class Line:
         self._clock.call_at(self._clock.now() + 1.0, lambda: reply(Away("no answer")))
 
     def hold(self, operation: str) -> None:
-        """What is asked is done, and not answered before `release`."""
+        """Carry requests out, and hold their answers back until `release`."""
         self._held[operation] = []
 
     def release(self, operation: str) -> None:
@@ -86,11 +86,11 @@ class Line:
         self._clock.call_soon(self._held[operation].pop(0))
 
     def fail(self, operation: str, times: int) -> None:
-        """So many next requests of that kind are refused."""
+        """Refuse the next `times` requests of that kind."""
         self._failures[operation] = times
 
     def end_lease(self) -> None:
-        """The hub stops in peace."""
+        """End the lease, as a hub does that stops gracefully."""
         self._port.close()
 
 
@@ -139,7 +139,7 @@ class Hub(World):
         return link, link.ask(op="resume", **token, **fields)
 
     def later(self, callback: Callable[[], None]) -> None:
-        """Done once the hub's process runs: what a peer sends to a stopped one waits."""
+        """Call back once the hub's process runs: what a peer sends to a stopped process waits."""
         self.scheduler.call_soon(callback)
 
 
@@ -154,13 +154,13 @@ class Cluster:
         self._started = 0
         for name in names:
             self.start(name)
-        self.advance(1.5)  # until the first one has heard of the last one
+        self.advance(1.5)  # until the first hub knows of the last one
 
     def __getitem__(self, name: str) -> Hub:
         return self.hubs[name]
 
     def start(self, name: str) -> Hub:
-        """A hub of that name, until it is ready."""
+        """Start a hub of that name, and wait until it is ready."""
         self._started += 1
         hub = Hub(self.timing, store=_Side(self.store), seed=self._started, hub_id=name)  # type: ignore[arg-type]
         self.hubs[name] = hub
@@ -188,18 +188,18 @@ class Cluster:
         self.kill(name)
 
     def replica(self) -> dict[str, Any]:
-        """What a replica of the store holds that has heard of everything until now."""
+        """The state of a replica of the store that is up to date now."""
         return {name: copy(getattr(self.store, name)) for name in _REPLICATED}
 
     def fail_over(self, replica: dict[str, Any]) -> None:
-        """The replica takes over: what came since is lost, and every hub must open it anew."""
+        """The replica takes over: later changes are lost, and every hub must open it again."""
         for name, value in replica.items():
             setattr(self.store, name, copy(value))
         for lease in self.store.leases.values():
             lease.generation = -1
 
     def trim_log(self, keep: int) -> None:
-        """Only the newest entries are left."""
+        """Keep only the newest entries."""
         del self.store.log[: len(self.store.log) - keep]
 
     def settle(self) -> None:
@@ -209,7 +209,7 @@ class Cluster:
         self.scheduler.advance(seconds)
 
     def until(self, holds: Callable[[], bool], within: float, step: float = TICK) -> float | None:
-        """Let time pass until it holds; how long that took, or None when it never did."""
+        """Advance until `holds()`; return the seconds that took, or None if it never did."""
         began = self.scheduler.now()
         while not holds():
             if self.scheduler.now() > began + within:

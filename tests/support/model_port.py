@@ -1,4 +1,4 @@
-"""How one hub asks the model of the store, and when it is answered."""
+"""One hub's requests to the model of the store, and their answers, which come later."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _SEEN = re.compile(rb'"last_seen":"([^"]*)"')
 
 
 class Lease(Struct):
-    """A hub's: who writes now, until when, and what it says of itself."""
+    """A hub's lease: the generation that may write, until when, and the hub's last report."""
 
     generation: int
     until: float
@@ -43,12 +43,12 @@ class Lease(Struct):
 
 
 class ModelStore:
-    """What is stored, for all hubs; each hub asks it through a port of its own.
+    """The state of the store, for all hubs; each hub has its port to it.
 
     Faults: while not `reachable`, every request is answered Away after a second;
-    `swallow_answers`: so many next requests are carried out and their answers lost;
-    `hold_next_commit`: the next batch arrives only after so many seconds, nobody waits for it;
-    `fail_loads`: so many next loads are answered Away.
+    `swallow_answers`: how many of the next requests are carried out and their answers lost;
+    `hold_next_commit`: after how many seconds the next batch arrives, when nobody waits any more;
+    `fail_loads`: how many of the next loads are answered Away.
     """
 
     def __init__(self, scheduler: VirtualClock, latency: float = 0.001) -> None:
@@ -127,7 +127,7 @@ class ModelStore:
         return Roster(hubs, self.revision, self.acknowledged)
 
     def begin(self, hub_id: str, position: Position, *, new_log: bool) -> tuple[int, Opened]:
-        """The generation of the hub's new lease, and the log that there is from now on."""
+        """The generation of the hub's new lease, and the log from now on."""
         generation, report = next(self.generations), HubReport(0, 0, position.revision)
         self.leases[hub_id] = Lease(generation, self.scheduler.now() + HUB_LEASE, report)
         self.hubs[hub_id] = None
@@ -142,7 +142,7 @@ class ModelStore:
         return generation, Opened(self.log_name, self.revision, fresh, b"secret")
 
     def follows(self, position: Position) -> bool:
-        """Whether the log is that one, with that history."""
+        """Whether the log is the one at that position, with the same history."""
         if position.log != self.log_name:
             return False
         entry = next((e for e in self.log if e.revision == position.revision), None)

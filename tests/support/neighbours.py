@@ -1,4 +1,4 @@
-"""Those who share a namespace with whoever misbehaves, and what an error must be like."""
+"""Agents that share a namespace with a client that misbehaves, and the shape of errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.hub_process import Place
 
 
 class Neighbour:
-    """An agent and a watcher in the same namespace, who must notice nothing of it all."""
+    """An agent and a watcher in the same namespace, which must notice nothing."""
 
     def __init__(self, place: Place) -> None:
         self.place = place

@@ -16,7 +16,7 @@ from tests.support.redis_servers import RedisServer, running
 from tests.support.waiting import wait_until
 
 SOON = 3.0
-"""Seconds for what the contract wants within one: the machine may be busy."""
+"""Seconds allowed for what the contract wants within one: the machine may be busy."""
 
 
 class Fault:
@@ -51,7 +51,7 @@ KEEPS_DATA = [name for name in FAULTS if name != "killed and empty"]
 
 
 class Scene:
-    """A hub on a store of the test's own, with agents of both kinds and a watcher."""
+    """A hub on the test's private store, with agents of both kinds and a watcher."""
 
     def __init__(self, server: RedisServer, hub: Hub, place: Place) -> None:
         self.server = server
@@ -84,7 +84,7 @@ class Scene:
 
 
 class Stage:
-    """A store and a hub that scenes share, each in its own namespace; replaced if broken."""
+    """A store and a hub that scenes share, each scene in its namespace; replaced if broken."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

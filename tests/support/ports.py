@@ -13,10 +13,10 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port on which nobody listens, nor on the one 10,000 above it, where a Redis Cluster talks.
+    """A free port; the port 10,000 above it, the bus of a Redis Cluster's node, is free too.
 
-    It is below what systems lend to clients, given once, and from a range that other processes of
-    the same test run are not given any of: so it is still free when a server takes it.
+    It lies below the ports that systems give to clients, is returned once, and comes from a range
+    that no other process of the test run uses: so it is still free when a server takes it.
     """
     first = _FIRST + _worker % 6 * _SHARE
     while True:

@@ -1,7 +1,6 @@
-"""Programs that tests start: in sessions of their own, and dead when the test run is.
+"""Programs that tests start; each has a session (setsid), and ends with the test run.
 
-A `Program` runs beside a test and is told when to end; a `Homeport` runs command lines to their
-end.
+A `Program` runs beside a test until it is ended; a `Homeport` runs command lines to their end.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import IO
 
 START_LIMIT = 30.0
-"""Seconds until a program has said that it works."""
+"""Seconds for a program to print its first line."""
 
 END_LIMIT = 60.0
-"""Seconds after which a test gives up a command line that should end by itself."""
+"""Seconds for a command line to end by itself."""
 
 _LAUNCH = """
 import ctypes, os, sys
@@ -35,9 +34,9 @@ _STEERING = re.compile(
 
 
 def bound(command: list[str]) -> list[str]:
-    """The same command; on Linux the kernel kills it when the thread that starts it ends.
+    """Make a command end with the test run: the kernel kills it when the starting thread ends.
 
-    So it dies with the test run, even when that is killed and no fixture can clean up.
+    This works on Linux only, and also when the run is killed and no fixture can clean up.
     """
     if not sys.platform.startswith("linux"):
         return command
@@ -58,7 +57,7 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that only waits for its parent to notice does not."""
+    """Whether the process runs; a zombie does not."""
     state = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -70,7 +69,7 @@ def parent(pid: int) -> int:
 
 
 class Program:
-    """A process that says a line when it works, logs to a file, and runs until it is ended."""
+    """A process that prints a line when it is ready, logs to a file, and runs until it is ended."""
 
     def __init__(
         self, command: list[str], log: Path, *, cwd: Path, env: dict[str, str] | None = None
@@ -100,7 +99,7 @@ class Program:
         return self.process
 
     def read_line(self, within: float = START_LIMIT) -> str:
-        """The next line that it says; when none comes, the error shows its log."""
+        """The next line of its stdout; when none comes, the error shows its log."""
         assert self.process is not None
         assert self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
@@ -109,7 +108,7 @@ class Program:
         while b"\n" not in said:
             ready, _, _ = select.select([descriptor], [], [], max(limit - time.monotonic(), 0))
             data = os.read(descriptor, 4096) if ready else b""
-            assert data, f"it does not say what is waited for; its log:\n{self.log()}"
+            assert data, f"it prints no line; its log:\n{self.log()}"
             said += data
         return said.decode()
 
@@ -163,7 +162,7 @@ class Program:
             if pipe is not None:
                 try:
                     pipe.close()
-                except OSError:  # it did not take all that was written
+                except OSError:  # the process did not read all of its input
                     pass
 
 
@@ -182,7 +181,7 @@ class Homeport:
     def begin(
         self, *arguments: str, stdout: int | IO[str] = subprocess.PIPE, **env: str
     ) -> subprocess.Popen[str]:
-        """Begin, in a session of its own: no terminal of the tests' has any part in it."""
+        """Begin, in a new session: the terminal of the tests sends it no signals."""
         process = subprocess.Popen(
             bound([*self._before, *homeport(), *arguments]),
             env=environment(self._home, **env),

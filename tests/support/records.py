@@ -10,7 +10,7 @@ from homeport_protocol.record import AgentRecord, Health
 
 NOW = "2026-01-01T00:00:00.000000Z"
 SPEC = {"name": "a1", "type": "cost"}
-"""What an agent says of itself when nothing about it matters."""
+"""A registration, for tests to which its values do not matter."""
 
 
 def agent_id(number: int) -> str:

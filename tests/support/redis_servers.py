@@ -1,4 +1,4 @@
-"""Real Valkey or Redis servers, private to a test and wholly in its hands."""
+"""Real Valkey or Redis servers, each private to a test, which may kill it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RedisServer(Program):
 
     @property
     def client(self) -> redis.Redis:
-        """A client of the test's own; texts, not bytes."""
+        """The test's client; its answers are texts, not bytes."""
         if self._client is None:
             self._client = redis.Redis.from_url(
                 f"unix://{self.path}",

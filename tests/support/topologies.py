@@ -38,7 +38,7 @@ class TcpServer(RedisServer):
         return ("127.0.0.1", self.port)
 
     def ask(self, *command: object) -> Any:
-        """One command, each time on a connection of its own; answers are texts."""
+        """Send one command over a new connection; answers are texts."""
         with closing(
             redis.Redis(unix_socket_path=str(self.path), decode_responses=True, socket_timeout=5)
         ) as client:
@@ -132,7 +132,7 @@ class SentinelSetup:
         return new
 
     def is_whole(self) -> bool:
-        """Whether the primary is one, and the replica is synchronized with it."""
+        """Whether there is one primary, and the replica is synchronized with it."""
         primary = self.primary
         replica = self.other(primary)
         follows = _synchronized(replica) and int(replica.ask("ROLE")[2]) == primary.port
@@ -197,7 +197,7 @@ class ClusterSetup:
         return str(node.ask("CLUSTER", "MYID"))
 
     def owner(self, key: bytes) -> TcpServer:
-        """The node that owns the key's slot, as whoever lives and owns slots says."""
+        """The node that owns the key's slot, according to the first node that answers."""
         for node in self.nodes:
             try:
                 node.ask("EXISTS", key)

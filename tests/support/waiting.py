@@ -1,4 +1,4 @@
-"""Waiting for what tells nobody when it happens."""
+"""Waiting for a condition by polling, where nothing notifies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 LIMIT = 10.0
-"""Seconds that anything may take which should take milliseconds."""
+"""Seconds allowed for what should take milliseconds."""
 
 
 def wait_until(
@@ -19,9 +19,9 @@ def wait_until(
     what: str = "",
     ignoring: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> Any:
-    """Ask until the answer is true and return it; an AssertionError when time is up.
+    """Poll until `condition()` is true, and return its value; AssertionError when time is up.
 
-    One of the exceptions in `ignoring` is an answer too: not yet.
+    An exception of a type in `ignoring` means: not yet.
     """
     limit = time.monotonic() + within
     while True:
@@ -36,12 +36,12 @@ def wait_until(
 
 
 def wait_for_file(path: Path, text: str, within: float = 30.0) -> None:
-    """Until a program that has been started has written this text, and nothing else."""
+    """Wait until a program has written exactly this text to the file."""
     wait_until(lambda: path.exists() and path.read_text() == text, within, what=f"{path}: {text}")
 
 
 async def until(condition: Callable[[], Any], within: float = LIMIT) -> Any:
-    """The same, for a test that is a coroutine."""
+    """`wait_until` for coroutines."""
     limit = time.monotonic() + within
     while not (result := condition()):
         assert time.monotonic() < limit, f"not within {within} s: {condition}"

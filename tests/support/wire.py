@@ -1,7 +1,7 @@
-"""A websocket as a stranger's program has it: one blocking socket, no thread, every frame in view.
+"""A websocket client on one blocking socket, without threads, that sees every frame.
 
-It is built on the sans-I/O core of `websockets`, without compression, and can do what a decent
-client would not: send any bytes, leave pings unanswered, stop reading, or vanish.
+It is built on the sans-I/O core of `websockets`, without compression, and can do what a
+well-behaved client would not: send any bytes, leave pings unanswered, stop reading, or vanish.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class Wire:
                 elif ready:
                     self._take(self.socket.recv(1 << 20))
             except OSError:
-                # The hub has hung up; what it said before is read by whoever waits for it.
+                # The hub has closed the connection; what it sent before can still be read.
                 return
 
     # -- messages ------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ class Wire:
             self._pump(limit - time.monotonic())
 
     def ping(self) -> None:
-        """The connection lives: the hub answers."""
+        """Check that the connection works: the hub answers."""
         answer = self.ask("ping")
         assert answer["op"] == "pong", answer
 

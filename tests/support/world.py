@@ -25,7 +25,7 @@ from tests.support.model_store import ModelStore
 from tests.support.records import agent_id
 
 PAUSE_AT = 64 * 1024
-"""Unsent bytes at which a link's transport is paused, and the session told that it is blocked."""
+"""Unsent bytes above which a link's transport is paused and its session is blocked."""
 
 
 class FakeLink:
@@ -97,13 +97,13 @@ class FakeLink:
     def read_on(self) -> None:
         self.reads = True
         self.paused = False
-        # What `drained` sends is read at once, as long as there is something.
+        # Whatever `drained` sends is read at once.
         self.delivered += self.unsent
         self.unsent = 0
         self.session.drained()
 
     def read_some(self, size: int) -> None:
-        """Take in so many bytes, and go on not reading."""
+        """Read this many bytes, and then stop reading again."""
         size = min(size, self.unsent)
         self.delivered += size
         self.unsent -= size
@@ -118,7 +118,7 @@ class FakeLink:
         self.session.received(data)
 
     def ask(self, **message: Any) -> dict[str, Any]:
-        """Send a request and let the time pass that its answer takes."""
+        """Send a request, advance until it is answered, and return the answer."""
         self.asked += 1
         request_id = f"q{self.asked}"
         self.say(id=request_id, **message)
@@ -267,7 +267,7 @@ class World:
         return msgspec.json.decode(self.supervisor.get(agent_id))
 
     def stored(self, agent_id: str) -> dict[str, Any]:
-        """The stored record, which must be what everyone is shown."""
+        """The stored record, which must be the one that callers get."""
         data = self.store.entries[agent_id][0]
         assert data == self.supervisor.get(agent_id)
         return msgspec.json.decode(data)
@@ -329,7 +329,7 @@ class World:
         return outcome
 
     def kill(self) -> None:
-        """The hub is killed: its links are cut, and nothing that it still says is heard."""
+        """Kill the hub: its links are cut, and nothing that it still sends arrives."""
         for link in self.links:
             link.cut = True
             link.close_code = link.close_code or 1006

@@ -1,4 +1,4 @@
-"""Who talks with the hub of test_model_of_lives.py, and what each of them may know.
+"""The peers of the hub in test_model_of_lives.py, and what each of them may know.
 
 An agent, its requests on their way, and a watcher that folds what it is told.
 """
@@ -121,13 +121,13 @@ class Known:
             if self.lost_at < at:
                 assert at >= self.lost_at + timing.resume_window, "unreachable early"
         else:
-            # (Heard after the verdict, which waited to be written: that is no contradiction.)
+            # (Heard after it was judged, while that waited to be written: no contradiction.)
             before = [each for each in self.heard if each < at]
             assert at >= max(before, default=NEVER) + timing.heartbeat_timeout, "early"
 
 
 class Watcher:
-    """A watch of everyone that is begun again from where it was, and folded."""
+    """A watch of all agents that resumes where it was, and its fold."""
 
     def __init__(self) -> None:
         self.link: FakeLink
@@ -146,7 +146,7 @@ class Watcher:
         self.watching = False
 
     def fold(self, check_event: Callable[[dict[str, Any]], None]) -> None:
-        """Take in all that was told, and hand every event to be checked."""
+        """Apply all messages of the watch, and pass every event to `check_event`."""
         for each in self.link.sent:
             match each["op"]:
                 case "watching":

@@ -305,7 +305,7 @@ class LivesMachine(RuleBasedStateMachine):
                 agent.registered, agent.load = False, "?"
                 agent.versions.add("?")
         if not self.world.supervisor.ready:
-            # It may have dropped ghosts, and die before it begins the log that tells of it.
+            # It may have dropped ghosts, and die before it begins the log that says so.
             self.watcher.position = None
         self.trouble_at = self.now
         self.absences.append(self.now)
@@ -346,8 +346,8 @@ class LivesMachine(RuleBasedStateMachine):
         log = None if self.watcher.position is None else self.watcher.position[1]
         told_of_log = self.watcher.watching and log == supervisor.log == self.store.log_name
         if not told_of_log and not self.calm():
-            # A new log is told of when it holds everyone; and that the data of a store are lost
-            # is not known until it is asked.
+            # Watches get a new log when it holds all agents; and the hub learns only by a request
+            # that the store lost its data.
             return
         assert self.watcher.newest == supervisor.revision
         assert self.watcher.position == (supervisor.revision, supervisor.log)

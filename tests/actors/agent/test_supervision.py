@@ -1,4 +1,4 @@
-"""Bugs of an agent's actor: contained, answered, and never a neighbour's trouble."""
+"""Bugs of an agent's actor are contained and answered, and do not affect other agents."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_a_change_is_seen_at_once_by_its_hub_and_within_milliseconds_by_all_othe
 
 
 def test_a_busy_hub_hears_of_changes_as_soon_as_an_idle_one() -> None:
-    """It reads with its own commits what other hubs wrote between them."""
+    """The answers to its commits bring what other hubs wrote in between."""
     cluster = Cluster("a", "b")
     busy = [cluster["b"].agent(f"b{n}")[0] for n in range(5)]
     link, held = cluster["a"].agent()

@@ -1,4 +1,4 @@
-"""A bug of one hub's actors is no trouble of other hubs, nor of agents that moved to them."""
+"""A bug of one hub's actors affects neither other hubs nor agents that moved to them."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_an_http_agent_that_returns_at_any_hub_is_what_it_reports() -> None:
 
 
 def test_silence_that_a_hub_only_heard_of_is_judged_after_asking_the_store() -> None:
-    """The leader never hears of a renewal, and yet judges no agent early."""
+    """The leader gets no announcement of a renewal, and yet judges no agent early."""
     cluster = Cluster("a", "b")
     cluster["a"].port.hold("read_renewals")
     watcher = cluster["a"].watcher()
@@ -91,9 +91,7 @@ def test_a_renewal_between_reading_the_store_and_the_verdict_makes_the_verdict_s
     cluster["b"].http_register(agent_id=ID)
     cluster["a"].port.hold("read")
     cluster["a"].port.hold("read_renewals")
-    cluster.advance(
-        SILENCE + 0.5
-    )  # the leader has read the store, and been told of the old activity
+    cluster.advance(SILENCE + 0.5)  # the leader has read the store, which had the old activity
     assert kinds(watcher) == ["registered"]
     assert cluster["b"].http_heartbeat(ID).durable is True
     cluster["a"].port.release("read")
@@ -180,7 +178,7 @@ def test_two_hubs_that_both_believe_to_be_leader_judge_once() -> None:
     cluster = Cluster("b", "c")
     watcher = cluster["c"].watcher()
     cluster["c"].http_register(agent_id=ID)
-    cluster["b"].port.hold("renew_lease")  # b hears of no other hub any more
+    cluster["b"].port.hold("renew_lease")  # b no longer learns of other hubs
     cluster.start("a")
     cluster["b"].port.hold("read")
     cluster["a"].port.hold("read")

@@ -44,7 +44,7 @@ def followed(watcher: FakeLink, names: set[str]) -> set[str]:
 
 
 def gap() -> tuple[Cluster, dict[str, FakeLink], FakeLink, FakeLink]:
-    """Hub b sleeps; meanwhile much happens, and the log no longer tells of all that."""
+    """Hub b sleeps; meanwhile so much happens that the log no longer holds all of it."""
     cluster = Cluster("a", "b")
     links = {name: cluster["a"].agent(name)[0] for name in ("stays", "goes")}
     links["mine"] = cluster["b"].agent("mine")[0]

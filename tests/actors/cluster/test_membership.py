@@ -1,4 +1,4 @@
-"""Which hubs live, which agents each of them owns, and what is believed when the store was away."""
+"""Which hubs live, which agents each of them owns, and what holds after the store was away."""
 
 from __future__ import annotations
 

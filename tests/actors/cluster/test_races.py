@@ -13,7 +13,7 @@ ID = agent_id(1)
 SILENCE = 45.0
 TTL = 60.0
 AROUND = [round(-0.004 + n * TICK / 2, 4) for n in range(20)]
-"""Moments before and after a verdict, which takes the leader some 3 ms: read, and write."""
+"""Moments before and after the leader judges, which takes some 3 ms: a read and a write."""
 
 
 def ask_around(cluster: Cluster, due: float, offset: float, **says: Any) -> Any:

@@ -36,7 +36,7 @@ AGENT = record(
 
 
 def matches(agent: AgentRecord, **filter: Any) -> bool:
-    # Decoded as from the wire: what a filter holds is what JSON makes of it.
+    # Decoded as from the wire, so that a filter holds what JSON can hold.
     decoded = msgspec.json.decode(msgspec.json.encode(filter), type=Filter)
     predicate = compile_filter(decoded)
     return predicate is None or predicate(agent)

@@ -1,4 +1,4 @@
-"""Group commit: the store is never kept waiting for what is told, and none waits for the other."""
+"""Group commit: the store never waits for the reports of results, nor these for the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What simulations found of new logs: everybody ends with the same agents, and in finite time."""
+"""New logs: all hubs end with the same agents, and within a bounded time."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_what_changes_between_loading_and_the_new_log_is_not_missed() -> None:
 
 
 def test_an_agent_that_is_put_back_by_a_heartbeat_is_an_entry_of_the_new_log() -> None:
-    """The first word of it in the new log must reach all hubs, whoever was asked."""
+    """Its first entry in the new log must reach all hubs, whichever hub was asked."""
     cluster = Cluster("a", "b", "c")
     cluster["a"].http_register("caller", agent_id=A)
     cluster.settle()
@@ -170,7 +170,7 @@ def test_an_agent_that_is_put_back_by_a_heartbeat_is_an_entry_of_the_new_log() -
 
 
 def test_what_may_not_be_put_back_into_a_new_log_is_forgotten_at_once() -> None:
-    """It had been removed, in a part of the old log that nobody tells of any more."""
+    """It had been removed, in a part of the old log that no hub can read any more."""
     cluster = Cluster("a", "b")
     _, held = cluster["a"].agent("gone", agent_id=A)
     stays, _ = cluster["b"].agent("stays", agent_id=B)
@@ -285,7 +285,7 @@ def test_a_new_log_that_is_wanted_while_the_store_is_being_opened_is_begun_then(
 
 
 def test_what_the_store_will_not_have_put_back_is_given_up_after_an_outage_too() -> None:
-    """It was put back, refused and put back, with every answer of the store, for ever."""
+    """Otherwise it would be put back and refused with every answer of the store, for ever."""
     cluster = Cluster("a", "b")
     _, held = cluster["a"].agent("gone", agent_id=A)
     cluster["b"].agent("stays", agent_id=B)

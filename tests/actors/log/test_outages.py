@@ -74,7 +74,7 @@ def test_what_a_heartbeat_said_survives_that_the_entry_before_it_is_missing() ->
     del world.store.entries[answer["agent_id"]]
     world.store.latency = 2.5
     link.say(op="heartbeat", id=1)  # will be refused as missing, and made again
-    link.say(op="heartbeat", id=2, load=1)  # is told that it was heard, before that
+    link.say(op="heartbeat", id=2, load=1)  # is acknowledged as not durable, before that
     world.advance(20)
     assert [each["durable"] for each in link.take("heartbeat_ack")] == [False, False]
     assert world.stored(answer["agent_id"])["load"] == 1

@@ -1,4 +1,4 @@
-"""Stopping: the hub writes for all agents that it lets go, and answers what waits."""
+"""Draining: the hub writes `lost` for its agents, and answers the requests that wait."""
 
 from __future__ import annotations
 

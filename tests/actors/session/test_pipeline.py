@@ -1,4 +1,4 @@
-"""Answers come in the order of their requests; who asks faster than that is not read."""
+"""Answers keep the order of requests; a peer with too many unanswered requests is not read."""
 
 from __future__ import annotations
 

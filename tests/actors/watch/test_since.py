@@ -1,4 +1,4 @@
-"""Watches that go on from a revision: just what was missed, or a snapshot."""
+"""Watches with `since`: the missed events, or a snapshot."""
 
 from __future__ import annotations
 

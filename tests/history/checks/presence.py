@@ -1,4 +1,4 @@
-"""Who is there when all is calm: the living everywhere, the removed nowhere, all hubs alike."""
+"""After the faults all hubs list the same: every living agent, and none that was removed."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def removed_is_gone(history: History, slack: Slack) -> list[str]:
 
 
 def _unregistered(history: History) -> list[str]:
-    """Ids whose last word was an acknowledged goodbye."""
+    """Ids whose last request was an acknowledged `unregister`."""
     last: dict[str, Ask] = {}
     unsure: set[str] = set()
     for ask in history.asks:

@@ -1,4 +1,4 @@
-"""Verdicts on silence: never early, and one event each."""
+"""An agent becomes unreachable never too early, and with one event."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _connected(
 
 
 def one_event_per_silence(history: History, slack: Slack) -> list[str]:
-    """Between two verdicts on an agent stands an event that made it reachable, or ended it."""
+    """Between two `unreachable` of an agent lies an event that made it reachable, or removed it."""
     wrong = []
     for log, entries in logs_of(history).items():
         for agent_id, each in by_agent(entries).items():

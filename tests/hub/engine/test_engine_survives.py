@@ -115,7 +115,7 @@ def test_a_hub_that_starts_right_after_a_kill_9_waits_for_the_old_server(start_h
 
 def test_kill_9_of_hub_and_guard_together_leaves_no_orphan(start_hub, tmp_path):
     hub = start_hub(tmp_path / "d")
-    os.kill(hub.pid, signal.SIGSTOP)  # lest it start another server
+    os.kill(hub.pid, signal.SIGSTOP)  # so that it starts no other server
     os.kill(hub.guard, signal.SIGKILL)
     hub.kill()
     if sys.platform.startswith("linux"):

@@ -1,4 +1,4 @@
-"""A hub and its brain, scripted: they note what they are asked and answer as they are told."""
+"""A scripted hub and brain: they record requests, and answer as a test says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the namespaces of a hub say together."""
+"""What the namespaces of a hub report together."""
 
 from __future__ import annotations
 

@@ -47,14 +47,14 @@ async def answer_of(ask: Callable[[Callable[[Any], None]], None]) -> Any:
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for the world outside, which tells nobody when it is ready."""
+    """Poll a condition of the outside world."""
     async with asyncio.timeout(LIMIT):
         while not await holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 class Asked:
-    """A store, asked in the manner of coroutines."""
+    """A store whose operations are coroutines."""
 
     def __init__(self, store: RedisStore) -> None:
         self.store = store

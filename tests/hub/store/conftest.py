@@ -24,7 +24,7 @@ def shared_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """A server of the test's own, to be treated badly."""
+    """A server for this test alone, which it may kill or stop."""
     with running(RedisServer()) as server:
         yield server
 

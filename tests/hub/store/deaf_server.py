@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class DeafServer:
-    """Listens and takes everything in, and never says a word."""
+    """Listens, reads everything, and never answers."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))

@@ -1,4 +1,4 @@
-"""Stores at a URL, and opening them for as long as the servers there sort themselves out."""
+"""Stores at a URL, and opening them while the servers there fail over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closing: everything that waits is answered, the lease ends, and nothing is left behind."""
+"""Closing answers every waiting request, ends the lease, and leaves nothing behind."""
 
 from __future__ import annotations
 

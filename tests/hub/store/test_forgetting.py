@@ -1,4 +1,4 @@
-"""Letting go of a namespace: the last hub that does has what it holds run out."""
+"""Releasing a namespace: the last hub that does so lets its keys expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tombstones: the last epoch of whoever was removed is remembered, so that epochs only rise."""
+"""Tombstones keep the last epoch of removed agents, so that epochs only rise."""
 
 from __future__ import annotations
 

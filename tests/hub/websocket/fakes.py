@@ -1,4 +1,4 @@
-"""A scripted hub and session, a transport that only notes, and a raw websocket peer."""
+"""A scripted hub and session, a transport that records, and a raw websocket peer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UPGRADE = (
 
 
 class FakeSession:
-    """Notes what it is told; `on_message` answers, an echo unless told otherwise."""
+    """Records its calls; `on_message` answers, with an echo by default."""
 
     def __init__(self, namespace: str, link: Link) -> None:
         self.namespace = namespace
@@ -189,7 +189,7 @@ class RawPeer:
 
 @dataclass
 class NotingTransport(asyncio.Transport):
-    """Notes every write; with `stuck` it keeps what is written, as a full kernel does."""
+    """Records every write; with `stuck` it keeps what is written, as a full kernel buffer does."""
 
     writes: list[bytes] = field(default_factory=list)
     stuck: bool = False

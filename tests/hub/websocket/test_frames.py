@@ -1,4 +1,4 @@
-"""Whole messages are taken without the library: no cut of the stream may tell."""
+"""Whole messages bypass the library: the result may not depend on how the stream is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reaches the transport, and when; on a transport that only notes."""
+"""What reaches the transport, and when; on a transport that records."""
 
 from __future__ import annotations
 

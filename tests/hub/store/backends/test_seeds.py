@@ -1,4 +1,4 @@
-"""Guides: who is asked first, who is passed over, and what is said when nobody knows."""
+"""Seed nodes: which is asked first, which are skipped, and the error when none knows."""
 
 from __future__ import annotations
 
@@ -96,4 +96,4 @@ async def test_guides_that_are_learnt_come_last_and_those_that_have_left_are_for
     seeds.learn([C])
     assert seeds.addresses == [C, A]
     seeds.learn([])
-    assert seeds.addresses == [A]  # whoever was named at first is never forgotten
+    assert seeds.addresses == [A]  # an address from the URL is never forgotten

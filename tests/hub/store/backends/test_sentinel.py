@@ -24,7 +24,7 @@ def shared_setup() -> Iterator[SentinelSetup]:
 
 @pytest.fixture
 def setup() -> Iterator[SentinelSetup]:
-    """Servers of the test's own, to be treated badly."""
+    """Servers for this test alone, which it may kill or stop."""
     with running(SentinelSetup()) as setup:
         yield setup
 
