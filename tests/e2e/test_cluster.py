@@ -12,8 +12,8 @@ import pytest
 
 from homeport_protocol.timestamps import parse_timestamp
 from tests.support.hub_process import Hub, Place, new_namespace, running_hub
-from tests.support.network_faults import SOON
 from tests.support.redis_servers import RedisServer
+from tests.support.store_faults import SOON
 from tests.support.waiting import wait_until
 from tests.support.wire import Wire
 

@@ -14,7 +14,7 @@ import requests
 from tests.e2e.conftest import Beating
 from tests.e2e.test_times_scaled import LEASE, SCALED, TIMEOUT, statuses
 from tests.support.hub_process import Place
-from tests.support.network_faults import FAULTS, KEEPS_DATA, SOON, Scene, Stage, start_empty
+from tests.support.store_faults import FAULTS, KEEPS_DATA, SOON, Scene, Stage, start_empty
 from tests.support.waiting import LIMIT, wait_until
 from tests.support.wire import Message, Wire
 
