@@ -43,5 +43,13 @@ def _failed(sentence: str) -> int:
     return 1
 
 
+def _leave_out_working_directory() -> None:
+    """As in `hub/__main__.py`, from which it cannot be imported before this is done."""
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not sys.flags.safe_path and os.path.abspath(sys.path[0]) != ours:
+        del sys.path[0]
+
+
 if __name__ == "__main__":
+    _leave_out_working_directory()
     sys.exit(main())

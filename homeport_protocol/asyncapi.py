@@ -154,7 +154,9 @@ def _channel(messages: list[str]) -> Document:
 
 
 def _receive(request: type) -> Document:
-    answer = ANSWERS[request]
+    answer = ANSWERS.get(request)
+    if answer is None:
+        raise TypeError(f"ANSWERS in asyncapi.py lacks the answer to {request.__name__}")
     return {
         "action": "receive",
         "channel": {"$ref": _CHANNEL},

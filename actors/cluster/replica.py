@@ -56,7 +56,7 @@ JOINING = 1.1
 class Replica:
     """The directory of one namespace in this hub, and its place in the cluster.
 
-    `report` says what the other hubs are told of this one.
+    `report` returns what this hub reports to the other hubs.
     """
 
     _events: ClusterEvents
@@ -223,7 +223,7 @@ class Replica:
             record = read_record(entry.record)
         except (ValueError, RecursionError):
             self._observer.unreadable(entry.record)
-            self.feed.restart(self.log, entry.revision, [], set())  # no watch can be told of it
+            self.feed.restart(self.log, entry.revision, [], set())  # no watch can show it
             return
         self._fold(entry.kind, record, entry.record)
         if (hub_id := entry.key.partition("/")[0]) != "":

@@ -29,7 +29,7 @@ RETRY = 0.25
 """Seconds until loading is tried again."""
 
 PUT_BACK_TIMEOUT = 5.0
-"""Seconds after which watches are told of a new log although an agent is not back in it."""
+"""Seconds after which watches go on in a new log although an agent is not back in it."""
 
 
 class Resync:
@@ -66,7 +66,7 @@ class Resync:
         self._ghosts_possible = False
         self._loads = 0
         self._folded: set[str] = set()
-        """Ids that the log told of since loading began: the answer may know less about them."""
+        """Ids with a log entry since loading began: the answer may know less about them."""
         self._waits = 0
         self.under_way = False
         self.fresh = False
@@ -173,7 +173,7 @@ class Resync:
     ) -> set[str]:
         """Drop the agents that were removed; returns those that a new log has yet to tell of.
 
-        `unfolded` are those in the directory that the log has not told of since loading began.
+        `unfolded` are those in the directory without a log entry since loading began.
         """
         if not self.fresh:
             for agent_id in sorted(unfolded - stored.keys()):
@@ -210,7 +210,7 @@ class Resync:
 
         In a log that begins anew, an agent's owner puts it back as it was last known there, unless
         others knew it later: what is stored may name a hub that lost the agent to another one
-        since, and must not take it back. Of agents that the log told of since loading began, the
+        since, and must not take it back. Of agents with a log entry since loading began, the
         fold may know more than what was loaded.
         """
         if not self.fresh or held.id in self._folded:

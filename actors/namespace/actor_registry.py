@@ -218,7 +218,7 @@ class ActorRegistry:
         """The store knows a newer session of the agent than that epoch, or its end.
 
         The whole log had been folded when the store said so. If the directory knows nothing newer,
-        an older log told of it: the agent was removed, or its owner is about to put it back. If it
+        an older log has it: the agent was removed, or its owner is about to put it back. If it
         were kept, it would be put back and refused for ever.
         """
         entry = self._replica.directory.get(agent_id)

@@ -205,7 +205,7 @@ class Session:
                     self._unregister(item)
                 case WatchRequest():
                     begun = partial(self._answer, item)
-                    self._session_watches().begin(item, self._pipeline, begun)
+                    self._session_watches().start(item, self._pipeline, begun)
                 case Unwatch():
                     self._answer(item, self._session_watches().end(item))
                 case Ping():

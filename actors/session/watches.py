@@ -32,7 +32,7 @@ class SessionWatches:
         self._last = 0
         self._ended = False
 
-    def begin(
+    def start(
         self, request: WatchRequest, pipeline: Pipeline, answer: Callable[[bytes], None]
     ) -> None:
         """Answer, and follow: from where the request says, or from a snapshot.

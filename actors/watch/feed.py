@@ -32,7 +32,7 @@ class Feed:
 
     @property
     def incomplete(self) -> bool:
-        """Whether agents are missing in a new log, so that no watch has been told of it."""
+        """Whether agents are missing in a new log, so that no watch knows of it yet."""
         return self._missing is not None
 
     @property
@@ -45,7 +45,7 @@ class Feed:
 
         Every watch starts over with a snapshot, but not before the agents that are `missing` in
         the log have been put there. Otherwise a watch could resume at a hub that knows nothing but
-        this log, and go on listing agents that the log never told of.
+        this log, and go on listing agents that the log never had.
         """
         self.log = log
         self._history.clear(events[0].revision - 1 if events else revision)

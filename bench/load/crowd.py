@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from contextlib import AsyncExitStack
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 from msgspec import Struct, structs
@@ -201,7 +201,8 @@ class _Process:
         async def open_one(number: int) -> list[bytes]:
             peer, number = peers[number], group.first + number
             await peer.open(self._target, source_address(number))
-            match group.kind:
+            kind = group.kind
+            match kind:
                 case "agent":
                     return await peer.ask(encode(Register(id=0, agent=bench_spec(number))))
                 case "watcher":
@@ -210,6 +211,8 @@ class _Process:
                     return await peer.ask(b"ends")
                 case "silent":
                     return []
+                case _:
+                    assert_never(kind)
 
         began, cpu = time.monotonic(), time.process_time()
         answers = await side_by_side(range(group.count), open_one, group.at_once)

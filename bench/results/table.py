@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from rich.table import Table
 from rich.text import Text
@@ -101,6 +102,8 @@ def _shown(figure: Figure) -> str:
             named = {"median": value.median, "p99": value.p99, "max": value.max}
             shown = [f"{name} {quantity(each, unit)}" for name, each in named.items()]
             return f"{', '.join(shown)} (of {value.count:,})"
+        case _:
+            assert_never(value)
 
 
 def _machine(result: Result) -> str:

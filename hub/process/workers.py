@@ -75,7 +75,7 @@ class Workers:
         self._held: list[socket.socket] = []
         self._engine: EmbeddedEngine | None = None
         self._slots: list[_Slot] = []
-        self._keepers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> str:
@@ -108,7 +108,7 @@ class Workers:
         except BaseException:
             await self._end()
             raise
-        self._keepers = [asyncio.create_task(self._keep_running(slot)) for slot in self._slots]
+        self._tasks = [asyncio.create_task(self._keep_running(slot)) for slot in self._slots]
         url = url_of(host, port)
         logger.info("all workers listen", url=url, workers=settings.workers)
         return url
@@ -120,10 +120,10 @@ class Workers:
     async def stop(self) -> None:
         """Stop every worker gracefully, and then the engine."""
         logger.info("stopping", workers=len(self._slots))
-        for task in self._keepers:
+        for task in self._tasks:
             task.cancel()
-        if self._keepers:
-            await asyncio.wait(self._keepers)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self._end()
         logger.info("stopped")
 

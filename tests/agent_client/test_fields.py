@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
+from typing import get_args
 
+import agent_client
 from agent_client import AgentClient, Event, Lease, Resync, Snapshot
 from agent_client.validation import FilterKeys
 from homeport_protocol import answers
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentChanges, AgentSpec
-from homeport_protocol.requests import Heartbeat
+from homeport_protocol.requests import Heartbeat, Request
 from tests.support.fake_hub import FakeHub
 
 VALUES = {
@@ -64,3 +68,9 @@ def test_a_lease_is_the_hub_s_answer_without_its_secret() -> None:
 def test_the_items_of_a_watch_are_the_hub_s_messages_without_the_watch_s_number() -> None:
     assert fields(Event) == fields(answers.Event) - {"watch"}
     assert fields(Snapshot) == fields(Resync) == fields(answers.Snapshot) - {"watch", "last"}
+
+
+def test_every_request_is_sent_by_some_module_of_the_client() -> None:
+    files = Path(agent_client.__file__).parent.rglob("*.py")
+    words = {word for file in files for word in re.findall(r"\w+", file.read_text())}
+    assert {request.__name__ for request in get_args(Request)} - words == set()

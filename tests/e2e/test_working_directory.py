@@ -52,3 +52,11 @@ def test_files_with_the_names_of_our_packages_are_not_imported(
     scenarios = run(tmp_path, *command, "bench")
     assert "heartbeats" in scenarios.stdout + scenarios.stderr
     assert "a file of the user" not in scenarios.stderr
+
+
+def test_the_bench_run_as_a_module_imports_none_of_them_either(tmp_path: Path) -> None:
+    fill(tmp_path, [name for name in OURS if name != "bench"])
+    options = ("--rounds", "1", "--connections", "1", "--pipelined", "1", "--seconds", "0.2")
+    ran = run(tmp_path, sys.executable, "-m", "bench", "heartbeats", *options, "--json")
+    assert "a file of the user" not in ran.stderr
+    assert '"heartbeats"' in ran.stdout, ran.stderr
