@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 
 from msgspec import Struct
 
@@ -41,7 +42,7 @@ class Signs(Struct, frozen=True):
     http: dict[str, list[float]]
 
 
-class _Agent:
+class _Agent(ABC):
     """An agent over either transport; `signs` are its signs of life."""
 
     agent_id: str
@@ -60,9 +61,9 @@ class _Agent:
             self.signs.append(sent)  # only what the hub acknowledged has reached it for certain
             next_beat += interval
 
+    @abstractmethod
     async def beat(self) -> float | None:
         """Heartbeat; returns when it was sent, or None when the hub does not acknowledge it."""
-        raise NotImplementedError
 
 
 class _WebsocketAgent(_Agent):

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
@@ -112,7 +113,7 @@ def temporary_directory() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="hpb-", dir=parent, ignore_cleanup_errors=True)
 
 
-class Program:
+class Program(ABC):
     """A process that runs while its context is open."""
 
     _process: Process | None = None
@@ -133,9 +134,9 @@ class Program:
         assert self._process is not None
         return self._process.pid
 
+    @abstractmethod
     async def start(self) -> None:
         """Start it, and wait until it can be used; else BenchError."""
-        raise NotImplementedError
 
     async def stop(self) -> None:
         """Stop it gracefully, unless it is gone."""
