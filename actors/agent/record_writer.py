@@ -258,7 +258,7 @@ class RecordWriter:
                 self.keep_unwritten(later)
 
     def give_up(self) -> None:
-        """Leave what is unwritten: trying again would end the same way."""
+        """Drop what is unwritten: trying again would end the same way."""
         self._unwritten = self._in_flight = None
         self._marked_dirty = False
         self.logged_in = self._context.log
