@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,8 @@ import click
 
 from hub.cli.options import examples
 from hub.cli.output import show
-from hub.settings import FIELDS, Field, load_settings
+from hub.process.signals import ignore_until_serving
+from hub.settings import FIELDS, Field, Source
 
 
 def _reader(field: Field) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -58,16 +58,19 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="A TOML file with settings, named as here with _ for -.  [HOMEPORT_CONFIG]",
 )
 def serve(config: str | None, **flags: Any) -> int:
-    """Run a hub until SIGTERM or Ctrl-C, which stop it gracefully.
+    """Run a hub until SIGTERM or Ctrl-C, which stop it gracefully; a second one ends it at once.
 
     Prints one line with its URL on stdout once it listens; its log goes to stderr. Without
     --redis it starts a private store of its own, so that a restart loses nothing. With
     --workers several hubs share the port and the store, and one that dies is started again.
 
     A flag beats the environment variable named in brackets, which beats the file. PORT,
-    REDIS_ADDR and REDIS_PASSWORD of the legacy service are honoured.
+    REDIS_ADDR and REDIS_PASSWORD of the legacy service are honoured. SIGHUP reads all of
+    them again: the log says what changed, and what needs a restart.
     """
-    settings = load_settings(flags, os.environ, config)
+    ignore_until_serving()
+    source = Source(flags, config)
+    settings = source.load()
     if settings.redis is not None and "?" in settings.redis:
         # Only the library knows its options; check them here, before each worker fails on them.
         from hub.store.backends.connect import backend_of  # noqa: PLC0415
@@ -79,4 +82,4 @@ def serve(config: str | None, **flags: Any) -> int:
         from hub.process.workers import run  # noqa: PLC0415
     else:
         from hub.process.run import run  # noqa: PLC0415
-    return run(settings, show)
+    return run(settings, show, source)

@@ -24,7 +24,8 @@ from hub.net.sockets import url_of
 from hub.process.clock import LoopScheduler
 from hub.process.garbage import GarbageCollection
 from hub.process.namespaces import Namespace, Namespaces
-from hub.settings import Settings, describe
+from hub.process.reload import reload_settings
+from hub.settings import Settings, Source, describe
 from hub.store import (
     MEMORY,
     Backend,
@@ -65,10 +66,13 @@ class Hub:
     """A hub process: call `start`, and later `stop`; the event loop drives everything in between.
 
     It implements `HubPort` of the HTTP application and `WebsocketHub` of the gateway. With
-    `shared_port` it is one of several workers on its port.
+    `shared_port` it is one of several workers on its port. `reload` reads the settings again from
+    `source`.
     """
 
-    def __init__(self, settings: Settings, *, shared_port: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, source: Source | None = None, *, shared_port: bool = False
+    ) -> None:
         self.hub_id = settings.hub_id
         self.version = VERSION
         self.metrics = Metrics(settings.hub_id, VERSION)
@@ -77,6 +81,7 @@ class Hub:
         self.max_frame_bytes = settings.max_frame_bytes
         self.max_rate = settings.max_rate or UNLIMITED
         self._settings = settings
+        self._source = source or Source()
         self._shared_port = shared_port
         self._timing = Timing(
             heartbeat_interval=settings.heartbeat_interval,
@@ -165,6 +170,26 @@ class Hub:
             self._maintenance.cancel()  # before the namespaces are closed, which it uses
         await self._close_store()
         logger.info("stopped")
+
+    def reload(self) -> None:
+        """Read the settings again, and take over those that apply at once."""
+        self._settings = reload_settings(self._settings, self._source, quiet=self._shared_port)
+        self.max_rate = self._settings.max_rate or UNLIMITED
+
+    def report(self) -> None:
+        """Log where the hub is, in figures."""
+        stats = {name: each.supervisor.stats() for name, each in self._namespaces}
+        logger.info(
+            "report",
+            connections=len(self.connections),
+            namespaces=len(stats),
+            agents=sum(sum(each.agents.values()) for each in stats.values()),
+            pending_changes=sum(each.pending_changes for each in stats.values()),
+            tasks=len(asyncio.all_tasks()),
+            timers=self._scheduler.timers,
+            not_ready=self.not_ready_reasons(),
+            warnings=self.warnings(),
+        )
 
     def _close_sessions(self, supervisors: list[Supervisor]) -> None:
         sessions = [session for each in supervisors for session in each.sessions()]

@@ -9,20 +9,26 @@ import uvloop
 
 from hub.process.hub import Hub
 from hub.process.service import serve
-from hub.settings import Settings
+from hub.settings import Settings, Source
 from hub.telemetry import logs
 
 
-def run(settings: Settings, announce: Callable[[str], None], *, shared_port: bool = False) -> int:
-    """Run a hub until SIGTERM or SIGINT; return the exit status.
+def run(
+    settings: Settings,
+    announce: Callable[[str], None],
+    source: Source,
+    *,
+    shared_port: bool = False,
+) -> int:
+    """Run a hub until a signal ends it; return the exit status.
 
-    `announce` is called with one line that has the URL, once the hub listens. With `shared_port`
-    the hub is one of several workers. Raises HubError when it cannot start. A second signal ends
-    the process at once.
+    `announce` is called with one line that has the URL, once the hub listens. The settings are read
+    again from `source` on SIGHUP. With `shared_port` the hub is one of several workers. Raises
+    HubError when it cannot start.
     """
 
     async def main() -> int:
-        return await serve(Hub(settings, shared_port=shared_port), announce)
+        return await serve(Hub(settings, source, shared_port=shared_port), announce)
 
     logs.configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

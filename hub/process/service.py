@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable
 from typing import Protocol
 
 from hub.errors import HubError
+from hub.process.signals import handle_signals
 from hub.telemetry import logs
 
 STOP_TIMEOUT = 9.5
@@ -31,26 +31,26 @@ class Service(Protocol):
         """Stop gracefully."""
         ...
 
+    def reload(self) -> None:
+        """Read the settings again, and take over those that may change meanwhile."""
+        ...
+
+    def report(self) -> None:
+        """Log where the service is."""
+        ...
+
 
 async def serve(
     service: Service, announce: Callable[[str], None], *, patience: float = STOP_TIMEOUT
 ) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status of the process.
+    """Serve until a signal ends it; return the exit status of the process.
 
     `announce` is called with one line that has the URL, once the service listens. Raises HubError
-    when the service cannot start or continue. A second signal ends the process at once. A stop that
-    takes longer than `patience` seconds is abandoned.
+    when the service cannot start or continue. What each signal does: `hub.process.signals`. A stop
+    that takes longer than `patience` seconds is abandoned.
     """
-    loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-
-    def stop(number: signal.Signals) -> None:
-        logger.info("signal received", signal=number.name)
-        stopping.set()
-        loop.remove_signal_handler(number)  # the next one has its default effect
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
+    handle_signals(stop=stopping.set, reload=service.reload, report=service.report)
     starting = asyncio.create_task(service.start())
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -2,12 +2,12 @@
 
     python -P worker.py HUB_ID
 
-It reads one line of JSON from standard input: the settings, the parent's process id, and the
-parent's search path for modules. It writes one line to standard output: `{"failure": null}` once it
-listens, or the reason why it cannot. When another hub uses its id, it writes
-`{"failure": WHY, "final": true}` and ends, and must not be started again. HUB_ID is there for lists
-of processes. The file is run by its path, and with the parent's search path, so that a worker has
-the same modules as its parent; `-P` keeps the file's directory out of that path.
+It reads one line of JSON from standard input: the settings and where they come from, the parent's
+process id, and the parent's search path for modules. It writes one line to standard output:
+`{"failure": null}` once it listens, or the reason why it cannot. When another hub uses its id, it
+writes `{"failure": WHY, "final": true}` and ends, and must not be started again. HUB_ID is there
+for lists of processes. The file is run by its path, and with the parent's search path, so that a
+worker has the same modules as its parent; `-P` keeps the file's directory out of that path.
 """
 
 from __future__ import annotations
@@ -28,23 +28,26 @@ def main() -> int:
     sys.path[:] = orders["path"]
     try:
         _die_with(orders["parent"])
-        return _run(orders["settings"])
+        return _run(orders["settings"], orders["source"])
     except Exception as error:
         _report(_reason(error), final=_is_final(error))
         return 1
 
 
-def _run(given: object) -> int:
+def _run(given: object, source: object) -> int:
     import msgspec  # noqa: PLC0415 - all of these need the parent's search path
     import structlog  # noqa: PLC0415
 
     from hub.process.run import run  # noqa: PLC0415
-    from hub.settings import Settings  # noqa: PLC0415
+    from hub.process.signals import ignore_until_serving  # noqa: PLC0415
+    from hub.settings import Settings, Source  # noqa: PLC0415
+
+    ignore_until_serving()
 
     settings = msgspec.convert(given, Settings)
     # Every line of the log names its worker.
     structlog.contextvars.bind_contextvars(hub=settings.hub_id)
-    return run(settings, lambda _: _report(None), shared_port=True)
+    return run(settings, lambda _: _report(None), msgspec.convert(source, Source), shared_port=True)
 
 
 def _die_with(parent: int) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from hub.errors import HubError
 from hub.process.service import STOP_TIMEOUT
-from hub.settings import Settings
+from hub.settings import Settings, Source
 
 PATIENCE = STOP_TIMEOUT + 0.5
 """Seconds that a worker may take to stop; it abandons its stop by itself just before."""
@@ -42,7 +42,7 @@ class WorkerHandle:
         self._hub_id = hub_id
 
     @classmethod
-    async def start(cls, settings: Settings) -> WorkerHandle:
+    async def start(cls, settings: Settings, source: Source) -> WorkerHandle:
         """Start a worker with these settings. Raises WorkerError when no process can start."""
         try:
             process = await asyncio.create_subprocess_exec(
@@ -57,7 +57,12 @@ class WorkerHandle:
                 f"the worker {settings.hub_id} cannot be started: {error.strerror or error}"
             ) from None
         assert process.stdin is not None
-        orders = {"parent": os.getpid(), "path": sys.path, "settings": settings}
+        orders = {
+            "parent": os.getpid(),
+            "path": sys.path,
+            "settings": settings,
+            "source": source,
+        }
         process.stdin.write(msgspec.json.encode(orders) + b"\n")
         process.stdin.close()
         return cls(process, settings.hub_id)
@@ -94,7 +99,7 @@ class WorkerHandle:
 
     async def stop(self) -> None:
         """Stop it gracefully, and wait until it has ended."""
-        self._send(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(PATIENCE):
                 await self.ended()
@@ -103,9 +108,10 @@ class WorkerHandle:
 
     async def kill(self) -> None:
         """End it at once."""
-        self._send(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         await self.ended()
 
-    def _send(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)

@@ -9,6 +9,7 @@ kernel kills the workers, and the engine's guard stops the engine.
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -18,10 +19,11 @@ from msgspec import structs
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.net.sockets import release, reserve, url_of
+from hub.process.reload import reload_settings
 from hub.process.service import STOP_TIMEOUT, serve
 from hub.process.worker_handle import WorkerHandle
 from hub.restarts import Restarter
-from hub.settings import Settings, describe, worker_id
+from hub.settings import Settings, Source, compare, describe, worker_id
 from hub.telemetry import logs
 from hub.version import VERSION
 
@@ -31,11 +33,12 @@ PATIENCE = STOP_TIMEOUT + 1.0
 logger = logs.get("workers")
 
 
-def run(settings: Settings, announce: Callable[[str], None]) -> int:
-    """Run the workers until SIGTERM or SIGINT; return the exit status.
+def run(settings: Settings, announce: Callable[[str], None], source: Source) -> int:
+    """Run the workers until a signal ends them; return the exit status.
 
-    `announce` is called with one line that has the URL, once all of them listen. Raises HubError
-    when one cannot start. A second signal ends all processes at once.
+    `announce` is called with one line that has the URL, once all of them listen. The settings are
+    read again from `source` on SIGHUP, here and in every worker. Raises HubError when one cannot
+    start. A second signal ends all processes at once.
     """
     if not sys.platform.startswith("linux"):
         raise HubError(
@@ -44,7 +47,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
         )
 
     async def main() -> int:
-        return await serve(Workers(settings), announce, patience=PATIENCE)
+        return await serve(Workers(settings, source), announce, patience=PATIENCE)
 
     logs.configure(settings.log_format, settings.log_level)
     return asyncio.run(main())
@@ -53,25 +56,30 @@ def run(settings: Settings, announce: Callable[[str], None]) -> int:
 class _Slot:
     """One worker's slot: its settings, and the process that has it now."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, source: Source) -> None:
         self.settings = settings
+        self.source = source
         self.process: WorkerHandle | None = None
+        self.serves = False
 
     async def start(self) -> None:
         """Start a process, and wait until it serves. Raises WorkerError."""
-        self.process = process = await WorkerHandle.start(self.settings)
+        self.serves = False
+        self.process = process = await WorkerHandle.start(self.settings, self.source)
         try:
             await process.listening()
         except BaseException:
             await process.kill()
             raise
+        self.serves = True
 
 
 class Workers:
     """The workers and what they share, with the order of start and stop. Needs a running loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, source: Source) -> None:
         self._settings = settings
+        self._source = source
         self._held: list[socket.socket] = []
         self._engine: EmbeddedEngine | None = None
         self._slots: list[_Slot] = []
@@ -100,7 +108,8 @@ class Workers:
                         redis=redis,
                         workers=1,
                         hub_id=worker_id(settings.hub_id, number),
-                    )
+                    ),
+                    self._source,
                 )
                 for number in range(1, settings.workers + 1)
             ]
@@ -126,6 +135,29 @@ class Workers:
             await asyncio.wait(self._tasks)
         await self._end()
         logger.info("stopped")
+
+    def reload(self) -> None:
+        """Read the settings again, and have every worker do so; one that restarts has them too."""
+        self._settings = settings = reload_settings(self._settings, self._source)
+        for slot in self._slots:
+            slot.settings = compare(slot.settings, settings).settings
+        self._signal_all(signal.SIGHUP)
+
+    def report(self) -> None:
+        """Log which workers there are, and have each of them log where it is."""
+        processes = [slot.process for slot in self._slots if slot.process is not None]
+        logger.info(
+            "report",
+            workers=[process.pid for process in processes],
+            engine=None if self._engine is None else self._engine.pid,
+        )
+        self._signal_all(signal.SIGUSR1)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for slot in self._slots:
+            # One that still starts has no handlers yet, and would end of it.
+            if slot.process is not None and slot.serves:
+                slot.process.signal(number)
 
     async def _end(self) -> None:
         processes = [slot.process for slot in self._slots if slot.process is not None]

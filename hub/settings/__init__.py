@@ -9,12 +9,16 @@ from hub.settings.model import (
     describe,
     worker_id,
 )
+from hub.settings.reload import Reloaded, Source, compare
 
 __all__ = [
     "FIELDS",
     "Field",
+    "Reloaded",
     "Settings",
     "SettingsError",
+    "Source",
+    "compare",
     "default_data_dir",
     "default_hub_id",
     "describe",

@@ -48,6 +48,8 @@ def _section(field: Field) -> str:
     facts = (
         f"`{field.variable}`, TOML key `{field.name}`. Default: {default}. Accepts {field.expects}."
     )
+    if field.reloads:
+        facts += " SIGHUP applies a new value at once."
     return f"### `{field.flag}`\n\n{_wrapped(field.help)}\n\n{_wrapped(facts)}\n"
 
 

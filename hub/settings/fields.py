@@ -23,7 +23,8 @@ class Field(Struct, frozen=True):
     """One setting.
 
     `default` is None where it is computed or means "none"; `default_text` describes it in help
-    texts. `expects` describes the accepted values. A `secret` value is never shown.
+    texts. `expects` describes the accepted values. A `secret` value is never shown. One that
+    `reloads` applies at once when a running hub gets SIGHUP.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Field(Struct, frozen=True):
     choices: tuple[str, ...]
     meta: Meta
     secret: bool
+    reloads: bool
 
     @property
     def flag(self) -> str:
@@ -146,6 +148,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
         choices=choices,
         meta=meta,
         secret=name == "redis",
+        reloads=bool(extra.get("reloads")),
     )
 
 

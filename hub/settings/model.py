@@ -212,12 +212,18 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     log_format: Annotated[
         Literal["console", "json"],
-        Meta(description="Logs for people, or one JSON object a line."),
+        Meta(
+            description="Logs for people, or one JSON object a line.",
+            extra={"reloads": True},
+        ),
     ] = "console"
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"],
-        Meta(description="The least serious level that is logged."),
+        Meta(
+            description="The least serious level that is logged.",
+            extra={"reloads": True},
+        ),
     ] = "info"
 
     max_frame_bytes: Annotated[
@@ -247,7 +253,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             le=1_000_000_000,
             description="Messages and control frames that one connection may send in a second; "
             "0 for no limit.",
-            extra={"metavar": "COUNT"},
+            extra={"metavar": "COUNT", "reloads": True},
         ),
     ] = 5000
 

@@ -13,7 +13,7 @@ import pytest
 from hub.__main__ import main
 from hub.cli.main import cli, run
 from hub.errors import HubError
-from hub.settings import FIELDS, Settings
+from hub.settings import FIELDS, Settings, Source
 
 
 class Server(ModuleType):
@@ -24,7 +24,7 @@ class Server(ModuleType):
         self.settings: Settings | None = None
         self.fails: Exception | None = None
 
-    def run(self, settings: Settings, announce: Callable[[str], None]) -> int:
+    def run(self, settings: Settings, announce: Callable[[str], None], _source: Source) -> int:
         if self.fails is not None:
             raise self.fails
         self.settings = settings
