@@ -53,6 +53,7 @@ MAX_QUOTED = 300
 _WHERE = re.compile(r" - at `(?:key in )?\$(.*)`$")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]*)`")
+_NAMED = re.compile(r"^`(\w+)`: ")  # by the bounds of a whole Struct
 _INDEX = re.compile(r"\[[^]]*\]")
 _PATTERN = re.compile(r"matching regex (.*)$", re.DOTALL)
 _PATTERN_WORDS = {repr(pattern): words for pattern, words in PATTERNS.items()}
@@ -136,7 +137,12 @@ def _locate(error: msgspec.ValidationError, prefix: str = "") -> tuple[str, str 
     missing = _MISSING.search(text) or _UNKNOWN.search(text)
     if missing:
         path = f"{path}.{missing.group(1)}" if path else missing.group(1)
-    words = _shorten(_plain(text[: where.start()] if where else text, path))
+    text = text[: where.start()] if where else text
+    named = _NAMED.search(text)
+    if named:
+        path = f"{path}.{named.group(1)}" if path else named.group(1)
+        text = text[named.end() :]
+    words = _shorten(_plain(text, path))
     path = _shorten(f"{prefix}{path}".rstrip("."))
     return (f"{path}: {words}" if path else words), (path or None)
 

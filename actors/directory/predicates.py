@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, json
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord, same_value
 
 Predicate = Callable[[AgentRecord], bool]
+
+SHARED = 256
+"""Filters whose predicates are kept; the least recently used one is forgotten."""
+
+VERSIONS = 256
+"""Versions for which a specifier's answer is remembered."""
 
 _ABSENT = object()
 
@@ -21,14 +29,22 @@ _ABSENT = object()
 def compile_filter(filter: Filter) -> Predicate | None:
     """One predicate for the whole filter; None when it matches every agent.
 
-    Raises ProtocolError `bad_request` naming `filter.version` when that is no PEP 440 specifier.
+    It is the same object for equal filters, as long as it is remembered. Raises ProtocolError
+    `bad_request` naming `filter.version` when that is no PEP 440 specifier.
     """
-    return _all(_indexed_checks(filter) + _other_checks(filter))
+    return _compiled(encode(filter))[0]
 
 
 def compile_unindexed(filter: Filter) -> Predicate | None:
     """What the indexes of type, name, status and capabilities do not check; None for nothing."""
-    return _all(_other_checks(filter))
+    return _compiled(encode(filter))[1]
+
+
+@lru_cache(SHARED)
+def _compiled(encoded: bytes) -> tuple[Predicate | None, Predicate | None]:
+    filter = json.decode(encoded, type=Filter)
+    indexed, others = _indexed_checks(filter), _other_checks(filter)
+    return _all(indexed + others), _all(others)
 
 
 def only_status(filter: Filter) -> str | None:
@@ -49,12 +65,13 @@ def metadata_value(record: AgentRecord, path: str) -> Any:
 
 
 def _reach(value: Any, path: str) -> Any:
-    if not isinstance(value, dict):
-        return _ABSENT
-    if path in value:
-        return value[path]
-    head, dot, rest = path.partition(".")
-    return _reach(value.get(head), rest) if dot else _ABSENT
+    # The filter's bounds limit the path, and so the steps.
+    while isinstance(value, dict):
+        if path in value:
+            return value[path]
+        head, _, path = path.partition(".")
+        value = value.get(head)
+    return _ABSENT
 
 
 def _all(checks: list[Predicate]) -> Predicate | None:
@@ -77,16 +94,16 @@ def _indexed_checks(filter: Filter) -> list[Predicate]:
     if status is not None:
         checks.append(lambda record: record.status == status)
     if filter.capabilities is not UNSET:
-        wanted = filter.capabilities
-        checks.append(lambda record: all(each in record.capabilities for each in wanted))
+        wanted = frozenset(filter.capabilities)
+        checks.append(lambda record: wanted.issubset(record.capabilities))
     return checks
 
 
 def _other_checks(filter: Filter) -> list[Predicate]:
     checks: list[Predicate] = []
     if filter.any_capability is not UNSET:
-        some = filter.any_capability
-        checks.append(lambda record: any(each in record.capabilities for each in some))
+        some = frozenset(filter.any_capability)
+        checks.append(lambda record: not some.isdisjoint(record.capabilities))
     if filter.status is not UNSET and only_status(filter) is None:
         statuses = filter.status
         checks.append(lambda record: record.status in statuses)
@@ -115,10 +132,11 @@ def _version_check(text: str) -> Predicate:
             field="filter.version",
         ) from None
 
-    def check(record: AgentRecord) -> bool:
+    @lru_cache(VERSIONS)
+    def contains(version: str) -> bool:
         try:
-            return specifier.contains(Version(record.version))
+            return specifier.contains(Version(version))
         except InvalidVersion:
             return False
 
-    return check
+    return lambda record: contains(record.version)

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 import msgspec
-from msgspec import UNSET
 
 from homeport_protocol.bounds import STATUSES
+from homeport_protocol.codec import convert
+from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 
 Command = Callable[..., Any]
@@ -80,10 +81,12 @@ def filter_options(command: Command) -> Command:
             "version": version,
             "metadata": read_pairs(metadata) or None,
         }
-        chosen: dict[str, Any] = {
-            key: UNSET if value is None else value for key, value in given.items()
-        }
-        return command(*args, filter=Filter(**chosen), **kwargs)
+        chosen = {key: value for key, value in given.items() if value is not None}
+        try:
+            filter = convert(chosen, Filter)
+        except ProtocolError as error:
+            raise click.UsageError(error.message) from None
+        return command(*args, filter=filter, **kwargs)
 
     for option in reversed(_OPTIONS):
         with_filter = option(with_filter)

@@ -22,6 +22,7 @@ MAX_AMBIGUOUS = 4
 
 MAX_KEY_LENGTH = 256
 
+
 _WORDS = ("type", "name", "host", "version")
 _LISTS = {"capability": "capabilities", "any_capability": "any_capability"}
 _FILTER = ("type", "name", "capability", "any_capability", "status", "host", "version", "meta.KEY")
@@ -115,8 +116,10 @@ def _read(
     wanted: dict[str, Any] = dict(known)
     metadata: dict[str, str] = {}
     rest: dict[str, str] = {}
-    for name in params:
-        values = params.getlist(name)
+    given: dict[str, list[str]] = {}
+    for name, value in params.multi_items():
+        given.setdefault(name, []).append(value)
+    for name, values in given.items():
         if name in known:
             raise _bad(name, "the path names it already")
         if name in _LISTS:

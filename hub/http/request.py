@@ -5,9 +5,16 @@ from __future__ import annotations
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
+from homeport_protocol.errors import ProtocolError
 from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
 from hub.net.caller import Caller, read_caller
 from hub.net.exchange import EXCHANGE, Exchange
+
+MAX_PARAMETERS = 128
+"""Parameters of one query string: more than any filter within its bounds needs."""
+
+MAX_QUERY_BYTES = 16 * 1024
+"""Bytes of one query string."""
 
 _NO_QUERY = QueryParams()
 _NAMESPACE = NAMESPACE_HEADER.lower().encode()
@@ -38,9 +45,15 @@ class Request:
 
     @property
     def query(self) -> QueryParams:
-        """The query parameters."""
-        text = self._scope["query_string"]
-        return QueryParams(text) if text else _NO_QUERY
+        """The query parameters; raises ProtocolError `bad_request` for more than their bounds."""
+        text: bytes = self._scope["query_string"]
+        if not text:
+            return _NO_QUERY
+        if len(text) > MAX_QUERY_BYTES:
+            raise _too_much(f"more than {MAX_QUERY_BYTES} bytes")
+        if text.count(b"&") >= MAX_PARAMETERS:
+            raise _too_much(f"more than {MAX_PARAMETERS} parameters")
+        return QueryParams(text)
 
     @property
     def caller(self) -> Caller:
@@ -48,3 +61,7 @@ class Request:
         return read_caller(
             self.headers(_NAMESPACE), lambda: self.query.getlist(NAMESPACE_PARAMETER)
         )
+
+
+def _too_much(words: str) -> ProtocolError:
+    return ProtocolError("bad_request", f"query: {words}", field="query")

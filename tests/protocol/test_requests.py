@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from homeport_protocol.bounds import STATUSES, STRATEGIES
-from homeport_protocol.codec import decode_request
+from homeport_protocol.codec import decode_request, encode
 from homeport_protocol.errors import ProtocolError
+from homeport_protocol.filters import Filter
 
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
 ABSENT = object()
@@ -64,12 +65,26 @@ FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "text256": (["", "x" * 256], ["x" * 257, *TEXT_OTHERS]),
     "text255": (["", "x" * 255], ["x" * 256, *TEXT_OTHERS]),
-    "texts255": ([[], ["x" * 255]], [["x" * 256], [1], "x", None, {}, ["a"] * 257]),
+    "specifier": (["", "x" * 255, ",".join([">1"] * 8)], ["x" * 256, ",".join([">1"] * 9)]),
+    "texts255": ([[], ["x" * 255], ["a"] * 32], [["x" * 256], [1], "x", None, {}, ["a"] * 33]),
     "statuses": (
-        [*STATUSES, [], list(STATUSES)],
-        ["", "dead", ["dead"], [1], 1, None, {}],
+        [*STATUSES, [], list(STATUSES), ["healthy"] * 32],
+        ["", "dead", ["dead"], [1], 1, None, {}, ["healthy"] * 33],
     ),
-    "object": ([{}, {"a.b": {"c": [1]}}], [None, [], "x", 1]),
+    "terms": (
+        [
+            {},
+            {"a.b": {"c": [1]}},
+            {str(number): number for number in range(32)},
+            {"é" * 128: 1, "." * 256: 2},
+        ],
+        [
+            *(None, [], "x", 1),
+            {str(number): number for number in range(33)},
+            {"é" * 129: 1},
+            {"." * 257: 1},
+        ],
+    ),
     "limit": ([1, 10_000], [0, 10_001, -1, 1.5, "1", None, True, []]),
     "strategy": (list(STRATEGIES), ["", "best", *TEXT_OTHERS]),
     "revision": ([0, 2**63 - 1], [-1, 2**63, 1.5, "1", None, True, [], int("9" * 400)]),
@@ -94,8 +109,8 @@ FILTER = {
     "filter.any_capability": "texts255",
     "filter.status": "statuses",
     "filter.host": "text255",
-    "filter.version": "text255",
-    "filter.metadata": "object",
+    "filter.version": "specifier",
+    "filter.metadata": "terms",
 }
 PATHS: dict[str, dict[str, str]] = {
     "register": {
@@ -244,3 +259,14 @@ def test_a_long_value_is_not_repeated_in_full() -> None:
     assert error.field is not None
     assert len(error.field) < 1000
     assert len(error.message) < 1000
+
+
+def test_each_key_of_a_filter_is_a_term_and_each_path_of_its_metadata() -> None:
+    paths = {str(number): number for number in range(31)}
+    assert Filter(type="cost", metadata=paths)
+    with pytest.raises(ValueError, match="`metadata`: more than 32 terms"):
+        Filter(type="cost", host="h", metadata=paths)
+    body = encode({"op": "find", "id": 1, "filter": {"type": "a", "host": "h", "metadata": paths}})
+    with pytest.raises(ProtocolError, match="more than 32 terms") as caught:
+        decode_request(body)
+    assert (caught.value.code, caught.value.field) == ("bad_request", "filter.metadata")

@@ -154,6 +154,19 @@ def test_what_is_no_specifier_is_refused_and_named(specifier: str) -> None:
     assert repr(specifier) in caught.value.message
 
 
+def test_equal_filters_share_one_predicate() -> None:
+    wanted: dict[str, Any] = {"any_capability": ["a", "b"], "metadata": {"x.y": 1}}
+    assert compile_filter(Filter(**wanted)) is compile_filter(Filter(**wanted))
+
+
+def test_the_longest_path_reaches_inside_as_deep_as_it_goes() -> None:
+    value: Any = "found"
+    for _ in range(128):
+        value = {"": value}
+    assert matches(record(metadata=value), metadata={"." * 127: "found"})
+    assert not matches(record(metadata=value), metadata={"." * 256: "found"})
+
+
 def test_every_key_must_hold() -> None:
     everything: dict[str, Any] = {
         "type": "cost",

@@ -89,3 +89,18 @@ def test_an_unknown_status_is_wrong_usage() -> None:
     status, error, _ = parse("--status", "fine")
     assert status == 2
     assert "'fine' is not one of" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--capability", "x"] * 33, "length <= 32"),
+        (["--version", ",".join([">1"] * 9)], "version: more than 8 clauses"),
+        (["--meta", "x" * 257 + "=v"], "metadata: a path of more than 256 bytes"),
+        ([part for n in range(33) for part in ("--meta", f"k{n}=v")], "more than 32 terms in all"),
+    ],
+)
+def test_a_filter_beyond_its_bounds_is_wrong_usage(arguments: list[str], words: str) -> None:
+    status, error, wanted = parse(*arguments)
+    assert (status, wanted) == (2, None)
+    assert words in " ".join(error.split())

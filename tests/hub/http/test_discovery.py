@@ -81,6 +81,14 @@ async def test_each_parameter_becomes_its_key_of_the_filter(
         ("limit=ten", "limit"),
         ("limit=" + "9" * 5000, "limit"),
         ("limit=%D9%A1", "limit"),
+        ("&".join(f"meta.k{number}=v" for number in range(33)), "metadata"),
+        ("meta." + "x" * 257 + "=v", "metadata"),
+        ("&".join(["capability=x"] * 33), "capabilities"),
+        ("&".join(["status=healthy"] * 33), "status"),
+        ("version=" + ",".join(["%3E1"] * 9), "version"),
+        ("&".join(f"meta.X{number}=v" for number in range(6000)), "query"),
+        ("&".join(["meta.X=v"] * 129), "query"),
+        ("name=" + "x" * 16 * 1024, "query"),
     ],
 )
 async def test_a_wrong_parameter_is_400_and_named(
