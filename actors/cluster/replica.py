@@ -8,6 +8,7 @@ was trimmed, or another log was begun), what is stored is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import structs
 
@@ -28,6 +29,7 @@ from actors.cluster.membership import Membership
 from actors.cluster.removal_hold import RemovalHold
 from actors.cluster.resync import Resync
 from actors.directory.directory import Directory
+from actors.limits import Limits
 from actors.log.committer import Committer
 from actors.log.proposal import Proposal, RenewalProposal
 from actors.ports.clock import Scheduler
@@ -69,7 +71,7 @@ class Replica:
         scheduler: Scheduler,
         store: Store,
         observer: Observer,
-        log_length: int,
+        limits: Limits,
         incarnation: str,
         report: Callable[[], HubReport],
     ) -> None:
@@ -78,7 +80,7 @@ class Replica:
         self.changes = 0
         self.expired = 0
         self.directory = Directory()
-        self.feed = Feed(self.directory, log_length)
+        self.feed = Feed(self.directory, limits, trimmed=partial(observer.limited, "max_log_bytes"))
         self.committer = Committer(scheduler, store, self, f"{hub_id}/{incarnation}")
         self.membership = Membership(
             scheduler,

@@ -18,6 +18,7 @@ from actors.agent.ref import AgentRef
 from actors.cluster.replica import Replica
 from actors.directory.directory import Page
 from actors.directory.pick import Picker
+from actors.limits import Limits
 from actors.namespace.actor_registry import ActorRegistry
 from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.observer import Observer, Stats
@@ -46,7 +47,7 @@ class Supervisor:
         store: Store,
         random: RandomSource,
         observer: Observer,
-        log_length: int,
+        limits: Limits,
         incarnation: str,
     ) -> None:
         self.hub_id = hub_id
@@ -59,7 +60,7 @@ class Supervisor:
             scheduler=scheduler,
             store=store,
             observer=observer,
-            log_length=log_length,
+            limits=limits,
             incarnation=incarnation,
             report=self._report,
         )
@@ -215,6 +216,7 @@ class Supervisor:
             revision=self.revision,
             pending_changes=self.replica.committer.outstanding,
             commits=self.replica.committer.commits,
+            log_bytes=self.feed.kept_bytes,
             mailbox=self._runtime.backlog,
             hubs=max(1, len(self.roster)),
             agents_lost_at_once=self.replica.removal.lost,

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from actors.limits import LimitName
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 
@@ -45,6 +46,10 @@ class Observer(Protocol):
         """Removal of agents is held, and `why`; None when it goes on."""
         ...
 
+    def limited(self, setting: LimitName) -> None:
+        """A limit was applied; `setting` is its name."""
+        ...
+
 
 class Stats(Struct, frozen=True, kw_only=True):
     """What exists now, and the totals since the hub started."""
@@ -55,6 +60,7 @@ class Stats(Struct, frozen=True, kw_only=True):
     sessions: int
     watches: int
     revision: int
+    log_bytes: int
     pending_changes: int
     heartbeats: int
     changes: int

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from actors.directory.directory import Directory
+from actors.limits import Limits
 from actors.watch.history import REMOVALS, History, LogEvent
 from actors.watch.watch import Watch
 from homeport_protocol.bounds import Kind
@@ -15,11 +16,15 @@ _UNKNOWN = ""
 
 
 class Feed:
-    """Folds changes into the directory, in the log's order, and passes them to all watches."""
+    """Folds changes into the directory, in the log's order, and passes them to all watches.
 
-    def __init__(self, directory: Directory, length: int) -> None:
+    `trimmed` is called when changes are dropped for their bytes.
+    """
+
+    def __init__(self, directory: Directory, limits: Limits, trimmed: Callable[[], None]) -> None:
         self._directory = directory
-        self._history = History(length)
+        self._history = History(limits.log_length, limits.max_log_bytes)
+        self._trimmed = trimmed
         self._watches: dict[Watch, None] = {}
         self._missing: set[str] | None = None
         self.log = ""
@@ -29,6 +34,11 @@ class Feed:
     def watches(self) -> int:
         """How many watches follow."""
         return len(self._watches)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the changes that are kept."""
+        return self._history.bytes
 
     @property
     def incomplete(self) -> bool:
@@ -82,7 +92,8 @@ class Feed:
             previous = self._directory.put(record, data)
         self.revision = record.revision
         event = LogEvent(record.revision, kind, record, data, previous)
-        self._history.append(event)
+        if self._history.append(event):
+            self._trimmed()
         if self._missing is not None:
             self.no_longer_missing(record.id)
             return

@@ -33,21 +33,41 @@ REMOVALS = frozenset({"unregistered", "expired"})
 
 
 class History:
-    """Consecutive events up to the current revision, at most `length` of them."""
+    """Consecutive events up to the current revision: `length` of them, and `max_bytes`, at most.
 
-    def __init__(self, length: int) -> None:
-        self._events: deque[LogEvent] = deque(maxlen=length)
+    Their bytes are those of their records as JSON.
+    """
+
+    def __init__(self, length: int, max_bytes: int) -> None:
+        self._events: deque[LogEvent] = deque()
+        self._length = length
+        self._max_bytes = max_bytes
         self._revision = 0
+        self.bytes = 0
+        """Bytes of all events."""
 
     def clear(self, revision: int) -> None:
         """Forget all events: nothing at or before `revision` is known."""
         self._events.clear()
         self._revision = revision
+        self.bytes = 0
 
-    def append(self, event: LogEvent) -> None:
-        """Add the next event; its revision is the current one plus one."""
-        self._events.append(event)
+    def append(self, event: LogEvent) -> bool:
+        """Add the next event; its revision is the current one plus one.
+
+        Returns whether older ones were dropped for their bytes.
+        """
+        events = self._events
+        events.append(event)
         self._revision = event.revision
+        self.bytes += len(event.data)
+        if len(events) > self._length:
+            self.bytes -= len(events.popleft().data)
+        if self.bytes <= self._max_bytes:
+            return False
+        while self.bytes > self._max_bytes:
+            self.bytes -= len(events.popleft().data)
+        return True
 
     def reaches(self, since: int) -> bool:
         """Whether every change after `since` is still here."""

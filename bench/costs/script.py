@@ -8,6 +8,7 @@ import time
 import uuid
 from typing import Literal
 
+from actors.limits import Limits
 from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Position, Renewal
 from actors.rules.records import head_of, new_record
 from actors.rules.states import DerivedStatus
@@ -117,7 +118,8 @@ async def measure_script(report: Report, url: str, changes: int) -> int:
     """Note what each kind of change costs the server; returns how many were refused."""
     account = StoreAccount(url)
     backend = await connect(url, hub_id="hub-a", command_timeout=10.0)
-    store = RedisStore(backend, Keys(), "hub-a", log_length=1_000_000, command_timeout=10.0)
+    limits = Limits(log_length=1_000_000, max_log_bytes=1 << 30)
+    store = RedisStore(backend, Keys(), "hub-a", limits=limits, command_timeout=10.0)
     try:
         writer = Writer(store)
         await writer.open()

@@ -7,6 +7,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 
+from actors.limits import Limits
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
@@ -35,6 +36,7 @@ from hub.store import (
     connect,
 )
 from hub.telemetry import logs
+from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metered_store import MeteredStore
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.observer import HubObserver
@@ -76,6 +78,7 @@ class Hub:
         self.hub_id = settings.hub_id
         self.version = VERSION
         self.metrics = Metrics(settings.hub_id, VERSION)
+        self.limits = LimitReports(self.metrics)
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
@@ -91,6 +94,7 @@ class Hub:
             loss_share=settings.loss_share,
             loss_hold=settings.loss_hold,
         )
+        self._limits = Limits(log_length=settings.log_length, max_log_bytes=settings.max_log_bytes)
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
         loop = self._scheduler.loop
         self.metrics.watch_loop(
@@ -240,7 +244,7 @@ class Hub:
             url=self._url,
             version=VERSION,
             started=self._started,
-            log_length=settings.log_length,
+            limits=self._limits,
             rival_found=self._rival_found,
         )
         supervisor = Supervisor(
@@ -250,8 +254,8 @@ class Hub:
             runtime=self._runtime,
             store=MeteredStore(store, self._scheduler, self.metrics),
             random=self._random,
-            observer=HubObserver(name, self.metrics, settings.lease_ttl),
-            log_length=settings.log_length,
+            observer=HubObserver(name, self.metrics, self.limits, settings.lease_ttl),
+            limits=self._limits,
             incarnation=self._incarnation,
         )
         supervisor.start()

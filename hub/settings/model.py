@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from actors.limits import Limits
 from homeport_protocol.bounds import MAX_FRAME_BYTES
 from hub.telemetry.logs import redact_text
 
@@ -245,6 +246,17 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"metavar": "COUNT"},
         ),
     ] = 50_000
+
+    max_log_bytes: Annotated[
+        int,
+        Meta(
+            ge=64 * 1024,
+            le=1 << 40,
+            description="Bytes of the directory changes that are kept, in Redis and in memory, "
+            "if that is fewer than `log_length`.",
+            extra={"metavar": "BYTES"},
+        ),
+    ] = Limits().max_log_bytes
 
     max_rate: Annotated[
         int,

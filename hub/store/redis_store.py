@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from actors.limits import Limits
 from actors.ports.store import (
     Away,
     Change,
@@ -39,8 +40,8 @@ from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 
 T = TypeVar("T")
 
-LOG_LENGTH = 50_000
-"""Entries of the log that are kept; Redis trims in blocks, and keeps some hundred more."""
+DEFAULT_LIMITS = Limits()
+"""How much of the log is kept; Redis trims in blocks, and keeps some hundred entries more."""
 
 TAKEN = "another hub that started later uses this hub's id"
 
@@ -78,7 +79,7 @@ class RedisStore:
         url: str = "",
         version: str = "",
         started: str = "",
-        log_length: int = LOG_LENGTH,
+        limits: Limits = DEFAULT_LIMITS,
         command_timeout: float = DEFAULT_TIMEOUT,
         hub_lease: float = HUB_LEASE,
         rival_found: RivalFound = lambda _url, _goes_on: None,
@@ -88,7 +89,7 @@ class RedisStore:
         self._hub_id = hub_id
         self._hub_key = keys.hub(hub_id)
         self._described = [url.encode(), version.encode(), started.encode()]
-        self._log_length = log_length
+        self._limits = limits
         self._lease = milliseconds(hub_lease)
         self._patience = CHANGE_WAIT + command_timeout
         self._writes = backend.lane(keys.log, command_timeout)
@@ -128,7 +129,7 @@ class RedisStore:
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """Read everything that is stored, and drop ids in the active set that have no entry."""
-        length = self._log_length
+        length = self._limits.log_length
         self._start(partial(reads.load, self._reads, self._keys, self._hub_id, length), reply)
 
     def commit(
@@ -333,8 +334,9 @@ class RedisStore:
                     generation,
                     log.encode(),
                     self._lease,
-                    b"%d" % self._log_length,
+                    b"%d" % self._limits.log_length,
                     self._hub_id.encode() if announce else b"",
+                    b"%d" % self._limits.max_log_bytes,
                     *arguments_of(changes),
                 ],
                 connection_number=self._opened_on,

@@ -51,6 +51,7 @@ _GAUGES = {
     "sessions": ("homeport_sessions", "Open websocket sessions."),
     "watches": ("homeport_watches", "Open watches."),
     "revision": ("homeport_revision", "Revision of the directory."),
+    "log_bytes": ("homeport_log_bytes", "Bytes of the directory changes kept in memory."),
     "pending_changes": ("homeport_pending_changes", "Changes that wait for the store."),
     "hubs": ("homeport_hubs", "Living hubs of the cluster, this one among them."),
     "agents_lost_at_once": (
@@ -110,6 +111,7 @@ class Metrics:
         self._commit_seconds: dict[str, Histogram] = {}
         self._commit_changes = Histogram(BATCH_BOUNDS)
         self._loop_lag = Histogram(LATENCY_BOUNDS)
+        self._limits: Counter[str] = Counter()
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -161,6 +163,10 @@ class Metrics:
             histogram = self._commit_seconds[result] = Histogram(LATENCY_BOUNDS)
         histogram.observe(seconds)
         self._commit_changes.observe(changes)
+
+    def limited(self, setting: str) -> None:
+        """A limit was applied; `setting` is its name."""
+        self._limits[setting] += 1
 
     def loop_lagged(self, seconds: float) -> None:
         """A timer of the event loop fired so many seconds late."""
@@ -253,6 +259,15 @@ class Metrics:
         changes = HistogramMetricFamily("homeport_commit_changes", "Changes in one batch.")
         self._commit_changes.add_to(changes, [])
         yield changes
+        limits = CounterMetricFamily(
+            "homeport_limits_applied",
+            "Requests refused, connections closed and changes dropped early because of a limit, "
+            "by its setting.",
+            labels=["setting"],
+        )
+        for setting, count in self._limits.items():
+            limits.add_metric([setting], count)
+        yield limits
         lag = HistogramMetricFamily(
             "homeport_event_loop_lag_seconds", "Lateness of the event loop's timers."
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from actors.limits import LimitName
 from actors.timing import HUB_LEASE
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 from hub.telemetry import logs
+from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
 logger = logs.get("hub.directory")
@@ -17,10 +19,14 @@ _level_logger = logging.getLogger("hub.directory")
 class HubObserver:
     """The brain's observer for one namespace."""
 
-    def __init__(self, namespace: str, metrics: Metrics, lease_ttl: float) -> None:
+    def __init__(
+        self, namespace: str, metrics: Metrics, limits: LimitReports, lease_ttl: float
+    ) -> None:
         self._logger = logger.bind(namespace=namespace)
         self._lease_ttl = lease_ttl
         self._warned = False
+        self._limits = limits
+        self._namespace = namespace
         self.answered = metrics.websocket_answered
 
     def changed(self, kind: Kind, record: AgentRecord) -> None:
@@ -72,6 +78,10 @@ class HubObserver:
                 lease_ttl=self._lease_ttl,
                 at_least=2 * HUB_LEASE,
             )
+
+    def limited(self, setting: LimitName) -> None:
+        """A limit was applied."""
+        self._limits.applied(setting, namespace=self._namespace)
 
     def removal_held(self, why: str | None) -> None:
         """Many agents were lost at once, or (None) that is over."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
 from actors.timing import Timing
@@ -27,6 +28,8 @@ class Quiet(Recorder):
 
     def hubs_changed(self, hubs: list[str]) -> None: ...
 
+    def limited(self, setting: LimitName) -> None: ...
+
     def removal_held(self, why: str | None) -> None: ...
 
 
@@ -44,7 +47,7 @@ class SimHub:
         store: SimStore,
         random: Random,
         timing: Timing,
-        log_length: int,
+        limits: Limits,
         skew: float,
         trace: Callable[..., None],
     ) -> None:
@@ -58,7 +61,7 @@ class SimHub:
         self._store = store
         self._random = random
         self._timing = timing
-        self._log_length = log_length
+        self._limits = limits
         self._skew = skew
         self._trace = trace
         self._starts = 0
@@ -89,7 +92,7 @@ class SimHub:
             store=self.port,
             random=random,
             observer=Quiet(),
-            log_length=self._log_length,
+            limits=self._limits,
             incarnation=str(self._starts),
         )
         self._trace(self.hub_id, "starts")

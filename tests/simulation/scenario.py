@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from actors.limits import Limits
 from actors.timing import Timing
 
 HubFault = Literal["kill", "vanish", "stop", "drain", "isolate", "stall", "trouble"]
@@ -61,7 +62,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     timing: Timing
     active: float
     calm: float
-    log_length: int
+    limits: Limits
     trim_to: int | None
     skew: float
     faults: list[Planned]
@@ -87,7 +88,10 @@ def scenario_of(seed: int) -> Scenario:
         timing=timing,
         active=active,
         calm=longest + timing.loss_hold + 25.0,
-        log_length=random.choice([5, 50, 1000, 1000, 1000]),
+        limits=Limits(
+            log_length=random.choice([5, 50, 1000, 1000, 1000]),
+            max_log_bytes=Random(f"bytes {seed}").choice([1, 5_000, 2**20, 2**20]),
+        ),
         trim_to=random.choice([None, None, None, 30]),
         skew=random.choice([0.0, 0.0, 0.0, 0.3]),
         faults=_faults(random, hubs, active),

@@ -73,7 +73,7 @@ class Simulation:
                 self.store,
                 Random(hub_random.getrandbits(64)),
                 timing,
-                scenario.log_length,
+                scenario.limits,
                 hub_random.uniform(-scenario.skew, scenario.skew),
                 self.trace,
             )

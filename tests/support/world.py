@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
@@ -169,6 +170,7 @@ class Recorder:
         self.hubs: list[list[str]] = []
         self.holds: list[str | None] = []
         self.answers: Counter[tuple[str, str]] = Counter()
+        self.limits: Counter[str] = Counter()
 
     def changed(self, kind: str, record: AgentRecord) -> None:
         self.changes.append((kind, record.name))
@@ -191,6 +193,9 @@ class Recorder:
     def hubs_changed(self, hubs: list[str]) -> None:
         self.hubs.append(hubs)
 
+    def limited(self, setting: LimitName) -> None:
+        self.limits[setting] += 1
+
     def removal_held(self, why: str | None) -> None:
         self.holds.append(why)
 
@@ -201,7 +206,7 @@ class World:
     def __init__(
         self,
         timing: Timing | None = None,
-        log_length: int = 1000,
+        limits: Limits | None = None,
         store: ModelStore | None = None,
         seed: int = 0,
         hub_id: str = "hub-1",
@@ -224,7 +229,7 @@ class World:
             store=self.port,
             random=random.Random(seed),
             observer=self.observer,
-            log_length=log_length,
+            limits=limits or Limits(log_length=1000),
             incarnation=str(seed),
         )
         self.supervisor.start()

@@ -3,8 +3,8 @@
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
 --       6… the entry of each change; that of a register, remove or restore is followed by its tombstone
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
---       5 the hub, if its renewals are to be announced, else empty,
---       6… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
+--       5 the hub, if its renewals are to be announced, else empty, 6 bytes of the log,
+--       7… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
 --       a renew: kind, key, seen
 -- Returns "fenced" when nothing was applied; otherwise words: "ok", the revision before, and for
 -- each change two, its revision and epoch, or why it was refused and "0".
@@ -13,7 +13,7 @@
 
 local lease, name_key, log, active, renewals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local announcing = ARGV[5] ~= ''
-local FIXED = 5
+local FIXED_KEYS, FIXED = 5, 6
 
 -- The end of a record that a hub has written; no other text ends in this way. It has at most 192
 -- bytes, because a hub's id has at most 64.
@@ -36,7 +36,7 @@ local problem = misfit(name_key, 'string') or misfit(log, 'stream') or misfit(ac
 if problem then
     return problem
 end
-local before = last_revision(log)
+local before, log_info = last_revision(log)
 if redis.call('GET', name_key) ~= ARGV[2] or not before then
     return 'fenced'
 end
@@ -178,10 +178,61 @@ local function settle(command, members, present)
     end
 end
 
+-- The bytes of all entries of the log before this one, and those of the entry itself; 0 for an
+-- entry of an earlier version, which does not tell.
+local function extent_of(entry)
+    local before_it, size = 0, 0
+    local fields = entry[2]
+    for i = 1, #fields, 2 do
+        if fields[i] == 'at' then
+            before_it = tonumber(fields[i + 1]) or 0
+        else
+            size = size + #fields[i + 1]
+        end
+    end
+    return before_it, size
+end
+
+-- The first or last entry of the log, as XINFO STREAM told before this batch; nil in an empty log.
+local function end_entry(name)
+    for i = 1, #log_info, 2 do
+        if log_info[i] == name then
+            return log_info[i + 1] or nil
+        end
+    end
+end
+
+-- Removes the oldest entries when all have more bytes than are kept; `total` are those of all
+-- entries that there ever were. Each entry is read only once for this, before it is removed.
+local function trim_to_bytes(total, most)
+    local oldest = end_entry('first-entry')
+    if not oldest or total - extent_of(oldest) <= most then
+        return
+    end
+    -- A little more than needed, so that this is not done for every batch.
+    local target, from = total - math.floor(most * 63 / 64), '-'
+    while true do
+        local entries = redis.call('XRANGE', log, from, '+', 'COUNT', 8)
+        for _, entry in ipairs(entries) do
+            from = entry[1]
+            if extent_of(entry) >= target then
+                redis.call('XTRIM', log, 'MINID', from)
+                return
+            end
+        end
+        if #entries < 8 then -- the newest is kept, whatever its size
+            redis.call('XTRIM', log, 'MINID', from)
+            return
+        end
+        from = '(' .. from
+    end
+end
+
 local revision = before
+local total
 local members, renewed = {}, {}
 local answer = {'ok', digits(before)}
-local key_at, at, last = FIXED, FIXED, #ARGV
+local key_at, at, last = FIXED_KEYS, FIXED, #ARGV
 while at < last do
     local operation, agent_id, head = ARGV[at + 1], ARGV[at + 2], ARGV[at + 7]
     local key, kind, change_key, seen, tombstone = KEYS[key_at + 1], '', '', '', nil
@@ -219,13 +270,25 @@ while at < last do
         end
         if kind ~= '' then
             revision = revision + 1
+            if not total then
+                local newest = end_entry('last-entry')
+                local before_it, size = 0, 0
+                if newest then
+                    before_it, size = extent_of(newest)
+                end
+                total = before_it + size
+            end
             redis.call('XADD', log, 'MAXLEN', '~', ARGV[4], written .. '-0',
-                'kind', kind, 'agent', record, 'key', change_key)
+                'kind', kind, 'agent', record, 'key', change_key, 'at', digits(total))
+            total = total + #kind + #record + #change_key
         elseif announcing and operation == 'renew' then
             renewed[#renewed + 1] = agent_id .. ' ' .. last_seen_in(head)
         end
         answer[#answer + 1] = written .. ' ' .. epoch
     end
+end
+if total then
+    trim_to_bytes(total, tonumber(ARGV[6]))
 end
 settle('SADD', members, true)
 settle('SREM', members, false)

@@ -9,7 +9,7 @@ local function misfit(key, wanted)
     end
 end
 
--- The revision that the log has reached, nil when there is no log. It is the last id that the stream
+-- The revision that the log has reached and what XINFO STREAM says; nil when there is no log. It is the last id that the stream
 -- generated, not that of its last entry: a new log is empty, and at the revision it began from.
 local function last_revision(log)
     if redis.call('EXISTS', log) == 0 then
@@ -18,7 +18,7 @@ local function last_revision(log)
     local info = redis.call('XINFO', 'STREAM', log)
     for i = 1, #info, 2 do
         if info[i] == 'last-generated-id' then
-            return tonumber(string.match(info[i + 1], '^(%d+)'))
+            return tonumber(string.match(info[i + 1], '^(%d+)')), info
         end
     end
 end

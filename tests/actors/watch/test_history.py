@@ -6,7 +6,7 @@ from actors.watch.history import History, LogEvent
 from homeport_protocol.record import AgentRecord, Health
 
 
-def event(revision: int) -> LogEvent:
+def event(revision: int, size: int = 2) -> LogEvent:
     record = AgentRecord(
         id=f"{revision:08d}-0000-4000-8000-000000000000",
         name="a",
@@ -16,7 +16,7 @@ def event(revision: int) -> LogEvent:
         health=Health("http", "healthy", "ok", "2026-01-01T00:00:00.000000Z"),
         revision=revision,
     )
-    return LogEvent(revision, "updated", record, b"{}", None)
+    return LogEvent(revision, "updated", record, b"x" * size, None)
 
 
 def revisions(history: History, since: int) -> list[int]:
@@ -24,7 +24,7 @@ def revisions(history: History, since: int) -> list[int]:
 
 
 def filled(after: int, count: int, length: int = 5) -> History:
-    history = History(length)
+    history = History(length, max_bytes=1_000)
     history.clear(after)
     for revision in range(after + 1, after + count + 1):
         history.append(event(revision))
@@ -57,6 +57,26 @@ def test_a_history_of_no_length_reaches_nothing_but_now() -> None:
     history = filled(0, 3, length=0)
     assert [since for since in range(9) if history.reaches(since)] == [3]
     assert revisions(history, 3) == []
+
+
+def test_it_keeps_no_more_bytes_than_it_may() -> None:
+    history = History(length=100, max_bytes=1_000)
+    dropped = [history.append(event(revision, size=300)) for revision in range(1, 6)]
+    assert dropped == [False, False, False, True, True]
+    assert (len(history), history.bytes) == (3, 900)
+    assert [since for since in range(9) if history.reaches(since)] == [2, 3, 4, 5]
+    assert history.append(event(6, size=950))
+    assert (len(history), history.bytes) == (1, 950)
+    history.clear(6)
+    assert history.bytes == 0
+
+
+def test_an_event_larger_than_all_that_may_be_kept_is_not_kept() -> None:
+    history = History(length=100, max_bytes=1_000)
+    history.append(event(1, size=300))
+    assert history.append(event(2, size=1_001))
+    assert (len(history), history.bytes) == (0, 0)
+    assert [since for since in range(9) if history.reaches(since)] == [2]
 
 
 def test_a_cleared_history_reaches_its_new_revision_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors.limits import Limits
 from tests.support.world import World
 
 
@@ -65,7 +66,7 @@ def test_since_from_the_future_is_answered_with_a_snapshot(since: int) -> None:
 
 
 def test_since_too_long_ago_is_answered_with_a_snapshot() -> None:
-    world = World(log_length=5)
+    world = World(limits=Limits(log_length=5))
     link, _ = world.agent("a1")
     for number in range(10):
         link.ask(op="update", version=str(number))
@@ -76,6 +77,22 @@ def test_since_too_long_ago_is_answered_with_a_snapshot() -> None:
     late = world.connect()
     assert late.watch(since=6, log=log)["resumed"] is True
     assert late.event_revisions() == [7, 8, 9, 10, 11]
+
+
+def test_since_before_what_its_bytes_leave_is_answered_with_a_snapshot() -> None:
+    world = World(limits=Limits(max_log_bytes=50_000))
+    link, _ = world.agent("a1", metadata={"k": "x" * 12_000})
+    for number in range(10):
+        link.ask(op="update", version=str(number))
+    log = world.supervisor.log
+    assert 37_000 < world.supervisor.stats().log_bytes <= 50_000
+    early = world.connect()
+    assert early.watch(since=6, log=log)["resumed"] is False
+    assert len(early.take("snapshot")) == 1
+    late = world.connect()
+    assert late.watch(since=7, log=log)["resumed"] is True
+    assert late.event_revisions() == [8, 9, 10, 11]
+    assert world.observer.limits["max_log_bytes"] == 7
 
 
 def test_another_log_is_answered_with_a_snapshot() -> None:

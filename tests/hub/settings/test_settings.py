@@ -93,6 +93,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "log_level": "debug",
         "max_frame_bytes": 2048,
         "log_length": 10,
+        "max_log_bytes": 65536,
         "max_rate": 0,
     }
     assert given.keys() == FIELDS.keys()

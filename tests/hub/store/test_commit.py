@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from actors.limits import Limits
 from actors.ports.store import Applied, Away, Committed, Fenced, Operation, Renewal
 from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
@@ -269,7 +270,9 @@ async def test_the_stored_record_is_the_head_and_its_tail_byte_for_byte(
     assert list(decode_record(expected).metadata) == ["team", "quote", "deep"]  # type: ignore[call-overload]
 
 
-async def test_a_log_entry_is_kind_agent_and_key_in_this_order(store: Asked, client: Redis) -> None:
+async def test_a_log_entry_is_kind_agent_key_and_place_in_this_order(
+    store: Asked, client: Redis
+) -> None:
     await store.commit(change("register", key="hub-1:abc:17"))
     ((entry, fields),) = await log_of(client)
     assert entry == b"1-0"
@@ -277,6 +280,7 @@ async def test_a_log_entry_is_kind_agent_and_key_in_this_order(store: Asked, cli
         (b"kind", b"registered"),
         (b"agent", await client.get(ENTRY)),
         (b"key", b"hub-1:abc:17"),
+        (b"at", b"0"),
     ]
     (read,) = await store.read_log()
     assert read.key == "hub-1:abc:17"
@@ -339,7 +343,7 @@ async def test_a_fraction_of_a_second_is_a_time_to_live(store: Asked, client: Re
 
 
 async def test_the_log_is_trimmed_by_count(make_store: Any, client: Redis) -> None:
-    store = make_store(log_length=100)
+    store = make_store(limits=Limits(log_length=100))
     await store.open()
     for number in range(0, 1000, 100):
         await store.commit(*(change("register", number + each) for each in range(100)))
@@ -350,6 +354,47 @@ async def test_the_log_is_trimmed_by_count(make_store: Any, client: Redis) -> No
     assert [entry.revision for entry in entries] == list(range(entries[0].revision, 1001))
     loaded = await store.load()
     assert [entry.revision for entry in loaded.entries] == list(range(901, 1001))
+
+
+async def test_the_log_is_trimmed_by_bytes(make_store: Any, client: Redis) -> None:
+    store = make_store(limits=Limits(max_log_bytes=200_000))
+    await store.open()
+    for number in range(60):
+        await store.commit(change("register", number, metadata={"pad": "x" * 9_500}))
+        kept = [sum(map(len, fields.values())) for _, fields in await client.xrange("agents:log")]
+        assert sum(kept) <= 200_100, "the place of each entry does not count"
+    # An entry has some 9,970 bytes; a little less than fits is kept, to trim less often.
+    assert sum(kept) >= 180_000
+    entries = await store.read_log(after=60 - len(kept))
+    assert [entry.revision for entry in entries] == list(range(61 - len(kept), 61))
+
+
+async def test_a_batch_larger_than_the_log_leaves_its_newest_entries(
+    make_store: Any, client: Redis
+) -> None:
+    store = make_store(limits=Limits(max_log_bytes=1_000))
+    await store.open()
+    await store.commit(*(change("register", number) for number in range(50)))
+    await store.commit(change("register", 50))
+    assert 1 <= await client.xlen("agents:log") <= 12  # the server trims whole blocks of 4 KB
+    newest = await client.xrevrange("agents:log", count=1)
+    assert newest[0][0] == b"51-0"
+
+
+async def test_entries_of_an_earlier_version_are_the_first_to_be_trimmed(
+    make_store: Any, client: Redis
+) -> None:
+    store = make_store(limits=Limits(max_log_bytes=200_000))
+    await store.open()
+    for number in range(1, 40):
+        await client.xadd(
+            "agents:log", {"kind": "registered", "agent": "x" * 10_000, "key": ""}, id=f"{number}-0"
+        )
+    for number in range(30):
+        await store.commit(change("register", number, metadata={"pad": "x" * 9_500}))
+    assert 18 <= await client.xlen("agents:log") <= 20
+    newest = await client.xrevrange("agents:log", count=1)
+    assert newest[0][0] == b"69-0"
 
 
 async def test_a_batch_that_has_left_says_so_once_and_before_it_is_answered(store: Asked) -> None:

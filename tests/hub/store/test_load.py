@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from actors.limits import Limits
 from actors.ports.store import Fenced, Position
 from homeport_protocol.codec import decode_record
 from hub.store.reads import PIECE
@@ -149,7 +150,7 @@ async def test_an_agent_that_redis_names_twice_is_loaded_once(
 async def test_no_more_of_the_log_is_loaded_than_is_kept(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make_store(log_length=3)
+    store = make_store(limits=Limits(log_length=3))
     await store.open()
     await store.commit(*(change("register", number) for number in range(5)))
     lane = store.store._reads

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from hub.telemetry import logs
+from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.observer import HubObserver
 from tests.support.records import record
@@ -236,7 +237,8 @@ def test_text_loses_its_secrets_and_nothing_else(text, expected):
 )
 def test_changes_of_agents_are_told_at_info_when_they_matter_and_else_at_debug(logged, level, told):
     stream = logged("json", level=level)
-    observer = HubObserver("default", Metrics("hub-a", "0"), lease_ttl=90.0)
+    metrics = Metrics("hub-a", "0")
+    observer = HubObserver("default", metrics, LimitReports(metrics), lease_ttl=90.0)
     observer.changed("registered", record())
     observer.changed("status_changed", record(status="unreachable"))
     observer.changed("expired", record(status="unreachable"))

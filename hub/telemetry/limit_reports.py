@@ -1,0 +1,34 @@
+"""Limits that were applied: each is counted, and logged once a minute at most."""
+
+from __future__ import annotations
+
+import time
+
+from actors.limits import LimitName
+from hub.telemetry import logs
+from hub.telemetry.metrics import Metrics
+
+LOG_EVERY = 60.0
+"""Seconds between two log lines about the same setting."""
+
+_WORDS: dict[str, str] = {
+    "max_log_bytes": "the log is full: older changes are dropped, and watches resume less far back",
+}
+
+logger = logs.get("hub.limits")
+
+
+class LimitReports:
+    """Reports the limits of one hub. No method raises."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._logged_at: dict[str, float] = {}
+
+    def applied(self, setting: LimitName, **context: object) -> None:
+        """A limit was applied; `context` goes to the log."""
+        self._metrics.limited(setting)
+        now = time.monotonic()
+        if now - self._logged_at.get(setting, -LOG_EVERY) >= LOG_EVERY:
+            self._logged_at[setting] = now
+            logger.warning(_WORDS[setting], setting=setting, **context)
