@@ -15,10 +15,10 @@ from agent_client.errors import BadRequest
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.failover_channel import FailoverChannel, client_closed
-from agent_client.validation import FilterKeys, as_filter
+from agent_client.validation import FilterKeys, as_filter, checked_kinds
 from agent_client.watch import Watch
 from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong
-from homeport_protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Strategy
+from homeport_protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Kind, Strategy
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import AcknowledgeLoss, Find, Get, ListHubs, Pick, Ping, Request
@@ -150,13 +150,16 @@ class HubClient:
         self,
         filter: Filter | Mapping[str, Any] | None = None,
         *,
+        kinds: Sequence[Kind] | None = None,
         since: int | None = None,
         log: str | None = None,
         **keys: Unpack[FilterKeys],
     ) -> Watch:
         """Follow the agents that match: an async iterator of `Snapshot`, `Event` and `Resync`.
 
-        With `since` and `log`, which are an earlier watch's `revision` and `log`, it begins there.
+        With `kinds` it yields only the `Event`s of these kinds; a `Snapshot` or `Resync` has all
+        agents nevertheless. With `since` and `log`, which are an earlier watch's `revision` and
+        `log`, it begins there.
         """
         if (since is None) != (log is None):
             missing = "log" if log is None else "since"
@@ -166,6 +169,7 @@ class HubClient:
         watch = Watch(
             self._dialer,
             as_filter(filter, keys),
+            kinds=None if kinds is None else checked_kinds(kinds),
             position=None if since is None or log is None else (log, since),
             timeout=self._timeout,
             keepalive=self._keepalive,

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from agent_client.errors import BadRequest, from_protocol
-from homeport_protocol.bounds import UUID, Status
+from homeport_protocol.bounds import UUID, Kind, Kinds, Status
 from homeport_protocol.codec import convert, decode_json
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
@@ -72,6 +72,18 @@ def as_filter(filter: Filter | Mapping[str, Any] | None, keys: Mapping[str, Any]
         return convert(values, Filter, "filter.")
     except ProtocolError as error:
         raise from_protocol(error) from None
+
+
+def checked_kinds(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+    """The kinds of events; raises BadRequest for none, or one that does not exist."""
+    try:
+        return tuple(convert({"kinds": kinds}, _KindsGiven).kinds)
+    except ProtocolError as error:
+        raise from_protocol(error) from None
+
+
+class _KindsGiven(msgspec.Struct):
+    kinds: Kinds
 
 
 def _checked(type_: type[T], decoder: msgspec.json.Decoder[T], values: dict[str, Any]) -> T:

@@ -26,6 +26,7 @@ from agent_client.transport.decoding import NotUnderstood, failure
 from agent_client.transport.dialer import Dialer
 from agent_client.watch_items import Event, Resync, Snapshot, WatchItem
 from homeport_protocol import answers
+from homeport_protocol.bounds import Kind
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Watch as WatchRequest
@@ -54,6 +55,7 @@ class Watch:
         dialer: Dialer,
         filter: Filter,
         *,
+        kinds: tuple[Kind, ...] | None,
         position: tuple[str, int] | None,
         timeout: float,
         keepalive: float,
@@ -62,6 +64,7 @@ class Watch:
     ) -> None:
         self._dialer = dialer
         self._filter = filter
+        self._kinds = kinds
         self._position = position
         self._timeout = timeout
         self._keepalive = keepalive
@@ -175,6 +178,8 @@ class Watch:
             return None
         self._position = (self._position[0], event.revision)
         self._backoff.reset()
+        if self._kinds is not None and event.kind not in self._kinds:
+            return None  # an older hub ignores `kinds`, and sends them all
         return Event(
             kind=event.kind,
             agent=event.agent,
@@ -222,7 +227,13 @@ class Watch:
     async def _subscribe(self, connection: Connection, seconds: float) -> None:
         request_id = next(self._ids)
         log_name, since = self._position or (UNSET, UNSET)
-        request = WatchRequest(id=request_id, filter=self._filter, since=since, log=log_name)
+        request = WatchRequest(
+            id=request_id,
+            filter=self._filter,
+            since=since,
+            log=log_name,
+            kinds=UNSET if self._kinds is None else [*self._kinds],
+        )
         try:
             async with asyncio.timeout(seconds):
                 await connection.send(request)

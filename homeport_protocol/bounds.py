@@ -50,6 +50,7 @@ Reason = Literal[
 Kind = Literal[
     "registered", "lost", "resumed", "updated", "status_changed", "unregistered", "expired"
 ]
+Kinds = Annotated[list[Kind], Meta(min_length=1, max_length=16)]
 Strategy = Literal["round_robin", "least_loaded", "random", "sticky"]
 FindLimit = Annotated[int, Meta(ge=1, le=MAX_FIND_LIMIT)]
 Revision = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -57,6 +58,7 @@ WatchNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 RequestId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]
 ShortString = Annotated[str, Meta(max_length=256)]
 
+KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES: tuple[Status, ...] = get_args(Status)
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 PATTERNS: dict[str, str] = {

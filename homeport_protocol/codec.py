@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from homeport_protocol.answers import Error, Message
-from homeport_protocol.bounds import PATTERNS, STATUSES, STRATEGIES, RequestId
+from homeport_protocol.bounds import KINDS, PATTERNS, STATUSES, STRATEGIES, RequestId
 from homeport_protocol.errors import FAILURES, ProtocolError
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import RESERVED_OPS, Request
@@ -57,7 +57,11 @@ _NAMED = re.compile(r"^`(\w+)`: ")  # by the bounds of a whole Struct
 _INDEX = re.compile(r"\[[^]]*\]")
 _PATTERN = re.compile(r"matching regex (.*)$", re.DOTALL)
 _PATTERN_WORDS = {repr(pattern): words for pattern, words in PATTERNS.items()}
-_KNOWN_VALUES: dict[str, tuple[str, ...]] = {"status": STATUSES, "strategy": STRATEGIES}
+_KNOWN_VALUES: dict[str, tuple[str, ...]] = {
+    "status": STATUSES,
+    "strategy": STRATEGIES,
+    "kinds": KINDS,
+}
 
 
 def decode_request(data: bytes) -> Request:

@@ -12,6 +12,7 @@ from homeport_protocol.bounds import (
     Capabilities,
     FindLimit,
     Host,
+    Kinds,
     Load,
     Metadata,
     Port,
@@ -95,11 +96,15 @@ class Pick(_Request, frozen=True, kw_only=True, tag="pick"):
 
 
 class Watch(_Request, frozen=True, kw_only=True, tag="watch"):
-    """Subscribe to the changes of the agents that match; `since` and `log` go together."""
+    """Subscribe to the changes of the agents that match; `since` and `log` go together.
+
+    With `kinds`, only events of these kinds are sent; the snapshot has all agents nevertheless.
+    """
 
     filter: Filter = MATCH_ALL
     since: Revision | UnsetType = UNSET
     log: ShortString | UnsetType = UNSET
+    kinds: Kinds | UnsetType = UNSET
 
 
 class Unwatch(_Request, frozen=True, kw_only=True, tag="unwatch"):

@@ -84,7 +84,8 @@ class SessionWatches:
             raise ProtocolError(
                 "rate_limited", f"a connection may hold {MAX_WATCHES} watches: open another one"
             )
-        watch = Watch(self._last + 1, request.filter, self._link)
+        kinds = None if request.kinds is UNSET else request.kinds
+        watch = Watch(self._last + 1, request.filter, self._link, kinds)
         self._last = watch.number
         return watch
 

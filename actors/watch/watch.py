@@ -7,13 +7,14 @@ and sends those when the peer has read on. The order of revisions is kept throug
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from msgspec import UNSET, Struct
 
 from actors.directory.predicates import compile_filter
 from actors.ports.link import Link
 from actors.watch.history import REMOVALS, LogEvent
+from homeport_protocol.bounds import Kind
 from homeport_protocol.codec import encode
 from homeport_protocol.filters import Filter
 
@@ -37,14 +38,21 @@ class _Pending(Struct, gc=False):
 
 
 class Watch:
-    """One subscription of one connection."""
+    """One subscription of one connection; `kinds` are those of the events it sends, None for all.
 
-    __slots__ = ("_link", "_matches", "_pending", "_snapshot", "filter", "number")
+    A change of another kind is left out as if it had not been: it does not coalesce with the
+    changes that are sent.
+    """
 
-    def __init__(self, number: int, filter: Filter, link: Link) -> None:
+    __slots__ = ("_kinds", "_link", "_matches", "_pending", "_snapshot", "filter", "number")
+
+    def __init__(
+        self, number: int, filter: Filter, link: Link, kinds: Collection[Kind] | None = None
+    ) -> None:
         """Raises ProtocolError `bad_request` for a filter that cannot be understood."""
         self.filter = filter
         self.number = number
+        self._kinds = None if kinds is None else frozenset(kinds)
         self._matches = compile_filter(filter)
         self._link = link
         self._snapshot: Iterator[bytes] | None = None
@@ -58,6 +66,8 @@ class Watch:
 
     def publish(self, event: LogEvent) -> None:
         """Send a change, now or later, if the agent is or was in the filter."""
+        if self._kinds is not None and event.kind not in self._kinds:
+            return
         if not self._concerns(event):
             return
         if self._snapshot is None and not self._pending and self._link.unsent < HIGH_WATER:

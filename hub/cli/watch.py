@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from agent_client import Event, Resync, Snapshot
+from homeport_protocol.bounds import KINDS, Kind
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from hub.cli.client import connected
@@ -27,11 +28,19 @@ from hub.cli.text import SHORT_ID, condition, one_line, printable
     epilog=examples(
         "homeport watch",
         "homeport watch --type cost --capability sql",
+        "homeport watch --kind registered --kind unregistered --kind expired",
         "homeport watch --json | jq -c 'select(.kind == \"expired\") | .agent.name'",
         "homeport watch --json --since 1842 --log 5f0c9a",
     ),
 )
 @filter_options
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Only events of this kind; repeat it for several.",
+)
 @click.option(
     "--since",
     type=click.IntRange(min=0),
@@ -42,8 +51,10 @@ from hub.cli.text import SHORT_ID, condition, one_line, printable
 @json_option
 @hub_options
 def watch(
+    *,
     target: Target,
     filter: Filter,
+    kinds: tuple[Kind, ...],
     since: int | None,
     log: str | None,
     as_json: bool,
@@ -62,17 +73,26 @@ def watch(
     printer = _JsonLines(log) if as_json else _Lines()
     logging.getLogger("homeport.client").addHandler(_Troubles())
     try:
-        asyncio.run(_follow(target, filter, since, log, printer))
+        following = _follow(
+            target, wanted=filter, kinds=kinds, since=since, log=log, printer=printer
+        )
+        asyncio.run(following)
     except KeyboardInterrupt:
         if is_terminal():
             note("")  # so that the shell's prompt does not follow the ^C on one line
 
 
 async def _follow(
-    target: Target, wanted: Filter, since: int | None, log: str | None, printer: _Printer
+    target: Target,
+    *,
+    wanted: Filter,
+    kinds: tuple[Kind, ...],
+    since: int | None,
+    log: str | None,
+    printer: _Printer,
 ) -> None:
     async with connected(target) as hub:
-        async for message in hub.watch(wanted, since=since, log=log):
+        async for message in hub.watch(wanted, kinds=kinds or None, since=since, log=log):
             match message:
                 case Event():
                     printer.event(message)

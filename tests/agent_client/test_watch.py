@@ -74,6 +74,47 @@ async def test_it_begins_with_one_snapshot_assembled_from_its_chunks(
     assert request == {"op": "watch", "filter": {"type": "cost", "capabilities": ["spot"]}}
 
 
+async def test_kinds_go_with_every_watch_request(hub: FakeHub, client: HubClient) -> None:
+    script(
+        hub,
+        [watching(5), snapshot(revision=5), event(7, "expired")],
+        [watching(9, resumed=True), event(9, "lost")],
+    )
+    watch = client.watch(type="cost", kinds=["lost", "expired"])
+    await anext(watch)
+    assert (await anext(watch)).revision == 7
+    assert watch.revision == 7
+    hub.peer.abort()
+    assert (await anext(watch)).revision == 9
+    first, second = hub.requests("watch")
+    assert first["kinds"] == second["kinds"] == ["lost", "expired"]
+    assert second["since"] == 7
+
+
+async def test_an_older_hub_that_ignores_kinds_makes_no_difference(
+    hub: FakeHub, client: HubClient
+) -> None:
+    script(
+        hub,
+        [watching(5), snapshot(revision=5), event(6, "updated"), event(7, "expired")],
+    )
+    watch = client.watch(kinds=["expired"])
+    await anext(watch)
+    item = await anext(watch)
+    assert isinstance(item, Event)
+    assert (item.kind, item.revision) == ("expired", 7)
+
+
+@pytest.mark.parametrize("kinds", [[], ["gone"], "lost"])
+async def test_kinds_that_do_not_exist_are_refused_before_anything_is_sent(
+    hub: FakeHub, client: HubClient, kinds: Any
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        client.watch(kinds=kinds)
+    assert caught.value.field == "kinds"
+    assert hub.requests("watch") == []
+
+
 async def test_it_resumes_where_it_stood_without_gap_or_repetition(
     hub: FakeHub, client: HubClient
 ) -> None:

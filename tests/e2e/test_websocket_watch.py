@@ -140,6 +140,26 @@ def test_several_watches_of_one_connection_are_told_apart(place: Place) -> None:
     assert sorted(told) == sorted([(cost, "c"), (everything, "c"), (everything, "r")])
 
 
+def test_a_watch_of_some_kinds_tells_of_no_others_also_after_it_resumed(place: Place) -> None:
+    kinds = ["registered", "status_changed", "unregistered"]
+    watcher = place.connect()
+    log = watcher.watch(kinds=kinds)["log"]
+    watcher.snapshot()
+    wire, _ = place.agent("busy")
+    last = watcher.event("registered")["revision"]
+    for number in range(40):
+        wire.ask("update", version=str(number))
+    assert watcher.said_by_now() == []
+    watcher.drop()
+    wire.ask("heartbeat", status="degraded")
+    wire.ask("update", version="last")
+    again = place.connect()
+    assert again.watch(kinds=kinds, since=last, log=log)["resumed"] is True
+    assert again.event("status_changed")["agent"]["status"] == "degraded"
+    wire.ask("unregister")
+    assert again.event("unregistered")["agent"]["version"] == "last"
+
+
 def test_after_unwatch_nothing_more_is_told(place: Place) -> None:
     watcher = place.connect()
     number = watcher.watch()["watch"]

@@ -107,6 +107,18 @@ def test_the_filter_reaches_the_hub(hub: ThreadedHub, homeport: Homeport) -> Non
     assert stop(process)[0] == 0
 
 
+def test_the_kinds_reach_the_hub(hub: ThreadedHub, homeport: Homeport) -> None:
+    process = homeport.begin("watch", "--url", hub.url, "--kind", "lost", "--kind", "expired")
+    assert hub.wait_for("watch")["kinds"] == ["lost", "expired"]
+    assert stop(process)[0] == 0
+
+
+def test_a_kind_that_does_not_exist_is_wrong_usage(homeport: Homeport) -> None:
+    done = homeport.run("watch", "--kind", "gone")
+    assert done.returncode == 2
+    assert "'gone' is not one of 'registered', 'lost'" in done.stderr
+
+
 def test_people_read_a_table_and_then_a_line_for_each_change(
     hub: ThreadedHub, homeport: Homeport
 ) -> None:
