@@ -14,10 +14,23 @@ READING_TIMEOUT = 30.0
 """Seconds after which a peer that does not read what was sent is closed with 4413."""
 
 
+FLAPPING = 1.5
+"""Multiple of `heartbeat_interval` below which a `heartbeat_timeout` is likely to be missed."""
+
+
+class ImpossibleTimesError(ValueError):
+    """Two times that cannot work together: one sentence, and the names of both settings."""
+
+    def __init__(self, sentence: str, names: tuple[str, str]) -> None:
+        super().__init__(sentence)
+        self.names = names
+
+
 class Timing(Struct, frozen=True, kw_only=True):
     """Times in seconds, fractions allowed; section 2 of the contract defines them.
 
     `loss_share` (0 to 1) and `loss_hold` are those of `actors.cluster.mass_loss`.
+    Raises ImpossibleTimesError for times that cannot work together.
     """
 
     heartbeat_interval: float = 30.0
@@ -26,6 +39,35 @@ class Timing(Struct, frozen=True, kw_only=True):
     resume_window: float = 5.0
     loss_share: float = 0.15
     loss_hold: float = 600.0
+
+    def __post_init__(self) -> None:
+        interval, timeout, ttl = self.heartbeat_interval, self.heartbeat_timeout, self.lease_ttl
+        if timeout <= interval:
+            raise ImpossibleTimesError(
+                f"heartbeat_timeout ({timeout:g} s) must be longer than heartbeat_interval "
+                f"({interval:g} s), or agents are given up between two heartbeats; set "
+                f"heartbeat_timeout to {FLAPPING * interval:g} or more, or heartbeat_interval to "
+                f"{timeout / FLAPPING:g} or less",
+                ("heartbeat_timeout", "heartbeat_interval"),
+            )
+        if ttl < timeout:
+            raise ImpossibleTimesError(
+                f"lease_ttl ({ttl:g} s) must not be shorter than heartbeat_timeout ({timeout:g} "
+                f"s), or the stored entries of living agents run out; set lease_ttl to "
+                f"{timeout:g} or more, or heartbeat_timeout to {ttl:g} or less",
+                ("lease_ttl", "heartbeat_timeout"),
+            )
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence if living agents are likely to be unreachable now and then."""
+        if self.heartbeat_timeout >= FLAPPING * self.heartbeat_interval:
+            return None
+        return (
+            f"heartbeat_timeout ({self.heartbeat_timeout:g} s) is below {FLAPPING:g} times "
+            f"heartbeat_interval ({self.heartbeat_interval:g} s): an agent whose heartbeat is a "
+            "little late is unreachable"
+        )
 
     @property
     def ping_interval(self) -> float:

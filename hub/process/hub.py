@@ -12,7 +12,6 @@ from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
-from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
@@ -86,14 +85,7 @@ class Hub:
         self._settings = settings
         self._source = source or Source()
         self._shared_port = shared_port
-        self._timing = Timing(
-            heartbeat_interval=settings.heartbeat_interval,
-            heartbeat_timeout=settings.heartbeat_timeout,
-            lease_ttl=settings.lease_ttl,
-            resume_window=settings.resume_window,
-            loss_share=settings.loss_share,
-            loss_hold=settings.loss_hold,
-        )
+        self._timing = settings.timing
         self._limits = Limits(log_length=settings.log_length, max_log_bytes=settings.max_log_bytes)
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
         loop = self._scheduler.loop
@@ -123,6 +115,8 @@ class Hub:
         """
         settings = self._settings
         logger.info("starting", version=VERSION, **describe(settings))
+        if self._timing.warning:
+            logger.warning(self._timing.warning)
         room = connection_room(raise_open_file_limit())
         listener = Listener(
             App(self),
@@ -303,7 +297,8 @@ class Hub:
 
     def warnings(self) -> list[str]:
         """What an operator should look at although the hub is ready."""
-        return list(self._namespaces.warnings())
+        own = [self._timing.warning] if self._timing.warning else []
+        return [*own, *self._namespaces.warnings()]
 
     # --- internals -------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, Union, assert_never, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -121,6 +121,8 @@ def _describe_bounds(kind: Kind, meta: Meta, choices: tuple[str, ...]) -> str:
 def _field(name: str, annotation: Any, default: Any) -> Field:
     base, meta = get_args(annotation)
     assert isinstance(meta, Meta)
+    if get_origin(base) in (Union, UnionType):
+        base = next(each for each in get_args(base) if each is not NoneType)
     extra = meta.extra or {}
     choices: tuple[str, ...] = get_args(base) if get_origin(base) is Literal else ()
     kind: Kind
@@ -131,7 +133,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
     elif base is float:
         kind = "number"
     else:
-        assert base is str or get_origin(base) in (Union, UnionType)
+        assert base is str
         kind = "text"
     known = None if default is msgspec.NODEFAULT or default == "" else default
     expects = extra.get("expects")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from actors.timing import ImpossibleTimesError
 from hub.errors import HubError
 from hub.settings.fields import FIELDS, Field
 from hub.settings.model import MAX_HUB_ID, Settings, default_data_dir, worker_id
@@ -132,16 +133,11 @@ def _from_table(name: str, value: object, label: str) -> _Given:
 
 
 def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
-    if settings.heartbeat_timeout < settings.heartbeat_interval:
-        # Name the setting that the user gave, and the timeout rather than the interval.
-        blamed = next(
-            sources[name] for name in ("heartbeat_timeout", "heartbeat_interval") if name in sources
-        )
-        raise SettingsError(
-            f"{blamed}: the heartbeat timeout ({settings.heartbeat_timeout:g} s) is shorter than "
-            f"the heartbeat interval ({settings.heartbeat_interval:g} s), so that every agent "
-            "would be given up between two heartbeats; make the timeout the longer one"
-        )
+    try:
+        _ = settings.timing
+    except ImpossibleTimesError as error:
+        blamed = next(sources[name] for name in error.names if name in sources)
+        raise SettingsError(f"{blamed}: {error}") from None
     if settings.workers > 1:
         _check_workers(settings, sources)
 

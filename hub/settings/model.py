@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.limits import Limits
+from actors.timing import Timing
 from homeport_protocol.bounds import MAX_FRAME_BYTES
 from hub.telemetry.logs import redact_text
 
@@ -272,6 +273,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.hub_id:
             msgspec.structs.force_setattr(self, "hub_id", default_hub_id(self.port, self.workers))
+
+    @property
+    def timing(self) -> Timing:
+        """The times among them. Raises ImpossibleTimesError when they cannot work."""
+        return Timing(**{name: getattr(self, name) for name in Timing.__struct_fields__})
 
 
 def describe(settings: Settings) -> dict[str, object]:

@@ -13,8 +13,8 @@ from tests.support.programs import Homeport
 from tests.support.redis_servers import RedisServer, running
 
 QUICK = (
-    *("--heartbeat-interval", "0.5", "--heartbeat-timeout", "10"),
-    *("--resume-window", "1.5", "--lease-ttl", "1.5"),
+    *("--heartbeat-interval", "0.5", "--heartbeat-timeout", "4"),
+    *("--resume-window", "1.5", "--lease-ttl", "4"),
     *("--loss-share", "1"),  # an agent that dies is removed though it was the only one
 )
 """Seconds, so short that a reader does not wait long for the death of an agent."""
