@@ -29,8 +29,9 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An agent must match every given key; an empty filter matches all agents.
 
     `capabilities` must all be present, of `any_capability` at least one. `status` is a value or a
-    list of accepted values. `version` is a PEP 440 specifier such as `>=1.2,<2`; an agent whose
-    version is not a PEP 440 version never matches it. `metadata` maps keys to equal values; a
+    list of accepted values. `version` is a specifier such as `>=1.2,<2` or `==9f3c2ab`. It
+    orders versions by PEP 440 or else by Semantic Versioning, and compares others for equality. It
+    matches pre-releases only where it names one. `metadata` maps keys to equal values; a
     dotted key reaches inside. An unknown key is an error, so that a typing mistake cannot
     match everything. So is a filter beyond the bounds of this module: a caller may ask often, but
     not for work without end. Making such a filter raises ValueError, which begins with the field.

@@ -264,7 +264,7 @@ def _parameters() -> Document:
             {"type": "array", "items": {"enum": list(STATUSES)}},
         ),
         "Host": _query("host", "Only agents on this host.", text),
-        "Version": _query("version", "A PEP 440 specifier such as >=1.2,<2.", text),
+        "Version": _query("version", "A version specifier such as >=1.2,<2 or ==9f3c2ab.", text),
         "Metadata": {
             **_query(
                 "meta",

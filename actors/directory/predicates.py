@@ -7,9 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from msgspec import UNSET, json
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 
+from actors.directory.versions import compile_specifier
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
@@ -30,7 +29,7 @@ def compile_filter(filter: Filter) -> Predicate | None:
     """One predicate for the whole filter; None when it matches every agent.
 
     It is the same object for equal filters, as long as it is remembered. Raises ProtocolError
-    `bad_request` naming `filter.version` when that is no PEP 440 specifier.
+    `bad_request` naming `filter.version` when that is no specifier.
     """
     return _compiled(encode(filter))[0]
 
@@ -124,19 +123,9 @@ def _metadata_check(path: str, value: Any) -> Predicate:
 
 def _version_check(text: str) -> Predicate:
     try:
-        specifier = SpecifierSet(text)
-    except InvalidSpecifier:
+        satisfies = lru_cache(VERSIONS)(compile_specifier(text))
+    except ValueError as error:
         raise ProtocolError(
-            "bad_request",
-            f"filter.version: {text!r} is no PEP 440 specifier such as '>=1.2,<2'",
-            field="filter.version",
+            "bad_request", f"filter.version: {error}", field="filter.version"
         ) from None
-
-    @lru_cache(VERSIONS)
-    def contains(version: str) -> bool:
-        try:
-            return specifier.contains(Version(version))
-        except InvalidVersion:
-            return False
-
-    return lambda record: contains(record.version)
+    return lambda record: satisfies(record.version)

@@ -42,7 +42,7 @@ _OPTIONS = (
     click.option(
         "--version",
         metavar="SPECIFIER",
-        help='Agents whose version satisfies a PEP 440 specifier, such as ">=1.2,<2".',
+        help='Agents whose version satisfies a specifier, such as ">=1.2,<2" or "==9f3c2ab".',
     ),
     click.option(
         "--meta",
