@@ -153,14 +153,18 @@ class HubClient:
         kinds: Sequence[Kind] | None = None,
         since: int | None = None,
         log: str | None = None,
+        position: str | None = None,
         **keys: Unpack[FilterKeys],
     ) -> Watch:
         """Follow the agents that match: an async iterator of `Snapshot`, `Event` and `Resync`.
 
         With `kinds` it yields only the `Event`s of these kinds; a `Snapshot` or `Resync` has all
-        agents nevertheless. With `since` and `log`, which are an earlier watch's `revision` and
-        `log`, it begins there.
+        agents nevertheless. With `position`, which is an earlier watch's, it begins there. So it
+        does with `since` and `log`, an earlier watch's `revision` and `log`; but only a position
+        shows for certain that Redis came back older than what the earlier watch had seen.
         """
+        if position is not None and since is not None:
+            raise BadRequest("position: give it alone, or since and log", field="position")
         if (since is None) != (log is None):
             missing = "log" if log is None else "since"
             raise BadRequest(f"{missing}: since and log belong together", field=missing)
@@ -170,7 +174,7 @@ class HubClient:
             self._dialer,
             as_filter(filter, keys),
             kinds=None if kinds is None else checked_kinds(kinds),
-            position=None if since is None or log is None else (log, since),
+            start=position if since is None or log is None else (log, since),
             timeout=self._timeout,
             keepalive=self._keepalive,
             backoff=self._backoff(),

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec import UNSET
 
@@ -40,8 +40,8 @@ _LAGGING_ANSWERS = 5
 class Watch:
     """An async iterator of `Snapshot`, then `Event`s, and a `Resync` where there is a gap.
 
-    After a lost connection it continues from `revision` of `log`, its current position; a program
-    may store these and begin a later watch there. It reads from the socket only when the program
+    After a lost connection it continues from `position`; a program may store that and begin a later
+    watch there. It reads from the socket only when the program
     asks for the next item, so a slow program fills its hub's queue for this watch and delays
     nothing else. For the first connection every URL is tried once before CannotConnect is raised;
     later connections are tried until one works, at any of the hubs. A refusal that is not
@@ -56,7 +56,7 @@ class Watch:
         filter: Filter,
         *,
         kinds: tuple[Kind, ...] | None,
-        position: tuple[str, int] | None,
+        start: tuple[str, int] | str | None,
         timeout: float,
         keepalive: float,
         backoff: Backoff,
@@ -65,7 +65,12 @@ class Watch:
         self._dialer = dialer
         self._filter = filter
         self._kinds = kinds
-        self._position = position
+        self._goes_on = start is not None
+        self._position = start if isinstance(start, str) else None
+        self._log: str | None = None
+        self._revision: int | None = None
+        if isinstance(start, tuple):
+            self._log, self._revision = start
         self._timeout = timeout
         self._keepalive = keepalive
         self._backoff = backoff
@@ -83,14 +88,19 @@ class Watch:
         self._lag_tolerance = _LAGGING_ANSWERS
 
     @property
+    def position(self) -> str | None:
+        """Where a later watch may go on; None before the first item, unless one was given."""
+        return self._position
+
+    @property
     def log(self) -> str | None:
         """The name of the log that `revision` belongs to; None before the first item."""
-        return None if self._position is None else self._position[0]
+        return self._log
 
     @property
     def revision(self) -> int | None:
         """The revision of the newest item; None before the first."""
-        return None if self._position is None else self._position[1]
+        return self._revision
 
     def __aiter__(self) -> Self:
         return self
@@ -166,17 +176,19 @@ class Watch:
         if not chunk.last:
             return None
         agents = [agent for part in self._chunks for agent in part.agents]
-        type_ = Snapshot if self._position is None else Resync
-        self._position = (chunk.log, chunk.revision)
+        type_ = Resync if self._goes_on else Snapshot
+        self._goes_on = True
+        self._log, self._revision = chunk.log, chunk.revision
+        self._position = chunk.position or None
         self._chunks.clear()
         self._in_snapshot = False
         self._backoff.reset()
-        return type_(agents=agents, log=chunk.log, revision=chunk.revision)
+        return type_(agents=agents, log=chunk.log, revision=chunk.revision, position=self._position)
 
     def _event(self, event: answers.Event[AgentRecord]) -> Event | None:
-        if self._position is None or event.revision <= self._position[1]:
+        if self._revision is not None and event.revision <= self._revision:
             return None
-        self._position = (self._position[0], event.revision)
+        self._revision, self._position = event.revision, event.position or None
         self._backoff.reset()
         if self._kinds is not None and event.kind not in self._kinds:
             return None  # an older hub ignores `kinds`, and sends them all
@@ -185,6 +197,7 @@ class Watch:
             agent=event.agent,
             revision=event.revision,
             coalesced=event.coalesced is True,
+            position=self._position,
         )
 
     async def _connect(self) -> Connection:
@@ -226,13 +239,11 @@ class Watch:
 
     async def _subscribe(self, connection: Connection, seconds: float) -> None:
         request_id = next(self._ids)
-        log_name, since = self._position or (UNSET, UNSET)
         request = WatchRequest(
             id=request_id,
             filter=self._filter,
-            since=since,
-            log=log_name,
             kinds=UNSET if self._kinds is None else [*self._kinds],
+            **self._start(),
         )
         try:
             async with asyncio.timeout(seconds):
@@ -251,10 +262,20 @@ class Watch:
         if not isinstance(answer, answers.Watching):
             raise Internal(f"the hub answered with {type(answer).__name__}")
         self._check_position(answer, connection)
+        if answer.resumed:
+            self._log = answer.log
         self._watch_number = answer.watch
         self._in_snapshot = not answer.resumed
         self._chunks.clear()
         self._buffered.clear()
+
+    def _start(self) -> dict[str, Any]:
+        """Where the next subscription begins. Only a position tells of a log that went back."""
+        if self._position is not None:
+            return {"position": self._position}
+        if self._revision is not None:
+            return {"since": self._revision, "log": self._log}
+        return {}
 
     def _check_position(self, answer: answers.Watching, connection: Connection) -> None:
         """Raise Unavailable when the hub has not yet read changes that this watch has yielded.
@@ -262,8 +283,8 @@ class Watch:
         Its snapshot would be older, and the changes after it would be repeated. A hub lags only
         for a moment; one that still does after a few attempts is right, and this watch is not.
         """
-        log_name, revision = self._position or ("", 0)
-        behind = answer.log == log_name and answer.revision < revision and not answer.resumed
+        revision = self._revision or 0
+        behind = answer.log == self._log and answer.revision < revision and not answer.resumed
         if behind and self._lag_tolerance > 0:
             self._lag_tolerance -= 1
             lagging = Unavailable("the hub has not caught up with this watch", retry_after=0.25)

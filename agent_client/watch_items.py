@@ -9,23 +9,29 @@ from homeport_protocol.record import AgentRecord
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """All agents that match, as of `revision` of `log`; the first item of a watch."""
+    """All agents that match, as of `revision` of `log`; the first item of a watch.
+
+    A later watch may go on from `position`; None from a hub that gives none.
+    """
 
     agents: list[AgentRecord]
     log: str
     revision: int
+    position: str | None = None
 
 
 class Resync(Struct, frozen=True, kw_only=True):
     """All agents that match, again: discard what earlier items said and begin from this one.
 
     It comes when the changes in between are not available, because the watch was disconnected for
-    longer than the hub remembers, or because the hub began a new log.
+    longer than the hub remembers, because the hub began a new log, or because Redis came back
+    older than what this watch has seen.
     """
 
     agents: list[AgentRecord]
     log: str
     revision: int
+    position: str | None = None
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -40,6 +46,7 @@ class Event(Struct, frozen=True, kw_only=True):
     agent: AgentRecord
     revision: int
     coalesced: bool = False
+    position: str | None = None
 
 
 WatchItem = Snapshot | Event | Resync

@@ -72,12 +72,16 @@ class Agent(_Answer, Generic[R], frozen=True, kw_only=True, tag="agent"):
 
 
 class Watching(_Answer, frozen=True, kw_only=True, tag="watching"):
-    """The watch has begun; a snapshot follows unless `resumed`."""
+    """The watch has begun; a snapshot follows unless `resumed`.
+
+    `position` is that of `revision` in `log`: how far the hub is, and not yet the watch.
+    """
 
     watch: int
     resumed: bool
     log: str
     revision: int
+    position: str | UnsetType = UNSET
 
 
 class Unwatched(_Answer, frozen=True, kw_only=True, tag="unwatched"):
@@ -128,6 +132,7 @@ class Snapshot(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", ta
     """A chunk of all agents that match, as of `revision`; `last` is true on the final one.
 
     A snapshot in the middle of a watch means that a new log began: it replaces all earlier state.
+    The final one has the `position` of `revision`.
     """
 
     watch: int
@@ -135,13 +140,18 @@ class Snapshot(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", ta
     log: str
     revision: int
     last: bool
+    position: str | UnsetType = UNSET
 
 
 class Event(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="event"):
-    """One change. `coalesced`: this slow watcher missed older states of the same agent."""
+    """One change, and its `position` in the log, from which a later watch may go on.
+
+    `coalesced`: this slow watcher missed older states of the same agent.
+    """
 
     watch: int
     revision: int
+    position: str | UnsetType = UNSET
     kind: Kind
     agent: R
     coalesced: bool | UnsetType = UNSET

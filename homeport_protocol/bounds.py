@@ -57,6 +57,7 @@ Revision = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 WatchNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 RequestId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]
 ShortString = Annotated[str, Meta(max_length=256)]
+Position = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES: tuple[Status, ...] = get_args(Status)

@@ -16,6 +16,7 @@ from homeport_protocol.bounds import (
     Load,
     Metadata,
     Port,
+    Position,
     RequestId,
     Revision,
     ShortString,
@@ -96,14 +97,16 @@ class Pick(_Request, frozen=True, kw_only=True, tag="pick"):
 
 
 class Watch(_Request, frozen=True, kw_only=True, tag="watch"):
-    """Subscribe to the changes of the agents that match; `since` and `log` go together.
+    """Subscribe to the changes of the agents that match, from the beginning or from where one was.
 
-    With `kinds`, only events of these kinds are sent; the snapshot has all agents nevertheless.
+    That is a `position`, or `since` and `log`, which go together. With `kinds`, only events of
+    these kinds are sent; the snapshot has all agents nevertheless.
     """
 
     filter: Filter = MATCH_ALL
     since: Revision | UnsetType = UNSET
     log: ShortString | UnsetType = UNSET
+    position: Position | UnsetType = UNSET
     kinds: Kinds | UnsetType = UNSET
 
 

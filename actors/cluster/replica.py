@@ -169,7 +169,7 @@ class Replica:
         self._resync.drop(agent_id)
         self.feed.no_longer_missing(agent_id)
         if logged and not self.feed.incomplete:
-            self.feed.restart(self.log, self.revision, [], set())
+            self.feed.restart(self.committer.position, self.secret, [], set())
 
     def close(self) -> None:
         """Write and follow no more."""
@@ -183,7 +183,7 @@ class Replica:
     def opened(self, opened: Opened, *, gap: bool) -> None:
         """The store answers: load it, or write to it what is dirty."""
         self.secret = opened.secret
-        self._resync.opened(opened, loaded=self._loaded, gap=gap)
+        self._resync.opened(opened, self.committer.position, loaded=self._loaded, gap=gap)
         known = self.ready or self._initial_load.awaits_log
         self._observer.store_returned(opened.log, fresh=opened.fresh and known)
         if not self._loaded:
@@ -208,7 +208,7 @@ class Replica:
         record = structs.replace(
             record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
         )
-        self._fold(change.kind, record, data)
+        self._fold(change.kind, record, data, change.key)
         if change.kind not in REMOVALS:
             self._events.handle(ChangedHere(record))
         return record
@@ -225,15 +225,16 @@ class Replica:
             record = read_record(entry.record)
         except (ValueError, RecursionError):
             self._observer.unreadable(entry.record)
-            self.feed.restart(self.log, entry.revision, [], set())  # no watch can show it
+            # No watch can show it.
+            self.feed.restart(self.committer.position, self.secret, [], set())
             return
-        self._fold(entry.kind, record, entry.record)
+        self._fold(entry.kind, record, entry.record, entry.key)
         if (hub_id := entry.key.partition("/")[0]) != "":
             self.membership.wrote(hub_id)
         self._events.handle(ChangedElsewhere(record, entry.kind in REMOVALS))
 
-    def _fold(self, kind: Kind, record: AgentRecord, data: bytes) -> None:
-        self.feed.fold(kind, record, data)
+    def _fold(self, kind: Kind, record: AgentRecord, data: bytes, key: str) -> None:
+        self.feed.fold(kind, record, data, key)
         self.changes += 1
         if kind == "expired":
             self.expired += 1
@@ -274,14 +275,14 @@ class Replica:
         self, records: list[AgentRecord], events: list[LogEvent], roster: Roster
     ) -> None:
         """Begin with what was loaded, and serve once the other hubs know of this one."""
-        log, revision = self.committer.log, self.committer.revision
+        at = self.committer.position
         # Others may have written since the store was opened; that is folded later.
-        events = [each for each in events if each.revision <= revision]
-        if self._resync.fresh or not events or events[-1].revision != revision:
+        events = [each for each in events if each.revision <= at.revision]
+        if self._resync.fresh or not events or events[-1].revision != at.revision:
             events = []
         self.membership.start(roster)
         unlogged = {each.id for each in records if self._resync.fresh or each.revision == 0}
-        self.feed.restart(log, revision, events, unlogged)
+        self.feed.restart(at, self.secret, events, unlogged)
         self._resync.limit_wait(set(), {})
         for record in records:
             self.directory.put(record, completed(record))

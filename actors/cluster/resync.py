@@ -18,7 +18,7 @@ from actors.directory.directory import Directory
 from actors.log.committer import Committer
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Away, Loaded, LogEntry, Opened, Store
+from actors.ports.store import Away, Loaded, LogEntry, Opened, Position, Store
 from actors.rules.records import completed, supersedes
 from actors.rules.stored_records import read_records
 from actors.watch.feed import Feed
@@ -63,6 +63,7 @@ class Resync:
         self._removal = removal
         self._emit = emit
         self._done = done
+        self._secret = b""
         self._ghosts_possible = False
         self._loads = 0
         self._folded: set[str] = set()
@@ -72,14 +73,18 @@ class Resync:
         self.fresh = False
         """Whether the log is new, and not all agents are back in it."""
 
-    def opened(self, opened: Opened, *, loaded: bool, gap: bool) -> None:
-        """The store has been opened; if all was `loaded` once, load it again where needed."""
+    def opened(self, opened: Opened, at: Position, *, loaded: bool, gap: bool) -> None:
+        """The store has been opened; if all was `loaded` once, load it again where needed.
+
+        `at` is the log's newest entry.
+        """
+        self._secret = opened.secret
         # While not all are back in a new log, it is as new as when it was found.
         self.fresh = opened.fresh or (self.fresh and (self.under_way or self._feed.incomplete))
         if loaded and (gap or opened.fresh or self.under_way):
             self.under_way = True
             self._folded.clear()
-            self._feed.suspend(opened.log, opened.revision)
+            self._feed.suspend(at, opened.secret)
             self._load()
 
     def close(self) -> None:
@@ -163,7 +168,7 @@ class Resync:
             else:
                 outlived[record.id] = record
         missing = self._drop_removed(set(self._directory.ids()) - folded, stored, loaded.entries)
-        self._feed.restart(self._committer.log, self._committer.revision, [], missing)
+        self._feed.restart(self._committer.position, self._secret, [], missing)
         self.limit_wait(missing - stored.keys(), outlived)
         self._removal.loaded(changed, loaded.roster.acknowledged)
         self._done()

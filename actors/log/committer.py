@@ -367,8 +367,7 @@ class Committer:
                 applied = Applied(entry.revision, _epoch_of(entry))
                 _settle(proposal, self._apply_change(proposal, applied))
         self._queue.extendleft(reversed(unknown))
-        if opened.log != self.log or opened.revision != self.revision:
-            self._key = ""
+        self._key = opened.key
         self.log = opened.log
         self.revision = opened.revision
         self.reason = ""

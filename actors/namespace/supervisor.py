@@ -137,6 +137,11 @@ class Supervisor:
         return self.replica.revision
 
     @property
+    def secret(self) -> bytes:
+        """Signs session tokens and positions; the cluster shares it."""
+        return self.replica.secret
+
+    @property
     def store_is_away(self) -> bool:
         """Whether changes cannot be written now."""
         return self.replica.store_is_away

@@ -112,13 +112,15 @@ class Opened(Struct, frozen=True):
 
     `fresh` when the log is not the one that the hub knew: there was none, it had fallen behind or
     has another history, a new one was asked for, or another hub began one. `secret` signs session
-    tokens; the cluster shares it.
+    tokens and positions; the cluster shares it. `key` is that of the entry at `revision`, "" when
+    the log begins there.
     """
 
     log: str
     revision: int
     fresh: bool
     secret: bytes
+    key: str = ""
 
 
 class Committed(Struct, frozen=True):

@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
+from actors.rules.positions import LogPosition, is_position, read_position
 from actors.session.pipeline import Pipeline
 from actors.watch.watch import Watch
 from homeport_protocol.answers import Unwatched, Watching
@@ -40,16 +41,22 @@ class SessionWatches:
         Raises ProtocolError when the peer may not have this watch.
         """
         supervisor, watch = self._supervisor, self._make(request)
-        if request.since is UNSET or request.since <= supervisor.revision or supervisor.alone:
-            self._follow(request, watch, answer)
+        position = self._position_in(request)
+        if position is not None:
+            current = supervisor.feed.follows(position)
+        else:
+            since = request.since
+            current = since is UNSET or since <= supervisor.revision or supervisor.alone
+        if current:
+            self._follow(request, watch, position, answer)
             return
-        # The peer comes from a hub that has folded more: catch up first, since a watch that starts
-        # here now would go back in time.
+        # The peer comes from a hub that has folded more, or the log went back: catch up first,
+        # since a watch that starts here now would go back in time.
         pipeline.begin_alone()
 
         def caught_up(_complete: bool) -> None:
             if not self._ended:
-                self._follow(request, watch, answer)
+                self._follow(request, watch, position, answer)
             pipeline.answered()
 
         supervisor.catch_up(caught_up)
@@ -77,9 +84,7 @@ class SessionWatches:
             watch.pump()
 
     def _make(self, request: WatchRequest) -> Watch:
-        if (request.since is UNSET) != (request.log is UNSET):
-            field = "since" if request.since is UNSET else "log"
-            raise ProtocolError("bad_request", f"{field}: since and log go together", field=field)
+        _check_start(request)
         if len(self._watches) >= MAX_WATCHES:
             raise ProtocolError(
                 "rate_limited", f"a connection may hold {MAX_WATCHES} watches: open another one"
@@ -89,19 +94,48 @@ class SessionWatches:
         self._last = watch.number
         return watch
 
-    def _follow(self, request: WatchRequest, watch: Watch, answer: Callable[[bytes], None]) -> None:
-        supervisor = self._supervisor
-        since = None if request.since is UNSET else request.since
-        log = "" if request.log is UNSET else request.log
-        if since is not None and not supervisor.feed.reaches(log, since):
-            since = None
+    def _position_in(self, request: WatchRequest) -> LogPosition | None:
+        """The position that the request goes on from, if a hub of this cluster has given it."""
+        if request.position is UNSET:
+            return None
+        return read_position(self._supervisor.secret, request.position)
+
+    def _follow(
+        self,
+        request: WatchRequest,
+        watch: Watch,
+        position: LogPosition | None,
+        answer: Callable[[bytes], None],
+    ) -> None:
+        feed = self._supervisor.feed
+        since = None
+        if position is not None and feed.holds(position):
+            since = position.revision
+        elif request.since is not UNSET and request.log is not UNSET:
+            since = request.since if feed.reaches(request.log, request.since) else None
         watching = Watching(
             id=request.id,
             watch=watch.number,
             resumed=since is not None,
-            log=supervisor.log,
-            revision=supervisor.revision,
+            log=feed.log,
+            revision=feed.revision,
+            position=feed.position,
         )
         answer(encode(watching))
         self._watches[watch.number] = watch
-        supervisor.feed.follow(watch, since)
+        feed.follow(watch, since)
+
+
+def _check_start(request: WatchRequest) -> None:
+    """Raise ProtocolError unless the request says in at most one way where to go on."""
+    if (request.since is UNSET) != (request.log is UNSET):
+        field = "since" if request.since is UNSET else "log"
+        raise ProtocolError("bad_request", f"{field}: since and log go together", field=field)
+    if request.position is UNSET:
+        return
+    if request.since is not UNSET:
+        words = "position: send it alone, or since and log"
+        raise ProtocolError("bad_request", words, field="position")
+    if not is_position(request.position):
+        words = "position: expected one that `watching`, `snapshot` or `event` has brought"
+        raise ProtocolError("bad_request", words, field="position")

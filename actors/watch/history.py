@@ -9,6 +9,7 @@ from itertools import islice
 from msgspec import UNSET, Struct, UnsetType
 
 from actors.ports.store import LogEntry
+from actors.rules.positions import PositionIssuer
 from homeport_protocol.bounds import Kind
 from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
@@ -18,7 +19,8 @@ class LogEvent(Struct, gc=False):
     """One change of the log, as watches are sent it.
 
     `previous` is the record before the change: None when there was none, UNSET when it is no
-    longer known. `frames` holds the event's JSON by watch number, encoded once for all watches.
+    longer known. `key` is that of the log's entry. `frames` holds the event's JSON by watch number,
+    encoded once for all watches; `position` is the part of it that all have in common.
     """
 
     revision: int
@@ -26,7 +28,14 @@ class LogEvent(Struct, gc=False):
     record: AgentRecord
     data: bytes
     previous: AgentRecord | UnsetType | None
+    key: str = ""
+    issuer: PositionIssuer | None = None
+    position: bytes | None = None
     frames: dict[int, bytes] | None = None
+
+    def forget_frames(self) -> None:
+        """A watch that lags behind has it encoded again."""
+        self.frames = self.position = None
 
 
 REMOVALS = frozenset({"unregistered", "expired"})
@@ -45,11 +54,16 @@ class History:
         self._revision = 0
         self.bytes = 0
         """Bytes of all events."""
+        self._before: str | None = ""
 
-    def clear(self, revision: int) -> None:
-        """Forget all events: nothing at or before `revision` is known."""
+    def clear(self, revision: int, key: str | None) -> None:
+        """Forget all events: nothing before `revision` is known, and of its entry only the key.
+
+        The key is "" where the log begins, and None when it is not known either.
+        """
         self._events.clear()
         self._revision = revision
+        self._before = key
         self.bytes = 0
 
     def append(self, event: LogEvent) -> bool:
@@ -62,12 +76,22 @@ class History:
         self._revision = event.revision
         self.bytes += len(event.data)
         if len(events) > self._length:
-            self.bytes -= len(events.popleft().data)
+            self._drop()
         if self.bytes <= self._max_bytes:
             return False
         while self.bytes > self._max_bytes:
-            self.bytes -= len(events.popleft().data)
+            self._drop()
         return True
+
+    def _drop(self) -> None:
+        dropped = self._events.popleft()
+        self.bytes -= len(dropped.data)
+        self._before = dropped.key
+
+    def key_at(self, revision: int) -> str | None:
+        """The key of the log's entry at a revision that is reached; None when it is not known."""
+        number = len(self._events) - (self._revision - revision) - 1
+        return self._events[number].key if number >= 0 else self._before
 
     def reaches(self, since: int) -> bool:
         """Whether every change after `since` is still here."""
@@ -103,5 +127,7 @@ def read_events(entries: list[LogEntry]) -> list[LogEvent]:
         if previous is UNSET and entry.kind == "registered" and record.epoch == 1:
             previous = None
         known[record.id] = None if entry.kind in REMOVALS else record
-        events.append(LogEvent(entry.revision, entry.kind, record, entry.record, previous))
+        events.append(
+            LogEvent(entry.revision, entry.kind, record, entry.record, previous, entry.key)
+        )
     return events

@@ -58,10 +58,10 @@ class Watch:
         self._snapshot: Iterator[bytes] | None = None
         self._pending: dict[str, _Pending] = {}
 
-    def send_snapshot(self, agents: list[bytes], log: str, revision: int) -> None:
+    def send_snapshot(self, agents: list[bytes], log: str, revision: int, position: str) -> None:
         """Send all agents that match as of `revision`, and then what comes after it."""
         self._pending.clear()
-        self._snapshot = _chunks(self.number, agents, log, revision)
+        self._snapshot = _chunks(self.number, agents, log, revision, position)
         self.pump()
 
     def publish(self, event: LogEvent) -> None:
@@ -125,16 +125,23 @@ def event_frame(number: int, event: LogEvent, *, coalesced: bool = False) -> byt
 
 
 def _encode_event(number: int, event: LogEvent, suffix: bytes) -> bytes:
-    return b'{"op":"event","watch":%d,"revision":%d,"kind":"%s","agent":%s%s}' % (
+    position = event.position
+    if position is None:
+        assert event.issuer is not None
+        position = event.position = encode(event.issuer.issue(event.revision, event.key))
+    return b'{"op":"event","watch":%d,"revision":%d,"position":%s,"kind":"%s","agent":%s%s}' % (
         number,
         event.revision,
+        position,
         event.kind.encode(),
         event.data,
         suffix,
     )
 
 
-def _chunks(number: int, agents: list[bytes], log: str, revision: int) -> Iterator[bytes]:
+def _chunks(
+    number: int, agents: list[bytes], log: str, revision: int, position: str
+) -> Iterator[bytes]:
     head = b'{"op":"snapshot","watch":%d,"agents":[' % number
     tail = b'],"log":%s,"revision":%d,"last":' % (encode(log), revision)
     start = 0
@@ -144,7 +151,9 @@ def _chunks(number: int, agents: list[bytes], log: str, revision: int) -> Iterat
             size += len(agents[stop])
             stop += 1
         last = stop == len(agents)
-        yield head + b",".join(agents[start:stop]) + tail + (b"true}" if last else b"false}")
+        chunk = head + b",".join(agents[start:stop]) + tail
         if last:
+            yield chunk + b'true,"position":%s}' % encode(position)
             return
+        yield chunk + b"false}"
         start = stop

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, assert_never
+from typing import Any, TypedDict, assert_never
 
 import click
 from rich.text import Text
 
-from agent_client import Event, Resync, Snapshot
+from agent_client import Event, Resync, Snapshot, WatchItem
 from homeport_protocol.bounds import KINDS, Kind
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
@@ -30,7 +30,7 @@ from hub.cli.text import SHORT_ID, condition, one_line, printable
         "homeport watch --type cost --capability sql",
         "homeport watch --kind registered --kind unregistered --kind expired",
         "homeport watch --json | jq -c 'select(.kind == \"expired\") | .agent.name'",
-        "homeport watch --json --since 1842 --log 5f0c9a",
+        "homeport watch --json --position 5f0c9a1e.1842.f2a96c0d1b3e.0c7e51d2a8b94f60",
     ),
 )
 @filter_options
@@ -42,10 +42,15 @@ from hub.cli.text import SHORT_ID, condition, one_line, printable
     help="Only events of this kind; repeat it for several.",
 )
 @click.option(
+    "--position",
+    metavar="TEXT",
+    help="Go on after this position of an earlier watch, instead of beginning with all agents.",
+)
+@click.option(
     "--since",
     type=click.IntRange(min=0),
     metavar="REVISION",
-    help="Go on after this revision of --log, instead of beginning with all agents.",
+    help="Go on after this revision of --log; --position is safer.",
 )
 @click.option("--log", metavar="NAME", help="The log that --since is a revision of.")
 @json_option
@@ -55,6 +60,7 @@ def watch(
     target: Target,
     filter: Filter,
     kinds: tuple[Kind, ...],
+    position: str | None,
     since: int | None,
     log: str | None,
     as_json: bool,
@@ -65,43 +71,49 @@ def watch(
     the hub cannot tell what was missed, all agents are shown again.
 
     With --json, one JSON object a line: {"op": "snapshot" or "resync", "agents", "log",
-    "revision"} or {"op": "event", "kind", "agent", "log", "revision", "coalesced"?}. The last
-    line's log and revision are what --log and --since take to go on from there.
+    "revision", "position"} or {"op": "event", "kind", "agent", "log", "revision", "position",
+    "coalesced"?}. The last line's position is what --position takes to go on from there; --log and
+    --since do so too, but do not see a Redis that came back older.
     """
+    if position is not None and (since is not None or log is not None):
+        raise click.UsageError(
+            "--position TEXT stands for --since and --log: give one or the other"
+        )
     if (since is None) != (log is None):
         raise click.UsageError("--since REVISION and --log NAME go together")
-    printer = _JsonLines(log) if as_json else _Lines()
+    start = _Start(since=since, log=log, position=position)
+    printer = _JsonLines() if as_json else _Lines()
     logging.getLogger("homeport.client").addHandler(_Troubles())
     try:
-        following = _follow(
-            target, wanted=filter, kinds=kinds, since=since, log=log, printer=printer
-        )
-        asyncio.run(following)
+        asyncio.run(_follow(target, filter, kinds, start, printer))
     except KeyboardInterrupt:
         if is_terminal():
             note("")  # so that the shell's prompt does not follow the ^C on one line
 
 
 async def _follow(
-    target: Target,
-    *,
-    wanted: Filter,
-    kinds: tuple[Kind, ...],
-    since: int | None,
-    log: str | None,
-    printer: _Printer,
+    target: Target, wanted: Filter, kinds: tuple[Kind, ...], start: _Start, printer: _Printer
 ) -> None:
     async with connected(target) as hub:
-        async for message in hub.watch(wanted, kinds=kinds or None, since=since, log=log):
+        messages = hub.watch(wanted, kinds=kinds or None, **start)
+        async for message in messages:
             match message:
                 case Event():
-                    printer.event(message)
+                    printer.event(message, messages.log)
                 case Resync():
                     printer.resync(message)
                 case Snapshot():
                     printer.snapshot(message)
                 case _:
                     assert_never(message)
+
+
+class _Start(TypedDict):
+    """Where an earlier watch was."""
+
+    since: int | None
+    log: str | None
+    position: str | None
 
 
 class _Troubles(logging.Handler):
@@ -119,10 +131,7 @@ class _Troubles(logging.Handler):
 
 
 class _JsonLines:
-    """Every message as one line of JSON, each with the log's name so that a watch can resume."""
-
-    def __init__(self, log: str | None) -> None:
-        self._log = log
+    """Every message as one line of JSON, each with its position so that a watch can resume."""
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self._all("snapshot", snapshot)
@@ -130,28 +139,33 @@ class _JsonLines:
     def resync(self, resync: Resync) -> None:
         self._all("resync", resync)
 
-    def event(self, event: Event) -> None:
+    def event(self, event: Event, log: str | None) -> None:
         line: dict[str, Any] = {
             "op": "event",
             "kind": event.kind,
             "agent": event.agent,
-            "log": self._log,
+            "log": log,
             "revision": event.revision,
+            **_position_of(event),
         }
         if event.coalesced:
             line["coalesced"] = True
         show_json_line(line)
 
     def _all(self, op: str, message: Snapshot | Resync) -> None:
-        self._log = message.log
         show_json_line(
             {
                 "op": op,
                 "agents": message.agents,
                 "log": message.log,
                 "revision": message.revision,
+                **_position_of(message),
             }
         )
+
+
+def _position_of(item: WatchItem) -> dict[str, str]:
+    return {} if item.position is None else {"position": item.position}
 
 
 class _Lines:
@@ -168,7 +182,7 @@ class _Lines:
         show("What happened meanwhile is not known; the agents as they are now:")
         self._show(resync.agents)
 
-    def event(self, event: Event) -> None:
+    def event(self, event: Event, _log: str | None) -> None:
         agent = event.agent
         before = self._conditions.get(agent.id)
         after = condition(agent)

@@ -305,13 +305,14 @@ class RedisStore:
         if answer[0] == b"taken":
             self._rival_found(answer[1].decode(errors="replace"), True)
             raise StoreUnavailableError(TAKEN)
-        name, reached, fresh, secret, other_url, other_started = answer
+        name, reached, fresh, secret, other_url, other_started, key = answer
         if self._has_opened and other_started:
             self._rival_found(other_url.decode(errors="replace"), False)
         self._has_opened = True
         self._log_name, self._secret = name.decode(), secret
         self._opened_on = self._writes.connection_number
-        return Opened(self._log_name, int(reached), fresh == b"1", secret)
+        key = key.decode(errors="replace")
+        return Opened(self._log_name, int(reached), fresh == b"1", secret, key)
 
     async def _commit(
         self, changes: list[Change | Renewal], announce: bool, sent: Callable[[], None] | None

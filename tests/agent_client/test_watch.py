@@ -141,6 +141,67 @@ async def test_it_resumes_where_it_stood_without_gap_or_repetition(
     assert again == [(3, "log-a"), (5, "log-a")]
 
 
+async def test_it_resumes_at_the_position_that_it_was_given_last(
+    hub: FakeHub, client: HubClient
+) -> None:
+    script(
+        hub,
+        [
+            {**watching(9), "position": "of the hub"},
+            {**snapshot(revision=1), "position": "p1"},
+            event(2, position="p2"),
+        ],
+        [watching(9, resumed=True), event(3, position="p3"), event(4)],
+        [watching(9, resumed=True), event(5, position="p5")],
+    )
+    watch = client.watch()
+    seen: list[tuple[int, str | None, str | None]] = []
+    async for item in watch:
+        seen.append((item.revision, item.position, watch.position))
+        if item.revision in (2, 4):
+            hub.peer.abort()
+        if item.revision == 5:
+            break
+    assert seen == [
+        (1, "p1", "p1"),
+        (2, "p2", "p2"),
+        (3, "p3", "p3"),
+        (4, None, None),  # an older hub gives none
+        (5, "p5", "p5"),
+    ]
+    first, second, third = hub.requests("watch")
+    assert not {"position", "since", "log"} & first.keys()
+    assert (second["position"], "since" in second, "log" in second) == ("p2", False, False)
+    assert (third["since"], third["log"], "position" in third) == (4, "log-a", False)
+
+
+async def test_a_stored_position_is_where_a_later_watch_begins(
+    hub: FakeHub, client: HubClient
+) -> None:
+    script(hub, [watching(7, resumed=True), event(7, position="p7")])
+    watch = client.watch(position="p6")
+    assert (watch.position, watch.log, watch.revision) == ("p6", None, None)
+    item = await anext(watch)
+    assert (item.revision, watch.position) == (7, "p7")
+    assert (watch.log, watch.revision) == ("log-a", 7)
+    assert hub.requests("watch")[0]["position"] == "p6"
+
+
+async def test_a_stored_position_that_the_log_does_not_hold_is_a_resync(
+    hub: FakeHub, client: HubClient
+) -> None:
+    script(hub, [watching(3), {**snapshot(wire_record(1), revision=3), "position": "p3"}])
+    item = await anext(client.watch(position="p6"))
+    assert isinstance(item, Resync)
+    assert (item.revision, item.position) == (3, "p3")
+
+
+async def test_a_position_stands_alone(client: HubClient) -> None:
+    with pytest.raises(BadRequest, match="position") as caught:
+        client.watch(position="p6", since=6, log="log-a")
+    assert caught.value.field == "position"
+
+
 async def test_what_arrived_before_the_connection_broke_still_counts(
     hub: FakeHub, client: HubClient
 ) -> None:

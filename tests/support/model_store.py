@@ -139,7 +139,8 @@ class ModelStore:
             self.revision = max(self.revision, position.revision)
             self.log.clear()
             fresh = True
-        return generation, Opened(self.log_name, self.revision, fresh, b"secret")
+        key = next((each.key for each in self.log if each.revision == self.revision), "")
+        return generation, Opened(self.log_name, self.revision, fresh, b"secret", key)
 
     def follows(self, position: Position) -> bool:
         """Whether the log is the one at that position, with the same history."""

@@ -23,16 +23,25 @@ local function last_revision(log)
     end
 end
 
--- Whether an entry of the log is another one than the one that a hub knows by its key; "" is an
--- unknown key.
-local function is_another(entry, known_key)
+-- The key of the log's entry at a revision, given as text; nil when there is no such entry.
+local function key_at(log, revision)
+    local entry = redis.call('XRANGE', log, revision .. '-0', revision .. '-0')[1]
+    if not entry then
+        return nil
+    end
     local fields = entry[2]
     for i = 1, #fields, 2 do
         if fields[i] == 'key' then
-            return known_key ~= '' and fields[i + 1] ~= '' and fields[i + 1] ~= known_key
+            return fields[i + 1]
         end
     end
-    return false
+    return ''
+end
+
+-- Whether an entry's key is another one than the one that a hub knows; "" is an unknown key, and nil
+-- an entry that is not there.
+local function is_another(key, known_key)
+    return key and known_key ~= '' and key ~= '' and key ~= known_key
 end
 
 -- The text under a key: false when there is nothing, nil when it holds another type.

@@ -7,7 +7,8 @@
 --       12 "1" to begin a new log in any case, 13 a name for a new log, 14 a secret if there is none,
 --       15 "1" when the hub has opened before
 -- Returns {log, revision, "1" when the log is new to the hub, secret, url and started of the lease
--- that was replaced, if it was another process's and had not expired, else twice ""};
+-- that was replaced, if it was another process's and had not expired, else twice "", and the key of
+-- the entry at that revision, "" when there is none};
 -- or {"taken", url} and changes nothing, when the hub has opened before, and a process that started
 -- later has the lease. So of two processes with one id, the later one continues. A process that
 -- opens for the first time always gets the lease: the other may have been killed a moment ago.
@@ -29,8 +30,7 @@ local stored = last_revision(log)
 -- Another entry at the revision that the hub knows: a failover lost changes, and others followed.
 local diverged = false
 if stored and name == known_log then
-    local entry = redis.call('XRANGE', log, ARGV[10] .. '-0', ARGV[10] .. '-0')[1]
-    diverged = entry and is_another(entry, known_key)
+    diverged = is_another(key_at(log, ARGV[10]), known_key)
 end
 
 local other_url, other_started = '', ''
@@ -65,7 +65,8 @@ end
 
 if ARGV[12] ~= '1' and name and stored and stored >= known_revision and not diverged then
     local fresh = known_log ~= '' and known_log ~= name
-    return {name, digits(stored), fresh and '1' or '0', secret, other_url, other_started}
+    local key = key_at(log, digits(stored)) or ''
+    return {name, digits(stored), fresh and '1' or '0', secret, other_url, other_started, key}
 end
 
 -- A new log. Its stream is empty but exists, so that a missing stream always means lost data, and
@@ -77,4 +78,4 @@ redis.call('UNLINK', log)
 redis.call('XADD', log, digits(floor) .. '-1', 'kind', '')
 redis.call('XDEL', log, digits(floor) .. '-1')
 redis.call('SET', name_key, name)
-return {name, digits(floor), '1', secret, other_url, other_started}
+return {name, digits(floor), '1', secret, other_url, other_started, ''}

@@ -15,7 +15,7 @@ end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return 'fenced'
 end
-local before = redis.call('XRANGE', log, ARGV[2] .. '-0', ARGV[2] .. '-0')[1]
+local before = key_at(log, ARGV[2])
 if before then
     if is_another(before, ARGV[3]) then
         return 'fenced'

@@ -16,7 +16,7 @@ def event(revision: int, size: int = 2) -> LogEvent:
         health=Health("http", "healthy", "ok", "2026-01-01T00:00:00.000000Z"),
         revision=revision,
     )
-    return LogEvent(revision, "updated", record, b"x" * size, None)
+    return LogEvent(revision, "updated", record, b"x" * size, None, f"hub/1:{revision}")
 
 
 def revisions(history: History, since: int) -> list[int]:
@@ -25,7 +25,7 @@ def revisions(history: History, since: int) -> list[int]:
 
 def filled(after: int, count: int, length: int = 5) -> History:
     history = History(length, max_bytes=1_000)
-    history.clear(after)
+    history.clear(after, "")
     for revision in range(after + 1, after + count + 1):
         history.append(event(revision))
     return history
@@ -65,9 +65,10 @@ def test_it_keeps_no_more_bytes_than_it_may() -> None:
     assert dropped == [False, False, False, True, True]
     assert (len(history), history.bytes) == (3, 900)
     assert [since for since in range(9) if history.reaches(since)] == [2, 3, 4, 5]
+    assert history.key_at(2) == "hub/1:2"
     assert history.append(event(6, size=950))
     assert (len(history), history.bytes) == (1, 950)
-    history.clear(6)
+    history.clear(6, "hub/1:6")
     assert history.bytes == 0
 
 
@@ -81,9 +82,17 @@ def test_an_event_larger_than_all_that_may_be_kept_is_not_kept() -> None:
 
 def test_a_cleared_history_reaches_its_new_revision_alone() -> None:
     history = filled(0, 5)
-    history.clear(40)
+    history.clear(40, "a/1:7")
     assert not history.reaches(3)
     assert not history.reaches(39)
     assert history.reaches(40)
     history.append(event(41))
     assert revisions(history, 40) == [41]
+    assert [history.key_at(revision) for revision in (40, 41)] == ["a/1:7", "hub/1:41"]
+
+
+def test_it_knows_the_key_of_every_entry_that_it_reaches_back_to() -> None:
+    history = filled(0, 12, length=5)
+    reached = range(7, 13)
+    assert [history.key_at(each) for each in reached] == [f"hub/1:{each}" for each in reached]
+    assert filled(0, 3, length=0).key_at(3) == "hub/1:3"

@@ -18,14 +18,15 @@ def test_first_the_answer_then_the_snapshot_then_the_events() -> None:
     world.agent("a2")
     assert [each["op"] for each in link.sent] == ["watching", "snapshot", "event"]
     _, snapshot, event = link.sent
-    assert list(watching) == ["op", "id", "watch", "resumed", "log", "revision"]
+    assert list(watching) == ["op", "id", "watch", "resumed", "log", "revision", "position"]
     assert (watching["watch"], watching["resumed"]) == (1, False)
-    assert list(snapshot) == ["op", "watch", "agents", "log", "revision", "last"]
+    assert list(snapshot) == ["op", "watch", "agents", "log", "revision", "last", "position"]
     assert snapshot["last"] is True
     assert [agent["name"] for agent in snapshot["agents"]] == ["a1"]
     assert watching["revision"] == snapshot["revision"] == 1
     assert watching["log"] == snapshot["log"] == world.supervisor.log
-    assert list(event) == ["op", "watch", "revision", "kind", "agent"]
+    assert watching["position"] == snapshot["position"] != event["position"]
+    assert list(event) == ["op", "watch", "revision", "position", "kind", "agent"]
     assert (event["watch"], event["revision"], event["kind"]) == (1, 2, "registered")
     assert event["agent"] == world.record(event["agent"]["id"])
     assert event["agent"]["revision"] == 2

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.hub.cli.records import agent
-from tests.support.fake_hub import ThreadedHub
+from tests.support.fake_hub import ThreadedHub, event, watching
 from tests.support.programs import END_LIMIT, Homeport, finish
 
 ONE, TWO = agent("one"), agent("two", type="resource")
@@ -72,6 +72,31 @@ def test_a_new_log_is_a_resync(hub: ThreadedHub, homeport: Homeport) -> None:
     hub.emit("updated", ONE)
     assert told(process)["log"] == "log-b"
     assert stop(process)[0] == 0
+
+
+def test_a_watch_goes_on_from_a_position_and_tells_each(
+    hub: ThreadedHub, homeport: Homeport
+) -> None:
+    answers = [{**watching(100, resumed=True)}, event(101, "updated", position="p101")]
+    hub.on("watch", lambda _peer, _request: answers)
+    process = homeport.begin("watch", "--url", hub.url, "--json", "--position", "p100")
+    assert hub.wait_for("watch")["position"] == "p100"
+    told_first = told(process)
+    del told_first["agent"]
+    assert told_first == {
+        "op": "event",
+        "kind": "updated",
+        "log": "log-a",
+        "revision": 101,
+        "position": "p101",
+    }
+    assert stop(process)[0] == 0
+
+
+def test_a_position_stands_for_since_and_log(homeport: Homeport) -> None:
+    done = homeport.run("watch", "--position", "p100", "--since", "1", "--log", "a")
+    assert done.returncode == 2
+    assert "--position" in done.stderr
 
 
 def test_a_watch_goes_on_after_a_revision_without_a_snapshot(
