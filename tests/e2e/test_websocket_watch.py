@@ -16,11 +16,11 @@ def test_a_watch_begins_with_a_snapshot_that_matches_its_revision(place: Place) 
     place.register(name="other", type="resource")
     wire = place.connect()
     watching = wire.watch({"type": "cost"})
-    assert fields_of(watching) == {"op", "id", "watch", "resumed", "log", "revision"}
+    assert fields_of(watching) == {"op", "id", "watch", "resumed", "log", "revision", "position"}
     assert isinstance(watching["watch"], int)
     assert watching["resumed"] is False
     message = wire.tell()
-    assert fields_of(message) == {"op", "watch", "agents", "log", "revision", "last"}
+    assert fields_of(message) == {"op", "watch", "agents", "log", "revision", "last", "position"}
     assert message["op"] == "snapshot"
     assert message["watch"] == watching["watch"]
     assert message["log"] == watching["log"]
@@ -59,11 +59,26 @@ def test_events_have_their_fields_and_the_whole_record(place: Place) -> None:
     wire.snapshot()
     _, registered = place.agent("newcomer")
     event = wire.event("registered")
-    assert fields_of(event) == {"op", "watch", "revision", "kind", "agent"}
+    assert fields_of(event) == {"op", "watch", "revision", "position", "kind", "agent"}
     assert event["watch"] == watching["watch"]
     assert event["revision"] == registered["revision"]
     assert_record(event["agent"])
     assert event["agent"]["id"] == registered["agent_id"]
+
+
+def test_a_watch_goes_on_from_the_position_of_any_event(place: Place) -> None:
+    watcher = place.watcher()
+    wire, _ = place.agent("positions")
+    position = watcher.event("registered")["position"]
+    loads = [wire.ask("update", load=n)["revision"] for n in range(1, 4)]
+    again = place.connect()
+    assert again.watch(position=position)["resumed"] is True
+    assert [again.event("updated")["revision"] for _ in loads] == loads
+    forged = place.connect()
+    assert forged.watch(position=position[:-16] + "0" * 16)["resumed"] is False
+    forged.snapshot()
+    other = place.connect().ask("watch", position="none of a hub's")
+    assert (other["code"], other["field"]) == ("bad_request", "position")
 
 
 def test_an_agents_life_is_told_in_order_and_nothing_twice(place: Place) -> None:
