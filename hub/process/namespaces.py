@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from actors.namespace.supervisor import Supervisor
 from homeport_protocol.errors import ProtocolError
@@ -25,6 +26,9 @@ IDLE = 60.0
 
 LOAD_TIMEOUT = 2.0
 """Seconds that a request waits for a namespace that is being loaded."""
+
+LOOK_INTERVAL = 5.0
+"""Seconds after which keys that no hub wrote are looked at again."""
 
 DISCOVER_INTERVAL = 2.0
 """Seconds between two reads of the namespaces that other hubs have opened."""
@@ -58,6 +62,7 @@ class Namespaces:
         self._metrics = metrics
         self._open: dict[str, Namespace] = {}
         self._discovered_at = 0.0
+        self._looked_at = 0.0
 
     def __iter__(self) -> Iterator[tuple[str, Namespace]]:
         return iter(list(self._open.items()))
@@ -111,7 +116,12 @@ class Namespaces:
 
     def warnings(self) -> Iterator[str]:
         """What an operator should look at although all is ready."""
-        return self._of_all(lambda each: [each.supervisor.loss] if each.supervisor.loss else [])
+
+        def phrases(each: Namespace) -> list[str]:
+            loss = [each.supervisor.loss] if each.supervisor.loss else []
+            return [*loss, *each.store.findings.sentences()]
+
+        return self._of_all(phrases)
 
     def _of_all(self, phrases: Callable[[Namespace], list[str]]) -> Iterator[str]:
         """The phrases of all namespaces, each with its namespace unless that is the default one."""
@@ -125,6 +135,11 @@ class Namespaces:
         if now - self._discovered_at >= DISCOVER_INTERVAL:
             self._discovered_at = now
             await self._discover()
+        if now - self._looked_at >= LOOK_INTERVAL:
+            self._looked_at = now
+            for _, each in self:
+                with suppress(StoreError):
+                    await each.store.look_again()
 
     async def close(self) -> None:
         """Close all namespaces."""

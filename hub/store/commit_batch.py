@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from actors.ports.store import Applied, Change, Committed, Refusal, Renewal
+from hub.store.findings import Findings
 from hub.store.keys import Keys
 
 _WITH_TOMBSTONE = frozenset({"register", "remove", "restore"})
@@ -47,8 +48,12 @@ def arguments_of(changes: list[Change | Renewal]) -> list[bytes]:
     return arguments
 
 
-def committed(log: str, answer: bytes) -> Committed:
+def committed(log: str, answer: bytes, findings: Findings, keys: Keys) -> Committed:
     """The script's answer to a batch that was written into `log`."""
+    answer, _, aside = answer.partition(b"\n")
+    for line in aside.splitlines():
+        agent_id, _, name = line.partition(b" ")
+        findings.set_aside(keys.agent_prefix + agent_id, name)
     words = answer.split()
     return Committed(
         log=log,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 
+LARGEST = 2**53 - 2**32
+"""The largest revision and epoch that are believed, as in `scripts/common.lua`."""
+
 
 class Keys:
     """The keys of one namespace, as bytes.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from actors.ports.store import HubLease, HubReport, Roster
+from hub.settings.model import HUB_ID
 from hub.store.backends.lane import Lane
-from hub.store.keys import Keys
+from hub.store.keys import LARGEST, Keys
 from hub.store.scripts import ROSTER
 
 _FIELDS = 7
+_HUB_ID = re.compile(HUB_ID.encode())
+_LONGEST = 256
+_DIGITS = 16
 _NOTHING = [b"", b"", b"1", b"0", b"0", b"0"]
 
 
@@ -50,7 +56,8 @@ async def _ask(
     own = hub_id.encode()
     # Two steps, because a script may only use keys that it is given. A hub that is added in between
     # is seen the next time, and the script alone decides whether a hub is alive.
-    ids = sorted({own, *await lane.ask(b"SMEMBERS", keys.hubs)})
+    members = await lane.ask(b"SMEMBERS", keys.hubs)
+    ids = sorted({own, *(each for each in members if _HUB_ID.fullmatch(each))})
     answer = await lane.run(
         ROSTER,
         [
@@ -81,8 +88,9 @@ def _lease(fields: list[bytes]) -> HubLease:
 
 
 def _text(value: bytes) -> str:
-    return value.decode(errors="replace")
+    return value[:_LONGEST].decode(errors="replace")
 
 
 def _number(value: bytes) -> int:
-    return int(value) if value.isdigit() else 0
+    number = int(value) if value.isdigit() and len(value) <= _DIGITS else 0
+    return number if number <= LARGEST else 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
 
 from actors.ports.store import (
     Fenced,
@@ -14,9 +17,10 @@ from actors.ports.store import (
     Position,
     Stored,
 )
-from homeport_protocol.bounds import Kind
+from homeport_protocol.bounds import KINDS
 from hub.store.backends.lane import Lane
-from hub.store.keys import Keys
+from hub.store.findings import Findings
+from hub.store.keys import LARGEST, Keys
 from hub.store.leases import read_roster
 from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG, READ_RENEWALS
 from hub.telemetry import logs
@@ -30,7 +34,17 @@ ANNOUNCEMENTS = 100
 logger = logs.get("hub.store")
 
 
-async def load(lane: Lane, keys: Keys, hub_id: str, log_length: int) -> Loaded:
+class _Identified(Struct):
+    id: str
+
+
+_identified = msgspec.json.Decoder(_Identified)
+
+_LONGEST_KEY = 256
+_TIMESTAMP = len("2026-01-01T00:00:00.000000Z")
+
+
+async def load(lane: Lane, keys: Keys, hub_id: str, findings: Findings, log_length: int) -> Loaded:
     """Everything that is stored, with at most `log_length` entries of the log.
 
     The log is read first, so the records, which are read next, include its newest change.
@@ -38,11 +52,12 @@ async def load(lane: Lane, keys: Keys, hub_id: str, log_length: int) -> Loaded:
     newest = await lane.ask(b"XREVRANGE", keys.log, b"+", b"-", b"COUNT", b"1")
     entries: list[LogEntry] = []
     if newest:
-        after = max(0, _revision(newest[0][0]) - log_length)
-        entries = await _read_newest(lane, keys, after)
-    records, ghosts = await _read_records(lane, keys)
+        reached = _revision(newest[0][0])
+        if reached <= LARGEST:  # else a new log is begun
+            entries = await _read_newest(lane, keys, max(0, reached - log_length))
+    records, ghosts = await _read_records(lane, keys, findings)
     roster = await read_roster(lane, keys, hub_id)
-    return Loaded(records, entries[-log_length:], ghosts, roster)
+    return Loaded(records, _consecutive(entries[-log_length:]), ghosts, roster)
 
 
 async def read_log(
@@ -100,7 +115,19 @@ async def _read_newest(lane: Lane, keys: Keys, after: int) -> list[LogEntry]:
             return entries
 
 
-async def _read_records(lane: Lane, keys: Keys) -> tuple[list[bytes], list[str]]:
+def _consecutive(entries: list[LogEntry]) -> list[LogEntry]:
+    """The newest entries without a gap: what was passed over, watches cannot be told."""
+    first = len(entries)
+    while first and (
+        first == len(entries) or entries[first - 1].revision == entries[first].revision - 1
+    ):
+        first -= 1
+    return entries[first:]
+
+
+async def _read_records(
+    lane: Lane, keys: Keys, findings: Findings
+) -> tuple[list[bytes], list[str]]:
     """The records of all active agents, and the ids without a record, which were dropped."""
     records: list[bytes] = []
     without: list[bytes] = []
@@ -116,29 +143,46 @@ async def _read_records(lane: Lane, keys: Keys) -> tuple[list[bytes], list[str]]
             for agent_id, value in zip(piece, values, strict=True):
                 if value is None:
                     without.append(agent_id)
-                else:
+                elif _is_of(agent_id, value):
                     records.append(value)
+                else:
+                    findings.no_record(keys.agent_prefix + agent_id, _name(agent_id))
         if cursor == b"0":
             break
     ghosts: list[str] = []
     for piece in _pieces(without):
-        ghosts += await _drop_ghosts(lane, keys, piece, records)
+        ghosts += await _drop_ghosts(lane, keys, piece, records, findings)
     return records, ghosts
 
 
-async def _drop_ghosts(lane: Lane, keys: Keys, ids: list[bytes], records: list[bytes]) -> list[str]:
+def _is_of(agent_id: bytes, record: bytes) -> bool:
+    """Whether the record, which may not be one, is of that agent."""
+    if record.startswith(b'{"id":"%s"' % agent_id):  # as hubs write it
+        return True
+    try:
+        return _identified.decode(record).id.encode() == agent_id
+    except (ValueError, RecursionError):
+        return False
+
+
+def _name(agent_id: bytes) -> str:
+    return agent_id[:_LONGEST_KEY].decode(errors="backslashreplace")
+
+
+async def _drop_ghosts(
+    lane: Lane, keys: Keys, ids: list[bytes], records: list[bytes], findings: Findings
+) -> list[str]:
     """Drop the ids that still have no entry; add records that have appeared to `records`."""
     entries = [keys.agent_prefix + each for each in ids]
     answers = await lane.run(DROP_GHOSTS, [keys.active, *entries], ids)
     ghosts: list[str] = []
     for agent_id, answer in zip(ids, answers, strict=True):
-        name = agent_id.decode(errors="backslashreplace")
         if isinstance(answer, bytes):
             records.append(answer)
         elif answer:
-            logger.warning("a key holds no record and is left alone", agent=name)
+            findings.no_record(keys.agent_prefix + agent_id, _name(agent_id))
         else:
-            ghosts.append(name)
+            ghosts.append(_name(agent_id))
     return ghosts
 
 
@@ -157,9 +201,11 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
         kind, record = named[b"kind"].decode(), named[b"agent"]
         key = named.get(b"key", b"").decode()
     except (KeyError, UnicodeDecodeError):
+        kind, record, key = "", b"", ""
+    if kind not in KINDS or len(key) > _LONGEST_KEY:
         logger.warning("an entry of the log is not a hub's and is passed over", revision=revision)
         return None
-    return LogEntry(revision, cast(Kind, kind), record, key)
+    return LogEntry(revision, kind, record, key)
 
 
 async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> ForeignRenewals:
@@ -178,4 +224,9 @@ async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> F
 def _renewals(text: str, age: float) -> Iterator[ForeignRenewal]:
     for line in text.split("\n"):
         agent_id, _, last_seen = line.rpartition(" ")
-        yield ForeignRenewal(agent_id, last_seen, age)
+        if len(last_seen) == _TIMESTAMP and last_seen[-1] == "Z":
+            try:
+                datetime.fromisoformat(last_seen)
+            except ValueError:
+                continue  # no hub wrote it
+            yield ForeignRenewal(agent_id, last_seen, age)

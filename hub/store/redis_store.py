@@ -32,6 +32,7 @@ from hub.store.backends.connect import DEFAULT_TIMEOUT
 from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
 from hub.store.backends.lane import ReconnectedError
 from hub.store.commit_batch import arguments_of, committed, keys_of, milliseconds
+from hub.store.findings import Findings
 from hub.store.keys import Keys
 from hub.store.leases import renew_lease
 from hub.store.read_batcher import ReadBatcher
@@ -114,6 +115,7 @@ class RedisStore:
             self._start, partial(reads.read_entries, self._reads, keys)
         )
         self._closing = False
+        self.findings = Findings()
 
     # --- actors.ports.store.Store ----------------------------------------------------------------
 
@@ -130,7 +132,8 @@ class RedisStore:
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """Read everything that is stored, and drop ids in the active set that have no entry."""
         length = self._limits.log_length
-        self._start(partial(reads.load, self._reads, self._keys, self._hub_id, length), reply)
+        load = partial(reads.load, self._reads, self._keys, self._hub_id, self.findings, length)
+        self._start(load, reply)
 
     def commit(
         self,
@@ -203,6 +206,11 @@ class RedisStore:
         keys = self._keys
         ask = partial(self._names.ask, b"SADD", keys.namespaces, keys.namespace.encode())
         await self._run(ask)
+
+    async def look_again(self) -> None:
+        """Forget findings that are in order by now. Raises StoreUnavailableError."""
+        if self.findings.sentences():
+            await self._run(partial(self.findings.look_again, self._reads))
 
     async def forget(self) -> None:
         """Release the namespace; only `close` may be called afterwards.
@@ -305,13 +313,15 @@ class RedisStore:
         if answer[0] == b"taken":
             self._rival_found(answer[1].decode(errors="replace"), True)
             raise StoreUnavailableError(TAKEN)
-        name, reached, fresh, secret, other_url, other_started, key = answer
+        name, reached, fresh, secret, other_url, other_started, key, found = answer
+        if found:
+            self.findings.mended(f"{found.decode(errors='replace')}: a new log was begun")
         if self._has_opened and other_started:
             self._rival_found(other_url.decode(errors="replace"), False)
         self._has_opened = True
         self._log_name, self._secret = name.decode(), secret
         self._opened_on = self._writes.connection_number
-        key = key.decode(errors="replace")
+        key = key[:256].decode(errors="replace")
         return Opened(self._log_name, int(reached), fresh == b"1", secret, key)
 
     async def _commit(
@@ -347,7 +357,7 @@ class RedisStore:
         if answer == b"fenced":
             self._fence(generation)
             return Fenced()
-        return committed(log, answer)
+        return committed(log, answer, self.findings, keys)
 
     async def _renew_lease(self, report: HubReport) -> Roster | Fenced:
         for lane in self._lanes:
@@ -388,5 +398,6 @@ class RedisStore:
         return bool(answer)
 
     async def _acknowledge_loss(self, revision: int) -> bool:
-        await self._writes.run(ACKNOWLEDGE_LOSS, [self._keys.loss], [b"%d" % revision])
+        keys = [self._keys.loss, self._keys.log]
+        await self._writes.run(ACKNOWLEDGE_LOSS, keys, [b"%d" % revision])
         return True

@@ -7,7 +7,8 @@
 --       7… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
 --       a renew: kind, key, seen
 -- Returns "fenced" when nothing was applied; otherwise words: "ok", the revision before, and for
--- each change two, its revision and epoch, or why it was refused and "0".
+-- each change two, its revision and epoch, or why it was refused and "0". When keys held no records,
+-- each line that follows has the id of an agent and the key that what was there has now.
 --
 -- One text is returned and not a table, because a client reads it many times faster.
 
@@ -70,7 +71,7 @@ end
 -- Epoch and revision of the stored entry, and its `last_seen` where it had to be read anyway. The
 -- epoch is 0 for a legacy record, nil when nothing is stored, false when the key holds something
 -- that is not a record.
-local function read_entry(key)
+local function read_entry(key, agent_id)
     local tail = redis.pcall('GETRANGE', key, -TAIL_BYTES, -1)
     if type(tail) == 'table' then
         -- `tostring`, because the server in memory has no Lua string there.
@@ -81,7 +82,8 @@ local function read_entry(key)
     end
     local epoch, revision = read_tail(tail)
     if epoch then
-        return tonumber(epoch), tonumber(revision)
+        epoch, revision = whole(epoch), whole(revision)
+        return epoch and revision and epoch or false, revision
     end
     if tail == '' and redis.call('EXISTS', key) == 0 then
         return nil
@@ -92,24 +94,24 @@ local function read_entry(key)
         return false
     end
     local readable, record = pcall(cjson.decode, value)
-    if not readable or type(record) ~= 'table' then
+    if not readable or type(record) ~= 'table' or record.id ~= agent_id
+        or type(record.name) ~= 'string' or type(record.last_seen) ~= 'string' then
         return false
     end
     if type(record.epoch) == 'number' and record.epoch >= 1 then
         local reached = type(record.revision) == 'number' and record.revision or 0
-        return math.floor(record.epoch), reached, tostring(record.last_seen)
+        if record.epoch > LARGEST or reached > LARGEST then
+            return false
+        end
+        return math.floor(record.epoch), reached, record.last_seen
     end
     return 0
 end
 
 -- The epoch that the identity had when it was removed; 0 when it is not known.
 local function last_epoch(tombstone)
-    local epoch = redis.pcall('GET', tombstone)
     -- A table is an error: the key holds another type, so a hub did not write it.
-    if type(epoch) ~= 'string' or not string.find(epoch, '^%d+$') then
-        return 0
-    end
-    return tonumber(epoch)
+    return whole(redis.pcall('GET', tombstone)) or 0
 end
 
 -- Why a change other than a register cannot be applied to the stored entry; nil if it can.
@@ -133,11 +135,16 @@ local function refusal_of(operation, key, own, known, seen, epoch, revision, las
     end
 end
 
+-- What was under keys of entries and was no record.
+local aside = {}
+
 -- The epoch with which the change is applied, as text; or nil, and why it is not applied.
-local function decide(operation, key, epoch, revision, seen, tombstone)
-    local stored, reached, last_seen = read_entry(key)
+local function decide(operation, agent_id, key, epoch, revision, seen, tombstone)
+    local stored, reached, last_seen = read_entry(key, agent_id)
     if stored == false then
-        return nil, 'poisoned'
+        -- Nothing of an agent's is lost with it: whoever has the agent writes its record again.
+        aside[#aside + 1] = agent_id .. ' ' .. set_aside(base_of(active, 'agents:active'), key)
+        stored = nil
     end
     local own = tonumber(epoch)
     if operation == 'register' then
@@ -185,7 +192,7 @@ local function extent_of(entry)
     local fields = entry[2]
     for i = 1, #fields, 2 do
         if fields[i] == 'at' then
-            before_it = tonumber(fields[i + 1]) or 0
+            before_it = whole(fields[i + 1]) or 0
         else
             size = size + #fields[i + 1]
         end
@@ -254,7 +261,7 @@ while at < last do
         end
     end
     if not epoch then
-        epoch, refusal = decide(operation, key, own, known, seen, tombstone)
+        epoch, refusal = decide(operation, agent_id, key, own, known, seen, tombstone)
     end
     if not epoch then
         answer[#answer + 1] = refusal .. ' 0'
@@ -293,8 +300,14 @@ end
 settle('SADD', members, true)
 settle('SREM', members, false)
 if #renewed > 0 then
-    redis.call('XADD', renewals, 'MINID', '~', digits(milliseconds() - RENEWALS_MS), '*',
-        ARGV[5], table.concat(renewed, '\n'))
+    local text = table.concat(renewed, '\n')
+    local oldest = digits(milliseconds() - RENEWALS_MS)
+    local added = redis.pcall('XADD', renewals, 'MINID', '~', oldest, '*', ARGV[5], text)
+    if type(added) == 'table' and added.err then
+        -- A stray entry may have the last id that there is. Renewals are soon old: begin again.
+        redis.call('UNLINK', renewals)
+        redis.call('XADD', renewals, 'MINID', '~', oldest, '*', ARGV[5], text)
+    end
     -- So that the stream expires when no hub, or only one, is left.
     redis.call('PEXPIRE', renewals, 2 * RENEWALS_MS)
 end
@@ -302,4 +315,5 @@ end
 -- Last, because a full server allows PEXPIRE, and after any write Redis would allow the rest of the
 -- script as well.
 redis.call('PEXPIRE', lease, ARGV[3])
-return table.concat(answer, ' ')
+table.insert(aside, 1, table.concat(answer, ' '))
+return table.concat(aside, '\n')

@@ -30,10 +30,13 @@ if ARGV[1] ~= '' then
     redis.call('SADD', hubs, ARGV[7])
 end
 
-local answer = {digits(revision or 0), redis.call('HGET', loss, 'acknowledged') or '0'}
+revision = revision or 0
+-- What no log has reached yet cannot have been acknowledged.
+local acknowledged = whole(redis.call('HGET', loss, 'acknowledged') or '') or 0
+local answer = {digits(revision), digits(acknowledged <= revision and acknowledged or 0)}
 for i = KEYS_BEFORE + 1, #KEYS do
     local hub_id = ARGV[ARGUMENTS_BEFORE + i - KEYS_BEFORE]
-    if redis.call('TYPE', KEYS[i]).ok == 'hash' then
+    if is_lease(KEYS[i]) then
         answer[#answer + 1] = hub_id
         local said = redis.call('HMGET', KEYS[i],
             'url', 'version', 'started', 'agents', 'sessions', 'revision')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from hub.process.namespaces import LOAD_TIMEOUT, Namespace, Namespaces
+from hub.store.findings import Findings
 from hub.telemetry.metrics import Metrics
 
 
@@ -21,8 +22,15 @@ class Supervisor:
     def stats(self) -> None: ...
 
 
+class Store:
+    """A store in which nothing was found, until a test adds it."""
+
+    def __init__(self) -> None:
+        self.findings = Findings()
+
+
 def make(_name: str) -> Namespace:
-    return Namespace(cast(Any, Supervisor()), cast(Any, None), 100.0)
+    return Namespace(cast(Any, Supervisor()), cast(Any, Store()), 100.0)
 
 
 def test_a_namespace_that_somebody_just_named_does_not_make_the_hub_unready() -> None:
@@ -49,3 +57,13 @@ def test_a_loss_is_told_with_its_namespace() -> None:
     cast(Any, namespaces.open("blue").supervisor).loss = "all are lost"
 
     assert list(namespaces.warnings()) == ["many are lost", "namespace blue: all are lost"]
+
+
+def test_what_no_hub_wrote_is_told_with_its_namespace() -> None:
+    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    namespaces.open("default").store.findings.no_record(b"agent:x", "x")
+    namespaces.open("blue").store.findings.set_aside(b"{blue}:agent:y", b"{blue}:set-aside:1")
+
+    first, second = namespaces.warnings()
+    assert first.startswith("the Redis key agent:x holds no record")
+    assert second.startswith("namespace blue: the Redis key {blue}:agent:y held no record")

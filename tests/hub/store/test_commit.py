@@ -303,15 +303,16 @@ async def test_an_empty_hub_and_the_longest_hub_are_read_back(store: Asked, clie
 
 
 async def test_text_in_the_metadata_is_not_taken_for_the_epoch(store: Asked, client: Redis) -> None:
-    trap = b'{"id":"x","metadata":{"a":",\\"epoch\\":9,\\"hub\\":\\"h\\",\\"revision\\":9}"}}'
-    await put(client, trap)
+    trap = b',"metadata":{"a":",\\"epoch\\":9,\\"hub\\":\\"h\\",\\"revision\\":9}"}}'
+    await put(client, b'{"id":"%s","name":"a","last_seen":"x"' % agent_id().encode() + trap)
     assert await store.commit(change("write", epoch=1)) == [Applied(1, 1)]
 
 
 async def test_a_record_that_was_formatted_anew_keeps_its_epoch(
     store: Asked, client: Redis
 ) -> None:
-    await put(client, b' {"epoch": 5, "hub": "h", "revision": 3, "id": "x", "metadata": null} \n')
+    named = b'"id": "%s", "name": "a", "last_seen": "x"' % agent_id().encode()
+    await put(client, b' {"epoch": 5, "hub": "h", "revision": 3, %s, "metadata": null} \n' % named)
     assert await store.commit(change("write", epoch=4, revision=3)) == ["fenced"]
     assert await store.commit(change("write", epoch=5, revision=2)) == ["stale"]
     assert await store.commit(change("write", epoch=5, revision=3)) == [Applied(1, 5)]

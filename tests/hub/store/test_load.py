@@ -67,7 +67,10 @@ async def test_a_key_of_another_type_is_no_ghost_and_is_left_alone(
         loaded = await store.load()
     assert (loaded.records, loaded.ghosts) == ([], [agent_id(1)])
     assert await client.smembers("agents:active") == {agent_id(2).encode()}
-    assert [(log["log_level"], log["agent"]) for log in logs] == [("warning", agent_id(2))]
+    (told,) = logs
+    assert told["log_level"] == "warning"
+    assert told["event"].startswith(f"the Redis key agent:{agent_id(2)} holds no record")
+    assert store.store.findings.sentences() == [told["event"]]
 
 
 async def test_a_record_that_appears_while_ghosts_are_looked_for_is_loaded(

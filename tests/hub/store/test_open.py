@@ -335,7 +335,7 @@ async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
     answer = await make_store().try_open()
     assert isinstance(answer, Away)
     assert answer.reason.startswith(f"the Redis key {key} holds a hash where a ")
-    assert answer.reason.endswith("; rename or delete it")
+    assert answer.reason.endswith(": `homeport repair` sets it aside")
     assert await client.exists("hub:hub-1") == 0
 
 

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from actors.ports.store import Applied, Operation
 from homeport_protocol.codec import decode_record
-from tests.hub.store.asking import ENTRY, LEGACY, NOW, Asked, agent_id, change, put, stored
+from tests.hub.store.asking import ENTRY, LEGACY, NOW, Asked, agent_id, change, head, put, stored
 
 OPERATIONS: list[Operation] = ["register", "resume", "write", "renew", "remove", "restore"]
 LATER = "2026-11-23T10:00:30.000000Z"
@@ -166,8 +166,8 @@ async def test_no_text_of_the_agents_is_taken_for_its_last_seen(
 async def test_a_record_that_was_formatted_anew_is_judged_by_its_own_last_seen(
     store: Asked, client: Redis
 ) -> None:
-    value = b'{"metadata": {"last_seen":"x"}, "last_seen": "y", "epoch": 2, "revision": 5}'
-    await put(client, value)
+    value = b'{"metadata": {"last_seen":"x"}, "last_seen": "y", "epoch": 2, "revision": 5, '
+    await put(client, value + b'"id": "%s", "name": "a"}' % agent_id().encode())
     assert await store.commit(change("write", epoch=2, revision=5, seen="x")) == ["stale"]
     assert await store.commit(change("write", epoch=2, revision=5, seen="y")) == [Applied(1, 2)]
 
@@ -186,30 +186,75 @@ async def test_a_legacy_record_counts_as_any(
     assert result == Applied(9 if operation == "renew" else 1, epoch)
 
 
-# --- poisoned ------------------------------------------------------------------------------------
+# --- no record ------------------------------------------------------------------------------------
+
+
+NO_RECORDS = [
+    b"",
+    b"hello",
+    b"\xff\xfe",
+    b"[1,2]",
+    b"{broken",
+    b'"{}"',
+    b"null",
+    b"{}",
+    b'{"id":"another","name":"a","last_seen":"x"}',
+    head() + b',"epoch":%s,"hub":"h","revision":1}' % (b"9" * 100),
+    head() + b',"epoch":1,"hub":"h","revision":%d}' % 2**53,
+    head() + b',"epoch":%d,"hub":"h","revision":1 }' % 2**62,
+]
+
+
+async def aside(client: Redis, number: int = 1) -> bytes:
+    """The one key that what was under an agent's key has now; it does not expire."""
+    (name,) = await client.keys(f"set-aside:agent:{agent_id(number)}:*")
+    assert await client.ttl(name) == -1
+    return bytes(name)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("value", [b"", b"hello", b"[1,2]", b"{broken", b'"{}"'])
-async def test_text_that_is_no_record_poisons_its_change(
+@pytest.mark.parametrize("value", NO_RECORDS)
+async def test_what_is_no_record_is_set_aside_and_blocks_no_agent(
     store: Asked, client: Redis, operation: Operation, value: bytes
 ) -> None:
-    await client.set(ENTRY, value)
-    assert await store.commit(change(operation, epoch=3)) == ["poisoned"]
-    assert await client.get(ENTRY) == value
+    await client.set(ENTRY, value, ex=100)
+    there = operation in ("register", "remove", "restore")
+    epoch = {"register": 4}.get(operation, 3)
+    results = await store.commit(change(operation, epoch=3))
+    assert results == ([Applied(1, epoch)] if there else ["missing"])
+    assert await client.get(await aside(client)) == value
+    assert await client.exists(ENTRY) == (operation in ("register", "restore"))
+    (told,) = store.store.findings.sentences()
+    assert ENTRY in told
+    assert (await aside(client)).decode() in told
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_a_key_of_another_type_poisons_its_change_and_no_other(
+async def test_a_key_of_another_type_is_set_aside_and_concerns_no_other_agent(
     store: Asked, client: Redis, operation: Operation
 ) -> None:
     await client.lpush(f"agent:{agent_id(2)}", "x")
-    results = await store.commit(
+    first, _, third = await store.commit(
         change("register", 1), change(operation, 2, epoch=1), change("register", 3)
     )
-    assert results == [Applied(1, 1), "poisoned", Applied(2, 1)]
-    assert await client.lrange(f"agent:{agent_id(2)}", 0, -1) == [b"x"]
-    assert await client.smembers("agents:active") == {agent_id(1).encode(), agent_id(3).encode()}
+    assert isinstance(first, Applied)
+    assert isinstance(third, Applied)
+    assert await client.lrange(await aside(client, 2), 0, -1) == [b"x"]
+
+
+async def test_what_was_set_aside_is_told_until_it_is_gone(store: Asked, client: Redis) -> None:
+    for value in (b"one", b"two"):
+        await client.set(ENTRY, value)
+        await client.sadd("agents:active", agent_id())
+        await store.load()
+        assert len(store.store.findings.sentences()) == 1  # left alone for now
+        await store.commit(change("register"))
+        assert len(store.store.findings.sentences()) == 1
+        await store.store.look_again()
+        assert len(store.store.findings.sentences()) == 1
+        await client.delete(await aside(client))
+        await store.store.look_again()
+        assert store.store.findings.sentences() == []
 
 
 async def test_a_refused_change_takes_no_revision(store: Asked) -> None:

@@ -120,15 +120,38 @@ async def test_namespaces_have_rosters_of_their_own(make_store: MakeStore) -> No
 
 
 async def test_what_is_no_lease_is_no_hub(store: Asked, client: Redis) -> None:
-    await client.sadd("agents:hubs", "text", "odd", b"\xff")
+    await client.sadd("agents:hubs", "text", "odd", "for-ever", "bare", b"\xff", "not an id")
     await client.set("hub:text", "x")
-    await client.hset("hub:odd", mapping={"generation": "g", "agents": "many"})
+    for name in ("odd", "for-ever", "not an id"):
+        await client.hset(f"hub:{name}", mapping={"generation": "g", "agents": "many"})
+    await client.hset("hub:bare", "agents", "1")
+    for name in ("odd", "bare", "not an id"):
+        await client.expire(f"hub:{name}", 10)
     roster = await store.roster()
     assert [(hub.hub_id, hub.agents, hub.url) for hub in roster.hubs] == [
         ("hub-1", 0, ""),
         ("odd", 0, ""),
     ]
-    assert await client.smembers("agents:hubs") == {b"hub-1", b"odd"}
+    assert await client.smembers("agents:hubs") == {b"hub-1", b"odd", b"\xff", b"not an id"}
+
+
+@pytest.mark.parametrize("junk", [b"9" * 5000, b"-1", b"1.5", b"nan", b"\xff", b"", b"9" * 16])
+async def test_figures_that_no_hub_wrote_count_as_none(
+    store: Asked, client: Redis, junk: bytes
+) -> None:
+    fields = dict.fromkeys((b"agents", b"sessions", b"revision"), junk)
+    texts = dict.fromkeys((b"url", b"version", b"started"), junk)
+    await client.hset("hub:odd", mapping={b"generation": b"g", **fields, **texts})
+    await client.expire("hub:odd", 10)
+    await client.sadd("agents:hubs", "odd")
+    await client.hset("agents:loss", "acknowledged", junk)
+    roster = await store.roster()
+    odd = roster.hubs[1]
+    assert (odd.agents, odd.sessions, odd.revision) == (0, 0, 0)
+    assert len(odd.url) <= 256
+    assert roster.acknowledged == 0
+    await store.acknowledge_loss(0)
+    assert await client.hget("agents:loss", "acknowledged") in (b"0", junk)
 
 
 # --- fenced --------------------------------------------------------------------------------------
@@ -184,7 +207,7 @@ async def test_a_key_of_another_type_is_named(store: Asked, client: Redis, key: 
 
 async def test_all_hubs_hear_that_a_loss_was_acknowledged(make_store: MakeStore) -> None:
     store, other = make_store(), make_store("hub-2")
-    await store.open()
+    await store.open(revision=7)
     await other.open()
     assert (await store.roster()).acknowledged == 0
     await store.acknowledge_loss(7)
@@ -194,7 +217,16 @@ async def test_all_hubs_hear_that_a_loss_was_acknowledged(make_store: MakeStore)
 
 async def test_an_acknowledgement_never_goes_back(store: Asked, client: Redis) -> None:
     high = 2**52
+    await store.open(revision=high)
     for revision in (9, 10, 3, high, 11):
         await store.acknowledge_loss(revision)
     assert (await store.roster()).acknowledged == high
     assert await client.hgetall("agents:loss") == {b"acknowledged": b"%d" % high}
+
+
+async def test_what_no_log_has_reached_was_not_acknowledged(store: Asked, client: Redis) -> None:
+    await client.hset("agents:loss", "acknowledged", 10**9)
+    assert (await store.roster()).acknowledged == 0
+    await store.commit(change("register"))
+    await store.acknowledge_loss(1)
+    assert (await store.roster()).acknowledged == 1

@@ -59,7 +59,7 @@ async def test_a_script_that_the_server_does_not_know_yet_keeps_the_connection(
 ) -> None:
     await client.script_flush()
     before = await lane.ask(b"CLIENT", b"ID")
-    assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"]) == 1
+    assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"]) == 1
     assert await lane.ask(b"CLIENT", b"ID") == before
 
 
@@ -125,12 +125,12 @@ async def test_a_script_for_a_connection_that_is_gone_is_never_sent(
     await asyncio.sleep(0)
     # It waits for its turn, and meanwhile the connection is lost.
     with pytest.raises(ReconnectedError):
-        await lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"], connection_number=number)
+        await lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"], connection_number=number)
     with pytest.raises(ResponseError):
         await failing
     assert await client.exists("loss") == 0
     again = lane.connection_number
-    assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"], connection_number=again) == 1
+    assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"], connection_number=again) == 1
 
 
 async def test_a_retired_connection_answers_what_is_under_way_and_is_not_used_again(
@@ -142,7 +142,7 @@ async def test_a_retired_connection_answers_what_is_under_way_and_is_not_used_ag
     await asyncio.sleep(0)
     lane.retire()
     late = asyncio.create_task(
-        lane.run(ACKNOWLEDGE_LOSS, [b"loss"], [b"1"], connection_number=number)
+        lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"], connection_number=number)
     )
     await client.rpush("list", "x")
     assert await waiting == [b"list", b"x"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from actors.ports.store import Applied
 from hub.store import Keys, RedisStore, connect
 from hub.store.backends.standalone import Standalone
-from tests.hub.store.asking import Asked, agent_id, change
+from tests.hub.store.asking import LEGACY, Asked, agent_id, change
 from tests.support.redis_servers import RedisServer
 
 MANUAL = Path(__file__).parents[4] / "docs" / "reference.md"
@@ -39,7 +39,9 @@ async def test_the_commands_of_the_manual_are_all_that_is_needed(server: RedisSe
     await asked.open(asked.log, 5)  # a new log in the place of one
     ghost, legacy = agent_id(8), agent_id(9)
     await admin.sadd("p:{team-a}:agents:active", ghost, legacy)
-    await admin.set(f"p:{{team-a}}:agent:{legacy}", '{"id":"x"}')
+    record = LEGACY.replace(agent_id().encode(), legacy.encode())
+    await admin.set(f"p:{{team-a}}:agent:{legacy}", record)
+    await admin.set(f"p:{{team-a}}:agent:{agent_id(2)}", "something else")
     assert await asked.commit(
         change("register", 1),
         change("register", 2),
