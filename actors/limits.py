@@ -6,8 +6,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-LimitName = Literal["max_log_bytes"]
-"""The settings that the brain reports when it applies them."""
+LimitName = Literal[
+    "max_log_bytes",
+    "max_total_unsent_bytes",
+    "max_unsent_bytes",
+    "send_timeout",
+]
+"""The settings whose application is counted and logged."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):

@@ -10,9 +10,6 @@ CHANGE_TIMEOUT = 2.0
 HUB_LEASE = 10.0
 """Seconds for which a hub that is no longer heard of counts as living."""
 
-READING_TIMEOUT = 30.0
-"""Seconds after which a peer that does not read what was sent is closed with 4413."""
-
 
 FLAPPING = 1.5
 """Multiple of `heartbeat_interval` below which a `heartbeat_timeout` is likely to be missed."""
@@ -29,8 +26,9 @@ class ImpossibleTimesError(ValueError):
 class Timing(Struct, frozen=True, kw_only=True):
     """Times in seconds, fractions allowed; section 2 of the contract defines them.
 
-    `loss_share` (0 to 1) and `loss_hold` are those of `actors.cluster.mass_loss`.
-    Raises ImpossibleTimesError for times that cannot work together.
+    `send_timeout` is how long a peer may read nothing of what was sent to it. `loss_share` (0 to 1)
+    and `loss_hold` are those of `actors.cluster.mass_loss`. Raises ImpossibleTimesError for times
+    that cannot work together.
     """
 
     heartbeat_interval: float = 30.0
@@ -39,6 +37,7 @@ class Timing(Struct, frozen=True, kw_only=True):
     resume_window: float = 5.0
     loss_share: float = 0.15
     loss_hold: float = 600.0
+    send_timeout: float = 30.0
 
     def __post_init__(self) -> None:
         interval, timeout, ttl = self.heartbeat_interval, self.heartbeat_timeout, self.lease_ttl
@@ -73,6 +72,11 @@ class Timing(Struct, frozen=True, kw_only=True):
     def ping_interval(self) -> float:
         """Silence after which a connection is pinged: two pings fit before the timeout."""
         return self.heartbeat_timeout / 3
+
+    @property
+    def reading_check_interval(self) -> float:
+        """Seconds between two looks whether a peer reads that has much to read."""
+        return self.send_timeout / 30
 
     @property
     def stall_check_interval(self) -> float:

@@ -12,8 +12,17 @@ MAX_METADATA_BYTES = 16 * 1024
 MAX_METADATA_DEPTH = 32
 """Levels of nesting in metadata; every JSON parser accepts that many."""
 
+MAX_UNSENT_BYTES = 8 * 1024 * 1024
+"""Bytes that a peer may leave unread, by default."""
+
+MAX_TOTAL_UNSENT_BYTES = 512 * 1024 * 1024
+"""Bytes that all peers of a hub may leave unread, by default."""
+
 MAX_FRAME_BYTES = 64 * 1024
 """Default limit of one websocket message and of one HTTP body."""
+
+MAX_PAGE_BYTES = 1024 * 1024
+"""Bytes of the records in one answer; beyond it there is a cursor to the next page."""
 
 MAX_FIND_LIMIT = 10_000
 DEFAULT_FIND_LIMIT = 1_000

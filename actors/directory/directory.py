@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from itertools import islice
 
 from msgspec import Struct
@@ -33,7 +34,7 @@ LONG = 100
 """Matches from which on the whole page is kept until the next change."""
 
 MAX_PAGES = 4
-"""Pages that are kept; each may be as large as all records together."""
+"""Pages that are kept; one without a limit in bytes is only a list of all records."""
 
 
 class DirectoryEntry(Struct, gc=False):
@@ -57,6 +58,15 @@ class Page(Struct):
             self._joined = b",".join(self.agents)
         return self._joined
 
+    def slices(self, size: int) -> Iterator[bytes]:
+        """The same in pieces of about `size` bytes, without the commas between the pieces."""
+        begin = held = 0
+        for end, data in enumerate(self.agents, 1):
+            held += len(data)
+            if held >= size or end == len(self.agents):
+                yield b",".join(self.agents[begin:end])
+                begin, held = end, 0
+
 
 class _Matches(Struct):
     """The ids that matched a filter at a generation, in order; found by looking at so many."""
@@ -79,7 +89,7 @@ class Directory:
             maxlen=FEW_CHANGES
         )  # ids of the last changes, oldest first
         self._remembered: OrderedDict[bytes, _Matches] = OrderedDict()
-        self._pages: dict[bytes, Page] = {}
+        self._pages: dict[tuple[bytes, int | None], Page] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -134,10 +144,18 @@ class Directory:
         self._note_change(agent_id)
         return entry.record
 
-    def find(self, filter: Filter, limit: int | None, cursor: str | None) -> Page:
+    def find(
+        self,
+        filter: Filter,
+        limit: int | None,
+        cursor: str | None,
+        max_bytes: int | None = None,
+    ) -> Page:
         """The agents that match, ordered by id, after `cursor`, at most `limit` of them.
 
-        Raises ProtocolError `bad_request` for a filter or cursor that cannot be understood.
+        With `max_bytes` the page ends before the record with which it would be larger, but not
+        before its first. Raises ProtocolError `bad_request` for a filter or cursor that cannot be
+        understood.
         """
         if cursor is not None and _ID.match(cursor) is None:
             raise ProtocolError(
@@ -146,10 +164,10 @@ class Directory:
         name = encode(filter)
         ids = self._matching(name, filter)
         if len(ids) >= LONG and cursor is None and (limit is None or limit >= len(ids)):
-            return self._whole(name, ids)
+            return self._whole(name, ids, max_bytes)
         start = 0 if cursor is None else bisect_right(ids, cursor)
         stop = len(ids) if limit is None else start + limit
-        return Page(self._data(ids[start:stop]), ids[stop - 1] if stop < len(ids) else None)
+        return self._page(ids, start, stop, max_bytes)
 
     def matching(self, filter: Filter) -> list[str]:
         """Ids of all agents that match, in order; valid until the next change of the directory.
@@ -163,16 +181,29 @@ class Directory:
         self._changed.append(agent_id)
         self._pages.clear()
 
-    def _data(self, ids: list[str]) -> list[bytes]:
+    def _page(self, ids: list[str], start: int, stop: int, max_bytes: int | None) -> Page:
         entries = self._entries
-        return [entries[agent_id].data for agent_id in ids]
+        if max_bytes is None:
+            found = [entries[agent_id].data for agent_id in ids[start:stop]]
+        else:
+            found, left = [], max_bytes
+            for agent_id in islice(ids, start, stop):
+                data = entries[agent_id].data
+                left -= len(data) + 1  # with a comma
+                if left < 0 and found:
+                    break
+                found.append(data)
+            stop = start + len(found)
+        return Page(found, ids[stop - 1] if stop < len(ids) else None)
 
-    def _whole(self, name: bytes, ids: list[str]) -> Page:
-        page = self._pages.get(name)
+    def _whole(self, name: bytes, ids: list[str], max_bytes: int | None) -> Page:
+        """The first page, which is all of it if it is not too large; kept for other callers."""
+        page = self._pages.get((name, max_bytes))
         if page is None:
             if len(self._pages) == MAX_PAGES:
                 self._pages.clear()
-            page = self._pages[name] = Page(self._data(ids), None)
+            page = self._page(ids, 0, len(ids), max_bytes)
+            self._pages[name, max_bytes] = page
         return page
 
     def _matching(self, name: bytes, filter: Filter) -> list[str]:

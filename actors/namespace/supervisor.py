@@ -156,14 +156,20 @@ class Supervisor:
         """Whether this is the only hub of its cluster, as far as it knows."""
         return self.replica.membership.alone
 
-    def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page:
-        """The agents that match, ordered by id.
+    def find(
+        self,
+        filter: Filter,
+        limit: int | None = None,
+        cursor: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Page:
+        """The agents that match, ordered by id; see `Directory.find`.
 
         Raises ProtocolError: `unavailable` before the directory is loaded, `bad_request` for a
         filter that cannot be understood.
         """
         self._check_ready()
-        return self.directory.find(filter, limit, cursor)
+        return self.directory.find(filter, limit, cursor, max_bytes)
 
     def get(self, agent_id: str) -> bytes:
         """The agent's record as JSON, as the directory has it.

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from actors.ports.clock import INFINITE
 from actors.ports.link import Link
 from actors.runtime.deadlines import Deadlines
-from actors.timing import READING_TIMEOUT, Timing
+from actors.timing import Timing
 
 KeepaliveFailure = Literal["silent", "reads too slowly"]
 
@@ -46,6 +46,7 @@ class Keepalive:
         "_delivered",
         "_failed",
         "_link",
+        "_pinged_at",
         "_progress_at",
         "deadline",
         "ends_silence",
@@ -64,6 +65,7 @@ class Keepalive:
         self.ends_silence = True
         self._delivered = 0
         self._progress_at = now
+        self._pinged_at = 0.0
         self.deadline = INFINITE
         self.scheduled = INFINITE
         context.deadlines.set(self, now + context.timing.ping_interval)
@@ -73,11 +75,12 @@ class Keepalive:
         self.last_activity_at = self._context.now()
 
     def blocked(self) -> None:
-        """The peer has not read what was sent; from now on it has READING_TIMEOUT to read on."""
+        """The peer has not read what was sent; from now on it has `send_timeout` to read on."""
         self._progress_at = self._context.now()
         self._delivered = self._link.delivered
-        until = self._progress_at + READING_TIMEOUT
-        self._context.deadlines.set(self, min(self.deadline, until))
+        # Not only at the end of that time: what it reads in between must count from then on.
+        look_at = self._progress_at + self._context.timing.reading_check_interval
+        self._context.deadlines.set(self, min(self.deadline, look_at))
 
     def stop(self) -> None:
         """The connection has ended."""
@@ -97,15 +100,18 @@ class Keepalive:
         if self.ends_silence and silence >= timing.heartbeat_timeout:
             self._failed("silent")
             return
-        ping_at = active_at + timing.ping_interval
+        ping_at = max(active_at, self._pinged_at) + timing.ping_interval
         if ping_at <= now + timing.ping_interval / 10:
             self._link.ping()
+            self._pinged_at = now
             ping_at = now + timing.ping_interval
-        context.deadlines.set(self, min(ping_at, reading_until))
+        if reading_until < INFINITE:
+            ping_at = min(ping_at, reading_until, now + timing.reading_check_interval)
+        context.deadlines.set(self, ping_at)
 
     def _reading_until(self, now: float) -> float:
         """Until when the peer must have read on; INFINITE when everything has been delivered."""
-        link = self._link
+        link, send_timeout = self._link, self._context.timing.send_timeout
         if not link.unsent:
             return INFINITE
         if link.delivered != self._delivered:
@@ -114,4 +120,4 @@ class Keepalive:
             if self.ends_silence:
                 # Its pongs may wait behind what it has yet to read; reading is activity enough.
                 self.last_activity_at = now
-        return max(self._progress_at, self._context.present_since) + READING_TIMEOUT
+        return max(self._progress_at, self._context.present_since) + send_timeout

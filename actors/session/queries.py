@@ -10,14 +10,15 @@ from msgspec import UNSET, Raw, structs
 from actors.agent.outcomes import unavailable
 from actors.namespace.supervisor import Supervisor
 from homeport_protocol.answers import Agent, Hubs, HubStatus
+from homeport_protocol.bounds import MAX_PAGE_BYTES
 from homeport_protocol.codec import encode
 from homeport_protocol.requests import Find, Get, ListHubs, Pick
 
 
 def find(supervisor: Supervisor, request: Find) -> bytes:
-    """A page of the agents that match."""
+    """A page of the agents that match, of MAX_PAGE_BYTES at most."""
     cursor = None if request.cursor is UNSET else request.cursor
-    page = supervisor.find(request.filter, request.limit, cursor)
+    page = supervisor.find(request.filter, request.limit, cursor, MAX_PAGE_BYTES)
     more = b"" if page.next_cursor is None else b',"next_cursor":' + encode(page.next_cursor)
     return b'{"op":"agents","id":%s,"agents":[%s],"count":%d,"log":%s,"revision":%d%s}' % (
         encode(request.id),

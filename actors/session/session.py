@@ -148,7 +148,11 @@ class Session:
             case "silent":
                 self.end(CloseCode.LEASE_LOST, "no sign of life in time")
             case "reads too slowly":
-                self.end(CloseCode.READS_TOO_SLOWLY, "nothing was read for too long")
+                self._supervisor.observer.limited("send_timeout")
+                timeout = self._supervisor.timing.send_timeout
+                self.end(
+                    CloseCode.READS_TOO_SLOWLY, f"nothing was read for send_timeout, {timeout:g} s"
+                )
             case _:
                 assert_never(failure)
 

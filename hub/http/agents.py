@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -21,14 +22,18 @@ from homeport_protocol.http import (
 from hub.http.ask import ask
 from hub.http.bodies import CallerGoneError, read_body
 from hub.http.ports import HubPort, NamespaceApi
-from hub.http.query import find, find_query, pick, pick_query
+from hub.http.query import Listing, find_query, pick, pick_query
 from hub.http.request import Request
-from hub.http.responses import Answer, json, refusal
+from hub.http.responses import Answer, json, json_in_slices, refusal
 
 T = TypeVar("T")
 
+SLICE_BYTES = 128 * 1024
+"""Bytes of a long list that are written at a time."""
+
 _registration = msgspec.json.Decoder(LegacyRegistration)
 _heartbeat = msgspec.json.Decoder(LegacyHeartbeat)
+_BEGIN = b'{"agents":['
 _UNREGISTERED = encode(Confirmation("Agent unregistered successfully"))
 
 
@@ -110,12 +115,12 @@ class AgentRoutes:
     async def list_all(self, request: Request) -> Answer:
         """`GET /agents`: all agents that match the query, or a page of them."""
         query = find_query(request.query)
-        return _list(find(await self._directory(request), query))
+        return _list(Listing(await self._directory(request), query))
 
     async def list_type(self, request: Request) -> Answer:
         """`GET /agents/type/{type}`: as `GET /agents`, with the type in the path."""
         query = find_query(request.query, request.value)
-        return _list(find(await self._directory(request), query))
+        return _list(Listing(await self._directory(request), query))
 
     async def pick(self, request: Request) -> Answer:
         """`GET /agents/pick`: one agent to give work to."""
@@ -126,9 +131,27 @@ class AgentRoutes:
         return await self._hub.namespace(request.caller.namespace)
 
 
-def _list(page: Page) -> Answer:
+def _list(listing: Listing) -> Answer:
     # The directory keeps records as bytes, which are spliced in unchanged.
-    end = b'],"count":%d' % len(page.agents)
-    if page.next_cursor is not None:
-        end += b',"next_cursor":' + encode(page.next_cursor)
-    return json(b'{"agents":[', page.joined, end + b"}")
+    page = listing.next_page()
+    if listing.ended:
+        return json(_BEGIN, page.joined, _end(listing))
+    return json_in_slices(_slices(listing, page))
+
+
+def _slices(listing: Listing, page: Page) -> Iterator[bytes]:
+    yield _BEGIN
+    comma = b""
+    while True:
+        for records in page.slices(SLICE_BYTES):
+            yield comma + records
+            comma = b","
+        if listing.ended:
+            break
+        page = listing.next_page()
+    yield _end(listing)
+
+
+def _end(listing: Listing) -> bytes:
+    end, cursor = b'],"count":%d' % listing.count, listing.next_cursor
+    return end + (b"}" if cursor is None else b',"next_cursor":%s}' % encode(cursor))

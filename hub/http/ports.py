@@ -26,7 +26,13 @@ class NamespaceApi(Protocol):
     @property
     def timing(self) -> Timing: ...
 
-    def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page: ...
+    def find(
+        self,
+        filter: Filter,
+        limit: int | None = None,
+        cursor: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Page: ...
 
     def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None: ...
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from starlette.datastructures import QueryParams
 
 from actors.directory.directory import Page
-from homeport_protocol.bounds import MAX_FIND_LIMIT, STRATEGIES, Strategy
+from homeport_protocol.bounds import MAX_FIND_LIMIT, MAX_PAGE_BYTES, STRATEGIES, Strategy
 from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
@@ -71,24 +71,57 @@ def pick_query(params: QueryParams) -> Query:
     return Query(filters=filters, strategy=strategy, key=key)
 
 
-def find(directory: NamespaceApi, query: Query) -> Page:
-    """The page of the first alternative that matches an agent; raises ProtocolError."""
-    filters = query.filters
-    if len(filters) == 1:
-        return directory.find(filters[0], query.limit, query.cursor)
-    if query.cursor is not None:
-        # The cursor begins with the number of the alternative that the earlier pages came from.
-        number, _, cursor = query.cursor.partition(".")
-        if number not in map(str, range(len(filters))):
-            raise _bad("cursor", "not of this query; send the `next_cursor` of its last page")
-        chosen = int(number)
-        return _numbered(chosen, directory.find(filters[chosen], query.limit, cursor))
-    page = Page(agents=[], next_cursor=None)
-    for index, alternative in enumerate(filters):
-        page = directory.find(alternative, query.limit, None)
-        if page.agents:
-            return _numbered(index, page)
-    return page
+class Listing:
+    """The answer to a list: the agents of the first alternative that matches one.
+
+    It is read page by page, so that a long one never lies in memory as a whole: an agent that
+    comes or goes meanwhile may be listed or not, any other is listed once. Raises ProtocolError.
+    """
+
+    def __init__(self, directory: NamespaceApi, query: Query) -> None:
+        self._directory = directory
+        self._limit = query.limit
+        self._cursor = query.cursor
+        self._prefix = ""
+        self._filter = query.filters[0]
+        self.count = 0
+        """Agents in the pages so far."""
+        if len(query.filters) > 1:
+            self._choose(query)
+
+    def next_page(self) -> Page:
+        """The agents that come next; `ended` says whether there are more."""
+        left = None if self._limit is None else self._limit - self.count
+        page = self._directory.find(self._filter, left, self._cursor, MAX_PAGE_BYTES)
+        self.count += len(page.agents)
+        self._cursor = page.next_cursor
+        return page
+
+    @property
+    def ended(self) -> bool:
+        """Whether the page before was the last."""
+        return self._cursor is None or self.count == self._limit
+
+    @property
+    def next_cursor(self) -> str | None:
+        """What the caller sends to get what comes after the limit; None for nothing."""
+        return None if self._cursor is None else self._prefix + self._cursor
+
+    def _choose(self, query: Query) -> None:
+        """Choose the alternative, whose number is the beginning of every cursor."""
+        chosen = 0
+        if query.cursor is not None:
+            number, _, self._cursor = query.cursor.partition(".")
+            if number not in map(str, range(len(query.filters))):
+                raise _bad("cursor", "not of this query; send the `next_cursor` of its last page")
+            chosen = int(number)
+        else:
+            for index, alternative in enumerate(query.filters):
+                if self._directory.find(alternative, 1, None).agents:
+                    chosen = index
+                    break
+        self._filter = query.filters[chosen]
+        self._prefix = f"{chosen}."
 
 
 def pick(directory: NamespaceApi, query: Query) -> bytes:
@@ -100,12 +133,6 @@ def pick(directory: NamespaceApi, query: Query) -> bytes:
             if error.code != "no_match":
                 raise
     return directory.pick(query.filters[-1], query.strategy, query.key)
-
-
-def _numbered(number: int, page: Page) -> Page:
-    if page.next_cursor is None:
-        return page
-    return Page(agents=page.agents, next_cursor=f"{number}.{page.next_cursor}")
 
 
 def _read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from starlette.types import Send
@@ -18,17 +19,31 @@ NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 class Answer:
-    """An answer; the parts of its body are sent one after the other, unchanged."""
+    """An answer; the parts of its body are sent one after the other, unchanged.
 
-    __slots__ = ("body", "headers", "status")
+    The parts of a `long` one are made as they are sent, which waits for the caller to read.
+    """
 
-    def __init__(self, status: int, body: tuple[bytes, ...], headers: Headers) -> None:
+    __slots__ = ("body", "headers", "long", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: tuple[bytes, ...],
+        headers: Headers,
+        long: Iterator[bytes] | None = None,
+    ) -> None:
         self.status = status
         self.body = body
-        self.headers = ((b"content-length", b"%d" % sum(map(len, body))), *headers)
+        self.long = long
+        length = () if long else ((b"content-length", b"%d" % sum(map(len, body))),)
+        self.headers = (*length, *headers)
 
     async def send(self, send: Send, exchange: Exchange | None, *, head_only: bool) -> None:
         """Send it, in one piece if the server can; with `head_only` (for HEAD) without the body."""
+        if self.long is not None and not head_only:
+            await self._send_in_slices(self.long, send, exchange)
+            return
         body = () if head_only else self.body
         if exchange is not None:
             await exchange.answer(self.status, self.headers, body)
@@ -38,10 +53,28 @@ class Answer:
         )
         await send({"type": "http.response.body", "body": b"".join(body)})
 
+    async def _send_in_slices(
+        self, long: Iterator[bytes], send: Send, exchange: Exchange | None
+    ) -> None:
+        if exchange is not None:
+            await exchange.answer_in_slices(self.status, self.headers, long)
+            return
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": list(self.headers)}
+        )
+        for part in long:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
+
 
 def json(*body: bytes, status: int = 200, headers: Headers = ()) -> Answer:
     """An answer with JSON that is already encoded, in one part or several."""
     return Answer(status, body, (JSON, NO_STORE, *headers))
+
+
+def json_in_slices(slices: Iterator[bytes]) -> Answer:
+    """An answer with JSON of any length, each slice of it made when the caller has read on."""
+    return Answer(200, (), (JSON, NO_STORE), slices)
 
 
 def refusal(status: int, message: str, headers: Headers = ()) -> Answer:

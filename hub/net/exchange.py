@@ -8,7 +8,8 @@ use it instead of `receive` and `send`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -41,20 +42,63 @@ class Exchange:
         Waits until the caller has read most of the earlier responses. Does nothing when the caller
         has gone.
         """
+        if not await self._drained():
+            return
+        self._cycle.response_started = True
+        self._end([self._head(status, headers), *body])
+
+    async def answer_in_slices(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], slices: Iterator[bytes]
+    ) -> None:
+        """Send a response of any length, whose slices are made as the caller reads them.
+
+        Other work gets its turn between two slices. Does nothing more when the caller has gone.
+        """
+        cycle = self._cycle
+        chunked = cycle.scope["http_version"] == "1.1"
+        if chunked:
+            headers = [*headers, (b"transfer-encoding", b"chunked")]
+        else:
+            cycle.keep_alive = False  # the end of the connection is the end of the body
+        if not await self._drained():
+            return
+        cycle.response_started = True
+        cycle.transport.write(self._head(status, headers))
+        for part in slices:
+            cycle.transport.writelines(_chunk(part) if chunked else [part])
+            await asyncio.sleep(0)
+            if not await self._drained():
+                return
+        self._end([b"0\r\n\r\n"] if chunked else [])
+
+    async def _drained(self) -> bool:
+        """Wait until the caller has read most of what was sent; False when it has gone."""
         cycle = self._cycle
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
         if self.caller_gone:
             cycle.disconnected = True  # of several pipelined requests uvicorn marks only the last
-            return
+            return False
+        return True
+
+    def _head(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        cycle = self._cycle
         head = [STATUS_LINE[status]]
         for name, value in (*cycle.default_headers, *headers):
             head += (name, b": ", value, b"\r\n")
         head.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        # The rest is what the cycle itself does at the end of a response.
-        cycle.response_started = cycle.response_complete = True
-        cycle.transport.writelines([b"".join(head), *body])
+        return b"".join(head)
+
+    def _end(self, parts: list[bytes]) -> None:
+        """Write the last of a response, and do what the cycle itself does then."""
+        cycle = self._cycle
+        cycle.response_complete = True
+        cycle.transport.writelines(parts)
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+
+def _chunk(part: bytes) -> list[bytes]:
+    return [b"%x\r\n" % len(part), part, b"\r\n"]

@@ -20,8 +20,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from actors.limits import LimitName
 from hub.net.exchange import EXCHANGE, Exchange
 from hub.net.raw_response import Headers, error_response, retry_after
+from hub.net.unsent import UnsentBudget
 
 MAX_HEAD_BYTES = 64 * 1024
 """Limit of a request without its body: the head, chunk sizes and trailers."""
@@ -42,9 +44,16 @@ class HttpProtocol(HttpToolsProtocol):
     With `overload` it answers 503 to the first request, and closes.
     """
 
-    def __init__(self, config: Config, server_state: ServerState, *, overload: bool) -> None:
+    def __init__(
+        self, config: Config, server_state: ServerState, unsent: UnsentBudget, *, overload: bool
+    ) -> None:
         super().__init__(config, server_state, {}, asyncio.get_running_loop())
         self._overload = overload
+        self._unsent = unsent
+        self._written = 0
+        """Bytes in the transport at the last look."""
+        self._progress_at = 0.0
+        """When they were last seen to become fewer, or to be none."""
         self._refused = False
         self._unparsed = 0
         """Bytes of the current request so far, without its body."""
@@ -60,6 +69,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; uvicorn tells a handler that still runs."""
         self._request_arrived()
+        self._unsent.count(self, 0)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -79,6 +89,32 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
         elif self._unparsed and self._request_timer is None:
             self._expect_request(REQUEST_TIMEOUT)
+
+    def pause_writing(self) -> None:
+        """The caller has not read what was written: what is left of it counts."""
+        super().pause_writing()
+        self._unsent.count(self, self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """The caller has read most of it."""
+        self._unsent.count(self, 0)
+        super().resume_writing()
+
+    def cut_off(self, setting: LimitName) -> None:
+        """Abort the connection: the caller does not read."""
+        self.transport.abort()
+
+    def check_reading(self, now: float) -> None:
+        """Abort a connection whose caller has read nothing for `send_timeout`; called regularly.
+
+        Also when it is closing, since a transport that closes waits for what it holds.
+        """
+        held = self.transport.get_write_buffer_size()
+        if not held or held != self._written:
+            self._written, self._progress_at = held, now
+        elif now - self._progress_at >= self._unsent.send_timeout:
+            self._unsent.applied("send_timeout")
+            self.transport.abort()
 
     def on_headers_complete(self) -> None:
         """Start the application; it may answer from now on."""

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from hub.net.http_protocol import HttpProtocol
 from hub.net.open_files import UNLIMITED
 from hub.net.sockets import bind
+from hub.net.unsent import UnsentBudget
 from hub.telemetry import logs
 
 BACKLOG = 4096
@@ -35,6 +36,9 @@ UVICORN: dict[str, Any] = {
 POLL = 0.02
 """Seconds between two checks of what is still open, while stopping."""
 
+CHECKS = 10
+"""How many times within `send_timeout` it is checked that callers read."""
+
 WARN_EVERY = 60.0
 """Seconds between two warnings that connections are refused."""
 
@@ -46,7 +50,8 @@ class Listener:
 
     `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`). Beyond
     `max_connections`, connections are answered 503, so that the hub itself can still open files.
-    With `shared_port` other workers listen on the port too, and the kernel chooses among them.
+    `unsent` bounds what callers may leave unread. With `shared_port` other workers listen on the
+    port too, and the kernel chooses among them.
     Signals and logging are left to the caller.
     """
 
@@ -60,6 +65,7 @@ class Listener:
         backlog: int = BACKLOG,
         max_connections: int = UNLIMITED,
         shared_port: bool = False,
+        unsent: UnsentBudget | None = None,
     ) -> None:
         self._app = app
         self._host = host
@@ -67,6 +73,8 @@ class Listener:
         self._backlog = backlog
         self._max_connections = max_connections
         self._shared_port = shared_port
+        self._unsent = unsent or UnsentBudget()
+        self._check: asyncio.TimerHandle | None = None
         self._warned_at = -WARN_EVERY
         self._stopping = False
         self._sockets: list[socket.socket] = []
@@ -113,6 +121,7 @@ class Listener:
                 self._connect, sock=self._sockets.pop(0), backlog=self._backlog
             )
             self._servers.append(server)
+        self._check_reading()
         return host, port
 
     def release(self) -> None:
@@ -130,6 +139,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
         self._stopping = True
+        if self._check is not None:
+            self._check.cancel()
         for server in self._servers:
             server.close()
         self._servers.clear()
@@ -166,7 +177,15 @@ class Listener:
                     "connections refused: the limit is reached; raise the limit of open files",
                     limit=self._max_connections,
                 )
-        return HttpProtocol(self._config, self._state, overload=overload)
+        return HttpProtocol(self._config, self._state, self._unsent, overload=overload)
+
+    def _check_reading(self) -> None:
+        """Look regularly whether the callers of HTTP read; a websocket's session does it itself."""
+        loop = asyncio.get_running_loop()
+        for each in list(self._state.connections):
+            if isinstance(each, HttpProtocol):
+                each.check_reading(loop.time())
+        self._check = loop.call_later(self._unsent.send_timeout / CHECKS, self._check_reading)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

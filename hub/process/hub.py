@@ -21,6 +21,7 @@ from hub.http.app import App
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
 from hub.net.sockets import url_of
+from hub.net.unsent import UnsentBudget
 from hub.process.clock import LoopScheduler
 from hub.process.garbage import GarbageCollection
 from hub.process.namespaces import Namespace, Namespaces
@@ -78,6 +79,13 @@ class Hub:
         self.version = VERSION
         self.metrics = Metrics(settings.hub_id, VERSION)
         self.limits = LimitReports(self.metrics)
+        self.unsent = UnsentBudget(
+            settings.max_unsent_bytes,
+            settings.max_total_unsent_bytes,
+            settings.send_timeout,
+            self.limits.applied,
+        )
+        self.metrics.watch_unsent(lambda: self.unsent.total)
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
@@ -125,6 +133,7 @@ class Hub:
             settings.port,
             max_connections=room,
             shared_port=self._shared_port,
+            unsent=self.unsent,
         )
         # The port first: a second hub with the same id that is started by mistake must fail before
         # it takes over the lease of the first one in Redis.

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from actors.limits import Limits
 from actors.timing import Timing
-from homeport_protocol.bounds import MAX_FRAME_BYTES
+from homeport_protocol.bounds import MAX_FRAME_BYTES, MAX_TOTAL_UNSENT_BYTES, MAX_UNSENT_BYTES
 from hub.telemetry.logs import redact_text
 
 YEAR = 365 * 24 * 3600
@@ -258,6 +258,37 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"metavar": "BYTES"},
         ),
     ] = Limits().max_log_bytes
+
+    max_unsent_bytes: Annotated[
+        int,
+        Meta(
+            ge=4 * 1024 * 1024,
+            le=1 << 40,
+            description="Bytes that one peer may leave unread; beyond it is closed.",
+            extra={"metavar": "BYTES"},
+        ),
+    ] = MAX_UNSENT_BYTES
+
+    max_total_unsent_bytes: Annotated[
+        int,
+        Meta(
+            ge=4 * 1024 * 1024,
+            le=1 << 40,
+            description="Bytes that all peers of a hub together may leave unread; beyond it those "
+            "with the most are closed.",
+            extra={"metavar": "BYTES"},
+        ),
+    ] = MAX_TOTAL_UNSENT_BYTES
+
+    send_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds after which a peer is closed that reads nothing of what was sent.",
+            extra={"metavar": "SECONDS"},
+        ),
+    ] = Timing().send_timeout
 
     max_rate: Annotated[
         int,

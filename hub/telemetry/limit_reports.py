@@ -11,8 +11,11 @@ from hub.telemetry.metrics import Metrics
 LOG_EVERY = 60.0
 """Seconds between two log lines about the same setting."""
 
-_WORDS: dict[str, str] = {
+_WORDS: dict[LimitName, str] = {
     "max_log_bytes": "the log is full: older changes are dropped, and watches resume less far back",
+    "max_total_unsent_bytes": "peers that read too slowly are cut off: too much is unsent in all",
+    "max_unsent_bytes": "a peer that reads too slowly is cut off: too much is unsent",
+    "send_timeout": "a peer that reads nothing is cut off",
 }
 
 logger = logs.get("hub.limits")

@@ -102,6 +102,7 @@ class Metrics:
         self._namespaces: dict[str, Callable[[], Stats]] = {}
         self._tasks: Callable[[], int] = int
         self._timers: Callable[[], int] = int
+        self._unsent: Callable[[], int] = int
         self._http: Counter[tuple[str, str, str]] = Counter()
         self._http_seconds: dict[str, Histogram] = {}
         self._websocket: Counter[tuple[str, str]] = Counter()
@@ -129,6 +130,10 @@ class Metrics:
     def watch_loop(self, tasks: Callable[[], int], timers: Callable[[], int]) -> None:
         """Export the numbers of tasks and timers; both functions are called at each scrape."""
         self._tasks, self._timers = tasks, timers
+
+    def watch_unsent(self, unsent: Callable[[], int]) -> None:
+        """Export the unsent bytes; the function is called at each scrape."""
+        self._unsent = unsent
 
     def http_answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP request was answered. `route` is the path's template, never the path."""
@@ -273,6 +278,11 @@ class Metrics:
         )
         self._loop_lag.add_to(lag, [])
         yield lag
+        yield GaugeMetricFamily(
+            "homeport_unsent_bytes",
+            "Bytes for peers that do not read as fast as the hub sends.",
+            value=self._unsent(),
+        )
         yield GaugeMetricFamily("homeport_tasks", "Tasks of the event loop.", value=self._tasks())
         yield GaugeMetricFamily(
             "homeport_timers", "Timers of the directory that wait.", value=self._timers()

@@ -23,6 +23,7 @@ from typing import assert_never, cast
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
+from actors.limits import LimitName
 from homeport_protocol.errors import CloseCode
 from hub.net.raw_response import error_response
 from hub.telemetry import logs
@@ -32,9 +33,6 @@ from hub.websocket.handshake import Refused, open_websocket
 from hub.websocket.outbox import Flusher, Outbox
 from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket
-
-MAX_QUEUED = 64 * 1024 * 1024
-"""Bytes queued for one peer, beyond which it is closed; watches pause long before that."""
 
 SLICE = 4096
 """Bytes parsed at a time, so that the rate limit applies within a segment full of tiny frames."""
@@ -83,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._hub = hub
         self._server_state = server_state
         self._ws = Websocket(hub.max_frame_bytes)
-        self._outbox = Outbox(flusher, self)
+        self._outbox = Outbox(flusher, self, hub.unsent)
         self._phase = Phase.HANDSHAKE
         self._namespace = ""
         self._session: WebsocketSession | None = None
@@ -110,8 +108,9 @@ class Connection(asyncio.Protocol):
         if self._phase is not Phase.OPEN:
             return
         outbox = self._outbox
-        if outbox.queued > MAX_QUEUED:
-            self.close(CloseCode.READS_TOO_SLOWLY, "reads too slowly", discard=True)
+        if outbox.queued > self._hub.unsent.max_bytes:  # watches and queries wait long before that
+            self._hub.unsent.applied("max_unsent_bytes")
+            self.cut_off("max_unsent_bytes")
             return
         outbox.push(text_frame(payload))
 
@@ -134,6 +133,14 @@ class Connection(asyncio.Protocol):
         if discard:
             # Directly after what the transport already holds, paused or not.
             self._outbox.write_all()
+
+    def cut_off(self, setting: LimitName) -> None:
+        """Close because of a limit on what is unsent, or abort if it is closing already."""
+        if self._phase is Phase.OPEN:
+            reason = f"reads too slowly: beyond {setting}"
+            self.close(CloseCode.READS_TOO_SLOWLY, reason, discard=True)
+        else:
+            self.transport.abort()
 
     def pause_reading(self) -> None:
         """Stop reading from the peer for now; messages that were already read may still arrive."""
@@ -195,7 +202,7 @@ class Connection(asyncio.Protocol):
         try:
             if self._phase is Phase.OPEN:  # nothing may follow our close frame
                 outbox.push_waiting_pong()
-            outbox.write_pending()
+            outbox.resumed()
             self.drained()
         except Exception as error:
             self.crashed(error)

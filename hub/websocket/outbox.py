@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from hub.net.unsent import Peer, UnsentBudget
+
 HIGH_WATER = 64 * 1024
 """Bytes that the transport may hold; more waits in our queue, where it can be discarded."""
 
 
-class Sender(Protocol):
+class Sender(Peer, Protocol):
     """The connection whose frames these are."""
 
     def drained(self) -> None:
@@ -53,10 +55,11 @@ class Outbox:
     The frames that are pushed in one turn of the loop are written at its end, in one write. The
     queue holds whole frames, so `discard` never cuts one. A frame in the transport can no longer be
     discarded, so at most `HIGH_WATER` bytes and one frame are given to the transport before it has
-    passed bytes to the kernel.
+    passed bytes to the kernel. While the transport is paused, all bytes count in the `budget`.
     """
 
     __slots__ = (
+        "_budget",
         "_due",
         "_flusher",
         "_frames",
@@ -68,8 +71,9 @@ class Outbox:
         "queued",
     )
 
-    def __init__(self, flusher: Flusher, sender: Sender) -> None:
+    def __init__(self, flusher: Flusher, sender: Sender, budget: UnsentBudget) -> None:
         self._transport: asyncio.Transport | None = None
+        self._budget = budget
         self._flusher = flusher
         self._sender: Sender | None = sender
         self._due = False  # a flush is scheduled for the end of this turn
@@ -104,7 +108,9 @@ class Outbox:
         """Queue one frame until the end of this turn, or until the transport has room."""
         self._frames.append(frame)
         self.queued += len(frame)
-        if not (self._due or self.paused):
+        if self.paused:
+            self._count()
+        elif not self._due:
             self._due = True
             self._flusher.add(self)
 
@@ -133,7 +139,9 @@ class Outbox:
             self.write_pending()
             # A transport that never paused never calls resume_writing, so notify here; below
             # HIGH_WATER nothing was held back.
-            if much and not self.paused and self._sender is not None:
+            if self.paused:
+                self._count()
+            elif much and self._sender is not None:
                 self._sender.drained()
         except Exception as error:
             if self._sender is not None:
@@ -153,6 +161,11 @@ class Outbox:
         if not self.paused:
             self.write_all()
 
+    def resumed(self) -> None:
+        """The transport has sent most of its buffer: write what it takes now."""
+        self.write_pending()
+        self._count()
+
     def write_all(self) -> None:
         """Give everything to the transport, paused or not: nothing else will follow."""
         frames = self._frames
@@ -167,12 +180,18 @@ class Outbox:
         self._frames = []
         self._pong = None
         self.queued = 0
+        self._count()
 
     def detach(self) -> None:
         """The transport is gone."""
         self._written = self.delivered
-        self._transport = self._sender = None
-        self.discard()
+        self._transport = None
+        self.discard()  # from here on nothing is unsent
+        self._sender = None
+
+    def _count(self) -> None:
+        if self._sender is not None:
+            self._budget.count(self._sender, self.unsent if self.paused else 0)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

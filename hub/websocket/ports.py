@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from actors.ports.link import Link
+from hub.net.unsent import UnsentBudget
 
 
 class WebsocketSession(Protocol):
@@ -62,6 +63,11 @@ class WebsocketHub(Protocol):
 
         Beyond it the connection is closed with 4429.
         """
+        ...
+
+    @property
+    def unsent(self) -> UnsentBudget:
+        """What peers may leave unread; beyond it they are closed with 4413."""
         ...
 
     def opened(self, connection: Link) -> None:

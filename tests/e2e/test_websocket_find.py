@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import Any
 
 import pytest
 
 from tests.e2e.records import SOMEONE, assert_record, fields_of
 from tests.support.hub_process import Place
+from tests.support.programs import homeport
 
 
 @pytest.fixture
@@ -211,11 +214,30 @@ def test_nothing_to_pick_is_no_match(place: Place) -> None:
 
 
 def test_more_than_may_wait_is_answered_as_it_is_read(place: Place) -> None:
-    for number in range(100):
+    for number in range(65):  # nearly 1 MiB, the most that one answer has
         place.register(name=f"large-{number}", metadata={"pad": "x" * 15_000})
     wire = place.connect()
-    for number in range(60):  # more than 64 MiB of answers
+    for number in range(60):  # some 60 MiB of answers
         wire.send({"op": "find", "id": number})
     for number in range(60):
         answer = wire.answer()
-        assert (answer["id"], answer["count"]) == (number, 100)
+        assert (answer["id"], answer["count"]) == (number, 65)
+        assert "next_cursor" not in answer
+
+
+def test_a_large_answer_is_read_page_by_page(place: Place) -> None:
+    ids = {place.register(name=f"large-{n}", metadata={"pad": "x" * 15_000}) for n in range(150)}
+    wire = place.connect()
+    page = wire.ask("find", limit=10_000)
+    assert page["count"] < 100
+    found = [each["id"] for each in page["agents"]]
+    while "next_cursor" in page:
+        page = wire.ask("find", limit=10_000, cursor=page["next_cursor"])
+        found += [each["id"] for each in page["agents"]]
+    assert len(found) == 150
+    assert set(found) == ids
+    assert {each["id"] for each in place.get("/agents").json()["agents"]} == ids
+    listed = subprocess.check_output(
+        [*homeport(), "agents", "--json", "--url", place.hub.url, "--namespace", place.namespace]
+    )
+    assert {each["id"] for each in json.loads(listed)["agents"]} == ids

@@ -316,3 +316,45 @@ def test_the_work_of_finding_a_few_does_not_grow_with_the_fleet() -> None:
         assert len(directory.matching(filter)) == 10
         looked_at.append(directory._remembered[encode(filter)].looked_at)
     assert looked_at == [10, 10, 10]
+
+
+def test_a_page_ends_before_it_is_larger_than_it_may_be() -> None:
+    records = [record(number) for number in range(LONG + 50)]
+    directory = directory_of(*records)
+    size = len(encode(records[100])) + 1
+    found: list[bytes] = []
+    cursor, pages = None, 0
+    while pages == 0 or cursor is not None:
+        page = directory.find(MATCH_ALL, None, cursor, 10 * size)
+        assert len(page.joined) <= 10 * size
+        found += page.agents
+        cursor, pages = page.next_cursor, pages + 1
+    assert found == [encode(each) for each in records]
+    assert 14 <= pages <= 16
+
+
+def test_a_page_has_at_least_one_record_and_no_more_than_its_limit() -> None:
+    directory = directory_of(*(record(number) for number in range(LONG)))
+    page = directory.find(MATCH_ALL, None, None, 1)
+    assert (len(page.agents), page.next_cursor) == (1, agent_id(0))
+    page = directory.find(MATCH_ALL, 3, agent_id(0), 10_000)
+    assert (len(page.agents), page.next_cursor) == (3, agent_id(3))
+    page = directory.find(MATCH_ALL, 10, agent_id(LONG - 2), 1)
+    assert (len(page.agents), page.next_cursor) == (1, None)
+
+
+def test_pages_of_different_sizes_are_not_mistaken_for_each_other() -> None:
+    directory = directory_of(*(record(number) for number in range(LONG)))
+    whole = directory.find(MATCH_ALL, None, None)
+    assert len(directory.find(MATCH_ALL, None, None, 1).agents) == 1
+    assert len(directory.find(MATCH_ALL, None, None, 10**9).agents) == LONG
+    assert directory.find(MATCH_ALL, None, None) is whole
+
+
+def test_slices_of_a_page_are_the_page() -> None:
+    page = directory_of(*(record(number) for number in range(LONG))).find(MATCH_ALL, None, None)
+    slices = list(page.slices(2_000))
+    assert len(slices) > 10
+    assert all(len(each) < 2_000 + 600 for each in slices)
+    assert b",".join(slices) == page.joined
+    assert list(page.slices(10**9)) == [page.joined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from homeport_protocol.codec import encode
 from tests.support.records import SPEC, agent_id
 from tests.support.world import World
 
@@ -136,3 +137,23 @@ def test_ids_are_given_back_as_they_came() -> None:
         == link.answered_ids()[1::2]
         == [0, -5, 2**63 - 1, "", 'ü"\\', "x" * 64]
     )
+
+
+def test_an_answer_is_at_most_1_mib_and_the_cursor_leads_through_all_of_them() -> None:
+    world = World()
+    for number in range(100):
+        world.agent(f"a{number}", metadata={"k": "x" * 15_000})
+    link = world.connect()
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    sizes = []
+    while not sizes or cursor:
+        answer = link.ask(op="find", limit=10_000, **cursor)
+        sizes.append(len(encode(answer)))
+        found += [each["id"] for each in answer["agents"]]
+        assert answer["count"] == len(answer["agents"])
+        cursor = {"cursor": answer["next_cursor"]} if "next_cursor" in answer else {}
+    assert len(sizes) == 2
+    assert max(sizes) <= 1024 * 1024 + 500
+    assert found == sorted(found)
+    assert len(set(found)) == 100

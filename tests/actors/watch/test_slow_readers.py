@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.timing import Timing
 from actors.watch.watch import HIGH_WATER
 from tests.support.records import agent_id
 from tests.support.world import FakeLink, World
@@ -181,6 +182,50 @@ def test_thirty_seconds_without_reading_close_the_connection() -> None:
     assert prompt.close_code is None
     assert noisy.close_code is None
     assert world.supervisor.stats().watches == 1
+
+
+def test_the_thirty_seconds_begin_with_what_was_read_last() -> None:
+    world = World()
+    noisy, _ = world.agent("noisy", metadata={"k": BIG})
+    watcher = world.watcher()
+    watcher.stop_reading()
+    watcher.answers_pings = False
+    flood(world, [noisy], 10)
+    assert watcher.paused
+    world.advance(0.5)
+    watcher.read_some(20_000)  # the kernel takes some more, after the hub was told that it is full
+    since = world.scheduler.now()
+    while watcher.close_code is None and world.scheduler.now() < since + 70:
+        noisy.say(op="heartbeat", id=0)
+        world.advance(0.1)
+    assert watcher.close_code == 4413
+    assert watcher.close_reason == "nothing was read for send_timeout, 30 s"
+    assert 30 <= world.scheduler.now() - since <= 31.5
+    assert world.observer.limits["send_timeout"] == 1
+
+
+def test_who_does_not_read_is_not_pinged_more_often() -> None:
+    world = World()
+    noisy, _ = world.agent("noisy", metadata={"k": BIG})
+    watcher = world.watcher()
+    watcher.stop_reading()
+    watcher.answers_pings = False
+    flood(world, [noisy], 10)
+    watcher.pings = 0
+    world.advance(29)
+    assert watcher.pings <= 2
+
+
+def test_send_timeout_is_a_setting() -> None:
+    world = World(Timing(send_timeout=3.0))
+    noisy, _ = world.agent("noisy", metadata={"k": BIG})
+    watcher = world.watcher()
+    watcher.stop_reading()
+    flood(world, [noisy], 10)
+    world.advance(2.8)
+    assert watcher.close_code is None
+    world.advance(0.4)
+    assert watcher.close_code == 4413
 
 
 def test_a_slow_but_steady_reader_is_not_closed() -> None:

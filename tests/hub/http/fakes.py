@@ -27,6 +27,8 @@ class FakeDirectory:
 
     def __init__(self) -> None:
         self.timing = Timing()
+        self.most = 1_000
+        """Agents in a page: stands for its bytes."""
         self.records: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[Any, ...]] = []
         self.durable = True
@@ -39,14 +41,20 @@ class FakeDirectory:
         self.records[agent_id] = {"id": agent_id, "name": f"agent-{number}", **fields}
         return self.records[agent_id]
 
-    def find(self, filter: Filter, limit: int | None = None, cursor: str | None = None) -> Page:
+    def find(
+        self,
+        filter: Filter,
+        limit: int | None = None,
+        cursor: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Page:
         self._read("find", filter, limit, cursor)
         matching = [
             record
             for record in sorted(self.records.values(), key=lambda record: record["id"])
             if self._matches(record, filter) and (cursor is None or record["id"] > cursor)
         ]
-        page = matching[:limit]
+        page = matching[: min(self.most, len(matching) if limit is None else limit)]
         more = len(matching) > len(page)
         return Page([msgspec.json.encode(each) for each in page], page[-1]["id"] if more else None)
 

@@ -306,3 +306,32 @@ async def test_no_session_token_leaves_over_http(hub: FakeHub, ask: Ask) -> None
     sent: dict[str, Any] = {"name": "a", "type": "b", "host": "c", "port": 1}
     answer = await ask("POST", "/agents/register", msgspec.json.encode(sent))
     assert b"secret" not in answer.body
+
+
+async def test_a_long_list_is_made_page_by_page_and_is_the_same_list(
+    hub: FakeHub, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [hub.default.add(number) for number in range(25)]
+    whole = await ask("GET", "/agents")
+    monkeypatch.setattr(hub.default, "most", 10)
+    answer = await ask("GET", "/agents")
+    assert "content-length" not in answer.headers
+    assert answer.body == whole.body
+    assert answer.json() == {"agents": records, "count": 25}
+    answer = await ask("GET", "/agents?limit=15")
+    assert answer.json() == {
+        "agents": records[:15],
+        "count": 15,
+        "next_cursor": records[14]["id"],
+    }
+    answer = await ask("GET", f"/agents?limit=15&cursor={records[14]['id']}")
+    assert answer.json() == {"agents": records[15:], "count": 10}
+
+
+async def test_the_head_of_a_long_list_has_no_length(hub: FakeHub, ask: Ask) -> None:
+    for number in range(25):
+        hub.default.add(number)
+    hub.default.most = 10
+    answer = await ask("HEAD", "/agents")
+    assert (answer.status, answer.body) == (200, b"")
+    assert "content-length" not in answer.headers

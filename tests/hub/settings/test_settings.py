@@ -95,6 +95,9 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "max_frame_bytes": 2048,
         "log_length": 10,
         "max_log_bytes": 65536,
+        "max_unsent_bytes": 4194304,
+        "max_total_unsent_bytes": 4194305,
+        "send_timeout": 0.5,
         "max_rate": 0,
     }
     assert given.keys() == FIELDS.keys()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from actors.ports.link import Link
 from homeport_protocol.errors import ProtocolError
 from hub.net.listener import Listener
+from hub.net.unsent import UnsentBudget
 from hub.websocket.connection import Connection
 from hub.websocket.gateway import Gateway
 
@@ -63,6 +64,7 @@ class FakeHub:
         self.accepting = True
         self.max_frame_bytes = 64 * 1024
         self.max_rate = 100_000
+        self.unsent = UnsentBudget()
         self.connections: set[Connection] = set()
         self.close_codes: list[int] = []
         self.sessions: list[FakeSession] = []

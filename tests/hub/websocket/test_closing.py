@@ -11,7 +11,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 import hub.websocket.close_timer as hub_closing
-import hub.websocket.connection as hub_connection
 from homeport_protocol.errors import CloseCode
 from hub.websocket.outbox import HIGH_WATER
 from tests.hub.websocket.fakes import FakeSession, RawPeer, RunningHub, client_frame
@@ -241,8 +240,8 @@ async def test_pings_of_a_peer_that_does_not_read_cost_no_memory(hub: RunningHub
     assert pongs == [b"newest"]
 
 
-async def test_what_is_queued_behind_a_stuck_peer_is_bounded(hub: RunningHub, monkeypatch):
-    monkeypatch.setattr(hub_connection, "MAX_QUEUED", 2**20)
+async def test_what_is_queued_behind_a_stuck_peer_is_bounded(hub: RunningHub):
+    hub.unsent.max_bytes = 2**20
     peer = await RawPeer.connect(hub.port, receive_buffer=8192)
     session = hub.sessions[0]
     await stuff(session, 2**18)

@@ -10,7 +10,6 @@ import structlog
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
-import hub.websocket.connection as hub_connection
 from homeport_protocol.errors import CloseCode
 from hub.websocket.connection import Connection
 from hub.websocket.frames import text_frame
@@ -227,15 +226,16 @@ async def test_a_peer_that_is_gone_when_its_end_is_read_is_no_fault_of_ours():
     assert opened.session.closed_times == 1
 
 
-async def test_answers_of_one_turn_are_bounded_too(monkeypatch):
-    monkeypatch.setattr(hub_connection, "MAX_QUEUED", 2**20)
+async def test_answers_of_one_turn_are_bounded_too():
     opened = Opened()
+    opened.hub.unsent.max_bytes = 2**20
     opened.session.on_message = lambda me, _data: me.link.send(b"x" * 100_000)
     opened.connection.data_received(client_frame(TEXT, b"ask") * 100)
     assert len(opened.session.messages) == 12
     assert opened.session.link.unsent < 100
     await turn()
-    assert opened.transport.written == b"\x88\x12" + (4413).to_bytes(2, "big") + b"reads too slowly"
+    reason = b"reads too slowly: beyond max_unsent_bytes"
+    assert opened.transport.written == b"\x88\x2b" + (4413).to_bytes(2, "big") + reason
 
 
 async def test_a_transport_that_fails_is_cut_off_and_the_session_told():
