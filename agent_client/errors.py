@@ -3,7 +3,8 @@
 Every exception is a `HomeportError`. `retryable` says whether the same call may succeed later
 without a change; `retry_after` how many seconds a hub asked to wait, if it did; `field` is the
 dotted path of the field at fault, if there is one; `url` that of the hub concerned, without
-secrets.
+secrets. `outcome` is "unknown" when what was asked for may have happened all the same: the hub said
+so, or the connection ended before the answer. A refusal without it has changed nothing.
 """
 
 # ruff: noqa: N818 - the names are the contract's error codes, so none ends in "Error"
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from homeport_protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolError
+from homeport_protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolError, Unknown
 
 _RETRY_HINT = re.compile(r"retry in (\d+(?:\.\d+)?) ?s\b")
 
@@ -24,6 +25,7 @@ class HomeportError(Exception):
     """The base class; raised itself only for an error code that this client does not know."""
 
     code: str = ""
+    outcome: Unknown | None = None
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class HomeportError(Exception):
         retry_after: float | None = None,
         field: str | None = None,
         code: str | None = None,
+        outcome: Unknown | None = None,
     ) -> None:
         super().__init__(message)
         if code is not None:
@@ -41,6 +44,8 @@ class HomeportError(Exception):
         self.retryable = _is_retryable(self.code) if retryable is None else retryable
         self.retry_after = None if retry_after is None else min(retry_after, LONGEST_HINT)
         self.field = field
+        if outcome is not None:
+            self.outcome = outcome
         self.url: str | None = None
 
     @property
@@ -127,6 +132,7 @@ class Timeout(HomeportError):
     """No answer in time; whether the request took effect is unknown."""
 
     code = "timeout"
+    outcome = "unknown"
 
 
 class Unavailable(HomeportError):
@@ -159,6 +165,8 @@ class ConnectionLost(HomeportError):
     `elsewhere` is true when other hubs are the better choice, because this one goes away, failed
     or fell silent.
     """
+
+    outcome = "unknown"
 
     def __init__(
         self,
@@ -217,10 +225,18 @@ def refused(
     retryable: bool | None = None,
     retry_after: float | None = None,
     field: str | None = None,
+    outcome: Unknown | None = None,
 ) -> HomeportError:
     """The exception for an error answer; a newer hub's unknown code gives a `HomeportError`."""
     type_: type[HomeportError] = BY_CODE.get(code, HomeportError)  # type: ignore[call-overload]
-    return type_(message, retryable=retryable, retry_after=retry_after, field=field, code=code)
+    return type_(
+        message,
+        retryable=retryable,
+        retry_after=retry_after,
+        field=field,
+        code=code,
+        outcome=outcome,
+    )
 
 
 def from_protocol(error: ProtocolError) -> HomeportError:
@@ -234,7 +250,8 @@ def closed(code: int | None, reason: str) -> HomeportError:
     retry_after = float(hint.group(1)) if hint else None
     type_ = _BY_CLOSE_CODE.get(code) if code is not None else None
     if type_ is not None:
-        return type_(reason or f"the hub closed the connection ({code})", retry_after=retry_after)
+        words = reason or f"the hub closed the connection ({code})"
+        return type_(words, retry_after=retry_after, outcome="unknown")
     if code is None:
         return ConnectionLost("the connection to the hub broke")
     words = f"the hub closed the connection ({code}{', ' + reason if reason else ''})"

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 
 from homeport_protocol.bounds import Kind
-from homeport_protocol.errors import ErrorCode
+from homeport_protocol.errors import ErrorCode, Unknown
 from homeport_protocol.record import AgentRecord
 
 R = TypeVar("R")
@@ -158,7 +158,11 @@ class Event(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="
 
 
 class Error(Struct, frozen=True, kw_only=True, tag_field="op", tag="error"):
-    """A request was refused. `field` names the wrong field; `retry_after` is in seconds."""
+    """A request was refused. `field` names the wrong field; `retry_after` is in seconds.
+
+    With `outcome` the change may have happened all the same, or may yet happen; without it, it has
+    not happened and will not.
+    """
 
     id: int | str | None
     code: ErrorCode
@@ -166,6 +170,7 @@ class Error(Struct, frozen=True, kw_only=True, tag_field="op", tag="error"):
     retryable: bool
     retry_after: float | UnsetType = UNSET
     field: str | UnsetType = UNSET
+    outcome: Unknown | UnsetType = UNSET
 
 
 Answer = (

@@ -108,6 +108,7 @@ def error_answer(error: ProtocolError, request_id: int | str | None) -> Error:
         retryable=failure.retryable,
         retry_after=msgspec.UNSET if failure.retry_after is None else failure.retry_after,
         field=msgspec.UNSET if error.field is None else error.field,
+        outcome=msgspec.UNSET if error.outcome is None else error.outcome,
     )
 
 

@@ -74,11 +74,16 @@ class CloseCode(IntEnum):
     RATE_LIMITED = 4429
 
 
+Unknown = Literal["unknown"]
+"""What an error says of a change that may have happened, or may yet happen."""
+
+
 class ProtocolError(Exception):
     """A request that cannot be granted, in the contract's terms.
 
     `field` is the dotted path of the wrong field, if there is one; `request_id` the id of the
-    request, if it could be read.
+    request, if it could be read. `outcome` is "unknown" when what was asked for may have happened
+    all the same; without it, it has not happened and will not.
     """
 
     def __init__(
@@ -88,9 +93,11 @@ class ProtocolError(Exception):
         *,
         field: str | None = None,
         request_id: int | str | None = None,
+        outcome: Unknown | None = None,
     ) -> None:
         super().__init__(message)
         self.code: ErrorCode = code
         self.message = message
         self.field = field
         self.request_id = request_id
+        self.outcome: Unknown | None = outcome

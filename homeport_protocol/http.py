@@ -23,7 +23,7 @@ from homeport_protocol.bounds import (
     Status,
     Version,
 )
-from homeport_protocol.errors import ProtocolError
+from homeport_protocol.errors import ProtocolError, Unknown
 from homeport_protocol.record import AgentSpec
 
 R = TypeVar("R")
@@ -167,9 +167,14 @@ class Index(Struct, frozen=True, kw_only=True):
 
 
 class ErrorBody(Struct, frozen=True):
-    """A failure over HTTP, in one plain sentence."""
+    """A failure over HTTP, in one plain sentence.
+
+    With `outcome` the change may have happened all the same, or may yet happen; without it, it has
+    not happened and will not.
+    """
 
     error: str
+    outcome: Unknown | UnsetType = UNSET
 
 
 def whole(seconds: float) -> int | float:

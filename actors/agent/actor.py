@@ -136,6 +136,8 @@ class AgentActor:
             writer.proposal = None
             if isinstance(message.result, AgentRecord):
                 writer.committed = message.result
+            else:
+                writer.not_made()
         self.asks.fail([message])
         if writer.committed is not None:
             self.monitor.liveness = Liveness.restarted(
@@ -272,7 +274,7 @@ class AgentActor:
         status = None if ask.changes.status is UNSET else ask.changes.status
         liveness.report(status, over_http=False)
         record = writer.refreshed(record, liveness)
-        liveness.set_reported(before)  # until it is durable: the change may be withdrawn
+        liveness.set_reported(before)  # until it is durable: the change may not be made
         self.asks.under_way = [ask]
         writer.write(record, liveness, ask.at)
 

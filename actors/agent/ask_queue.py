@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from actors.agent.messages import Ask, Heartbeat, Message, Queued
 from actors.agent.outcomes import Outcome
@@ -11,6 +12,12 @@ from homeport_protocol.record import NO_CHANGES
 
 MAX_WAITING = 1024
 """Asks that may wait for their turn; one more is answered `rate_limited`."""
+
+
+class TooLate(Protocol):
+    """The answer to an ask that waited too long, for its change or (not `under_way`) its turn."""
+
+    def __call__(self, ask: Ask, *, under_way: bool) -> Outcome: ...
 
 
 class AskQueue:
@@ -77,7 +84,7 @@ class AskQueue:
             ask = self.under_way.pop(0)
             ask.reply(outcome(ask))
 
-    def expire(self, late: float, too_late: Callable[[Ask], Outcome], *, away: bool) -> bool:
+    def expire(self, late: float, too_late: TooLate, *, away: bool) -> bool:
         """Answer the asks that came at `late` or before.
 
         While the store is `away`, heartbeats with nothing else before them are answered as well.
@@ -87,7 +94,7 @@ class AskQueue:
         self.under_way = [ask for ask in asks if ask.at > late]
         for ask in asks:
             if ask.at <= late:
-                ask.reply(too_late(ask))
+                ask.reply(too_late(ask, under_way=True))
         unwanted = bool(asks) and not self.under_way and not isinstance(asks[0], Heartbeat)
         waiting, self.waiting = self.waiting, []
         for message in waiting:
@@ -95,14 +102,18 @@ class AskQueue:
             if isinstance(message, Ask) and (
                 message.at <= late or (away and first and isinstance(message, Heartbeat))
             ):
-                message.reply(too_late(message))
+                message.reply(too_late(message, under_way=False))
             else:
                 self.waiting.append(message)
         return unwanted
 
     def fail(self, messages: Sequence[Message]) -> None:
-        """Answer every ask `internal`, those in `messages` too, in the order in which they came."""
-        error = ProtocolError("internal", "the hub failed on this request; it has been logged")
+        """Answer every ask `internal`, those in `messages` too, in the order in which they came.
+
+        What of it was done before, or will be, is not known.
+        """
+        words = "the hub failed on this request; it has been logged"
+        error = ProtocolError("internal", words, outcome="unknown")
         asks = [
             each
             for each in (*self.take(), self._in_hand, *self.waiting, *messages)

@@ -43,10 +43,6 @@ class AgentContext(Protocol):
 
     def propose(self, proposal: AnyProposal) -> None: ...
 
-    def withdraw(self, proposal: AnyProposal) -> None:
-        """Do not send the proposal, if it has not been sent."""
-        ...
-
     def new_key(self) -> str:
         """A key for a change that will have an entry in the log."""
         ...

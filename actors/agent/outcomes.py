@@ -59,6 +59,17 @@ def bad_token(*, superseded: bool) -> ProtocolError:
     )
 
 
+def not_sent() -> ProtocolError:
+    """The change could not be sent to the store in time, and is not made."""
+    return ProtocolError("unavailable", "Redis did not answer in time; nothing was changed")
+
+
+def unknown_outcome() -> ProtocolError:
+    """The change has been sent to the store, which has not answered in time."""
+    words = "Redis did not answer in time; whether the change was made is not known"
+    return ProtocolError("unavailable", words, outcome="unknown")
+
+
 def unavailable(reasons: list[str]) -> ProtocolError:
     """The hub cannot do this now."""
     return ProtocolError("unavailable", f"the hub is not ready: {'; '.join(reasons)}")

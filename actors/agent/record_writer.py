@@ -13,7 +13,6 @@ from actors.rules.records import (
     combine,
     head_of,
     kind_of,
-    with_changeable,
     with_derived_status,
 )
 from actors.rules.states import State
@@ -43,7 +42,6 @@ class RecordWriter:
         "logged_in",
         "proposal",
         "renewed_at",
-        "withdrawn",
     )
 
     def __init__(self, context: AgentContext, proposer: RenewalProposer, agent_id: str) -> None:
@@ -58,8 +56,6 @@ class RecordWriter:
         self.committed: AgentRecord | None = None
         self.logged_in = ""
         self.proposal: AnyProposal | None = None
-        self.withdrawn = False
-        """Whether nobody wants any more what the proposal would change."""
         self.renewed_at = context.now()
 
     @property
@@ -193,15 +189,8 @@ class RecordWriter:
             if change.operation == "resume":
                 operation = "register"
         self._propose(operation, kind, refused.record, liveness, change.hub, refused.born, "")
-
-    def take_back(self, before: AgentRecord, liveness: Liveness) -> None:
-        """A change is durable whose ask was answered that it was not made: propose to undo it."""
-        made = self.current
-        assert made is not None
-        record = with_changeable(made, before)
-        if self._unwritten is not None:
-            record = amend(record, self._unwritten)
-        self.write(self.with_status(record, liveness), liveness)
+        assert self.proposal is not None
+        self.proposal.sent = refused.sent
 
     def commit(
         self,
@@ -230,8 +219,7 @@ class RecordWriter:
     def withdraw(self) -> None:
         """Do not make the change under way, if it can still be stopped."""
         if self.proposal is not None:
-            self.withdrawn = True
-            self._context.withdraw(self.proposal)
+            self.proposal.withdrawn = True
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -288,7 +276,7 @@ class RecordWriter:
             revision=0 if committed is None else committed.revision,
             seen=seen,
         )
-        self._marked_dirty = self.withdrawn = False
+        self._marked_dirty = False
         self.proposal = proposal = Proposal(change, record, self._proposer, born)
         context.propose(proposal)
 
@@ -302,7 +290,7 @@ class RecordWriter:
             ttl=ttl,
             revision=record.revision,
         )
-        self._marked_dirty = self.withdrawn = False
+        self._marked_dirty = False
         self.proposal = proposal = RenewalProposal(renewal, record, self._proposer, born)
         context.propose(proposal)
 

@@ -10,7 +10,14 @@ from typing import assert_never
 
 from actors.agent import ownership, registering
 from actors.agent.messages import Ask, Heartbeat, Register, Renewed, Resume, Settled
-from actors.agent.outcomes import NEWER_SESSION, Acknowledged, Outcome, fenced
+from actors.agent.outcomes import (
+    NEWER_SESSION,
+    Acknowledged,
+    Outcome,
+    fenced,
+    not_sent,
+    unknown_outcome,
+)
 from actors.agent.parts import AgentParts
 from actors.log.proposal import AnyProposal
 from actors.ports.store import Away, Change, Refusal
@@ -46,7 +53,13 @@ def settled(agent: AgentParts, news: Settled) -> None:
 def sweep(agent: AgentParts) -> None:
     """Answer the asks that have waited too long."""
     context, late = agent.context, agent.context.now() - CHANGE_TIMEOUT
-    if agent.asks.expire(late, lambda ask: _too_late(agent, ask), away=context.store_is_away):
+    proposal = agent.writer.proposal
+    sent = proposal is not None and proposal.sent > 0
+
+    def too_late(ask: Ask, *, under_way: bool) -> Outcome:
+        return _too_late(agent, ask, sent=under_way and sent)
+
+    if agent.asks.expire(late, too_late, away=context.store_is_away):
         agent.writer.withdraw()
 
 
@@ -68,9 +81,9 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         case [Register() | Resume() as ask]:
             registering.begin_lease(agent, ask, record)
         case [] if change.operation in ("register", "resume"):
-            registering.give_up_lease(agent, record, newborn=before is None)
-        case [] if writer.withdrawn and before is not None:
-            writer.take_back(before, agent.monitor.liveness)
+            # One more than the epoch that was known here: nobody else has registered it since.
+            newborn = before is None and record.epoch == change.epoch + 1
+            registering.give_up_lease(agent, record, newborn=newborn)
         case _:
             _acknowledge(agent, record)
 
@@ -98,10 +111,13 @@ def _removed(agent: AgentParts) -> None:
 
 def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -> None:
     writer = agent.writer
+    sent = proposal.sent > 0  # before this time, and it may have been applied then
     if isinstance(result, Away):
         writer.not_made()
-        agent.asks.answer_each(lambda ask: _too_late(agent, ask))
+        agent.asks.answer_each(lambda ask: _too_late(agent, ask, sent=sent))
         return
+    if sent and result != "missing":
+        agent.asks.answer_each(lambda ask: _too_late(agent, ask, sent=True))
     match result:
         case "missing" | "fenced" if writer.committed is None:
             agent.asks.again()  # another hub ended its lease
@@ -159,11 +175,14 @@ def _fenced(agent: AgentParts, proposal: AnyProposal) -> None:
     agent.context.superseded(agent.writer.agent_id, epoch)
 
 
-def _too_late(agent: AgentParts, ask: Ask) -> Outcome:
-    """The answer to an ask that the store kept waiting; a heartbeat counts all the same."""
+def _too_late(agent: AgentParts, ask: Ask, *, sent: bool) -> Outcome:
+    """The answer to an ask that the store kept waiting; a heartbeat counts all the same.
+
+    What has been `sent` may happen, and stays then; anything else is withdrawn, and does not.
+    """
     writer = agent.writer
     if not isinstance(ask, Heartbeat) or writer.committed is None:
-        return ProtocolError("unavailable", "Redis did not answer in time; try again")
+        return unknown_outcome() if sent else not_sent()
     if ask.session is None or ask.session is agent.monitor.session:
         agent.monitor.take_report(ask)
         writer.keep_unwritten(ask.changes)

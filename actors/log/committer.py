@@ -77,7 +77,6 @@ class Committer:
         self._sequence = 0
         self._queue: deque[AnyProposal] = deque()
         self._under_way: list[AnyProposal] = []
-        self._withdrawn: set[AnyProposal] = set()
         self._barriers: list[Barrier] = []
         self._barriers_under_way: list[Barrier] = []
         self._unreported: _Batch | None = None
@@ -149,10 +148,6 @@ class Committer:
         self._advance_soon()
         self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
 
-    def withdraw(self, proposal: AnyProposal) -> None:
-        """Do not send the proposal unless it has been sent; it then ends as Away."""
-        self._withdrawn.add(proposal)
-
     def catch_up(self, barrier: Barrier) -> None:
         """Fold everything that any hub has made durable until now, then call `barrier`."""
         if self.open:
@@ -210,10 +205,10 @@ class Committer:
         limit = min(MAX_BATCH, max(FEW, (len(queue) + 1) // 2))
         while queue and len(batch) < limit and size < MAX_BATCH_BYTES:
             proposal = queue.popleft()
-            if self._withdrawn and proposal in self._withdrawn:
-                self._withdrawn.remove(proposal)
+            if proposal.withdrawn:
                 _settle(proposal, Away("withdrawn"))
                 continue
+            proposal.sent += 1
             batch.append(proposal)
             size += len(proposal.change.head)
         return batch
@@ -224,6 +219,8 @@ class Committer:
             self._busy = False
             batch, self._under_way = self._under_way, []
             if isinstance(answer, Fenced):  # nothing was applied, so all may be sent again
+                for proposal in batch:
+                    proposal.sent -= 1
                 self._queue.extendleft(reversed(batch))
             else:
                 self._unknown.extend(batch)
@@ -268,11 +265,10 @@ class Committer:
         batch, self._unreported = self._unreported, None
         if batch is None:
             return
-        if self._withdrawn:
-            self._withdrawn.difference_update(batch.proposals)
         results: list[Result] = []
         for proposal, result in zip(batch.proposals, batch.results, strict=True):
             if not isinstance(result, Applied):
+                proposal.sent -= 1
                 results.append(result)
             elif isinstance(proposal, RenewalProposal):
                 self._fold.renewed(proposal)
@@ -337,7 +333,6 @@ class Committer:
         self._break_barriers()
 
     def _give_up(self) -> None:
-        self._withdrawn.clear()
         waiting = [*self._unknown, *self._queue]
         self._unknown.clear()
         self._queue.clear()
@@ -363,9 +358,11 @@ class Committer:
                 self._foreign(entry)
             else:
                 unknown.remove(proposal)
-                self._withdrawn.discard(proposal)
                 applied = Applied(entry.revision, _epoch_of(entry))
                 _settle(proposal, self._apply_change(proposal, applied))
+        if entries is not None and not opened.fresh:
+            for proposal in by_key.values():
+                proposal.sent = 0  # it is not in the log, and what arrives late is refused
         self._queue.extendleft(reversed(unknown))
         self._key = opened.key
         self.log = opened.log

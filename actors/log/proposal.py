@@ -12,7 +12,7 @@ from homeport_protocol.record import AgentRecord
 Result = AgentRecord | Refusal | Away
 """How a proposal ends: the committed record, or why nothing was committed.
 
-Away when the proposal was withdrawn or could not be sent.
+Away when the proposal was withdrawn or the hub stops; `sent` tells whether it may be durable.
 """
 
 
@@ -36,26 +36,35 @@ class RenewalProposer(Proposer, Protocol):
         ...
 
 
-class Proposal(Struct, frozen=True, eq=False):
+class Proposal(Struct, eq=False):
     """A change on its way to the store.
 
     `record` is what the change makes of the agent; the store gives epoch and revision. `born` is
-    when it was proposed.
+    when it was proposed. `sent` counts how often it was sent without its being known that it was
+    not applied: while it is 0, the change has not happened. A proposal that is `withdrawn` is not
+    sent any more.
     """
 
     change: Change
     record: AgentRecord
     proposer: Proposer
     born: float
+    sent: int = 0
+    withdrawn: bool = False
 
 
-class RenewalProposal(Struct, frozen=True, eq=False):
-    """A renewal on its way to the store; `record` is the committed one with its new `last_seen`."""
+class RenewalProposal(Struct, eq=False):
+    """A renewal on its way to the store; `record` is the committed one with its new `last_seen`.
+
+    `sent` and `withdrawn` are those of `Proposal`.
+    """
 
     change: Renewal
     record: AgentRecord
     proposer: RenewalProposer
     born: float
+    sent: int = 0
+    withdrawn: bool = False
 
 
 AnyProposal = Proposal | RenewalProposal

@@ -65,7 +65,7 @@ class ActorRegistry:
         self.owns = replica.membership.owns
         self.read_stored = store.read
         self._committer = committer = replica.committer
-        self.propose, self.withdraw = committer.propose, committer.withdraw
+        self.propose = committer.propose
         self.new_key = committer.new_key
         self.deadlines = Deadlines(scheduler)
         self.agents: dict[str, AgentRef] = {}

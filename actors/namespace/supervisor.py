@@ -334,7 +334,8 @@ class Supervisor:
 
         def acknowledged(answer: bool | Away) -> None:
             if isinstance(answer, Away):
-                reply(ProtocolError("unavailable", f"the hub is not ready: {answer.reason}"))
+                words = f"the hub is not ready: {answer.reason}"
+                reply(ProtocolError("unavailable", words, outcome="unknown"))
                 return
             self.replica.removal.acknowledged(revision)
             reply(Acknowledged(revision, True, self.timestamp()))

@@ -86,11 +86,6 @@ def combine(earlier: AgentChanges, later: AgentChanges) -> AgentChanges:
     return AgentChanges(**fields)
 
 
-def with_changeable(record: AgentRecord, other: AgentRecord) -> AgentRecord:
-    """The record with all that the agent may change as it is in `other`."""
-    return structs.replace(record, **{name: getattr(other, name) for name in CHANGEABLE})
-
-
 def with_derived_status(
     record: AgentRecord,
     committed: AgentRecord | None,

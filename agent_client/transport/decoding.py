@@ -72,10 +72,12 @@ def decode(data: bytes) -> Message | NotUnderstood | None:
 def failure(answer: Error | NotUnderstood) -> HomeportError:
     """The exception for an answer that is an error, or that cannot be read."""
     field = answer.field if isinstance(answer, Error) else UNSET
+    outcome = answer.outcome if isinstance(answer, Error) else UNSET
     return refused(
         answer.code,
         answer.message,
         retryable=answer.retryable,
         retry_after=None if answer.retry_after is UNSET else answer.retry_after,
         field=None if field is UNSET else field,
+        outcome=None if outcome is UNSET else outcome,
     )

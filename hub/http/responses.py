@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import UNSET, UnsetType
 from starlette.types import Send
 
 from homeport_protocol.codec import encode
-from homeport_protocol.errors import FAILURES, ProtocolError
+from homeport_protocol.errors import FAILURES, ProtocolError, Unknown
 from homeport_protocol.http import ErrorBody
 from hub.net.exchange import Exchange
 from hub.net.raw_response import Headers, retry_after
@@ -77,9 +78,11 @@ def json_in_slices(slices: Iterator[bytes]) -> Answer:
     return Answer(200, (), (JSON, NO_STORE), slices)
 
 
-def refusal(status: int, message: str, headers: Headers = ()) -> Answer:
-    """A failure in one plain sentence: `{"error": message}`."""
-    return json(encode(ErrorBody(message)), status=status, headers=headers)
+def refusal(
+    status: int, message: str, headers: Headers = (), outcome: Unknown | UnsetType = UNSET
+) -> Answer:
+    """A failure in one plain sentence: `{"error": message}`, with an `outcome` that is unknown."""
+    return json(encode(ErrorBody(message, outcome)), status=status, headers=headers)
 
 
 def failure(error: ProtocolError) -> Answer:
@@ -88,4 +91,5 @@ def failure(error: ProtocolError) -> Answer:
     status = known.http_status
     if error.code == "too_large" and error.field is not None:
         status = 400  # for a field of the body, as in the legacy service; 413 is for the whole body
-    return refusal(status, error.message, retry_after(known.retry_after))
+    outcome = UNSET if error.outcome is None else error.outcome
+    return refusal(status, error.message, retry_after(known.retry_after), outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
+from msgspec import UNSET
 from starlette.types import Receive, Scope, Send
 
 from homeport_protocol.errors import ProtocolError
@@ -61,7 +62,8 @@ class Route:
             raise
         except Exception:
             logger.exception("request_failed", method=request.method, route=self.path)
-            return refusal(500, "internal error")
+            changes_nothing = request.method in {"GET", "HEAD"}
+            return refusal(500, "internal error", outcome=UNSET if changes_nothing else "unknown")
 
     def _wrong_method(self, method: str) -> Answer:
         allowed = self._allow.decode()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.rules.records import CHANGEABLE, amend, kind_of, with_changeable
+from actors.rules.records import CHANGEABLE, amend, kind_of
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 from homeport_protocol.requests import Heartbeat, Update
 from tests.support.records import record
@@ -110,8 +110,7 @@ def test_each_field_of_a_heartbeat_is_kept_while_the_store_is_away(field: str) -
 
 
 @pytest.mark.parametrize("field", CHANGEABLE)
-def test_each_field_can_be_taken_back(field: str) -> None:
+def test_each_field_makes_an_update(field: str) -> None:
     before = record()
     made = amend(before, AgentChanges(**{field: VALUES[field]}))
     assert kind_of(before, made) == "updated"
-    assert with_changeable(made, before) == before

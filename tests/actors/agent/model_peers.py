@@ -47,7 +47,7 @@ class Known:
         self.lost_at = NEVER
         self.versions: set[str] = {""}  # what the version may be; only updates change it
         self.load: Any = None  # what the load must be once all is written; "?" when unknown
-        # A session whose beginning was `unavailable` may yet begin, and is then lost from there.
+        # A session whose beginning has an unknown outcome may yet begin, and is lost from there.
         self.uncertain = False
 
     @property
@@ -57,7 +57,8 @@ class Known:
     def answered(self, ask: Ask, answer: dict[str, Any], *, lost_data: bool) -> None:
         if answer["op"] == "error":
             assert answer["code"] != "internal", answer
-            self.failed(ask)
+            if answer.get("outcome") == "unknown":
+                self.failed(ask)
             return
         self.heard.append(ask.at)
         match answer["op"]:
@@ -86,7 +87,8 @@ class Known:
                     self.registered = False
             case _:
                 assert outcome.code != "internal", outcome
-                self.failed(ask)
+                if outcome.outcome == "unknown":
+                    self.failed(ask)
 
     def _begun(self, ask: Ask) -> None:
         self.registered = True
@@ -96,7 +98,7 @@ class Known:
             self.load = None
 
     def failed(self, ask: Ask) -> None:
-        """It may have happened all the same, or never; `unavailable` does not tell."""
+        """It may have happened all the same, or never: it was not answered, or so it was told."""
         if ask.op in ("register", "resume"):
             self.uncertain = True
         if "version" in ask.says:

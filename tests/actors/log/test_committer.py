@@ -214,7 +214,7 @@ def test_the_log_is_read_on_from_behind_what_was_answered() -> None:
     scene.turn()
     withdrawn = Proposal(_change("a"), record(), scene.listener, 0.0)
     scene.committer.propose(withdrawn)
-    scene.committer.withdraw(withdrawn)
+    withdrawn.withdrawn = True
     scene.store.answer()
     scene.turn()
     assert scene.listener.told == [-1, 1]

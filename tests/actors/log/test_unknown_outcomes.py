@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.records import agent_id
 from tests.support.world import World
 
 
@@ -46,11 +47,133 @@ def test_the_answer_to_reading_the_log_may_be_lost_as_well() -> None:
     world.store.swallow_answers = 3
     link.say(op="update", id=1, version="2")
     world.advance(10)
-    # By then the asker had been told that it failed: so it is taken back.
-    assert link.take("error")[0]["code"] == "unavailable"
-    assert world.log_kinds() == ["registered", "updated", "updated"]
-    assert watcher.events() == [("updated", "a1", "healthy")] * 2
-    assert link.ask(op="find")["agents"][0]["version"] == ""
+    # By then the asker had been told that the outcome is not known: the change stays.
+    (error,) = link.take("error")
+    assert (error["code"], error["outcome"], error["retryable"]) == ("unavailable", "unknown", True)
+    assert world.log_kinds() == ["registered", "updated"]
+    assert watcher.events() == [("updated", "a1", "healthy")]
+    assert link.ask(op="find")["agents"][0]["version"] == "2"
+    world.check_store()
+
+
+@pytest.mark.parametrize("lost", range(1, 6))
+@pytest.mark.parametrize("after", [0.9 + number / 20 for number in range(12)])
+def test_what_was_acknowledged_before_outlives_whatever_becomes_of_a_change(
+    lost: int, after: float
+) -> None:
+    """Some answers are lost after an outage, from any moment on."""
+    world = World()
+    link, answer = world.agent(metadata={"a": 1})
+    world.lose_store(link)
+    ack = link.ask(op="heartbeat", load=3.0, metadata={"a": 2, "b": 1})
+    assert ack["durable"] is False
+    link.say(op="update", id="u", version="2", metadata={"c": 1})
+    world.store.reachable, world.store.latency = True, 0.03
+    world.advance(after)
+    world.store.swallow_answers = lost
+    link.say(op="heartbeat", id="h", metadata={"d": 1})
+    world.advance(15)
+    record = world.record(answer["agent_id"])
+    metadata = {"a": 2, "b": 1, "d": 1}
+    refused = [each for each in link.take("error") if "outcome" not in each]
+    if refused:
+        assert (record["version"], record["metadata"]) == ("", metadata)
+    elif link.take("updated"):
+        assert (record["version"], record["metadata"]) == ("2", metadata | {"c": 1})
+    assert record["load"] == 3.0
+    assert record["metadata"].items() >= metadata.items()
+    assert [each["id"] for each in link.take("heartbeat_ack")] == ["q2", "h"]
+    world.check_store()
+
+
+@pytest.mark.parametrize("held", [2.5, 3.5])
+def test_a_change_that_was_sent_and_not_answered_in_time_may_happen_and_stays(held: float) -> None:
+    """The store is far away: its answer takes longer than a change may wait."""
+    world = World()
+    link, answer = world.agent(load=1.0)
+    world.store.latency = held
+    link.say(op="heartbeat", id="h", load=2.0)
+    link.say(op="update", id="u", version="2")
+    world.advance(2.2)
+    (ack,) = link.take("heartbeat_ack")
+    assert ack["durable"] is False
+    (error,) = link.take("error")
+    assert (error["id"], "outcome" in error) == ("u", False), "it waited behind the heartbeat"
+    link.say(op="update", id="v", version="3")
+    world.advance(held - 2.2 + 2.2)
+    (error,) = link.take("error")
+    assert (error["id"], error["outcome"]) == ("v", "unknown")
+    world.advance(held)
+    record = world.record(answer["agent_id"])
+    assert (record["version"], record["load"]) == ("3", 2.0)
+    world.store.latency = 0.001
+    world.advance(2 * held)
+    assert link.ask(op="heartbeat")["durable"] is True
+    world.check_store()
+
+
+def test_a_change_that_was_not_sent_in_time_never_happens() -> None:
+    world = World()
+    link, answer = world.agent()
+    canary, _ = world.agent("canary")
+    world.lose_store(canary)
+    link.say(op="update", id="u", version="2")
+    world.advance(2.2)
+    (error,) = link.take("error")
+    assert error["code"] == "unavailable"
+    assert "outcome" not in error
+    world.store.reachable = True
+    world.advance(5)
+    assert world.record(answer["agent_id"])["version"] == ""
+    assert "updated" not in world.log_kinds()
+    world.check_store()
+
+
+def test_a_resumption_with_an_unknown_outcome_leaves_the_agent_to_be_resumed_again() -> None:
+    world = World()
+    link, answer = world.agent()
+    link.vanish()
+    again = world.connect()
+    token = {"agent_id": answer["agent_id"], "session_token": answer["session_token"]}
+    world.store.swallow_answers = 3
+    again.say(op="resume", id=1, **token)
+    world.advance(2.2)
+    assert again.take("error")[0]["outcome"] == "unknown"
+    world.advance(2)
+    assert world.record(answer["agent_id"])["epoch"] == 2, "it happened, and stays"
+    assert world.record(answer["agent_id"])["health"]["connection"] == "lost"
+    assert again.ask(op="resume", **token)["epoch"] == 3
+    world.check_store()
+
+
+def test_an_unregistration_with_an_unknown_outcome_ends_the_session_when_it_happened() -> None:
+    world = World()
+    link, answer = world.agent()
+    world.store.swallow_answers = 3
+    link.say(op="unregister", id=1)
+    world.advance(2.2)
+    assert link.take("error")[0]["outcome"] == "unknown"
+    world.advance(2)
+    assert answer["agent_id"] not in world.supervisor.directory
+    assert link.close_code == 1000
+    world.check_store()
+
+
+def test_a_registration_of_a_known_id_with_an_unknown_outcome_stays() -> None:
+    world = World()
+    older, _ = world.agent(agent_id=agent_id(1), version="1")
+    link = world.connect()
+    world.store.swallow_answers = 3
+    spec = {"name": "a1", "type": "cost", "version": "2"}
+    link.say(op="register", id=1, agent_id=agent_id(1), agent=spec)
+    world.advance(2.2)
+    assert link.take("error")[0]["outcome"] == "unknown"
+    world.advance(2)
+    record = world.record(agent_id(1))
+    assert (record["epoch"], record["version"]) == (2, "2")
+    assert record["health"]["connection"] == "lost"
+    assert older.close_code == 4409
+    assert link.ask(op="register", agent_id=agent_id(1), agent=spec)["epoch"] == 3
     world.check_store()
 
 

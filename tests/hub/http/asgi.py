@@ -20,9 +20,9 @@ class Answer(Struct):
 
     @property
     def error(self) -> str:
-        """The sentence of a failure, which is all that a failure holds."""
+        """The sentence of a failure; beside it, a failure may say that the outcome is not known."""
         body = self.json()
-        assert list(body) == ["error"]
+        assert body.keys() - {"outcome"} == {"error"}
         return str(body["error"])
 
 

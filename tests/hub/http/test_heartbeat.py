@@ -89,6 +89,7 @@ async def test_a_heartbeat_that_is_not_stored_is_503_with_retry_after(
     assert answer.status == 503
     assert answer.headers["retry-after"] == "1"
     assert "Redis is away" in answer.error
+    assert answer.json()["outcome"] == "unknown", "it counts, and will be stored"
 
 
 async def test_a_failure_of_the_brain_keeps_its_code(hub: FakeHub, ask: Ask, path: str) -> None:
@@ -114,11 +115,16 @@ async def test_unregistering_while_redis_is_away_is_503(hub: FakeHub, ask: Ask, 
     hub.default.fault = ProtocolError("unavailable", "Redis is away")
     answer = await ask("POST", f"{path}/unregister")
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-    hub.default.fault = None
-    hub.default.durable = False
+    assert answer.json() == {"error": "Redis is away"}
+
+
+async def test_a_change_that_may_have_happened_is_503_and_says_so(
+    hub: FakeHub, ask: Ask, path: str
+) -> None:
+    hub.default.fault = ProtocolError("unavailable", "not known", outcome="unknown")
     answer = await ask("POST", f"{path}/unregister")
-    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-    assert "still registered" in answer.error
+    assert answer.status == 503
+    assert answer.json() == {"error": "not known", "outcome": "unknown"}
 
 
 async def test_an_agent_that_is_called_type_can_be_asked_for(hub: FakeHub, ask: Ask) -> None:

@@ -308,7 +308,7 @@ async def test_a_fault_of_the_hub_answers_500_without_its_words_and_is_logged(
     with capture_logs() as logs:
         answer = await ask("POST", "/agents/register", body())
     assert answer.status == 500
-    assert answer.error == "internal error"
+    assert answer.json() == {"error": "internal error", "outcome": "unknown"}
     assert [(log["event"], log["route"]) for log in logs] == [
         ("request_failed", "/agents/register")
     ]
