@@ -21,11 +21,15 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
 
     | operation | applies when | epoch E | log entry |
     |---|---|---|---|
-    | register | always | max(stored, last, `epoch`) + 1 | `kind` |
-    | resume | an entry is stored, of this revision | max(stored, `epoch`) + 1 | `kind` |
+    | register | always | above stored, last and `epoch` | `kind` |
+    | resume | an entry is stored, of this revision | above stored and `epoch` | `kind` |
     | write | an entry of this epoch and revision is stored | `epoch` | `kind` |
     | remove | nothing newer is stored, or was | `epoch` | `kind` |
     | restore | nothing newer is stored, or was | `epoch` | `kind`, none when empty |
+
+    A new epoch is the next one above these, but at least the store's clock in milliseconds since
+    1970. No earlier time reached that, so that an epoch is not given twice even where the store
+    came back older and does not know of the first.
 
     An entry without an epoch (the legacy registry's) counts as any. A stored entry is newer when
     its epoch is above `epoch` (refused as `fenced`), or its revision above `revision`, from which

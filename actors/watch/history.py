@@ -111,20 +111,22 @@ def read_events(entries: list[LogEntry]) -> list[LogEvent]:
     """The log's newest part as events for watches.
 
     The `previous` of an event is found among the events before it; where there is none, it is
-    UNSET, unless the event is the first registration of its agent. An entry that cannot be read
-    ends what is known: only what comes after it is returned.
+    UNSET, unless it is a registration in a log that is here from its first entry on. An entry that
+    cannot be read ends what is known: only what comes after it is returned.
     """
+    whole = bool(entries) and entries[0].revision == 1
     known: dict[str, AgentRecord | None] = {}
     events: list[LogEvent] = []
     for entry in entries:
         try:
             record = decode_record(entry.record)
         except (ValueError, RecursionError):
+            whole = False
             known.clear()
             events.clear()
             continue
         previous = known.get(record.id, UNSET)
-        if previous is UNSET and entry.kind == "registered" and record.epoch == 1:
+        if previous is UNSET and entry.kind == "registered" and whole:
             previous = None
         known[record.id] = None if entry.kind in REMOVALS else record
         events.append(

@@ -22,6 +22,9 @@ from homeport_protocol.timestamps import format_timestamp
 from hub.store import Keys, RedisStore, connect
 
 BATCHES = (1, 16, 256)
+EPOCH = 2**50
+"""Beyond the clock, so that the epoch of a registration is known without asking."""
+
 TTL = 600.0
 KINDS: dict[Literal["register", "write"], Kind] = {"register": "registered", "write": "updated"}
 
@@ -82,7 +85,7 @@ class Writer:
             operation=operation,
             kind=KINDS[operation],
             agent_id=record.id,
-            epoch=0 if operation == "register" else 1,
+            epoch=EPOCH - 1 if operation == "register" else EPOCH,
             head=head_of(record),
             hub="hub-a",
             ttl=TTL,
@@ -106,7 +109,7 @@ class Writer:
 def _renewal(record: AgentRecord, revision: int) -> Renewal:
     return Renewal(
         agent_id=record.id,
-        epoch=1,
+        epoch=EPOCH,
         head=head_of(record),
         hub="hub-a",
         ttl=TTL,

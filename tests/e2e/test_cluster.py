@@ -112,7 +112,7 @@ def test_a_newer_session_at_another_hub_closes_the_older_within_a_second(
     began = time.monotonic()
 
     assert answer["resumed"]
-    assert answer["epoch"] == registered["epoch"] + 1
+    assert answer["epoch"] > registered["epoch"]
     assert old.closing()[0] == 4409
     assert time.monotonic() - began < SOON
 

@@ -46,7 +46,7 @@ def test_a_signal_that_asks_for_no_end_ends_nothing(
         hub.signal(signal.Signals[name])
         wait_until(lambda count=count: lines(hub, name) >= count)
         assert wire.ask("heartbeat")["op"] == "heartbeat_ack"
-    assert place.record(agent["agent_id"])["epoch"] == 1
+    assert place.record(agent["agent_id"])["epoch"] == agent["epoch"]
     hub.signal(signal.SIGTERM)
     assert hub.wait(LIMIT) == 0
 

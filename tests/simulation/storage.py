@@ -26,6 +26,8 @@ COMMAND_TIMEOUT = 1.0
 class SimStore(ModelStore):
     """What is stored, and what becomes of it; `history` holds all that its logs ever told."""
 
+    epochs_by_clock = True
+
     def __init__(self, clock: VirtualClock, random: Random, trace: Callable[..., None]) -> None:
         super().__init__(clock)
         self.clock = clock

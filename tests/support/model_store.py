@@ -49,7 +49,12 @@ class ModelStore:
     `swallow_answers`: how many of the next requests are carried out and their answers lost;
     `hold_next_commit`: after how many seconds the next batch arrives, when nobody waits any more;
     `fail_loads`: how many of the next loads are answered Away.
+
+    Epochs count from 1, which is easier to follow than Redis's clock; with `epochs_by_clock` they
+    are at least its milliseconds, as they are in Redis.
     """
+
+    epochs_by_clock = False
 
     def __init__(self, scheduler: VirtualClock, latency: float = 0.001) -> None:
         self.scheduler = scheduler
@@ -177,11 +182,11 @@ class ModelStore:
             case "remove" | "restore" if stored is None and 0 < epoch <= last:
                 return "fenced"  # it has been removed since
             case "register":
-                epoch = max(epoch, stored[1] if stored else 0, last) + 1
+                epoch = self.raised(max(epoch, stored[1] if stored else 0, last))
             case "resume":
                 if stored is None:
                     return "missing"
-                epoch = max(epoch, stored[1]) + 1
+                epoch = self.raised(max(epoch, stored[1]))
             case "write" | "renew":
                 if stored is None:
                     return "missing"
@@ -202,6 +207,10 @@ class ModelStore:
         if logged:
             self.log.append(LogEntry(revision, change.kind, data, change.key))
         return Applied(revision, epoch)
+
+    def raised(self, known: int) -> int:
+        """The next epoch: above what is known, and at least the clock's milliseconds."""
+        return max(known + 1, int(self.scheduler.wall() * 1000) if self.epochs_by_clock else 0)
 
     def announce(self, agent_id: str) -> None:
         seen = _SEEN.search(self.entries[agent_id][0])

@@ -145,7 +145,7 @@ def test_07_an_agent_resumes_as_if_nothing_had_happened(url: str) -> None:
         second = json.loads(connection.recv())
         assert second["resumed"] is True
         assert second["registered_at"] == first["registered_at"]
-        assert second["epoch"] == first["epoch"] + 1
+        assert second["epoch"] > first["epoch"]
 
 
 def test_08_an_agent_and_a_caller_of_the_legacy_registry_see_no_difference(url: str) -> None:

@@ -137,6 +137,14 @@ end
 
 -- What was under keys of entries and was no record.
 local aside = {}
+local now
+
+-- A new epoch: above the one that is known, and at least the clock's milliseconds, which no earlier
+-- time reached. So an epoch is not given twice even where the store came back without the first.
+local function raised(known)
+    now = now or milliseconds()
+    return digits(math.max(known + 1, now))
+end
 
 -- The epoch with which the change is applied, as text; or nil, and why it is not applied.
 local function decide(operation, agent_id, key, epoch, revision, seen, tombstone)
@@ -148,7 +156,7 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
     end
     local own = tonumber(epoch)
     if operation == 'register' then
-        return digits(math.max(stored or 0, last_epoch(tombstone), own) + 1)
+        return raised(math.max(stored or 0, last_epoch(tombstone), own))
     end
     if not stored then
         if operation ~= 'remove' and operation ~= 'restore' then
@@ -167,7 +175,7 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
         end
     end
     if operation == 'resume' then
-        return digits(math.max(stored, own) + 1)
+        return raised(math.max(stored, own))
     end
     return epoch
 end

@@ -27,12 +27,15 @@ from actors.ports.store import (
     Stored,
 )
 from homeport_protocol.bounds import Kind
-from homeport_protocol.codec import encode
+from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.record import AgentRecord, Health
 from hub.store import RedisStore
 
 NOW = "2026-11-23T10:00:00.000000Z"
 LIMIT = 20.0
+
+FAR = 4 * 10**15
+"""Epochs in these tests count from here, beyond the clock, so that only `test_epochs` sees it."""
 
 
 async def answer_of(ask: Callable[[Callable[[Any], None]], None]) -> Any:
@@ -84,7 +87,13 @@ class Asked:
         answer: Committed | Fenced | Away = await answer_of(
             lambda reply: self.store.commit(list(changes), reply, announce=announce, sent=None)
         )
-        return answer
+        if not isinstance(answer, Committed):
+            return answer
+        results = [
+            Applied(each.revision, counted(each.epoch)) if isinstance(each, Applied) else each
+            for each in answer.results
+        ]
+        return Committed(answer.log, answer.before, results)
 
     async def commit(
         self, *changes: Change | Renewal, announce: bool = False
@@ -151,6 +160,16 @@ def agent_id(number: int = 1) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
+def counted(epoch: int) -> int:
+    """An epoch as these tests count them."""
+    return epoch - FAR if epoch >= FAR else epoch
+
+
+def epoch_in(entry: bytes) -> int:
+    """The epoch of a stored entry, as these tests count them."""
+    return counted(decode_record(entry).epoch)
+
+
 def record(number: int = 1, **fields: Any) -> AgentRecord:
     """A record before the store has completed it."""
     given = {
@@ -187,6 +206,8 @@ def change(
     seen: str = "",
     **fields: Any,
 ) -> Change | Renewal:
+    if epoch or operation == "register":
+        epoch += FAR
     if operation == "renew":
         return Renewal(
             agent_id=agent_id(number),
@@ -223,7 +244,7 @@ ENTRY = f"agent:{agent_id()}"
 
 def stored(epoch: int, revision: int = 5) -> bytes:
     """The first agent's entry, as another hub wrote it."""
-    return head() + b',"epoch":%d,"hub":"hub-9","revision":%d}' % (epoch, revision)
+    return head() + b',"epoch":%d,"hub":"hub-9","revision":%d}' % (FAR + epoch, revision)
 
 
 async def put(client: Redis, entry: bytes) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from actors.ports.store import Applied, Away, Committed, HubReport, Position
 from hub.store import Keys, RedisStore, connect
-from tests.hub.store.asking import Asked, agent_id, change, until
+from tests.hub.store.asking import FAR, Asked, agent_id, change, until
 from tests.hub.store.conftest import MakeStore
 from tests.hub.store.deaf_server import DeafServer
 from tests.support.redis_servers import RedisServer
@@ -50,7 +50,7 @@ async def test_a_commit_under_way_has_its_time_to_finish(store: Asked) -> None:
     await store.store.close()
     (answer,) = answers
     assert isinstance(answer, Committed)
-    assert answer.results == [Applied(1, 1)]
+    assert answer.results == [Applied(1, FAR + 1)]
 
 
 async def test_a_commit_that_is_never_answered_ends_with_its_time(deaf: DeafServer) -> None:

@@ -7,7 +7,18 @@ from redis.asyncio import Redis
 
 from actors.ports.store import Applied, Operation
 from homeport_protocol.codec import decode_record
-from tests.hub.store.asking import ENTRY, LEGACY, NOW, Asked, agent_id, change, head, put, stored
+from tests.hub.store.asking import (
+    ENTRY,
+    FAR,
+    LEGACY,
+    NOW,
+    Asked,
+    agent_id,
+    change,
+    head,
+    put,
+    stored,
+)
 
 OPERATIONS: list[Operation] = ["register", "resume", "write", "renew", "remove", "restore"]
 LATER = "2026-11-23T10:00:30.000000Z"
@@ -166,8 +177,8 @@ async def test_no_text_of_the_agents_is_taken_for_its_last_seen(
 async def test_a_record_that_was_formatted_anew_is_judged_by_its_own_last_seen(
     store: Asked, client: Redis
 ) -> None:
-    value = b'{"metadata": {"last_seen":"x"}, "last_seen": "y", "epoch": 2, "revision": 5, '
-    await put(client, value + b'"id": "%s", "name": "a"}' % agent_id().encode())
+    value = b'{"metadata": {"last_seen":"x"}, "last_seen": "y", "epoch": %d, "revision": 5, '
+    await put(client, value % (FAR + 2) + b'"id": "%s", "name": "a"}' % agent_id().encode())
     assert await store.commit(change("write", epoch=2, revision=5, seen="x")) == ["stale"]
     assert await store.commit(change("write", epoch=2, revision=5, seen="y")) == [Applied(1, 2)]
 

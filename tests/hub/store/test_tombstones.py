@@ -6,17 +6,22 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.ports.store import Applied, Operation
-from tests.hub.store.asking import Asked, agent_id, change
+from tests.hub.store.asking import FAR, Asked, agent_id, change
 from tests.hub.store.conftest import MakeStore
 
 TOMBSTONE = f"epoch:{agent_id()}"
+
+
+def tombstone(epoch: int) -> bytes:
+    """What lies there for an epoch as these tests count them."""
+    return b"%d" % (FAR + epoch)
 
 
 async def test_a_removal_leaves_the_last_epoch_for_an_hour(store: Asked, client: Redis) -> None:
     await store.commit(change("register", epoch=6))
     assert await client.exists(TOMBSTONE) == 0
     assert await store.commit(change("remove", epoch=7, revision=1)) == [Applied(2, 7)]
-    assert await client.get(TOMBSTONE) == b"7"
+    assert await client.get(TOMBSTONE) == tombstone(7)
     assert 3_500_000 < await client.pttl(TOMBSTONE) <= 3_600_000
 
 
@@ -43,7 +48,7 @@ async def test_a_removal_and_a_registration_in_one_batch_know_of_each_other(stor
 async def test_the_highest_of_all_known_epochs_counts(
     store: Asked, client: Redis, stored: int, known: int, expected: int
 ) -> None:
-    await client.set(TOMBSTONE, stored)
+    await client.set(TOMBSTONE, tombstone(stored))
     assert await store.commit(change("register", epoch=known)) == [Applied(1, expected)]
 
 
@@ -55,11 +60,11 @@ async def test_what_was_removed_is_neither_put_back_nor_removed_again(
     await store.commit(change("register", epoch=6))
     await store.commit(change("remove", epoch=7, revision=1))
     assert await store.commit(change(operation, epoch=epoch, revision=1)) == ["fenced"]
-    assert await client.get(TOMBSTONE) == b"7"
+    assert await client.get(TOMBSTONE) == tombstone(7)
 
 
 async def test_a_later_life_than_the_removed_one_is_put_back(store: Asked, client: Redis) -> None:
-    await client.set(TOMBSTONE, 7)
+    await client.set(TOMBSTONE, tombstone(7))
     assert await store.commit(change("restore", epoch=8, revision=1)) == [Applied(1, 8)]
 
 
@@ -74,7 +79,7 @@ async def test_what_is_no_epoch_tells_nothing(store: Asked, client: Redis, value
     await client.set(TOMBSTONE, value)
     assert await store.commit(change("register")) == [Applied(1, 1)]
     assert await store.commit(change("remove", epoch=1, revision=1)) == [Applied(2, 1)]
-    assert await client.get(TOMBSTONE) == b"1"
+    assert await client.get(TOMBSTONE) == tombstone(1)
 
 
 async def test_a_key_of_another_type_tells_nothing_and_is_replaced(
@@ -86,4 +91,4 @@ async def test_a_key_of_another_type_tells_nothing_and_is_replaced(
         Applied(2, 1),
     ]
     assert await store.commit(change("remove", epoch=1, revision=1)) == [Applied(3, 1)]
-    assert await client.get(TOMBSTONE) == b"1"
+    assert await client.get(TOMBSTONE) == tombstone(1)
