@@ -27,8 +27,8 @@ class Timing(Struct, frozen=True, kw_only=True):
     """Times in seconds, fractions allowed; section 2 of the contract defines them.
 
     `send_timeout` is how long a peer may read nothing of what was sent to it. `loss_share` (0 to 1)
-    and `loss_hold` are those of `actors.cluster.mass_loss`. Raises ImpossibleTimesError for times
-    that cannot work together.
+    and `loss_hold` are those of `actors.cluster.mass_loss`; a `loss_hold` of None depends on the
+    size of the fleet. Raises ImpossibleTimesError for times that cannot work together.
     """
 
     heartbeat_interval: float = 30.0
@@ -36,7 +36,7 @@ class Timing(Struct, frozen=True, kw_only=True):
     lease_ttl: float = 60.0
     resume_window: float = 5.0
     loss_share: float = 0.15
-    loss_hold: float = 600.0
+    loss_hold: float | None = None
     send_timeout: float = 30.0
 
     def __post_init__(self) -> None:

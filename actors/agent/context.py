@@ -72,7 +72,11 @@ class AgentContext(Protocol):
 
     @property
     def holds_removal(self) -> bool:
-        """Whether no agent may be removed, because many were lost at once."""
+        """Whether the removal of some agents is held, because many were lost at once."""
+        ...
+
+    def held_until(self, agent_id: str) -> float:
+        """When the agent may be removed that was lost with many; in the past when it may now."""
         ...
 
     def gone(self, agent_id: str) -> None:

@@ -130,8 +130,9 @@ class Monitor:
         (any, if it is "").
         """
         context, liveness = self._context, self.liveness
-        if liveness.state is State.UNREACHABLE and context.holds_removal:
-            liveness.hold_removal(context.now(), context.timing)
+        held_until = context.held_until(self._writer.agent_id)
+        if liveness.state is State.UNREACHABLE and context.now() < held_until:
+            liveness.hold_removal(context.now(), held_until, context.timing)
             if renewal_due(self._writer.renewed_at, context.now(), context.timing):
                 self._writer.mark_dirty()
             self.arm()

@@ -59,7 +59,7 @@ class HubsChanged(Struct, frozen=True, gc=False):
 
 
 class RemovalHeld(Struct, frozen=True, gc=False):
-    """Many agents were lost at once: none is removed for now."""
+    """Many agents were lost at once: these are not removed for now."""
 
 
 ClusterEvent = (

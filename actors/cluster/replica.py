@@ -286,7 +286,7 @@ class Replica:
         self._resync.limit_wait(set(), {})
         for record in records:
             self.directory.put(record, completed(record))
-        self.removal.loaded(records, roster.acknowledged)
+        self.removal.restored(records, events, roster.acknowledged)
         self._loaded = True
         self.committer.follow(following=not self.membership.alone)
         if self.membership.alone:

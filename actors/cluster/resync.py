@@ -170,7 +170,7 @@ class Resync:
         missing = self._drop_removed(set(self._directory.ids()) - folded, stored, loaded.entries)
         self._feed.restart(self._committer.position, self._secret, [], missing)
         self.limit_wait(missing - stored.keys(), outlived)
-        self._removal.loaded(changed, loaded.roster.acknowledged)
+        self._removal.merged(changed, loaded.roster.acknowledged)
         self._done()
 
     def _drop_removed(

@@ -109,6 +109,10 @@ class Directory:
         """How many agents are in each status."""
         return self._indexes.status_counts()
 
+    def count(self, status: str) -> int:
+        """How many agents are in that status."""
+        return self._indexes.status_count(status)
+
     def put(self, record: AgentRecord, data: bytes) -> AgentRecord | None:
         """Add an agent or replace its record; returns the record before, or None."""
         agent_id = record.id

@@ -76,6 +76,10 @@ class Indexes:
         """How many agents are in each status."""
         return self._statuses.counts()
 
+    def status_count(self, status: str) -> int:
+        """How many agents are in that status."""
+        return len(self._statuses.get(status))
+
     def add(self, record: AgentRecord) -> None:
         """Index a record that is new."""
         agent_id = record.id

@@ -63,6 +63,7 @@ class ActorRegistry:
         # The parts of an agent's context that others serve, without a call in between.
         self.now, self.wall = scheduler.now, scheduler.wall
         self.owns = replica.membership.owns
+        self.held_until = replica.removal.held_until
         self.read_stored = store.read
         self._committer = committer = replica.committer
         self.propose = committer.propose
@@ -199,7 +200,7 @@ class ActorRegistry:
 
     @property
     def holds_removal(self) -> bool:
-        """Whether no agent may be removed, because many were lost at once."""
+        """Whether the removal of some agents is held, because many were lost at once."""
         return self._replica.removal.active
 
     def gone(self, agent_id: str) -> None:

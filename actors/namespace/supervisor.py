@@ -231,6 +231,7 @@ class Supervisor:
             mailbox=self._runtime.backlog,
             hubs=max(1, len(self.roster)),
             agents_lost_at_once=self.replica.removal.lost,
+            removal_held_until=self.replica.removal.until,
             heartbeats=self._heartbeats,
             fenced=self.registry.fenced,
             changes=self.replica.changes,

@@ -43,7 +43,7 @@ class Observer(Protocol):
         ...
 
     def removal_held(self, why: str | None) -> None:
-        """Removal of agents is held, and `why`; None when it goes on."""
+        """Removal of some agents is held, and `why`; None when it goes on."""
         ...
 
     def limited(self, setting: LimitName) -> None:
@@ -70,3 +70,4 @@ class Stats(Struct, frozen=True, kw_only=True):
     mailbox: int
     hubs: int
     agents_lost_at_once: int
+    removal_held_until: float

@@ -286,9 +286,9 @@ class Liveness:
         self._transit(StateChange.SILENT)
         return StateChange.SILENT
 
-    def hold_removal(self, now: float, timing: Timing) -> None:
-        """Its lease is over, and yet it stays for now: have its deadline come again soon."""
-        self.lease_over_at = now + min(timing.lease_ttl / 4, HOLD_CHECK)
+    def hold_removal(self, now: float, until: float, timing: Timing) -> None:
+        """Its lease is over, and yet it stays until then, or until the loss is acknowledged."""
+        self.lease_over_at = min(until, now + min(timing.lease_ttl / 4, HOLD_CHECK))
 
     def grant_fresh_timeout(self, at: float, timing: Timing) -> None:
         """The hub was absent until `at`: give the agent a fresh `heartbeat_timeout` from then.

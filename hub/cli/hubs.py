@@ -63,8 +63,8 @@ def hubs(target: Target, as_json: bool) -> None:
 def acknowledge_loss(target: Target) -> None:
     """Let agents be removed that were lost at once.
 
-    When many agents become unreachable within a minute, that is more often the network's fault
-    than theirs: they are shown as unreachable, but none is removed for a while. Say with this
+    When unusually many agents become unreachable within a minute, that is more often the network's
+    fault than theirs: they are shown as unreachable, but not removed for a while. Say with this
     command that they are really gone. All hubs of the cluster hear it.
     """
     answer = asyncio.run(_acknowledge_loss(target))

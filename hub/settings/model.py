@@ -195,22 +195,25 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1,
-            description="Share of the agents, lost within a minute (and at least 10), beyond which "
-            "none is removed before the loss is acknowledged; 1 for never.",
+            description="Share of the agents, unusually lost within a minute (and at least 10), "
+            "beyond which these are not removed before the loss is acknowledged; 1 for never.",
             extra={"metavar": "SHARE"},
         ),
     ] = 0.15
 
     loss_hold: Annotated[
-        float,
+        float | None,
         Meta(
             gt=0,
             le=YEAR,
-            description="Seconds after which agents that were lost at once are removed even "
-            "without that.",
-            extra={"metavar": "SECONDS"},
+            description="Seconds after its loss at which such an agent is removed even without "
+            "that.",
+            extra={
+                "metavar": "SECONDS",
+                "default": "600, and two lease_ttl where fewer than 50 agents are reachable",
+            },
         ),
-    ] = 600.0
+    ] = None
 
     log_format: Annotated[
         Literal["console", "json"],

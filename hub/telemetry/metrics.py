@@ -58,6 +58,10 @@ _GAUGES = {
         "homeport_agents_lost_at_once",
         "Unreachable agents whose removal is held, because many were lost at once.",
     ),
+    "removal_held_until": (
+        "homeport_removal_held_until_timestamp_seconds",
+        "Unix time by which the last of them may be removed at the latest; 0 without any.",
+    ),
     "mailbox": ("homeport_mailbox_messages", "Messages that wait in actors' mailboxes."),
 }
 _COUNTERS = {

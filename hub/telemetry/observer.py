@@ -86,6 +86,8 @@ class HubObserver:
     def removal_held(self, why: str | None) -> None:
         """Many agents were lost at once, or (None) that is over."""
         if why is None:
-            self._logger.warning("the loss is over; agents are removed again")
+            self._logger.warning("the loss is over; no removal is held any more")
         else:
-            self._logger.error("many agents were lost at once; none is removed for now", why=why)
+            self._logger.error(
+                "many agents were lost at once; these are not removed for now", why=why
+            )

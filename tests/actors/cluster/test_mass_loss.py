@@ -1,28 +1,80 @@
-"""After a mass loss unreachable agents stay listed until it is acknowledged, over or too old."""
+"""Unreachable agents of a mass loss stay listed until it is acknowledged, over or too old."""
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
 
-from actors.cluster.mass_loss import MassLossGuard
+from actors.cluster.mass_loss import HoldRules, MassLossGuard, Population
+from actors.cluster.removal_hold import hold_rules
+from actors.limits import Limits
 from actors.timing import Timing
+from homeport_protocol.timestamps import format_timestamp
 from tests.support.cluster_world import Cluster, kinds
 from tests.support.world import FakeLink, World
 
 TTL = 60.0
 HOLD = 300.0
+SMALL_HOLD = 120.0
 GRACE = 60.0
+REVISIONS = itertools.count(1)
 
 
-def guard(agents: int, share: float = 0.15) -> MassLossGuard:
-    return MassLossGuard(share, HOLD, GRACE, lambda: agents)
+class Fleet:
+    """Agents of one namespace, as the guard is told of them; a0, a1 and so on at the start."""
 
+    def __init__(self, agents: int, share: float = 0.15, hold: float = HOLD) -> None:
+        rules = HoldRules(share=share, hold=hold, small_hold=SMALL_HOLD, grace=GRACE)
+        self.guard = MassLossGuard(rules)
+        self.reachable = {f"a{number}" for number in range(agents)}
+        self.unreachable: set[str] = set()
+        self.registered: dict[str, float] = {}
+        self.guard.changed(self.population, -1.0)
 
-def lose(losses: MassLossGuard, first: int, last: int, at: float) -> None:
-    for number in range(first, last + 1):
-        losses.turned_unreachable(f"a{number}", at, number)
+    @property
+    def population(self) -> Population:
+        reachable = len(self.reachable)
+        return Population(reachable + len(self.unreachable), reachable)
+
+    def lose(self, first: int, last: int, at: float) -> None:
+        for number in range(first, last):
+            self.lose_one(f"a{number}", at, number + 1)
+
+    def lose_one(self, agent_id: str, at: float, revision: int = 0) -> None:
+        self.reachable.discard(agent_id)
+        self.unreachable.add(agent_id)
+        self.guard.lost(
+            agent_id,
+            self.population,
+            at,
+            revision=revision or next(REVISIONS),
+            registered_at=self.registered.get(agent_id, -1.0),
+        )
+
+    def find(self, agent_id: str, at: float) -> None:
+        self.unreachable.discard(agent_id)
+        self.reachable.add(agent_id)
+        self.guard.found(agent_id)
+        self.guard.changed(self.population, at)
+
+    def come(self, agent_id: str, at: float) -> None:
+        self.registered[agent_id] = at
+        self.find(agent_id, at)
+
+    def remove(self, agent_id: str, at: float) -> None:
+        self.unreachable.discard(agent_id)
+        self.guard.found(agent_id)
+        self.guard.changed(self.population, at)
+
+    def held(self, at: float) -> int:
+        """How many are held; the same by each of the guard's answers."""
+        held = self.guard.held(at)
+        assert all(self.guard.held_until(agent_id) == until for agent_id, until in held.items())
+        if held:
+            assert self.guard.active(at)
+        return len(held)
 
 
 # --- counting ------------------------------------------------------------------------------------
@@ -39,102 +91,262 @@ def lose(losses: MassLossGuard, first: int, last: int, at: float) -> None:
         (100, 16, True),
         (1000, 150, False),
         (1000, 151, True),
+        (1000, 500, True),
+        (1000, 1000, True),
     ],
 )
 def test_more_than_the_share_and_at_least_ten_make_a_mass_loss(
     agents: int, lost: int, held: bool
 ) -> None:
-    losses = guard(agents)
-    lose(losses, 1, lost, 0.0)
-    assert losses.holds(0.0) is held
-    assert losses.lost == (lost if held else 0)
+    fleet = Fleet(agents)
+    fleet.lose(0, lost, 0.0)
+    assert fleet.held(0.0) == (lost if held else 0)
+    assert fleet.guard.active(0.0) is held
 
 
 def test_only_what_was_lost_within_a_minute_counts() -> None:
-    losses = guard(20)
-    lose(losses, 1, 9, 0.0)
-    lose(losses, 10, 18, 60.0)
-    assert not losses.holds(60.0)
-    losses.turned_unreachable("one more", 60.0, 19)
-    assert losses.holds(60.0)
-    near = guard(20)
-    lose(near, 1, 9, 0.0)
-    near.turned_unreachable("a10", 59.9, 10)
-    assert near.holds(60.0)
+    fleet = Fleet(20)
+    fleet.lose(0, 9, 0.0)
+    fleet.lose(9, 18, 60.0)
+    assert fleet.held(60.0) == 0
+    fleet.lose(18, 19, 60.0)
+    assert fleet.held(60.0) == 10
+    near = Fleet(20)
+    near.lose(0, 9, 0.0)
+    near.lose(9, 10, 59.9)
+    assert near.held(60.0) == 10
 
 
 def test_one_agent_lost_again_and_again_is_one() -> None:
-    losses = guard(10)
+    fleet = Fleet(10)
     for number in range(20):
-        losses.turned_unreachable("a1", float(number), number)
-    assert not losses.holds(20.0)
+        fleet.lose_one("a1", float(number))
+        fleet.find("a1", number + 0.5)
+    assert fleet.held(20.0) == 0
 
 
-def test_when_enough_have_returned_the_rest_has_a_grace_before_it_lifts_itself() -> None:
-    losses = guard(20)
-    lose(losses, 1, 12, 0.0)
-    losses.found("a1")
-    losses.found("a2")
-    assert losses.holds(1.0)
-    losses.found("a3")
-    assert losses.holds(1.0)
-    assert losses.holds(GRACE + 0.9)
-    assert not losses.holds(GRACE + 1.0)
-    assert losses.lost == 0
-
-
-def test_a_new_loss_during_the_grace_is_held_for_its_whole_time() -> None:
-    losses = guard(20)
-    lose(losses, 1, 12, 0.0)
-    for number in range(1, 4):
-        losses.found(f"a{number}")
-    assert losses.holds(1.0)
-    lose(losses, 13, 20, 30.0)
-    assert losses.holds(GRACE + 1.0)
-    assert losses.holds(30.0 + HOLD - 0.1)
-
-
-def test_when_all_have_returned_nothing_is_held() -> None:
-    losses = guard(20)
-    lose(losses, 1, 12, 0.0)
-    for number in range(1, 13):
-        losses.found(f"a{number}")
-    assert not losses.holds(1.0)
-
-
-def test_an_acknowledgement_counts_for_what_was_lost_before_it() -> None:
-    losses = guard(20)
-    lose(losses, 1, 12, 0.0)
-    losses.acknowledged(11)
-    assert losses.holds(1.0)
-    losses.acknowledged(12)
-    assert not losses.holds(1.0)
-    lose(losses, 13, 20, 2.0)
-    assert not losses.holds(2.0), "eight more are no mass loss by themselves"
-
-
-def test_it_lifts_itself_when_the_time_has_passed_since_the_last_loss() -> None:
-    losses = guard(40)
-    lose(losses, 1, 12, 0.0)
-    lose(losses, 13, 14, 30.0)
-    assert losses.holds(HOLD + 29.9)
-    assert not losses.holds(HOLD + 30.0)
+def test_a_loss_of_all_is_never_held_with_a_share_of_one() -> None:
+    fleet = Fleet(12, share=1.0)
+    fleet.lose(0, 12, 0.0)
+    assert fleet.held(0.0) == 0
 
 
 def test_the_loss_of_a_whole_fleet_is_counted_once_and_not_again_with_every_agent() -> None:
     """Counted again each time, 20,000 took 5 s of the hub's time, and 50,000 half a minute."""
-    guard = MassLossGuard(0.15, 3600.0, GRACE, lambda: 20_000)
+    guard = MassLossGuard(HoldRules(share=0.15, hold=3600.0, small_hold=120.0, grace=GRACE))
+    guard.changed(Population(20_000, 20_000), 0.0)
     began = time.process_time()
     for number in range(20_000):
-        guard.turned_unreachable(f"agent-{number}", number / 1000, number)
+        population = Population(20_000, 19_999 - number)
+        at = number / 1000
+        guard.lost(f"agent-{number}", population, at, revision=number, registered_at=0.0)
     assert time.process_time() - began < 1.0
-    assert guard.lost == 20_000
+    assert len(guard.held(20.0)) == 20_000
 
 
-def test_a_loss_of_all_is_never_held_with_a_share_of_one() -> None:
-    losses = guard(12, share=1.0)
-    lose(losses, 1, 12, 0.0)
-    assert not losses.holds(0.0)
+# --- what is usual -------------------------------------------------------------------------------
+
+
+def test_agents_that_crash_and_are_replaced_are_no_mass_loss_from_the_first_second() -> None:
+    """40 living, and one short-lived crasher a second: its loss is noticed 5 s later."""
+    fleet = Fleet(40)
+    listed = 0
+    for second in range(1800):
+        fleet.come(f"crasher-{second}", float(second))
+        if second >= 5:
+            fleet.lose_one(f"crasher-{second - 5}", second + 0.5)
+        if second >= 65:
+            fleet.remove(f"crasher-{second - 65}", second + 0.6)
+        assert fleet.held(second + 0.9) == 0
+        listed = max(listed, fleet.population.listed)
+    assert len(fleet.guard._not_held) <= 256, "nothing grows"
+    assert listed == 40 + 5 + 60
+
+
+def test_a_crash_rate_that_is_steady_is_usual_after_three_minutes() -> None:
+    """A hundred agents of a thousand are lost every ten seconds, and return ten seconds later."""
+    fleet = Fleet(1000)
+    held_last = 0.0
+    for turn in range(60):
+        at = turn * 10.0
+        for number in range(100):
+            if turn:
+                fleet.find(f"a{(turn - 1) % 5 * 100 + number}", at)
+        for number in range(100):
+            fleet.lose_one(f"a{turn % 5 * 100 + number}", at)
+        if fleet.held(at):
+            held_last = at
+    assert held_last == 0.0, "never more than a tenth is away at once"
+
+
+def test_waves_that_come_every_minute_are_usual_after_three_of_them() -> None:
+    fleet = Fleet(100)
+    held = []
+    for minute in range(10):
+        at = minute * 60.0
+        for number in range(40):
+            fleet.lose_one(f"a{number}", at)
+        held.append(fleet.held(at) > 0)
+        for number in range(40):
+            fleet.find(f"a{number}", at + 20.0)
+    assert held == [True] * 3 + [False] * 7
+
+
+def test_a_mass_loss_beyond_what_is_usual_is_held() -> None:
+    fleet = Fleet(200)
+    for second in range(600):
+        fleet.come(f"crasher-{second}", float(second))
+        if second >= 5:
+            fleet.lose_one(f"crasher-{second - 5}", second + 0.5)
+        if second >= 65:
+            fleet.remove(f"crasher-{second - 65}", second + 0.6)
+    assert fleet.held(600.0) == 0
+    fleet.lose(0, 100, 600.0)
+    assert {f"a{number}" for number in range(100)} <= fleet.guard.held(600.0).keys()
+
+
+def test_those_that_crash_all_the_time_take_no_place_of_others() -> None:
+    fleet = Fleet(40)
+    for second in range(600):
+        fleet.come(f"crasher-{second}", float(second))
+        if second >= 5:
+            fleet.lose_one(f"crasher-{second - 5}", second + 0.5)
+        if second >= 65:
+            fleet.remove(f"crasher-{second - 65}", second + 0.6)
+    fleet.lose(0, 40, 600.0)
+    held = fleet.guard.held(600.0).keys()
+    assert len(held) <= 46
+    assert {f"a{number}" for number in range(40)} <= held
+
+
+def test_one_great_loss_does_not_make_the_next_one_usual() -> None:
+    fleet = Fleet(100)
+    for at in (0.0, 700.0):
+        fleet.lose(0, 50, at)
+        assert fleet.held(at) == 50
+        for number in range(50):
+            fleet.find(f"a{number}", at + 30.0)
+
+
+def test_a_planned_replacement_of_all_agents_is_no_mass_loss() -> None:
+    """New ones come before old ones are killed."""
+    fleet = Fleet(100)
+    for number in range(100):
+        fleet.come(f"new-{number}", number * 0.1)
+        fleet.lose_one(f"a{number}", number * 0.1 + 0.05)
+    assert fleet.held(10.0) == 0
+
+
+# --- ends ----------------------------------------------------------------------------------------
+
+
+def test_each_is_held_for_its_time_after_its_own_loss() -> None:
+    fleet = Fleet(100)
+    fleet.lose(0, 20, 0.0)
+    fleet.lose(20, 30, 30.0)
+    assert fleet.guard.held_until("a0") == HOLD
+    assert fleet.guard.held_until("a19") == HOLD
+    assert fleet.guard.held_until("a20") == 30.0 + HOLD
+    assert fleet.held(HOLD - 0.1) == 30
+    assert fleet.held(HOLD) == 10
+    assert fleet.held(HOLD + 30.0) == 0
+    assert not fleet.guard.active(HOLD + 30.0)
+
+
+@pytest.mark.parametrize(("agents", "hold"), [(10, SMALL_HOLD), (49, SMALL_HOLD), (50, HOLD)])
+def test_a_small_fleet_is_held_for_less(agents: int, hold: float) -> None:
+    fleet = Fleet(agents)
+    fleet.lose(0, agents, 7.0)
+    assert fleet.guard.held_until("a0") == 7.0 + hold
+    assert fleet.held(7.0 + hold - 0.1) == agents
+    assert fleet.held(7.0 + hold) == 0
+
+
+def test_what_was_held_until_its_end_is_not_held_again() -> None:
+    fleet = Fleet(100, hold=20.0)
+    fleet.lose(0, 20, 0.0)
+    assert not fleet.guard.active(20.0)
+    fleet.lose(20, 22, 21.0)
+    assert fleet.held(21.0) == 0
+
+
+def test_never_more_are_held_than_were_reachable() -> None:
+    """In waves, each with agents of new names, that are lost before any of them is usual."""
+    fleet = Fleet(100, hold=3000.0)
+    counts = []
+    for wave in range(10):
+        at = wave * 200.0
+        for number in range(100):
+            fleet.come(f"w{wave}-{number}", at)
+        for number in range(100):
+            fleet.lose_one(f"w{wave}-{number}", at + 1.0)
+        for agent_id in fleet.unreachable - fleet.guard.held(at + 1.0).keys():
+            fleet.remove(agent_id, at + 61.0)
+        counts.append(fleet.held(at + 61.0))
+    assert counts == [100] + [200] * 9
+    for agent_id, until in fleet.guard.held(0.0).items():
+        assert until == int(agent_id[1:].partition("-")[0]) * 200.0 + 1.0 + 3000.0
+
+
+def test_when_enough_have_returned_the_rest_has_a_grace_before_it_lifts_itself() -> None:
+    fleet = Fleet(20)
+    fleet.lose(0, 12, 0.0)
+    fleet.find("a1", 1.0)
+    fleet.find("a2", 1.0)
+    assert fleet.guard.held_until("a3") == SMALL_HOLD
+    fleet.find("a3", 1.0)
+    assert fleet.held(1.0) == 9
+    assert fleet.held(GRACE + 0.9) == 9
+    assert fleet.held(GRACE + 1.0) == 0
+    assert not fleet.guard.active(GRACE + 1.0)
+
+
+def test_the_grace_makes_no_hold_longer() -> None:
+    fleet = Fleet(20)
+    fleet.lose(0, 12, 0.0)
+    for number in range(1, 4):
+        fleet.find(f"a{number}", 100.0)
+    assert fleet.guard.held_until("a0") == SMALL_HOLD
+
+
+def test_a_new_loss_during_the_grace_is_held_for_its_whole_time() -> None:
+    fleet = Fleet(50)
+    fleet.lose(0, 12, 0.0)
+    for number in range(1, 4):
+        fleet.find(f"a{number}", 1.0)
+    assert fleet.guard.held_until("a0") == GRACE + 1.0
+    fleet.lose(12, 20, 30.0)
+    assert fleet.guard.held_until("a0") == HOLD
+    assert fleet.guard.held_until("a12") == 30.0 + HOLD
+
+
+def test_when_all_have_returned_nothing_is_held() -> None:
+    fleet = Fleet(20)
+    fleet.lose(0, 12, 0.0)
+    for number in range(12):
+        fleet.find(f"a{number}", 0.5)
+    assert fleet.held(1.0) == 0
+    assert not fleet.guard.active(1.0)
+
+
+def test_an_acknowledgement_counts_for_what_was_lost_before_it() -> None:
+    fleet = Fleet(20)
+    fleet.lose(0, 12, 0.0)
+    fleet.guard.acknowledged(11)
+    assert fleet.guard.held(1.0).keys() == {"a11"}
+    fleet.guard.acknowledged(12)
+    assert fleet.held(1.0) == 0
+    fleet.lose(12, 20, 2.0)
+    assert fleet.held(2.0) == 0, "eight more are no mass loss by themselves"
+
+
+def test_the_times_follow_from_the_settings() -> None:
+    default = hold_rules(Timing())
+    assert (default.hold, default.small_hold, default.grace) == (600.0, 120.0, 60.0)
+    assert hold_rules(Timing(loss_hold=30.0)).small_hold == 30.0
+    assert hold_rules(Timing(loss_hold=900.0)).small_hold == 900.0
+    slow = Timing(heartbeat_interval=300.0, heartbeat_timeout=450.0, lease_ttl=500.0)
+    assert (hold_rules(slow).period, hold_rules(slow).small_hold) == (450.0, 600.0)
 
 
 # --- in a hub ------------------------------------------------------------------------------------
@@ -220,7 +432,7 @@ def test_once_the_time_has_passed_they_are_removed() -> None:
 
 
 def test_when_most_return_the_rest_is_removed() -> None:
-    world = World()
+    world = World(Timing(loss_hold=HOLD))
     watcher = world.watcher()
     polling = [world.http_register(f"h{number}").agent_id for number in range(12)]
     world.advance(46)
@@ -255,6 +467,120 @@ def test_an_agent_may_unregister_while_removal_is_held() -> None:
     assert world.supervisor.loss is not None
     world.http_unregister(polling[0])
     assert polling[0] not in world.supervisor.directory
+
+
+@pytest.mark.parametrize(
+    ("agents", "removed_after"), [(9, 65.0), (10, 125.0), (49, 125.0), (50, 605.0)]
+)
+def test_a_fleet_that_is_killed_on_purpose_is_gone_in_time(
+    agents: int, removed_after: float
+) -> None:
+    world = World()
+    links = fleet(world, agents)
+    began = world.scheduler.now()
+    vanish(links)
+    ended = world.scheduler.now()
+    world.scheduler.run_until(began + removed_after - 0.01)
+    assert len(world.supervisor.directory) == agents
+    world.scheduler.run_until(ended + removed_after + 0.05)
+    assert len(world.supervisor.directory) == 0
+    assert world.supervisor.loss is None
+
+
+def test_each_held_agent_has_an_end_that_is_told() -> None:
+    world = World(Timing(loss_hold=HOLD))
+    links = fleet(world, 20)
+    vanish(links[:12])
+    world.advance(30)
+    vanish(links[12:14])
+    world.advance(6)
+    removal = world.supervisor.replica.removal
+    assert removal.until == pytest.approx(world.scheduler.wall() - 1.0 + HOLD, abs=0.1)
+    phrase = world.supervisor.loss
+    assert phrase is not None
+    assert phrase.endswith(f"or {format_timestamp(removal.until)[:19]}Z")
+    assert world.supervisor.stats().removal_held_until == removal.until
+    by_id = {}
+    for agent_id in world.supervisor.directory.ids():
+        entry = world.supervisor.directory.get(agent_id)
+        assert entry is not None
+        by_id[entry.record.name] = agent_id
+    first = removal.reason_for(by_id["a0"])
+    assert first is not None
+    assert format_timestamp(removal.until - 30.0)[:19] in first
+    assert removal.reason_for(by_id["a19"]) is None
+
+
+def crash(world: World, seconds: range, living: list[str]) -> list[int]:
+    """One short-lived crasher a second; the numbers of listed agents, each second."""
+    began = world.scheduler.now()
+    listed = []
+    for second in seconds:
+        if second % 30 == 0:
+            for agent_id in living:
+                world.http_heartbeat(agent_id)
+        world.agent(f"crasher-{second}")[0].vanish()
+        world.scheduler.run_until(began + second - seconds.start + 1.0)
+        listed.append(len(world.supervisor.directory))
+    return listed
+
+
+def test_a_steady_crasher_holds_nothing_and_nothing_accumulates() -> None:
+    """40 living, and one short-lived crasher a second: 421 were listed before."""
+    world = World()
+    living = [world.http_register(f"h{number}").agent_id for number in range(40)]
+    listed = crash(world, range(900), living)
+    assert max(listed) <= 40 + 65 + 1
+    assert listed[-1] >= 40 + 60
+    assert world.observer.holds == []
+
+
+def test_a_mass_loss_beside_a_steady_crasher_is_held() -> None:
+    world = World()
+    living = [world.http_register(f"h{number}").agent_id for number in range(40)]
+    crash(world, range(300), living)
+    crash(world, range(301, 410), [])  # the living are silent, the crashers go on
+    assert world.supervisor.loss is not None
+    assert all(agent_id in world.supervisor.directory for agent_id in living)
+    assert world.supervisor.stats().agents_lost_at_once <= 46
+
+
+@pytest.mark.parametrize("log_length", [1000, 5])
+def test_a_restart_changes_no_agents_end(log_length: int) -> None:
+    """With the whole log, and with so little of it that only the records tell."""
+    world = World(Timing(loss_hold=HOLD), Limits(log_length=log_length))
+    links = fleet(world, 30)
+    vanish(links[:14])
+    world.advance(40)
+    vanish(links[14:16])
+    world.advance(20)
+    before = ends(world)
+    assert len(before) == 16
+    again = world.restart()
+    again.advance(1)
+    assert ends(again) == pytest.approx(before, abs=0.01)
+
+
+def test_what_is_usual_is_known_after_a_restart() -> None:
+    world = World()
+    for minute in range(5):
+        links = [world.agent(f"m{minute}-{number}")[0] for number in range(30)]
+        vanish(links)
+        world.advance(60.0)
+    assert world.supervisor.loss is None
+    again = world.restart()
+    again.advance(1)
+    vanish([again.agent(f"late-{number}")[0] for number in range(30)])
+    again.advance(10)
+    assert again.supervisor.loss is None
+
+
+def ends(world: World) -> dict[str, float]:
+    """Until when agents are held, by id, in Unix time."""
+    removal = world.supervisor.replica.removal
+    now, wall = world.scheduler.now(), world.scheduler.wall()
+    found = {each: removal.held_until(each) for each in world.supervisor.directory.ids()}
+    return {each: wall + until - now for each, until in found.items() if until > now}
 
 
 # --- in a cluster --------------------------------------------------------------------------------

@@ -156,8 +156,10 @@ def test_an_unreachable_agent_is_stored_for_as_long_as_it_is_listed() -> None:
     until = later + 50 + TIMING.heartbeat_timeout
     assert liveness.storage_ttl(later, TIMING, removal_held=False) == until - later
     assert liveness.pass_time(until, TIMING) is StateChange.LEASE_OVER
-    liveness.hold_removal(until, TIMING)
+    liveness.hold_removal(until, until + 600, TIMING)
     assert liveness.deadline(TIMING) == until + HOLD_CHECK
+    liveness.hold_removal(until, until + 0.5, TIMING)
+    assert liveness.deadline(TIMING) == until + 0.5
 
 
 def test_one_that_a_stopping_hub_let_go_of_is_left_to_another_one() -> None:

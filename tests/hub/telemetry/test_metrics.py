@@ -26,6 +26,7 @@ def stats(**changes: object) -> Stats:
         "mailbox": 8,
         "hubs": 2,
         "agents_lost_at_once": 12,
+        "removal_held_until": 0.0,
         **changes,
     }
     return Stats(**fields)  # type: ignore[arg-type]
