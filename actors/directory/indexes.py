@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Generator, Iterable, Iterator, Mapping, Set
+from itertools import chain
 from typing import Protocol
 
 from msgspec import UNSET
@@ -16,6 +17,10 @@ Ids = set[str]
 
 MAX_METADATA_INDEXES = 16
 """Metadata paths that are indexed at a time; the least recently used one is forgotten."""
+
+
+INDEXED = 100
+"""Records that one step of building an index takes."""
 
 
 class Indexed(Protocol):
@@ -71,6 +76,7 @@ class Indexes:
         self._statuses = Index()
         self._capabilities = Index()
         self._metadata: OrderedDict[str, Index] = OrderedDict()
+        self._building: dict[str, Index] = {}  # also of metadata paths
 
     def status_counts(self) -> dict[str, int]:
         """How many agents are in each status."""
@@ -87,7 +93,7 @@ class Indexes:
         self._names.add(agent_id, (record.name,))
         self._statuses.add(agent_id, (record.status,))
         self._capabilities.add(agent_id, record.capabilities)
-        for path, index in self._metadata.items():
+        for path, index in self._by_path():
             index.add(agent_id, _text_at(record, path))
 
     def replace(self, old: AgentRecord, new: AgentRecord) -> None:
@@ -105,7 +111,7 @@ class Indexes:
             self._capabilities.discard(agent_id, old.capabilities)
             self._capabilities.add(agent_id, new.capabilities)
         if old.metadata != new.metadata:
-            for path, index in self._metadata.items():
+            for path, index in self._by_path():
                 index.discard(agent_id, _text_at(old, path))
                 index.add(agent_id, _text_at(new, path))
 
@@ -116,18 +122,24 @@ class Indexes:
         self._names.discard(agent_id, (record.name,))
         self._statuses.discard(agent_id, (record.status,))
         self._capabilities.discard(agent_id, record.capabilities)
-        for path, index in self._metadata.items():
+        for path, index in self._by_path():
             index.discard(agent_id, _text_at(record, path))
 
-    def narrow(self, filter: Filter, entries: Collection[Indexed]) -> Set[str] | None:
-        """The ids that fit as far as indexes tell; None when the filter asks none of them.
+    def narrow(
+        self, filter: Filter, entries: Mapping[str, Indexed]
+    ) -> Generator[None, None, list[Set[str]]]:
+        """The sets of ids that an agent must be in, smallest first; none if indexes cannot tell.
 
-        The rest of the filter is left to `actors.directory.predicates.compile_unindexed`. The time
-        it takes grows with the rarest attribute that the filter names, not with the fleet.
-        `entries` are all that the directory has; they are iterated once for each index that has to
-        be built, so an iterator will not do. The caller must not change the set.
+        They are the indexes' own sets, which change with them: the caller must not. The rest of
+        the filter is left to `actors.directory.predicates.compile_unindexed`. `entries` are all
+        that the directory has.
         """
         sets: list[Set[str]] = []
+        if filter.metadata is not UNSET:
+            for path, value in filter.metadata.items():
+                if isinstance(value, str):
+                    index = yield from self._metadata_index(path, entries)
+                    sets += () if index is None else (index.get(value),)
         if filter.type is not UNSET:
             sets.append(self._types.get(filter.type))
         if filter.name is not UNSET:
@@ -137,28 +149,35 @@ class Indexes:
             sets.append(self._statuses.get(status))
         if filter.capabilities is not UNSET:
             sets.extend(self._capabilities.get(each) for each in filter.capabilities)
-        if filter.metadata is not UNSET:
-            sets.extend(
-                self._metadata_index(path, entries).get(value)
-                for path, value in filter.metadata.items()
-                if isinstance(value, str)
-            )
-        if not sets:
-            return None
         sets.sort(key=len)
-        found, *others = sets
-        for each in others:
-            found = found & each  # iterates the smaller of both
-        return found
+        return sets
 
-    def _metadata_index(self, path: str, entries: Collection[Indexed]) -> Index:
-        """The index of a metadata path, built when a filter first names it."""
+    def _by_path(self) -> Iterator[tuple[str, Index]]:
+        return chain(self._metadata.items(), self._building.items())
+
+    def _metadata_index(
+        self, path: str, entries: Mapping[str, Indexed]
+    ) -> Generator[None, None, Index | None]:
+        """The index of a metadata path, built when a filter first names it.
+
+        None while it is being built for somebody else. What changes meanwhile is indexed as if it
+        was built already.
+        """
+        if path in self._building:
+            return None
         index = self._metadata.get(path)
         if index is None:
-            index = Index()
-            for entry in entries:
-                index.add(entry.record.id, _text_at(entry.record, path))
-            self._metadata[path] = index
+            index = self._building[path] = Index()
+            try:
+                for number, agent_id in enumerate([*entries], 1):
+                    entry = entries.get(agent_id)
+                    if entry is not None:
+                        index.add(agent_id, _text_at(entry.record, path))
+                    if number % INDEXED == 0:
+                        yield
+                self._metadata[path] = index
+            finally:
+                del self._building[path]
             if len(self._metadata) > MAX_METADATA_INDEXES:
                 self._metadata.popitem(last=False)
         self._metadata.move_to_end(path)

@@ -1,6 +1,7 @@
 """The supervisor of one namespace: where queries, asks and sessions come in.
 
-Queries are plain calls, answered at once from memory, since they change nothing. Changes go through
+Queries are answered from memory, since they change nothing; `perform` does so in turns, in which
+those of one caller hold up nobody else for long. Changes go through
 the actor of the agent concerned (`actors.namespace.actor_registry`) and come back as entries of the
 log; nothing else changes the directory (`actors.cluster.replica`).
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec import UnsetType
 
@@ -26,12 +28,15 @@ from actors.ports.store import Away, HubLease, HubReport, Store, Stored
 from actors.rules.records import completed
 from actors.rules.stored_records import read_records
 from actors.runtime.dispatch import Runtime
+from actors.runtime.turns import Steps, Work
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentChanges, AgentSpec
 from homeport_protocol.timestamps import format_timestamp
+
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -156,13 +161,21 @@ class Supervisor:
         """Whether this is the only hub of its cluster, as far as it knows."""
         return self.replica.membership.alone
 
+    def perform(self, steps: Steps[T], done: Callable[[T | ProtocolError], None]) -> Work[T]:
+        """Do a query's steps, at once or when its turn comes; `done` is told what it comes to."""
+        return self._runtime.turns.start(steps, done)
+
+    def later(self, steps: Steps[None]) -> None:
+        """Do the steps when their turn comes, never now."""
+        self._runtime.turns.later(steps, lambda _result: None)
+
     def find(
         self,
         filter: Filter,
         limit: int | None = None,
         cursor: str | None = None,
         max_bytes: int | None = None,
-    ) -> Page:
+    ) -> Steps[Page]:
         """The agents that match, ordered by id; see `Directory.find`.
 
         Raises ProtocolError: `unavailable` before the directory is loaded, `bad_request` for a
@@ -195,10 +208,12 @@ class Supervisor:
         else:
             self._store.read(agent_id, lambda stored: reply(self._newest(agent_id, stored)))
 
-    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes:
+    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> Steps[bytes]:
         """One agent to give work to, as JSON. Raises ProtocolError as `Picker.pick`."""
         self._check_ready()
-        return self._picker.pick(filter, strategy, key, self.registry.recently_lost).data
+        excluded = self.registry.recently_lost
+        entry = yield from self._picker.pick(filter, strategy, key, excluded)
+        return entry.data
 
     def not_ready_reasons(self) -> list[str]:
         """Why this namespace cannot do all its work now, in plain phrases; empty when it can."""

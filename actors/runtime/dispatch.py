@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from actors.ports.clock import Scheduler
+from actors.runtime.turns import Turns
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -121,6 +122,8 @@ class Runtime:
         self._ready: deque[Ref[object]] = deque()
         self._scheduled = False
         self._working = False
+        self.turns = Turns(scheduler, report)
+        """Work that callers ask for, which changes no actor."""
 
     def spawn(self, actor: Actor[M], name: str) -> Ref[M]:
         """Give the actor a mailbox and return its reference."""

@@ -48,6 +48,7 @@ class Pipeline:
         "_performer",
         "_queue",
         "unanswered",
+        "undecoded",
     )
 
     def __init__(self, link: Link, performer: Performer) -> None:
@@ -59,6 +60,8 @@ class Pipeline:
         self._paused = False
         self.unanswered = 0
         """Requests under way."""
+        self.undecoded = 0
+        """Messages that are not requests yet, since their turn has not come."""
 
     @property
     def free(self) -> bool:
@@ -103,12 +106,9 @@ class Pipeline:
         """The connection has ended: perform nothing more."""
         self._queue.clear()
 
-    def regulate(self, early: int = 0) -> None:
-        """Stop reading a peer that asks faster than it is answered, or read it again.
-
-        `early` messages are held that have not been decoded yet.
-        """
-        held = len(self._queue) + self.unanswered + early
+    def regulate(self) -> None:
+        """Stop reading a peer that asks faster than it is answered, or read it again."""
+        held = len(self._queue) + self.unanswered + self.undecoded
         if not self._paused and held >= MAX_PIPELINE:
             self._paused = True
             self._link.pause_reading()

@@ -9,16 +9,17 @@ from msgspec import UNSET, Raw, structs
 
 from actors.agent.outcomes import unavailable
 from actors.namespace.supervisor import Supervisor
+from actors.runtime.turns import Steps
 from homeport_protocol.answers import Agent, Hubs, HubStatus
 from homeport_protocol.bounds import MAX_PAGE_BYTES
 from homeport_protocol.codec import encode
 from homeport_protocol.requests import Find, Get, ListHubs, Pick
 
 
-def find(supervisor: Supervisor, request: Find) -> bytes:
+def find(supervisor: Supervisor, request: Find) -> Steps[bytes]:
     """A page of the agents that match, of MAX_PAGE_BYTES at most."""
     cursor = None if request.cursor is UNSET else request.cursor
-    page = supervisor.find(request.filter, request.limit, cursor, MAX_PAGE_BYTES)
+    page = yield from supervisor.find(request.filter, request.limit, cursor, MAX_PAGE_BYTES)
     more = b"" if page.next_cursor is None else b',"next_cursor":' + encode(page.next_cursor)
     return b'{"op":"agents","id":%s,"agents":[%s],"count":%d,"log":%s,"revision":%d%s}' % (
         encode(request.id),
@@ -35,10 +36,10 @@ def agent(request: Get, record: bytes) -> bytes:
     return encode(Agent(id=request.id, agent=Raw(record)))
 
 
-def pick(supervisor: Supervisor, request: Pick) -> bytes:
+def pick(supervisor: Supervisor, request: Pick) -> Steps[bytes]:
     """One agent to give work to."""
     key = None if request.key is UNSET else request.key
-    data = supervisor.pick(request.filter, request.strategy, key)
+    data = yield from supervisor.pick(request.filter, request.strategy, key)
     return encode(Agent(id=request.id, agent=Raw(data)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import assert_never, get_args
@@ -12,6 +13,7 @@ from actors.agent.outcomes import Acknowledged, Lease, Outcome, Reply, gone, una
 from actors.agent.ref import AgentRef
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
+from actors.runtime.turns import Steps, Work
 from actors.session import answers, queries
 from actors.session.keepalive import Keepalive, KeepaliveFailure
 from actors.session.pipeline import FOR_ITS_AGENT, MAX_PIPELINE, Item, Pipeline
@@ -51,8 +53,9 @@ class Session:
 
     __slots__ = (
         "_agent",
-        "_early",
         "_ended",
+        "_gone",
+        "_held",
         "_keepalive",
         "_link",
         "_malformed",
@@ -60,6 +63,7 @@ class Session:
         "_registering",
         "_supervisor",
         "_watches",
+        "_work",
     )
 
     def __init__(self, supervisor: Supervisor, link: Link) -> None:
@@ -70,12 +74,15 @@ class Session:
         self._malformed = 0
         self._watches: SessionWatches | None = None  # most connections watch nothing
         self._ended = False
-        self._early: list[bytes] | None = None if supervisor.ready else []
+        self._gone = False  # so is the connection
+        self._held: deque[bytes] | None = None if supervisor.ready else deque()
+        """Messages whose turn has not come; None when each is taken as it comes."""
+        self._work: Work[bytes] | None = None  # of the query under way
         self._pipeline = Pipeline(link, self)
         self._keepalive = Keepalive(supervisor.registry, link, self._keepalive_failed)
         supervisor.join(self)
-        if self._early is not None:
-            supervisor.when_ready(self._start)
+        if self._held is not None:
+            supervisor.when_ready(self._take_held)
 
     # --- what the connection calls ---------------------------------------------------------------
 
@@ -83,9 +90,10 @@ class Session:
         """One complete text message."""
         if self._ended:
             return
-        if self._early is not None:
-            self._early.append(data)
-            self._pipeline.regulate(len(self._early))
+        if self._held is not None:
+            self._held.append(data)
+            self._pipeline.undecoded = len(self._held)
+            self._pipeline.regulate()
             return
         try:
             request = decode_request(data)
@@ -106,6 +114,16 @@ class Session:
         else:
             self._note_activity(request)
             pipeline.take(request)
+
+    def hold(self) -> None:
+        """Take the messages from here on when their turn comes, behind what others ask for.
+
+        For a peer that has sent more at once than may be taken at once. Once all have been taken,
+        later ones are taken as they come.
+        """
+        if self._held is None and not self._ended:
+            self._held = deque()
+            self._supervisor.later(self._held_messages())
 
     def received_binary(self) -> None:
         """A binary message: not of this protocol."""
@@ -130,9 +148,12 @@ class Session:
         self._pipeline.go_on()
 
     def closed(self) -> None:
-        """The connection is gone."""
-        self._leave()
-        self._supervisor.part(self)
+        """The connection is gone. What has been read from it is taken first."""
+        self._gone = True
+        if self._ended:
+            self._supervisor.part(self)
+        elif not (self._held and self._supervisor.ready):
+            self._leave()
 
     # --- what the brain calls --------------------------------------------------------------------
 
@@ -156,12 +177,27 @@ class Session:
             case _:
                 assert_never(failure)
 
-    def _start(self) -> None:
+    def _take_held(self) -> None:
         """The hub is ready: take the messages that came before it was."""
-        early, self._early = self._early or [], None
-        for data in early:
+        if not self._ended:
+            self._supervisor.perform(self._held_messages(), _nothing)
+
+    def _held_messages(self) -> Steps[None]:
+        """Take the messages that are held, one a step, as if each came now."""
+        held = self._held
+        while held and not self._ended:
+            data = held.popleft()
+            self._pipeline.undecoded = len(held)
+            self._held = None
             self.received(data)
-        self._pipeline.regulate()
+            self._held = held
+            yield
+        self._held = None
+        self._pipeline.undecoded = 0
+        if self._gone:
+            self._leave()
+        else:
+            self._pipeline.regulate()
 
     def _note_activity(self, request: Request) -> None:
         """A valid message is activity. A request that goes to the agent's actor at once says so."""
@@ -177,10 +213,14 @@ class Session:
         self._ended = True
         self._keepalive.stop()
         self._pipeline.clear()
+        if self._work is not None:
+            self._work.cancel()
         if self._watches is not None:
             self._watches.end_all()
         if self._agent is not None:
             self._agent.socket_lost(self, self._supervisor.now())
+        if self._gone:
+            self._supervisor.part(self)
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -194,11 +234,11 @@ class Session:
                 case Heartbeat():
                     self._heartbeat(item, self._registered_agent())
                 case Find():
-                    self._answer(item, queries.find(self._supervisor, item))
+                    self._query(item, queries.find(self._supervisor, item))
                 case Get():
                     self._get(item)
                 case Pick():
-                    self._answer(item, queries.pick(self._supervisor, item))
+                    self._query(item, queries.pick(self._supervisor, item))
                 case Register():
                     self._register(item)
                 case Resume():
@@ -360,6 +400,22 @@ class Session:
 
     # --- queries and watches ---------------------------------------------------------------------
 
+    def _query(self, request: Request, steps: Steps[bytes]) -> None:
+        """Answer with what the steps come to, now or when their turn comes."""
+        self._pipeline.begin_alone()
+
+        def done(answer: bytes | ProtocolError) -> None:
+            self._work = None
+            if isinstance(answer, ProtocolError):
+                self._refuse(answer, request)
+            else:
+                self._answer(request, answer)
+            self._pipeline.answered()
+
+        work = self._supervisor.perform(steps, done)
+        if not work.over:
+            self._work = work
+
     def _get(self, request: Get) -> None:
         self._pipeline.begin_alone()
 
@@ -384,3 +440,7 @@ class Session:
         if self._watches is None:
             self._watches = SessionWatches(self._supervisor, self._link)
         return self._watches
+
+
+def _nothing(_result: object) -> None:
+    """What came of it is nobody's concern."""

@@ -8,6 +8,7 @@ from actors.directory.directory import Directory
 from actors.limits import Limits
 from actors.ports.store import Position
 from actors.rules.positions import LogPosition, PositionIssuer, entry_digest
+from actors.runtime.turns import complete
 from actors.watch.history import REMOVALS, History, LogEvent
 from actors.watch.watch import Watch
 from homeport_protocol.bounds import Kind
@@ -155,5 +156,5 @@ class Feed:
         self._watches.pop(watch, None)
 
     def _send_snapshot(self, watch: Watch) -> None:
-        agents = self._directory.find(watch.filter, None, None).agents
+        agents = complete(self._directory.find(watch.filter, None, None)).agents
         watch.send_snapshot(agents, self.log, self.revision, self.position)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import msgspec
 
 from actors.agent.outcomes import Acknowledged, Lease
 from actors.directory.directory import Page
+from actors.runtime.turns import Steps
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.http import (
@@ -22,7 +23,7 @@ from homeport_protocol.http import (
 from hub.http.ask import ask
 from hub.http.bodies import CallerGoneError, read_body
 from hub.http.ports import HubPort, NamespaceApi
-from hub.http.query import Listing, find_query, pick, pick_query
+from hub.http.query import Listing, Query, find_query, pick, pick_query
 from hub.http.request import Request
 from hub.http.responses import Answer, json, json_in_slices, refusal
 
@@ -113,42 +114,65 @@ class AgentRoutes:
 
     async def list_all(self, request: Request) -> Answer:
         """`GET /agents`: all agents that match the query, or a page of them."""
-        query = find_query(request.query)
-        return _list(Listing(await self._directory(request), query))
+        return await self._list(request, find_query(request.query))
 
     async def list_type(self, request: Request) -> Answer:
         """`GET /agents/type/{type}`: as `GET /agents`, with the type in the path."""
-        query = find_query(request.query, request.value)
-        return _list(Listing(await self._directory(request), query))
+        return await self._list(request, find_query(request.query, request.value))
 
     async def pick(self, request: Request) -> Answer:
         """`GET /agents/pick`: one agent to give work to."""
         query = pick_query(request.query)
-        return json(pick(await self._directory(request), query))
+        directory = await self._directory(request)
+        return json(await _perform(bytes, directory, request, pick(directory, query)))
+
+    async def _list(self, request: Request, query: Query) -> Answer:
+        # The directory keeps records as bytes, which are spliced in unchanged.
+        directory = await self._directory(request)
+        listing = Listing(directory, query)
+        page = await _perform(Page, directory, request, listing.next_page())
+        if listing.ended:
+            return json(_BEGIN, page.joined, _end(listing))
+        return json_in_slices(self._slices(directory, request, listing, page))
+
+    async def _slices(
+        self, directory: NamespaceApi, request: Request, listing: Listing, page: Page
+    ) -> AsyncIterator[bytes]:
+        yield _BEGIN
+        comma = b""
+        while True:
+            for records in page.slices(SLICE_BYTES):
+                yield comma + records
+                comma = b","
+            if listing.ended:
+                break
+            page = await _perform(Page, directory, request, listing.next_page())
+        yield _end(listing)
 
     async def _directory(self, request: Request) -> NamespaceApi:
         return await self._hub.namespace(request.caller.namespace)
 
 
-def _list(listing: Listing) -> Answer:
-    # The directory keeps records as bytes, which are spliced in unchanged.
-    page = listing.next_page()
-    if listing.ended:
-        return json(_BEGIN, page.joined, _end(listing))
-    return json_in_slices(_slices(listing, page))
+async def _perform(
+    expected: type[T], directory: NamespaceApi, request: Request, steps: Steps[T]
+) -> T:
+    """Do a query's steps, in turn with those of others, while the caller waits for them."""
+    wanted = _while_there(request, steps)
+    return await ask(expected, lambda reply: directory.perform(wanted, reply))
 
 
-def _slices(listing: Listing, page: Page) -> Iterator[bytes]:
-    yield _BEGIN
-    comma = b""
+def _while_there(request: Request, steps: Steps[T]) -> Steps[T]:
+    """The same steps, until the caller hangs up: callers could leave more behind than is done."""
     while True:
-        for records in page.slices(SLICE_BYTES):
-            yield comma + records
-            comma = b","
-        if listing.ended:
-            break
-        page = listing.next_page()
-    yield _end(listing)
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if request.caller_gone:
+            steps.close()
+            raise ProtocolError("timeout", "the caller has hung up")
+        yield
 
 
 def _end(listing: Listing) -> bytes:

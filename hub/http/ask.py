@@ -6,22 +6,21 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from actors.agent.outcomes import Outcome
 from homeport_protocol.errors import ProtocolError
 
 T = TypeVar("T")
 
 
-async def ask(expected: type[T], send: Callable[[Callable[[Outcome | bytes], None]], object]) -> T:
+async def ask(expected: type[T], send: Callable[[Callable[[object], None]], object]) -> T:
     """Ask the brain, and wait for its reply, which always comes, at once or later.
 
     Raises the reply if it is a ProtocolError. When the waiting request is cancelled, the reply is
     dropped, but the change that was asked for still happens.
     """
-    replied: list[Outcome | bytes] = []
-    waiting: asyncio.Future[Outcome | bytes] | None = None
+    replied: list[object] = []
+    waiting: asyncio.Future[object] | None = None
 
-    def reply(result: Outcome | bytes) -> None:
+    def reply(result: object) -> None:
         if waiting is None:
             replied.append(result)
         elif not waiting.done():

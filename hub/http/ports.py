@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import UnsetType
 
 from actors.agent.outcomes import Reply
 from actors.directory.directory import Page
+from actors.runtime.turns import Steps
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
@@ -16,15 +17,20 @@ from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
 from hub.telemetry.metrics import Metrics
 
+T = TypeVar("T")
+
 
 class NamespaceApi(Protocol):
     """One namespace, as the routes see it; `Supervisor` implements it.
 
-    Reads are answered from memory and raise ProtocolError; writes call `reply` once.
+    Reads are answered from memory and raise ProtocolError; `perform` does their steps. Writes call
+    `reply` once.
     """
 
     @property
     def timing(self) -> Timing: ...
+
+    def perform(self, steps: Steps[T], done: Callable[[T | ProtocolError], None]) -> object: ...
 
     def find(
         self,
@@ -32,11 +38,11 @@ class NamespaceApi(Protocol):
         limit: int | None = None,
         cursor: str | None = None,
         max_bytes: int | None = None,
-    ) -> Page: ...
+    ) -> Steps[Page]: ...
 
     def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None: ...
 
-    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes: ...
+    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> Steps[bytes]: ...
 
     def register(self, spec: AgentSpec, agent_id: str | None, reply: Reply) -> object: ...
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from starlette.datastructures import QueryParams
 
 from actors.directory.directory import Page
+from actors.runtime.turns import Steps
 from homeport_protocol.bounds import MAX_FIND_LIMIT, MAX_PAGE_BYTES, STRATEGIES, Strategy
 from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError
@@ -86,13 +87,15 @@ class Listing:
         self._filter = query.filters[0]
         self.count = 0
         """Agents in the pages so far."""
-        if len(query.filters) > 1:
-            self._choose(query)
+        self._choice = query if len(query.filters) > 1 else None
 
-    def next_page(self) -> Page:
+    def next_page(self) -> Steps[Page]:
         """The agents that come next; `ended` says whether there are more."""
+        if self._choice is not None:
+            query, self._choice = self._choice, None
+            yield from self._choose(query)
         left = None if self._limit is None else self._limit - self.count
-        page = self._directory.find(self._filter, left, self._cursor, MAX_PAGE_BYTES)
+        page = yield from self._directory.find(self._filter, left, self._cursor, MAX_PAGE_BYTES)
         self.count += len(page.agents)
         self._cursor = page.next_cursor
         return page
@@ -107,7 +110,7 @@ class Listing:
         """What the caller sends to get what comes after the limit; None for nothing."""
         return None if self._cursor is None else self._prefix + self._cursor
 
-    def _choose(self, query: Query) -> None:
+    def _choose(self, query: Query) -> Steps[None]:
         """Choose the alternative, whose number is the beginning of every cursor."""
         chosen = 0
         if query.cursor is not None:
@@ -117,22 +120,23 @@ class Listing:
             chosen = int(number)
         else:
             for index, alternative in enumerate(query.filters):
-                if self._directory.find(alternative, 1, None).agents:
+                page = yield from self._directory.find(alternative, 1, None)
+                if page.agents:
                     chosen = index
                     break
         self._filter = query.filters[chosen]
         self._prefix = f"{chosen}."
 
 
-def pick(directory: NamespaceApi, query: Query) -> bytes:
+def pick(directory: NamespaceApi, query: Query) -> Steps[bytes]:
     """An agent of the first alternative that has one; raises ProtocolError."""
     for alternative in query.filters[:-1]:
         try:
-            return directory.pick(alternative, query.strategy, query.key)
+            return (yield from directory.pick(alternative, query.strategy, query.key))
         except ProtocolError as error:
             if error.code != "no_match":
                 raise
-    return directory.pick(query.filters[-1], query.strategy, query.key)
+    return (yield from directory.pick(query.filters[-1], query.strategy, query.key))
 
 
 def _read(

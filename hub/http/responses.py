@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -32,7 +32,7 @@ class Answer:
         status: int,
         body: tuple[bytes, ...],
         headers: Headers,
-        long: Iterator[bytes] | None = None,
+        long: AsyncIterator[bytes] | None = None,
     ) -> None:
         self.status = status
         self.body = body
@@ -55,7 +55,7 @@ class Answer:
         await send({"type": "http.response.body", "body": b"".join(body)})
 
     async def _send_in_slices(
-        self, long: Iterator[bytes], send: Send, exchange: Exchange | None
+        self, long: AsyncIterator[bytes], send: Send, exchange: Exchange | None
     ) -> None:
         if exchange is not None:
             await exchange.answer_in_slices(self.status, self.headers, long)
@@ -63,7 +63,7 @@ class Answer:
         await send(
             {"type": "http.response.start", "status": self.status, "headers": list(self.headers)}
         )
-        for part in long:
+        async for part in long:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body"})
 
@@ -73,7 +73,7 @@ def json(*body: bytes, status: int = 200, headers: Headers = ()) -> Answer:
     return Answer(status, body, (JSON, NO_STORE, *headers))
 
 
-def json_in_slices(slices: Iterator[bytes]) -> Answer:
+def json_in_slices(slices: AsyncIterator[bytes]) -> Answer:
     """An answer with JSON of any length, each slice of it made when the caller has read on."""
     return Answer(200, (), (JSON, NO_STORE), slices)
 

@@ -9,7 +9,7 @@ use it instead of `receive` and `send`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -48,7 +48,7 @@ class Exchange:
         self._end([self._head(status, headers), *body])
 
     async def answer_in_slices(
-        self, status: int, headers: Sequence[tuple[bytes, bytes]], slices: Iterator[bytes]
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], slices: AsyncIterator[bytes]
     ) -> None:
         """Send a response of any length, whose slices are made as the caller reads them.
 
@@ -64,7 +64,7 @@ class Exchange:
             return
         cycle.response_started = True
         cycle.transport.write(self._head(status, headers))
-        for part in slices:
+        async for part in slices:
             cycle.transport.writelines(_chunk(part) if chunked else [part])
             await asyncio.sleep(0)
             if not await self._drained():

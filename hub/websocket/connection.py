@@ -37,6 +37,10 @@ from hub.websocket.protocol import PONG_HEAD, Websocket
 SLICE = 4096
 """Bytes parsed at a time, so that the rate limit applies within a segment full of tiny frames."""
 
+AT_ONCE = 32
+"""Messages of one read that are taken at once; those behind them wait for their turn, as does
+everything behind the first SLICE bytes."""
+
 logger = logs.get("hub.connection")
 _level_logger = logging.getLogger("hub.connection")
 
@@ -174,6 +178,8 @@ class Connection(asyncio.Protocol):
             else:
                 for start in range(0, len(data), SLICE):
                     self._feed(data[start : start + SLICE])
+                    if self._session is not None:
+                        self._session.hold()
         except Exception as error:
             self.crashed(error)
 
@@ -265,8 +271,10 @@ class Connection(asyncio.Protocol):
         if not self._within_rate(len(messages)):
             self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
             return
-        for message in messages:
+        for number, message in enumerate(messages):
             if self._phase is Phase.OPEN and self._session is not None:
+                if number == AT_ONCE:
+                    self._session.hold()
                 self._session.received(message)
 
     def _feed_library(self, data: bytes) -> None:

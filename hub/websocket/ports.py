@@ -15,6 +15,10 @@ class WebsocketSession(Protocol):
         """One complete text message; it may not be valid UTF-8."""
         ...
 
+    def hold(self) -> None:
+        """Much has come at once: what follows is taken when its turn comes."""
+        ...
+
     def received_binary(self) -> None:
         """A binary message has begun; its content is dropped."""
         ...

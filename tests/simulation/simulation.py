@@ -8,6 +8,7 @@ from random import Random
 
 from msgspec import Struct
 
+from actors.runtime.turns import complete
 from actors.timing import HUB_LEASE
 from homeport_protocol.codec import decode_record
 from homeport_protocol.filters import MATCH_ALL
@@ -201,7 +202,11 @@ class Simulation:
     def _read_directories(self) -> None:
         for hub in self.hubs:
             supervisor = hub.supervisor
-            agents = supervisor.directory.find(MATCH_ALL, None, None).agents if hub.ready else []
+            agents = (
+                complete(supervisor.directory.find(MATCH_ALL, None, None)).agents
+                if hub.ready
+                else []
+            )
             self.history.found.append(
                 Found(
                     at=self.clock.now(),

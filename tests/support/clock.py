@@ -34,15 +34,21 @@ class Timer:
 
 
 class VirtualClock:
-    """`now` moves only in `advance`; callbacks due at the same time run in order of scheduling."""
+    """`now` moves only in `advance`; callbacks due at the same time run in order of scheduling.
+
+    With a `cost` each reading of the clock takes so many seconds: what reads it after each step
+    of its work takes time.
+    """
 
     def __init__(self, start: float = START) -> None:
+        self.cost = 0.0
         self._start = start
         self._now = start
         self._sequence = 0
         self._heap: list[tuple[float, int, Callback, Timer]] = []
 
     def now(self) -> float:
+        self._now += self.cost
         return self._now
 
     def wall(self) -> float:
@@ -70,7 +76,7 @@ class VirtualClock:
             self._now = max(self._now, when)
             if not timer.cancelled:
                 callback()
-        self._now = until
+        self._now = max(self._now, until)
 
     def sleep_through(self, seconds: float) -> None:
         """The process is stopped: time passes and nothing runs until afterwards."""

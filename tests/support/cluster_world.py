@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from actors.ports.store import Away
+from actors.runtime.turns import complete
 from actors.timing import Timing
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import CloseCode
@@ -119,7 +120,7 @@ class Hub(World):
         return agent_id in self.supervisor.directory
 
     def listed(self) -> list[bytes]:
-        return self.supervisor.find(Filter()).agents
+        return complete(self.supervisor.find(Filter())).agents
 
     def look_up(self, agent_id: str) -> dict[str, Any]:
         """What `get` is answered with."""

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from msgspec import UNSET, structs
 
-from actors.directory.directory import FEW_CHANGES, LONG, MAX_PAGES, REMEMBERED, Directory
+from actors.directory.changes import FEW_CHANGES
+from actors.directory.directory import LONG, MAX_PAGES, Directory
 from actors.directory.indexes import MAX_METADATA_INDEXES
+from actors.directory.matches import REMEMBERED
+from actors.runtime.turns import complete
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import MATCH_ALL, Filter
@@ -25,7 +28,7 @@ def directory_of(*records: AgentRecord) -> Directory:
 
 
 def names(directory: Directory, **filter: Any) -> list[str]:
-    page = directory.find(Filter(**filter), None, None)
+    page = complete(directory.find(Filter(**filter), None, None))
     assert page.next_cursor is None
     return [decode_record(data).name for data in page.agents]
 
@@ -51,7 +54,7 @@ def test_put_and_remove_return_the_record_before() -> None:
 def test_the_bytes_that_were_put_are_the_bytes_that_are_found() -> None:
     directory = Directory()
     directory.put(record(1), b"exactly these")
-    assert directory.find(MATCH_ALL, None, None).agents == [b"exactly these"]
+    assert complete(directory.find(MATCH_ALL, None, None)).agents == [b"exactly these"]
     entry = directory.get(agent_id(1))
     assert entry is not None
     assert entry.data == b"exactly these"
@@ -65,7 +68,7 @@ def test_pages_hold_every_agent_once(limit: int, filter: Filter) -> None:
     found: list[bytes] = []
     cursor = None
     for _ in range(10):
-        page = directory.find(filter, limit, cursor)
+        page = complete(directory.find(filter, limit, cursor))
         assert 1 <= len(page.agents) <= limit
         found += page.agents
         cursor = page.next_cursor
@@ -76,26 +79,26 @@ def test_pages_hold_every_agent_once(limit: int, filter: Filter) -> None:
 
 def test_a_page_goes_on_where_the_last_one_ended_whatever_agents_left_or_came() -> None:
     directory = directory_of(*(record(number) for number in range(6)))
-    page = directory.find(MATCH_ALL, 3, None)
+    page = complete(directory.find(MATCH_ALL, 3, None))
     assert page.next_cursor == agent_id(2)
     directory.remove(agent_id(2))  # the one that the cursor names
     directory.remove(agent_id(0))
     directory.put(record(9), b"{}")
-    rest = directory.find(MATCH_ALL, 10, page.next_cursor)
+    rest = complete(directory.find(MATCH_ALL, 10, page.next_cursor))
     assert len(rest.agents) == 4
     assert rest.next_cursor is None
 
 
 def test_a_cursor_behind_the_last_one_finds_an_empty_page() -> None:
     directory = directory_of(record(1))
-    page = directory.find(MATCH_ALL, 10, agent_id(5))
+    page = complete(directory.find(MATCH_ALL, 10, agent_id(5)))
     assert (page.agents, page.next_cursor) == ([], None)
 
 
 @pytest.mark.parametrize("cursor", ["", "anything at all", "00000001-0000"])
 def test_a_cursor_that_was_never_given_is_refused(cursor: str) -> None:
     with pytest.raises(ProtocolError) as caught:
-        directory_of(record(1)).find(MATCH_ALL, 10, cursor)
+        complete(directory_of(record(1)).find(MATCH_ALL, 10, cursor))
     assert (caught.value.code, caught.value.field) == ("bad_request", "cursor")
 
 
@@ -149,7 +152,7 @@ def test_refresh_replaces_bytes_and_brings_no_agent_back() -> None:
     directory = directory_of(record(1))
     later = structs.replace(record(1), last_seen="2026-01-02T00:00:00.000000Z")
     directory.refresh(later, b"later")
-    assert directory.find(MATCH_ALL, None, None).agents == [b"later"]
+    assert complete(directory.find(MATCH_ALL, None, None)).agents == [b"later"]
     directory.remove(agent_id(1))
     directory.refresh(later, b"later")
     assert len(directory) == 0
@@ -213,7 +216,7 @@ def test_metadata_that_is_no_text_is_found_too_and_exactly() -> None:
 def test_a_filter_that_cannot_be_understood_is_refused_also_by_an_empty_directory() -> None:
     for directory in (Directory(), directory_of(record(1, name="x"))):
         with pytest.raises(ProtocolError):
-            directory.find(Filter(name="nobody", version="nonsense"), None, None)
+            complete(directory.find(Filter(name="nobody", version="nonsense"), None, None))
 
 
 def test_keys_without_agents_leave_nothing_behind() -> None:
@@ -238,7 +241,7 @@ def test_a_long_list_is_put_together_once_and_anew_after_any_change() -> None:
     directory = directory_of(*(record(number) for number in range(LONG)))
 
     def listed() -> bytes:
-        page = directory.find(MATCH_ALL, None, None)
+        page = complete(directory.find(MATCH_ALL, None, None))
         assert page.joined == b",".join(page.agents)
         return page.joined
 
@@ -285,7 +288,7 @@ def test_what_matched_before_is_brought_up_to_date_after_few_changes_and_many(
             newcomer = record(5000 + number, type="cost")
             directory.put(newcomer, encode(newcomer))
 
-    found = directory.matching(Filter(type="cost", status="healthy"))
+    found = complete(directory.matching(Filter(type="cost", status="healthy")))
     assert found == [
         each
         for each in directory.ids()
@@ -297,7 +300,7 @@ def test_only_so_many_filters_are_remembered() -> None:
     directory = directory_of(record(1))
     for number in range(2 * REMEMBERED):
         assert names(directory, name=f"nobody-{number}") == []
-        assert len(directory._remembered) <= REMEMBERED
+        assert len(directory._matches._remembered) <= REMEMBERED
     assert names(directory, name="a1") == ["a1"]
 
 
@@ -313,8 +316,8 @@ def test_the_work_of_finding_a_few_does_not_grow_with_the_fleet() -> None:
             )
         )
         filter = Filter(type="cost", capabilities=["all", "rare"], status="healthy")
-        assert len(directory.matching(filter)) == 10
-        looked_at.append(directory._remembered[encode(filter)].looked_at)
+        assert len(complete(directory.matching(filter))) == 10
+        looked_at.append(directory._matches._remembered[encode(filter)].looked_at)
     assert looked_at == [10, 10, 10]
 
 
@@ -325,7 +328,7 @@ def test_a_page_ends_before_it_is_larger_than_it_may_be() -> None:
     found: list[bytes] = []
     cursor, pages = None, 0
     while pages == 0 or cursor is not None:
-        page = directory.find(MATCH_ALL, None, cursor, 10 * size)
+        page = complete(directory.find(MATCH_ALL, None, cursor, 10 * size))
         assert len(page.joined) <= 10 * size
         found += page.agents
         cursor, pages = page.next_cursor, pages + 1
@@ -335,24 +338,25 @@ def test_a_page_ends_before_it_is_larger_than_it_may_be() -> None:
 
 def test_a_page_has_at_least_one_record_and_no_more_than_its_limit() -> None:
     directory = directory_of(*(record(number) for number in range(LONG)))
-    page = directory.find(MATCH_ALL, None, None, 1)
+    page = complete(directory.find(MATCH_ALL, None, None, 1))
     assert (len(page.agents), page.next_cursor) == (1, agent_id(0))
-    page = directory.find(MATCH_ALL, 3, agent_id(0), 10_000)
+    page = complete(directory.find(MATCH_ALL, 3, agent_id(0), 10_000))
     assert (len(page.agents), page.next_cursor) == (3, agent_id(3))
-    page = directory.find(MATCH_ALL, 10, agent_id(LONG - 2), 1)
+    page = complete(directory.find(MATCH_ALL, 10, agent_id(LONG - 2), 1))
     assert (len(page.agents), page.next_cursor) == (1, None)
 
 
 def test_pages_of_different_sizes_are_not_mistaken_for_each_other() -> None:
     directory = directory_of(*(record(number) for number in range(LONG)))
-    whole = directory.find(MATCH_ALL, None, None)
-    assert len(directory.find(MATCH_ALL, None, None, 1).agents) == 1
-    assert len(directory.find(MATCH_ALL, None, None, 10**9).agents) == LONG
-    assert directory.find(MATCH_ALL, None, None) is whole
+    whole = complete(directory.find(MATCH_ALL, None, None))
+    assert len(complete(directory.find(MATCH_ALL, None, None, 1)).agents) == 1
+    assert len(complete(directory.find(MATCH_ALL, None, None, 10**9)).agents) == LONG
+    assert complete(directory.find(MATCH_ALL, None, None)) is whole
 
 
 def test_slices_of_a_page_are_the_page() -> None:
-    page = directory_of(*(record(number) for number in range(LONG))).find(MATCH_ALL, None, None)
+    directory = directory_of(*(record(number) for number in range(LONG)))
+    page = complete(directory.find(MATCH_ALL, None, None))
     slices = list(page.slices(2_000))
     assert len(slices) > 10
     assert all(len(each) < 2_000 + 600 for each in slices)

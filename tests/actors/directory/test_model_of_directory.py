@@ -16,6 +16,7 @@ from actors.directory import directory as directory_module
 from actors.directory import indexes as indexes_module
 from actors.directory.directory import Directory
 from actors.directory.pick import Picker
+from actors.runtime.turns import complete
 from homeport_protocol.bounds import STATUSES, STRATEGIES
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
@@ -206,7 +207,7 @@ class DirectoryMachine(RuleBasedStateMachine):
 
     @rule(filter=filters | FILTERS)
     def find_all(self, filter: Filter) -> None:
-        page = self.directory.find(filter, None, None)
+        page = complete(self.directory.find(filter, None, None))
         assert page.next_cursor is None
         assert page.agents == [encode(each) for each in self.matching(filter)]
         assert page.joined == b",".join(page.agents)
@@ -216,7 +217,7 @@ class DirectoryMachine(RuleBasedStateMachine):
         found: list[bytes] = []
         cursor = None
         for _ in range(20):
-            page = self.directory.find(filter, limit, cursor)
+            page = complete(self.directory.find(filter, limit, cursor))
             assert len(page.agents) <= limit
             found += page.agents
             cursor = page.next_cursor
@@ -244,17 +245,17 @@ class DirectoryMachine(RuleBasedStateMachine):
         eligible = self.eligible(filter)
         if not eligible:
             with pytest.raises(ProtocolError) as caught:
-                self.picker.pick(filter, strategy, key, self.recently_lost)
+                complete(self.picker.pick(filter, strategy, key, self.recently_lost))
             assert caught.value.code == "no_match"
             return
-        picked = self.picker.pick(filter, strategy, key, self.recently_lost).record
+        picked = complete(self.picker.pick(filter, strategy, key, self.recently_lost)).record
         assert picked in eligible
         if strategy == "least_loaded":
             loads = [float("inf") if each.load is UNSET else each.load for each in eligible]
             own = float("inf") if picked.load is UNSET else picked.load
             assert own == min(loads)
         elif strategy == "sticky":
-            again = self.picker.pick(filter, strategy, key, self.recently_lost).record
+            again = complete(self.picker.pick(filter, strategy, key, self.recently_lost)).record
             assert again == picked
         elif strategy == "round_robin":
             # The next one in the order of ids behind the one picked last for this filter.

@@ -10,6 +10,7 @@ import pytest
 
 from actors.directory.directory import Directory
 from actors.directory.pick import MAX_ROTATIONS, Picker
+from actors.runtime.turns import complete
 from homeport_protocol.bounds import STRATEGIES, Strategy
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
@@ -37,7 +38,7 @@ class Fleet:
     ) -> str:
         if strategy == "sticky" and key is None:
             key = "key"
-        return self.picker.pick(filter, strategy, key, self.recently_lost).record.name
+        return complete(self.picker.pick(filter, strategy, key, self.recently_lost)).record.name
 
     def matches_none(self, strategy: Strategy = "round_robin", filter: Filter = MATCH_ALL) -> bool:
         with pytest.raises(ProtocolError) as caught:
@@ -150,7 +151,7 @@ def test_an_empty_key_is_a_key() -> None:
 
 def test_sticky_without_a_key_is_refused() -> None:
     with pytest.raises(ProtocolError) as caught:
-        fleet(1).picker.pick(MATCH_ALL, "sticky", None, ())
+        complete(fleet(1).picker.pick(MATCH_ALL, "sticky", None, ()))
     assert (caught.value.code, caught.value.field) == ("bad_request", "key")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.agent.outcomes import Acknowledged, Lease, Outcome, Reply
 from actors.directory.directory import Page
+from actors.runtime.turns import Steps, complete
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
@@ -20,6 +21,9 @@ from hub.telemetry.metrics import Metrics
 
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
 NOW = "2026-11-20T12:00:00.000000Z"
+
+
+T = TypeVar("T")
 
 
 class FakeDirectory:
@@ -41,13 +45,19 @@ class FakeDirectory:
         self.records[agent_id] = {"id": agent_id, "name": f"agent-{number}", **fields}
         return self.records[agent_id]
 
+    def perform(self, steps: Steps[T], done: Callable[[T | ProtocolError], None]) -> None:
+        try:
+            done(complete(steps))
+        except ProtocolError as error:
+            done(error)
+
     def find(
         self,
         filter: Filter,
         limit: int | None = None,
         cursor: str | None = None,
         max_bytes: int | None = None,
-    ) -> Page:
+    ) -> Steps[Page]:
         self._read("find", filter, limit, cursor)
         matching = [
             record
@@ -56,6 +66,7 @@ class FakeDirectory:
         ]
         page = matching[: min(self.most, len(matching) if limit is None else limit)]
         more = len(matching) > len(page)
+        yield
         return Page([msgspec.json.encode(each) for each in page], page[-1]["id"] if more else None)
 
     def look_up(self, agent_id: str, reply: Callable[[bytes | ProtocolError], None]) -> None:
@@ -68,9 +79,10 @@ class FakeDirectory:
         missing = ProtocolError("not_found", "no such agent")
         reply(missing if record is None else msgspec.json.encode(record))
 
-    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> bytes:
+    def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> Steps[bytes]:
         self._read("pick", filter, strategy, key)
         for record in self.records.values():
+            yield
             if self._matches(record, filter):
                 return msgspec.json.encode(record)
         raise ProtocolError("no_match", "no healthy agent matches")

@@ -47,7 +47,7 @@ class Served:
         await exchange.answer(200, ((b"content-length", length),), parts)
         self.answering -= 1
 
-    def slices(self):
+    async def slices(self):
         for number in range(400):
             self.made += 1
             yield b"%07d" % number + b"x" * 100_000
@@ -210,7 +210,7 @@ async def test_a_long_answer_goes_out_in_chunks_and_the_connection_lives_on(serv
     head = await reader.readuntil(b"\r\n\r\n")
     assert b"transfer-encoding: chunked\r\n" in head
     assert b"content-length" not in head
-    assert await read_chunks(reader) == b"".join(Served().slices())
+    assert await read_chunks(reader) == b"".join([part async for part in Served().slices()])
     assert (await read_answer(reader))[1] == b"<hello>"
     writer.close()
 
@@ -222,7 +222,7 @@ async def test_a_caller_of_http_1_0_reads_a_long_answer_to_the_end_of_the_connec
     assert b"connection: close\r\n" in head
     assert b"chunked" not in head
     async with asyncio.timeout(10):
-        assert await reader.read() == b"".join(Served().slices())
+        assert await reader.read() == b"".join([part async for part in Served().slices()])
     writer.close()
 
 
@@ -237,7 +237,7 @@ async def test_of_a_long_answer_no_more_is_made_than_is_read(served):
     assert served.unsent.total < 300_000
     writer.transport.resume_reading()
     await reader.readuntil(b"\r\n\r\n")
-    assert await read_chunks(reader) == b"".join(Served().slices())
+    assert await read_chunks(reader) == b"".join([part async for part in Served().slices()])
     assert served.unsent.total == 0
     writer.close()
 

@@ -37,6 +37,9 @@ class FakeSession:
         self.messages.append(data)
         self.on_message(self, data)
 
+    def hold(self) -> None:
+        pass
+
     def received_binary(self) -> None:
         self.calls.append("binary")
 
