@@ -7,9 +7,13 @@ from typing import Literal
 from msgspec import Struct
 
 LimitName = Literal[
+    "max_agent_bytes",
+    "max_agents",
     "max_log_bytes",
     "max_total_unsent_bytes",
+    "max_namespaces",
     "max_unsent_bytes",
+    "max_watches",
     "send_timeout",
 ]
 """The settings whose application is counted and logged."""
@@ -20,3 +24,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     log_length: int = 50_000
     max_log_bytes: int = 64 * 1024 * 1024
+    max_agents: int = 100_000
+    max_agent_bytes: int = 256 * 1024 * 1024
+    max_watches: int = 64
+    """Watches of one connection."""

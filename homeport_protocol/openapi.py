@@ -76,7 +76,7 @@ def _agent_paths() -> Document:
                 "register",
                 "Register an agent; it stays registered while it sends heartbeats.",
                 {"201": _answer("Registered, and stored.", "LegacyLease")},
-                [400, 408, 409, 413, 503],
+                [400, 408, 409, 413, 429, 503],
                 body=_body("LegacyRegistration", _registration_example()),
             ),
         },
@@ -86,7 +86,7 @@ def _agent_paths() -> Document:
                 "heartbeat",
                 "Renew an agent's lease, and report its status and metadata.",
                 {"200": _answer("Accepted, and stored.", "LegacyHeartbeatAnswer")},
-                [400, 404, 408, 413, 503],
+                [400, 404, 408, 413, 429, 503],
                 body=_body("LegacyHeartbeat", {"status": "healthy", "metadata": {"queue": 3}}),
             ),
         },
@@ -230,10 +230,11 @@ def _failures() -> Document:
         409: "The identity is being registered elsewhere at this moment.",
         413: f"The body exceeds {MAX_FRAME_BYTES} bytes.",
         426: "The request did not ask for an upgrade to a websocket.",
+        429: "The namespace is full: it has `max_agents`, or `max_agent_bytes` of records.",
         503: "Redis is away, or the hub is starting; nothing is guaranteed to be stored.",
     }
     failures = {f"Failure{status}": _answer(text, "ErrorBody") for status, text in words.items()}
-    failures["Failure503"]["headers"] = _SECONDS_HEADER
+    failures["Failure429"]["headers"] = failures["Failure503"]["headers"] = _SECONDS_HEADER
     failures["Failure"] = _answer(
         "Any other failure: 405 with `Allow` for a wrong method, 500 for a bug in the hub.",
         "ErrorBody",

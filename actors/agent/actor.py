@@ -245,7 +245,9 @@ class AgentActor:
             ask.reply(self._not_held())
             return
         try:
-            record = amend(record, changes)
+            amended = amend(record, changes)
+            if amended is not record:
+                self.context.check_growth(record, amended)
         except ProtocolError as error:
             ask.reply(error)
             return
@@ -254,7 +256,7 @@ class AgentActor:
             writer.keep_unwritten(changes)
             ask.reply(Acknowledged(writer.revision, False, self.context.timestamp()))
             return
-        record = writer.refreshed(record, monitor.liveness)
+        record = writer.refreshed(amended, monitor.liveness)
         asks.under_way = asks.superseded_by(ask)
         writer.write(record, monitor.liveness, ask.at)
 
@@ -265,7 +267,8 @@ class AgentActor:
             ask.reply(gone() if record is None else self._not_held())
             return
         try:
-            record = amend(record, ask.changes)
+            amended = amend(record, ask.changes)
+            self.context.check_growth(record, amended)
         except ProtocolError as error:
             ask.reply(error)
             return
@@ -273,7 +276,7 @@ class AgentActor:
         before = liveness.reported
         status = None if ask.changes.status is UNSET else ask.changes.status
         liveness.report(status, over_http=False)
-        record = writer.refreshed(record, liveness)
+        record = writer.refreshed(amended, liveness)
         liveness.set_reported(before)  # until it is durable: the change may not be made
         self.asks.under_way = [ask]
         writer.write(record, liveness, ask.at)

@@ -79,6 +79,14 @@ class AgentContext(Protocol):
         """When the agent may be removed that was lost with many; in the past when it may now."""
         ...
 
+    def admit(self, record: AgentRecord, size: int, before: AgentRecord | None) -> None:
+        """Admit a registration, or raise ProtocolError; `before` is the agent's record now."""
+        ...
+
+    def check_growth(self, before: AgentRecord, after: AgentRecord) -> None:
+        """Raise ProtocolError if the record grows and there is no room for it."""
+        ...
+
     def gone(self, agent_id: str) -> None:
         """The actor has ended: its agent is no more, or another hub owns it."""
         ...

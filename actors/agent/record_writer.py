@@ -202,8 +202,9 @@ class RecordWriter:
         hub: str | None = None,
         born: float | None = None,
         seen: str = "",
+        head: bytes | None = None,
     ) -> None:
-        """Propose a change made from the current record.
+        """Propose a change made from the current record, whose `head` may be known.
 
         `hub` is the hub that holds the agent's session; if None, the one that held it before, or
         "" for an agent that comes over HTTP. `born` is when the oldest ask came that it answers.
@@ -214,7 +215,7 @@ class RecordWriter:
             hub = "" if liveness.over_http else held_by or self._context.hub_id
         if born is None:
             born = self._context.now()
-        self._propose(operation, kind, record, liveness, hub, born, seen)
+        self._propose(operation, kind, record, liveness, hub, born, seen, head)
 
     def withdraw(self) -> None:
         """Do not make the change under way, if it can still be stopped."""
@@ -262,6 +263,7 @@ class RecordWriter:
         hub: str,
         born: float,
         seen: str,
+        head: bytes | None = None,
     ) -> None:
         context, committed = self._context, self.committed
         change = Change(
@@ -269,7 +271,7 @@ class RecordWriter:
             kind=kind or "",
             agent_id=self.agent_id,
             epoch=self._epoch_floor if committed is None else committed.epoch,
-            head=head_of(record),
+            head=head or head_of(record),
             hub=hub,
             ttl=self._ttl(liveness),
             key=context.new_key() if kind else "",

@@ -8,7 +8,7 @@ from actors.agent.messages import Register, Resume
 from actors.agent.outcomes import NEWER_SESSION, Lease, bad_token, gone
 from actors.agent.parts import AgentParts
 from actors.rules.liveness import Liveness
-from actors.rules.records import amend, new_record
+from actors.rules.records import amend, head_of, new_record
 from actors.rules.states import State
 from actors.rules.tokens import check_token, issue_token
 from homeport_protocol.errors import CloseCode, ProtocolError
@@ -24,12 +24,14 @@ def register(agent: AgentParts, ask: Register) -> None:
     now, field = context.timestamp(), "metadata" if over_http else "agent.metadata"
     try:
         record = new_record(writer.agent_id, ask.spec, status, now, field)
+        head = head_of(record)
+        context.admit(record, len(head), writer.current)
     except ProtocolError as error:
         ask.reply(error)
         return
     agent.asks.under_way = [ask]
     hub, liveness = "" if over_http else context.hub_id, agent.monitor.liveness
-    writer.commit("register", "registered", record, liveness, hub=hub, born=ask.at)
+    writer.commit("register", "registered", record, liveness, hub=hub, born=ask.at, head=head)
 
 
 def resume(agent: AgentParts, ask: Resume) -> None:
@@ -46,11 +48,12 @@ def resume(agent: AgentParts, ask: Resume) -> None:
     status = None if ask.changes.status is UNSET else ask.changes.status
     resumed = monitor.liveness.resumed(status, context.now())
     try:
-        record = amend(record, ask.changes, "agent.metadata")
+        amended = amend(record, ask.changes, "agent.metadata")
+        context.check_growth(record, amended)
     except ProtocolError as error:
         ask.reply(error)
         return
-    record = writer.refreshed(record, resumed)
+    record = writer.refreshed(amended, resumed)
     agent.asks.under_way = [ask]
     liveness = monitor.liveness
     writer.commit("resume", "resumed", record, liveness, hub=context.hub_id, born=ask.at)

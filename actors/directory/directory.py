@@ -43,6 +43,8 @@ class DirectoryEntry(Struct, gc=False):
 
     record: AgentRecord
     data: bytes
+    size: int
+    """Bytes as of the last change: what `refresh` adds or takes is not worth counting."""
 
 
 class Page(Struct):
@@ -74,6 +76,8 @@ class Directory:
 
     def __init__(self) -> None:
         self._entries: dict[str, DirectoryEntry] = {}
+        self.bytes = 0
+        """Bytes of all records as JSON."""
         self._order: list[str] = []
         self._indexes = Indexes()
         self._changes = Changes()
@@ -108,13 +112,16 @@ class Directory:
         entry = self._entries.get(agent_id)
         if entry is None:
             previous = None
-            self._entries[agent_id] = DirectoryEntry(record, data)
+            self._entries[agent_id] = DirectoryEntry(record, data, len(data))
+            self.bytes += len(data)
             insort(self._order, agent_id)
             self._indexes.add(record)
         else:
             previous = entry.record
+            self.bytes += len(data) - entry.size
             entry.record = record
             entry.data = data
+            entry.size = len(data)
             self._indexes.replace(previous, record)
         self._note_change(agent_id)
         return previous
@@ -133,6 +140,7 @@ class Directory:
         if entry is None:
             return None
         del self._order[bisect_left(self._order, agent_id)]
+        self.bytes -= entry.size
         self._indexes.discard(entry.record)
         self._note_change(agent_id)
         return entry.record

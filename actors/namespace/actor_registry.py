@@ -24,6 +24,8 @@ from actors.cluster.events import (
     StoreReturned,
 )
 from actors.cluster.replica import Replica
+from actors.limits import Limits
+from actors.namespace.capacity import Capacity
 from actors.namespace.orphan_removal import OrphanRemoval
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
@@ -53,6 +55,7 @@ class ActorRegistry:
         *,
         hub_id: str,
         timing: Timing,
+        limits: Limits,
         scheduler: Scheduler,
         runtime: Runtime,
         store: Store,
@@ -68,6 +71,8 @@ class ActorRegistry:
         self._committer = committer = replica.committer
         self.propose = committer.propose
         self.new_key = committer.new_key
+        self._capacity = capacity = Capacity(limits, replica.directory, observer)
+        self.admit, self.check_growth = capacity.admit, capacity.check_growth
         self.deadlines = Deadlines(scheduler)
         self.agents: dict[str, AgentRef] = {}
         self.recently_lost: set[str] = set()
@@ -124,9 +129,11 @@ class ActorRegistry:
         """Have the agents' actors act on an event; called by the replica only."""
         match event:  # the frequent ones first: patterns are tried in order
             case ChangedHere():
+                self._capacity.settled(event.record.id)
                 if event.record.id not in self.agents:  # its actor was isolated meanwhile
                     self._remove_orphan(event.record.id)
             case ChangedElsewhere():
+                self._capacity.settled(event.record.id)
                 agent = self.agents.get(event.record.id)
                 if agent is not None:
                     agent.overtaken(event.record, removed=event.removed)
@@ -205,6 +212,7 @@ class ActorRegistry:
 
     def gone(self, agent_id: str) -> None:
         """The agent's actor has ended: the agent is no more, or another hub's."""
+        self._capacity.settled(agent_id)
         agent = self.agents.pop(agent_id, None)
         if agent is not None:
             agent.stop()
@@ -228,6 +236,7 @@ class ActorRegistry:
 
     def failed(self, agent_id: str) -> None:
         """The agent's actor was isolated: remove the agent; it may register again."""
+        self._capacity.settled(agent_id)
         self.agents.pop(agent_id, None)
         self.recently_lost.discard(agent_id)
         self._replica.feed.no_longer_missing(agent_id)

@@ -57,6 +57,7 @@ class Supervisor:
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
+        self.limits = limits
         self.now = scheduler.now
         self.observer = observer
         self.replica = Replica(
@@ -73,6 +74,7 @@ class Supervisor:
             self.replica,
             hub_id=hub_id,
             timing=timing,
+            limits=limits,
             scheduler=scheduler,
             runtime=runtime,
             store=store,
@@ -242,6 +244,7 @@ class Supervisor:
             revision=self.revision,
             pending_changes=self.replica.committer.outstanding,
             commits=self.replica.committer.commits,
+            agent_bytes=self.directory.bytes,
             log_bytes=self.feed.kept_bytes,
             mailbox=self._runtime.backlog,
             hubs=max(1, len(self.roster)),

@@ -60,6 +60,7 @@ class Stats(Struct, frozen=True, kw_only=True):
     sessions: int
     watches: int
     revision: int
+    agent_bytes: int
     log_bytes: int
     pending_changes: int
     heartbeats: int

@@ -17,9 +17,6 @@ from homeport_protocol.errors import ProtocolError
 from homeport_protocol.requests import Unwatch
 from homeport_protocol.requests import Watch as WatchRequest
 
-MAX_WATCHES = 64
-"""Watches that one connection may hold."""
-
 
 class SessionWatches:
     """The watches that a peer has begun; they end when it says so, or with the connection."""
@@ -85,9 +82,12 @@ class SessionWatches:
 
     def _make(self, request: WatchRequest) -> Watch:
         _check_start(request)
-        if len(self._watches) >= MAX_WATCHES:
+        most = self._supervisor.limits.max_watches
+        if len(self._watches) >= most:
+            self._supervisor.observer.limited("max_watches")
             raise ProtocolError(
-                "rate_limited", f"a connection may hold {MAX_WATCHES} watches: open another one"
+                "rate_limited",
+                f"a connection may hold {most} watches (max_watches): open another one",
             )
         kinds = None if request.kinds is UNSET else request.kinds
         watch = Watch(self._last + 1, request.filter, self._link, kinds)

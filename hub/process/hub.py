@@ -7,7 +7,6 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 
-from actors.limits import Limits
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
@@ -94,7 +93,7 @@ class Hub:
         self._source = source or Source()
         self._shared_port = shared_port
         self._timing = settings.timing
-        self._limits = Limits(log_length=settings.log_length, max_log_bytes=settings.max_log_bytes)
+        self._limits = settings.limits
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
         loop = self._scheduler.loop
         self.metrics.watch_loop(
@@ -104,7 +103,9 @@ class Hub:
         self._random = random.SystemRandom()
         self._started = format_timestamp(self._scheduler.wall())
         self._incarnation = secrets.token_hex(4)
-        self._namespaces = Namespaces(self._make_namespace, self.metrics)
+        self._namespaces = Namespaces(
+            self._make_namespace, settings.max_namespaces, self.metrics, self.limits
+        )
         self._maintenance: asyncio.Task[None] | None = None
         self._agents = 0  # as of a moment ago
         self._garbage = GarbageCollection()

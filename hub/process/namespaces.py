@@ -16,10 +16,8 @@ from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from hub.net.caller import check_namespace
 from hub.store import RedisStore, StoreError
 from hub.telemetry import logs
+from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
-
-MAX_NAMESPACES = 1000
-"""Namespaces that one hub serves; each takes a little memory and a few connections to Redis."""
 
 IDLE = 60.0
 """Seconds after which a namespace without agents and connections is released."""
@@ -55,9 +53,13 @@ class Namespace:
 
 
 class Namespaces:
-    """All namespaces of one hub; `make` creates and starts the one of a name."""
+    """All namespaces of one hub, `most` of them; `make` creates and starts the one of a name."""
 
-    def __init__(self, make: Callable[[str], Namespace], metrics: Metrics) -> None:
+    def __init__(
+        self, make: Callable[[str], Namespace], most: int, metrics: Metrics, limits: LimitReports
+    ) -> None:
+        self._most = most
+        self._limits = limits
         self._make = make
         self._metrics = metrics
         self._open: dict[str, Namespace] = {}
@@ -76,9 +78,10 @@ class Namespaces:
         if namespace is not None:
             return namespace
         check_namespace(name)
-        if len(self._open) >= MAX_NAMESPACES:
+        if len(self._open) >= self._most:
+            self._limits.applied("max_namespaces")
             raise ProtocolError(
-                "unavailable", f"this hub serves {MAX_NAMESPACES} namespaces already"
+                "unavailable", f"this hub serves {self._most:,} namespaces already (max_namespaces)"
             )
         namespace = self._open[name] = self._make(name)
         self._metrics.add_namespace(name, namespace.supervisor.stats)

@@ -262,6 +262,47 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = Limits().max_log_bytes
 
+    max_agents: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000_000,
+            description="Agents of one namespace; beyond it new ones are refused.",
+            extra={"metavar": "COUNT"},
+        ),
+    ] = Limits().max_agents
+
+    max_agent_bytes: Annotated[
+        int,
+        Meta(
+            ge=64 * 1024,
+            le=1 << 40,
+            description="Bytes of all records of one namespace, as JSON; beyond it new agents and "
+            "larger metadata or capabilities are refused.",
+            extra={"metavar": "BYTES"},
+        ),
+    ] = Limits().max_agent_bytes
+
+    max_namespaces: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Namespaces that one hub serves.",
+            extra={"metavar": "COUNT"},
+        ),
+    ] = 1000
+
+    max_watches: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Watches that one connection may hold.",
+            extra={"metavar": "COUNT"},
+        ),
+    ] = Limits().max_watches
+
     max_unsent_bytes: Annotated[
         int,
         Meta(
@@ -307,6 +348,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.hub_id:
             msgspec.structs.force_setattr(self, "hub_id", default_hub_id(self.port, self.workers))
+
+    @property
+    def limits(self) -> Limits:
+        """Those among them that bound what one namespace takes."""
+        return Limits(**{name: getattr(self, name) for name in Limits.__struct_fields__})
 
     @property
     def timing(self) -> Timing:

@@ -51,6 +51,7 @@ _GAUGES = {
     "sessions": ("homeport_sessions", "Open websocket sessions."),
     "watches": ("homeport_watches", "Open watches."),
     "revision": ("homeport_revision", "Revision of the directory."),
+    "agent_bytes": ("homeport_agent_bytes", "Bytes of the records of all agents."),
     "log_bytes": ("homeport_log_bytes", "Bytes of the directory changes kept in memory."),
     "pending_changes": ("homeport_pending_changes", "Changes that wait for the store."),
     "hubs": ("homeport_hubs", "Living hubs of the cluster, this one among them."),

@@ -12,14 +12,12 @@ from actors.agent.ask_queue import MAX_WAITING
 from actors.rules.states import TRANSITIONS, State, StateChange
 from actors.session.pipeline import MAX_PIPELINE
 from actors.session.session import MAX_MALFORMED
-from actors.session.watches import MAX_WATCHES
 from homeport_protocol.bounds import STATUSES, STRATEGIES, Kind, Reason
 from homeport_protocol.codec import decode_message, decode_request, encode
 from homeport_protocol.errors import FAILURES, CloseCode, ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
 from homeport_protocol.requests import OPS
-from hub.process.namespaces import MAX_NAMESPACES
 from hub.settings import FIELDS
 from tests.docs.pages import (
     ARCHITECTURE,
@@ -119,9 +117,14 @@ def test_every_kind_strategy_filter_key_status_and_reason_is_named() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     limits = "\n".join(" ".join(row) for row in table_rows(PROTOCOL, "## Limits"))
-    for number in (MAX_WATCHES, MAX_PIPELINE, MAX_MALFORMED, f"{MAX_NAMESPACES:,}"):
+    for number in (MAX_PIPELINE, MAX_MALFORMED):
         assert re.search(rf"\b{number}\b", limits), number
-    assert f"{FIELDS['max_rate'].default:,}" in limits
+    for name in ("max_rate", "max_watches", "max_namespaces", "max_agents", "log_length"):
+        assert f"{FIELDS[name].default:,}" in limits, name
+        assert f"`{FIELDS[name].flag}`" in limits, name
+    for name in ("max_agent_bytes", "max_log_bytes", "max_unsent_bytes", "max_total_unsent_bytes"):
+        assert f"{FIELDS[name].default // 2**20} MiB (`{FIELDS[name].flag}`)" in limits, name
+    assert f"{FIELDS['send_timeout'].default:g} s (`{FIELDS['send_timeout'].flag}`)" in limits
     assert f"{MAX_WAITING:,}" in prose(PROTOCOL)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from actors.limits import Limits
 from actors.ports.store import Away
 from actors.runtime.turns import complete
 from actors.timing import Timing
@@ -147,10 +148,13 @@ class Hub(World):
 class Cluster:
     """Hubs by their names, all of them up and known to each other."""
 
-    def __init__(self, *names: str, timing: Timing | None = None) -> None:
+    def __init__(
+        self, *names: str, timing: Timing | None = None, limits: Limits | None = None
+    ) -> None:
         self.scheduler = VirtualClock()
         self.store = ModelStore(self.scheduler, TICK)
         self.timing = timing or Timing()
+        self.limits = limits
         self.hubs: dict[str, Hub] = {}
         self._started = 0
         for name in names:
@@ -163,7 +167,9 @@ class Cluster:
     def start(self, name: str) -> Hub:
         """Start a hub of that name, and wait until it is ready."""
         self._started += 1
-        hub = Hub(self.timing, store=_Side(self.store), seed=self._started, hub_id=name)  # type: ignore[arg-type]
+        hub = Hub(
+            self.timing, self.limits, store=_Side(self.store), seed=self._started, hub_id=name
+        )  # type: ignore[arg-type]
         self.hubs[name] = hub
         assert self.until(lambda: hub.supervisor.ready, 20) is not None
         return hub

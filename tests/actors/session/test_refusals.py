@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from actors.limits import Limits
 from actors.session.session import MAX_MALFORMED
-from actors.session.watches import MAX_WATCHES
 from tests.support.records import SPEC, agent_id
 from tests.support.world import World
 
@@ -101,12 +101,21 @@ def test_there_is_no_such_watch() -> None:
 def test_a_connection_holds_so_many_watches() -> None:
     world = World()
     link = world.connect()
-    for number in range(MAX_WATCHES):
+    for number in range(64):
         assert link.ask(op="watch")["watch"] == number + 1
-    assert link.ask(op="watch")["code"] == "rate_limited"
+    refusal = link.ask(op="watch")
+    assert (refusal["code"], refusal["retryable"]) == ("rate_limited", True)
+    assert "max_watches" in refusal["message"]
+    assert world.observer.limits["max_watches"] == 1
     link.ask(op="unwatch", watch=3)
     assert link.ask(op="watch")["op"] == "watching"
-    assert world.supervisor.stats().watches == MAX_WATCHES
+    assert world.supervisor.stats().watches == 64
+
+
+def test_how_many_watches_a_connection_holds_is_a_setting() -> None:
+    link = World(limits=Limits(max_watches=2)).connect()
+    answers = [link.ask(op="watch") for _ in range(3)]
+    assert [each["op"] for each in answers] == ["watching", "watching", "error"]
 
 
 # --- malformed messages --------------------------------------------------------------------------

@@ -68,12 +68,14 @@ async def test_what_a_namespace_left_in_redis_runs_out_unless_it_is_used_again(
 async def test_there_is_a_limit_of_namespaces(
     running: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(namespaces, "MAX_NAMESPACES", 2)
+    monkeypatch.setattr(running._namespaces, "_most", 2)
     await running.namespace("one")
-    with pytest.raises(ProtocolError, match="serves 2 namespaces already") as refused:
+    expected = r"serves 2 namespaces already \(max_namespaces\)"
+    with pytest.raises(ProtocolError, match=expected) as refused:
         await running.namespace("two")
     assert refused.value.code == "unavailable"
     assert (await running.namespace("one")).ready
+    assert b'homeport_limits_applied_total{setting="max_namespaces"} 1.0' in running.metrics.text()
 
 
 async def test_a_bad_name_of_a_namespace_is_refused(running: Hub) -> None:

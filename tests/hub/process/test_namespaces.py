@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from hub.process.namespaces import LOAD_TIMEOUT, Namespace, Namespaces
 from hub.store.findings import Findings
+from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
 
@@ -33,8 +34,13 @@ def make(_name: str) -> Namespace:
     return Namespace(cast(Any, Supervisor()), cast(Any, Store()), 100.0)
 
 
+def no_namespaces() -> Namespaces:
+    metrics = Metrics("hub-1", "1.0")
+    return Namespaces(make, 10, metrics, LimitReports(metrics))
+
+
 def test_a_namespace_that_somebody_just_named_does_not_make_the_hub_unready() -> None:
-    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    namespaces = no_namespaces()
     cast(Any, namespaces.open("default").supervisor).ready = True
     namespaces.open("new")
 
@@ -43,7 +49,7 @@ def test_a_namespace_that_somebody_just_named_does_not_make_the_hub_unready() ->
 
 
 def test_one_that_was_loaded_and_lost_its_store_does() -> None:
-    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    namespaces = no_namespaces()
     supervisor = cast(Any, namespaces.open("default").supervisor)
     supervisor.ready = True
     supervisor.not_ready_reasons = lambda: ["Redis: gone"]
@@ -52,7 +58,7 @@ def test_one_that_was_loaded_and_lost_its_store_does() -> None:
 
 
 def test_a_loss_is_told_with_its_namespace() -> None:
-    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    namespaces = no_namespaces()
     cast(Any, namespaces.open("default").supervisor).loss = "many are lost"
     cast(Any, namespaces.open("blue").supervisor).loss = "all are lost"
 
@@ -60,7 +66,7 @@ def test_a_loss_is_told_with_its_namespace() -> None:
 
 
 def test_what_no_hub_wrote_is_told_with_its_namespace() -> None:
-    namespaces = Namespaces(make, Metrics("hub-1", "1.0"))
+    namespaces = no_namespaces()
     namespaces.open("default").store.findings.no_record(b"agent:x", "x")
     namespaces.open("blue").store.findings.set_aside(b"{blue}:agent:y", b"{blue}:set-aside:1")
 

@@ -16,6 +16,7 @@ def stats(**changes: object) -> Stats:
         "sessions": 2,
         "watches": 1,
         "revision": 99,
+        "agent_bytes": 16,
         "log_bytes": 15,
         "pending_changes": 4,
         "heartbeats": 10,
