@@ -76,7 +76,7 @@ class VirtualClock:
             self._now = max(self._now, when)
             if not timer.cancelled:
                 callback()
-        self._now = max(self._now, until)
+        self._now = max(self._now, until) if self.cost else until
 
     def sleep_through(self, seconds: float) -> None:
         """The process is stopped: time passes and nothing runs until afterwards."""
