@@ -9,6 +9,7 @@ from __future__ import annotations
 from agent_client.agent import AgentClient
 from agent_client.agent_registration import AgentRegistration
 from agent_client.errors import (
+    AgentRemoved,
     AlreadyRegistered,
     BadRequest,
     BadURL,
@@ -42,6 +43,7 @@ __all__ = [
     "AgentClient",
     "AgentRecord",
     "AgentRegistration",
+    "AgentRemoved",
     "AlreadyRegistered",
     "Backoff",
     "BadRequest",

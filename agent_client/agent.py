@@ -69,8 +69,9 @@ class AgentClient:
     Callbacks may be functions or coroutine functions; each call runs in a separate task, and an
     exception in it is logged. `on_connected` gets the `Lease`, `on_disconnected` the error that
     ended a connection, `on_fenced` the `Fenced` error with which this client stopped for good
-    because a newer session took over its id; from then on every call raises it. Leaving on purpose
-    calls none of them.
+    because a newer session took over its id; from then on every call raises it. Once the agent was
+    removed, by an operator or elsewhere, every call raises `AgentRemoved`. Leaving on purpose calls
+    none of them.
 
     Raises BadRequest, TooLarge or BadURL for arguments that no hub could accept.
     """
@@ -199,14 +200,16 @@ class AgentClient:
     async def wait_connected(self) -> None:
         """Wait until the agent has a session on an open connection.
 
-        Raises Fenced when a newer session took over, ConnectionLost when the client is closed.
+        Raises Fenced when a newer session took over, AgentRemoved when the agent was removed, and
+        ConnectionLost when the client is closed.
         """
         await self._session.channel(None)
 
     async def wait_ended(self) -> None:
         """Wait until this client has stopped for good, and raise the reason.
 
-        Fenced when a newer session took over; ConnectionLost when the client was closed.
+        Fenced when a newer session took over; AgentRemoved when the agent was removed;
+        ConnectionLost when the client was closed.
         """
         if self._running is None:
             raise RuntimeError("the AgentClient has not been started")

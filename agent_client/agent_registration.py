@@ -2,9 +2,9 @@
 
 It has the constructor, attributes and methods of the helper that it replaces, and uses the legacy
 HTTP routes with the standard library's client, so it works with the legacy service, too. New are:
-an agent that the hub no longer knows registers again by itself, under a new id; the hub decides
-the next interval; HOMEPORT_TOKEN is sent when it is set; and `orchestrator_url` may name several
-hubs of one cluster.
+an agent that the hub no longer knows registers again by itself, under a new id; one whose id was
+taken by a newer registration stops; the hub decides the next interval; HOMEPORT_TOKEN is sent when
+it is set; and `orchestrator_url` may name several hubs of one cluster.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 from agent_client.transport.dialer import bearer
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.urls import is_loopback, split_urls, without_secrets
+from homeport_protocol.http import SESSION_TOKEN_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,12 @@ _HEARTBEAT_TIMEOUT = 5.0
 
 _MAX_ANSWER_BYTES = 1 << 20
 
+_NOT_KNOWN = (401, 404)
+"""Statuses of a heartbeat whose agent, or whose registration of it, the hub does not know."""
+
+_FENCED = 409
+"""Status of a heartbeat whose registration a newer one has replaced."""
+
 _UNAVAILABLE = (502, 503, 504)
 """Statuses of a hub that cannot serve now, or of a proxy that cannot reach it."""
 
@@ -41,6 +48,7 @@ class AgentRegistration:
     """Registers an agent over HTTP and heartbeats from a thread. No method raises: all log.
 
     `agent_id` is None until registered, and a new one after the hub no longer knew the agent.
+    `fenced` is true once a newer registration has taken the id: the heartbeats have stopped then.
     `heartbeat_interval` is in seconds. `orchestrator_url` may name several hubs, separated by
     commas. The first one is drawn at random and used until it does not answer within 3 s or
     answers 502, 503 or 504; then the next one is used. (When a hub registers the agent but its
@@ -68,11 +76,13 @@ class AgentRegistration:
         self.metadata: dict[str, Any] = metadata or {}
 
         self.agent_id: str | None = None
+        self.fenced = False
         self.heartbeat_interval: float = 30
         self.heartbeat_thread: threading.Thread | None = None
         self.stop_heartbeat = threading.Event()
         # Held while the id changes, so that unregistering cannot miss a new id.
         self._identity = threading.RLock()
+        self._session_token: str | None = None
         self._endpoints = Endpoints([])
 
     def register(self) -> bool:
@@ -96,7 +106,8 @@ class AgentRegistration:
                     logger.error("Registration failed: %s - %s", status, _shown(body))
                     return False
                 answer = msgspec.json.decode(body, type=_RegisterAnswer)
-                self.agent_id = answer.agent_id
+                self.agent_id, self._session_token = answer.agent_id, answer.session_token
+                self.fenced = False
                 self._set_interval(answer.heartbeat_interval_seconds)
                 logger.info("Agent registered successfully: %s", answer.agent_id)
                 return True
@@ -140,10 +151,15 @@ class AgentRegistration:
             self.stop_heartbeat_loop()
             with self._identity:
                 status, _ = self._post(
-                    f"/agents/{self.agent_id}/unregister", None, timeout=_REGISTER_TIMEOUT
+                    f"/agents/{self.agent_id}/unregister",
+                    None,
+                    timeout=_REGISTER_TIMEOUT,
+                    session_token=self._session_token,
                 )
                 if status == 200:
                     logger.info("Agent unregistered successfully: %s", self.agent_id)
+                elif status == _FENCED:
+                    logger.info("A newer registration of agent %s stays", self.agent_id)
                 else:
                     logger.warning("Unregister failed: %s", status)
         except Exception as error:
@@ -170,16 +186,23 @@ class AgentRegistration:
             f"/agents/{agent_id}/heartbeat",
             {"status": "healthy", "metadata": self.metadata},
             timeout=_HEARTBEAT_TIMEOUT,
+            session_token=self._session_token,
         )
         if status == 200:
             self._set_interval(
                 msgspec.json.decode(body, type=_HeartbeatAnswer).next_interval_seconds
             )
-        elif status == 404:
+        elif status in _NOT_KNOWN:
             logger.warning("Agent %s is not known any more, registering again", agent_id)
             with self._identity:
                 if self._is_current():
                     self.register()
+        elif status == _FENCED:
+            with self._identity:
+                if self._is_current():
+                    logger.error("A newer registration holds agent %s, heartbeats stop", agent_id)
+                    self.fenced = True
+                    self.stop_heartbeat.set()
         else:
             logger.warning("Heartbeat failed: %s", status)
 
@@ -187,14 +210,22 @@ class AgentRegistration:
         if interval is not None and interval > 0:
             self.heartbeat_interval = interval
 
-    def _post(self, path: str, body: dict[str, Any] | None, *, timeout: float) -> tuple[int, bytes]:
+    def _post(
+        self,
+        path: str,
+        body: dict[str, Any] | None,
+        *,
+        timeout: float,
+        session_token: str | None = None,
+    ) -> tuple[int, bytes]:
         """Return the answer of the first hub that gives one; the last hub's failure otherwise."""
         endpoints = self._current_endpoints()
+        headers = {} if session_token is None else {SESSION_TOKEN_HEADER: session_token}
         seconds = endpoints.attempt_timeout(timeout)
         *others, last = endpoints.in_turn()
         for base in others:
             try:
-                status, answer = _post_to(base + path, body, seconds)
+                status, answer = _post_to(base + path, body, headers, seconds)
             except (OSError, HTTPException) as error:
                 logger.warning("No answer from %s: %s", without_secrets(base), error)
             else:
@@ -203,7 +234,7 @@ class AgentRegistration:
                     return status, answer
                 logger.warning("%s answers %s", without_secrets(base), status)
             endpoints.defer(base)
-        return _post_to(last + path, body, seconds)
+        return _post_to(last + path, body, headers, seconds)
 
     def _current_endpoints(self) -> Endpoints:
         # The program may have changed the attribute.
@@ -215,8 +246,10 @@ class AgentRegistration:
         return self._endpoints
 
 
-def _post_to(url: str, body: dict[str, Any] | None, timeout: float) -> tuple[int, bytes]:
-    headers = {"Content-Type": "application/json"}
+def _post_to(
+    url: str, body: dict[str, Any] | None, headers: dict[str, str], timeout: float
+) -> tuple[int, bytes]:
+    headers = {"Content-Type": "application/json", **headers}
     token = os.environ.get("HOMEPORT_TOKEN")
     if token:
         headers["Authorization"] = bearer(token)
@@ -237,6 +270,7 @@ def _post_to(url: str, body: dict[str, Any] | None, timeout: float) -> tuple[int
 class _RegisterAnswer(msgspec.Struct):
     agent_id: str
     heartbeat_interval_seconds: float | None = None
+    session_token: str | None = None  # the legacy service gives none
 
 
 class _HeartbeatAnswer(msgspec.Struct):

@@ -147,6 +147,13 @@ class Internal(HomeportError):
     code = "internal"
 
 
+class AgentRemoved(HomeportError):
+    """This agent was removed by an operator, or unregistered elsewhere; its session is over."""
+
+    def __init__(self) -> None:
+        super().__init__("the agent was removed, by an operator or elsewhere", retryable=False)
+
+
 class BadURL(HomeportError):
     """A hub's URL cannot be used."""
 

@@ -17,11 +17,20 @@ from agent_client.transport.dialer import Dialer
 from agent_client.transport.failover_channel import FailoverChannel, client_closed
 from agent_client.validation import FilterKeys, as_filter, checked_kinds
 from agent_client.watch import Watch
-from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong
+from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong, Removed
 from homeport_protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Kind, Strategy
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
-from homeport_protocol.requests import AcknowledgeLoss, Find, Get, ListHubs, Pick, Ping, Request
+from homeport_protocol.requests import (
+    AcknowledgeLoss,
+    Find,
+    Get,
+    ListHubs,
+    Pick,
+    Ping,
+    Remove,
+    Request,
+)
 
 A = TypeVar("A")
 
@@ -126,6 +135,14 @@ class HubClient:
         request = Pick(id=0, filter=wanted, strategy=strategy, key=UNSET if key is None else key)
         answer: Agent[AgentRecord] = await self._request(request, Agent)
         return answer.agent
+
+    async def remove(self, agent_id: str) -> None:
+        """Remove an agent, whoever registered it; raises NotFound when there is none.
+
+        This is an operator's decision. An `AgentClient` whose agent is removed stops for good, and
+        an agent over HTTP is told that it is not known.
+        """
+        await self._request(Remove(id=0, agent_id=str(agent_id)), Removed)
 
     async def ping(self) -> float:
         """Ask the hub for a `pong`, and return the round trip in seconds."""

@@ -55,6 +55,10 @@ class Unregistered(_Answer, frozen=True, kw_only=True, tag="unregistered"):
     """The lease has ended; the connection closes next."""
 
 
+class Removed(_Answer, frozen=True, kw_only=True, tag="removed"):
+    """The agent asked for has been removed."""
+
+
 class Agents(_Answer, Generic[R], frozen=True, kw_only=True, tag="agents"):
     """A page of agents, ordered by id; `next_cursor` is absent on the last one."""
 
@@ -178,6 +182,7 @@ Answer = (
     | HeartbeatAck
     | Updated
     | Unregistered
+    | Removed
     | Agents[AgentRecord]
     | Agent[AgentRecord]
     | Watching

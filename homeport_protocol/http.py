@@ -26,6 +26,9 @@ from homeport_protocol.bounds import (
 from homeport_protocol.errors import ProtocolError, Unknown
 from homeport_protocol.record import AgentSpec
 
+SESSION_TOKEN_HEADER = "Homeport-Session-Token"  # noqa: S105 - the name of a header
+"""The header in which a caller over HTTP shows the `session_token` of its registration."""
+
 R = TypeVar("R")
 
 ReportedStatus = Literal[Status, ""]
@@ -88,6 +91,7 @@ class LegacyHeartbeat(Struct, frozen=True, gc=False, kw_only=True):
 
     status: ReportedStatus | None = None
     metadata: Metadata | None = None
+    load: Load | None = None
 
     def reported(self) -> Status | UnsetType:
         """The reported status, if there is one."""
@@ -99,12 +103,17 @@ class LegacyHeartbeat(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class LegacyLease(Struct, frozen=True, kw_only=True):
-    """Answer to a registration: where to send heartbeats, and the interval in seconds."""
+    """Answer to a registration: where to send heartbeats, and the interval in seconds.
+
+    `session_token` is a secret; sent along with heartbeats, it tells them from those of an older
+    registration of the same agent.
+    """
 
     agent_id: str
     registered_at: str
     heartbeat_url: str
     heartbeat_interval_seconds: int | float
+    session_token: str
 
 
 class LegacyHeartbeatAnswer(Struct, frozen=True, kw_only=True):
@@ -116,7 +125,7 @@ class LegacyHeartbeatAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Confirmation(Struct, frozen=True):
-    """Answer to an unregistration, for an unknown id as well."""
+    """Answer to an unregistration, for an unknown id as well, or to a removal."""
 
     message: str
 

@@ -11,6 +11,7 @@ from homeport_protocol.components import (
     NAMESPACE_SCHEMA,
     http_components,
 )
+from homeport_protocol.http import SESSION_TOKEN_HEADER
 from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
 from homeport_protocol.websocket import WEBSOCKET_PATH
 
@@ -53,6 +54,7 @@ def openapi() -> Document:
 def _agent_paths() -> Document:
     namespace = [_parameter("NamespaceHeader"), _parameter("NamespaceQuery")]
     by_id = [_parameter("AgentId"), *namespace]
+    as_its_agent = [_parameter("SessionToken"), *by_id]
     filters = [
         _parameter(name)
         for name in (
@@ -81,22 +83,22 @@ def _agent_paths() -> Document:
             ),
         },
         "/agents/{id}/heartbeat": {
-            "parameters": by_id,
+            "parameters": as_its_agent,
             "post": _operation(
                 "heartbeat",
-                "Renew an agent's lease, and report its status and metadata.",
+                "Renew an agent's lease, and report its status, metadata and load.",
                 {"200": _answer("Accepted, and stored.", "LegacyHeartbeatAnswer")},
-                [400, 404, 408, 413, 429, 503],
+                [400, 401, 404, 408, 409, 413, 429, 503],
                 body=_body("LegacyHeartbeat", {"status": "healthy", "metadata": {"queue": 3}}),
             ),
         },
         "/agents/{id}/unregister": {
-            "parameters": by_id,
+            "parameters": as_its_agent,
             "post": _operation(
                 "unregister",
                 "End an agent's lease; also answered 200 when there is no such agent.",
                 {"200": _answer("The agent is gone.", "Confirmation")},
-                [400, 503],
+                [400, 401, 409, 503],
             ),
         },
         "/agents": {
@@ -138,6 +140,12 @@ def _agent_paths() -> Document:
         "/agents/{id}": {
             "parameters": by_id,
             "get": _operation("getAgent", "One agent.", {"200": record}, [400, 404, 503]),
+            "delete": _operation(
+                "removeAgent",
+                "An operator's removal: end an agent's lease, whoever holds it.",
+                {"200": _answer("The agent is gone.", "Confirmation")},
+                [400, 404, 503],
+            ),
         },
     }
 
@@ -225,9 +233,10 @@ def _operation(
 def _failures() -> Document:
     words = {
         400: "A parameter or field is wrong; the sentence names it.",
+        401: "The session token is not of this agent's registration.",
         404: "There is no such agent, or none that matches.",
         408: "The body did not arrive in time.",
-        409: "The identity is being registered elsewhere at this moment.",
+        409: "A newer registration or a websocket session holds the agent.",
         413: f"The body exceeds {MAX_FRAME_BYTES} bytes.",
         426: "The request did not ask for an upgrade to a websocket.",
         429: "The namespace is full: it has `max_agents`, or `max_agent_bytes` of records.",
@@ -248,6 +257,13 @@ def _parameters() -> Document:
     return {
         "AgentId": _path("id", "The agent's id.", {"type": "string"}, _EXAMPLE_ID),
         "TypeInPath": _path("type", "The agents' type.", text, "cost"),
+        "SessionToken": {
+            "name": SESSION_TOKEN_HEADER,
+            "in": "header",
+            "description": "The `session_token` of the registration; refused once a newer one has "
+            "replaced it. Without it, agents that a websocket session holds are out of reach.",
+            "schema": {"type": "string"},
+        },
         "NamespaceHeader": {
             "name": NAMESPACE_HEADER,
             "in": "header",

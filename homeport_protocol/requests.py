@@ -74,6 +74,12 @@ class Unregister(_Request, frozen=True, kw_only=True, tag="unregister"):
     """End the lease now; the hub answers and closes with 1000."""
 
 
+class Remove(_Request, frozen=True, kw_only=True, tag="remove"):
+    """End another agent's lease now, for operators; its session is closed with 1000."""
+
+    agent_id: AgentId
+
+
 class Find(_Request, frozen=True, kw_only=True, tag="find"):
     """Ask for the agents that match, ordered by id, in pages of at most `limit`."""
 
@@ -134,6 +140,7 @@ Request = (
     | Heartbeat
     | Update
     | Unregister
+    | Remove
     | Find
     | Get
     | Pick

@@ -27,6 +27,7 @@ from msgspec import UNSET
 from actors.agent import ownership, registering, settlement
 from actors.agent.ask_queue import AskQueue
 from actors.agent.context import AgentContext
+from actors.agent.fencing import not_held, refusal_over_http, speaks_for
 from actors.agent.messages import (
     ActivitySeen,
     Ask,
@@ -52,7 +53,7 @@ from actors.agent.messages import (
     Update,
 )
 from actors.agent.monitor import Monitor
-from actors.agent.outcomes import Acknowledged, fenced, gone
+from actors.agent.outcomes import Acknowledged, gone
 from actors.agent.record_writer import RecordWriter
 from actors.agent.ref import AgentRef
 from actors.ports.clock import INFINITE
@@ -165,7 +166,8 @@ class AgentActor:
 
     def _asked(self, ask: Ask) -> None:
         monitor, asks, writer = self.monitor, self.asks, self.writer
-        if ask.session is monitor.session or ask.session is None:
+        session = ask.session  # compared here: a call takes longer, and nearly all have one
+        if speaks_for(self, ask) if session is None else session is monitor.session:
             monitor.liveness.message_came(ask.at)
         if writer.proposal is None and not monitor.reading_stored and not asks.waiting:
             self._begin(ask)
@@ -228,6 +230,8 @@ class AgentActor:
     def _heartbeat(self, ask: Heartbeat) -> None:
         writer, monitor, asks = self.writer, self.monitor, self.asks
         changes = ask.changes
+        if ask.session is None and self._refuses(ask):
+            return
         if (
             changes is NO_CHANGES
             and ask.session is monitor.session
@@ -242,7 +246,7 @@ class AgentActor:
             ask.reply(gone())
             return
         if ask.session is not None and ask.session is not monitor.session:
-            ask.reply(self._not_held())
+            ask.reply(not_held(self))
             return
         try:
             amended = amend(record, changes)
@@ -264,7 +268,7 @@ class AgentActor:
         writer, monitor = self.writer, self.monitor
         record = writer.current
         if record is None or ask.session is not monitor.session:
-            ask.reply(gone() if record is None else self._not_held())
+            ask.reply(gone() if record is None else not_held(self))
             return
         try:
             amended = amend(record, ask.changes)
@@ -285,15 +289,18 @@ class AgentActor:
         writer, monitor = self.writer, self.monitor
         record = writer.current
         if record is None:
-            ask.reply(Acknowledged(writer.revision, True, self.context.timestamp()))
+            over = Acknowledged(writer.revision, True, self.context.timestamp())
+            ask.reply(gone() if ask.by_operator else over)
         elif ask.session is not None and ask.session is not monitor.session:
-            ask.reply(self._not_held())
-        else:
+            ask.reply(not_held(self))
+        elif ask.by_operator or ask.session is not None or not self._refuses(ask):
             self.asks.under_way = [ask]
             writer.commit("remove", "unregistered", record, monitor.liveness, born=ask.at)
 
-    def _not_held(self) -> ProtocolError:
-        """Why a session that believes to hold the agent does not."""
-        if self.monitor.liveness.cause == "draining":
-            return ProtocolError("unavailable", "the hub is stopping: resume at the next one")
-        return fenced()
+    def _refuses(self, ask: Heartbeat | Unregister) -> bool:
+        """Refuse a caller over HTTP that may not speak for the agent; whether it was refused."""
+        record = self.writer.current
+        refusal = None if record is None else refusal_over_http(self, record, ask)
+        if refusal is not None:
+            ask.reply(refusal)
+        return refusal is not None

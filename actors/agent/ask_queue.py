@@ -57,6 +57,7 @@ class AskQueue:
             if (
                 not isinstance(message, Heartbeat)
                 or message.session is not heartbeat.session
+                or message.token != heartbeat.token
                 or message.changes is not NO_CHANGES
             ):
                 break

@@ -45,12 +45,16 @@ class Resume(Struct, frozen=True, gc=False):
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
-    """Renew the lease, and take what the agent reports of itself."""
+    """Renew the lease, and take what the agent reports of itself.
+
+    `token` is what a caller over HTTP shows, None if nothing.
+    """
 
     session: SessionHandle | None
     changes: AgentChanges
     reply: Reply
     at: float
+    token: str | None = None
 
 
 class Update(Struct, frozen=True, gc=False):
@@ -63,11 +67,16 @@ class Update(Struct, frozen=True, gc=False):
 
 
 class Unregister(Struct, frozen=True, gc=False):
-    """End the lease now."""
+    """End the lease now; `token` as for a heartbeat.
+
+    `by_operator`: whoever holds the agent; an agent that does not exist is an error then.
+    """
 
     session: SessionHandle | None
     reply: Reply
     at: float
+    token: str | None = None
+    by_operator: bool = False
 
 
 Ask = Register | Resume | Heartbeat | Update | Unregister

@@ -70,6 +70,15 @@ def unknown_outcome() -> ProtocolError:
     return ProtocolError("unavailable", words, outcome="unknown")
 
 
+def held_by_websocket() -> ProtocolError:
+    """A caller over HTTP without a session token may not speak for the agent."""
+    words = (
+        "a websocket session holds this agent: send the session_token of its registration in the "
+        "header Homeport-Session-Token"
+    )
+    return ProtocolError("conflict", words)
+
+
 def unavailable(reasons: list[str]) -> ProtocolError:
     """The hub cannot do this now."""
     return ProtocolError("unavailable", f"the hub is not ready: {'; '.join(reasons)}")

@@ -65,10 +65,15 @@ class AgentRef:
         self._ask(Resume(session, token, changes, reply, at))
 
     def heartbeat(
-        self, session: SessionHandle | None, changes: AgentChanges, reply: Reply, at: float
+        self,
+        session: SessionHandle | None,
+        changes: AgentChanges,
+        reply: Reply,
+        at: float,
+        token: str | None = None,
     ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        heartbeat = Heartbeat(session, changes, reply, at)
+        heartbeat = Heartbeat(session, changes, reply, at, token)
         if not self._ref.deliver(heartbeat):
             self._refuse(heartbeat)
 
@@ -78,9 +83,15 @@ class AgentRef:
         """Answered with Acknowledged, or a ProtocolError."""
         self._ask(Update(session, changes, reply, at))
 
-    def unregister(self, session: SessionHandle | None, reply: Reply, at: float) -> None:
+    def unregister(
+        self, session: SessionHandle | None, reply: Reply, at: float, token: str | None = None
+    ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        self._ask(Unregister(session, reply, at))
+        self._ask(Unregister(session, reply, at, token))
+
+    def remove(self, reply: Reply, at: float) -> None:
+        """An operator ends the lease. Answered with Acknowledged, or a ProtocolError."""
+        self._ask(Unregister(None, reply, at, by_operator=True))
 
     # News.
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from actors.agent.messages import SessionHandle
 from actors.agent.outcomes import Acknowledged, Reply, gone, unavailable
@@ -22,6 +22,7 @@ from actors.directory.directory import Page
 from actors.directory.pick import Picker
 from actors.limits import Limits
 from actors.namespace.actor_registry import ActorRegistry
+from actors.namespace.over_http import ask_over_http
 from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.observer import Observer, Stats
 from actors.ports.store import Away, HubLease, HubReport, Store, Stored
@@ -322,30 +323,45 @@ class Supervisor:
         status: Status | UnsetType,
         metadata: Metadata | UnsetType,
         reply: Reply,
+        *,
+        load: float | UnsetType = UNSET,
+        token: str | None = None,
     ) -> None:
-        """A heartbeat over HTTP; answered with Acknowledged or a ProtocolError."""
+        """A heartbeat over HTTP; answered with Acknowledged or a ProtocolError.
+
+        `token` is the session token that the caller shows, None if it shows none.
+        """
+        at, changes = self.now(), AgentChanges(status=status, metadata=metadata, load=load)
+
+        def ask(agent: AgentRef, reply: Reply) -> None:
+            self._heartbeats += 1
+            agent.heartbeat(None, changes, reply, at, token)
+
+        ask_over_http(self, agent_id, ask, reply, unknown=gone)
+
+    def unregister(self, agent_id: str, reply: Reply, *, token: str | None = None) -> None:
+        """End a lease over HTTP; an unknown id has none, which is acknowledged as well.
+
+        `token` as for a heartbeat.
+        """
         at = self.now()
 
-        def found(agent: AgentRef | ProtocolError | None) -> None:
-            if isinstance(agent, AgentRef):
-                self._heartbeats += 1
-                agent.heartbeat(None, AgentChanges(status=status, metadata=metadata), reply, at)
-            else:
-                reply(agent or gone())
+        def ask(agent: AgentRef, reply: Reply) -> None:
+            agent.unregister(None, reply, at, token)
 
-        self.locate(agent_id, found)
+        def unknown() -> Acknowledged:
+            return Acknowledged(self.revision, True, self.timestamp())
 
-    def unregister(self, agent_id: str, reply: Reply) -> None:
-        """End a lease over HTTP; an unknown id has none, which is acknowledged as well."""
+        ask_over_http(self, agent_id, ask, reply, unknown=unknown)
+
+    def remove(self, agent_id: str, reply: Reply) -> None:
+        """An operator ends a lease, whoever holds it; answered `not_found` for an unknown id."""
         at = self.now()
 
-        def found(agent: AgentRef | ProtocolError | None) -> None:
-            if isinstance(agent, AgentRef):
-                agent.unregister(None, reply, at)
-            else:
-                reply(agent or Acknowledged(self.revision, True, self.timestamp()))
+        def ask(agent: AgentRef, reply: Reply) -> None:
+            agent.remove(reply, at)
 
-        self.locate(agent_id, found)
+        ask_over_http(self, agent_id, ask, reply, unknown=gone)
 
     def acknowledge_loss(self, reply: Reply) -> None:
         """Let agents that were lost at once be removed; answered once all hubs can hear of it."""

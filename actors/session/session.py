@@ -18,7 +18,7 @@ from actors.session import answers, queries
 from actors.session.keepalive import Keepalive, KeepaliveFailure
 from actors.session.pipeline import FOR_ITS_AGENT, MAX_PIPELINE, Item, Pipeline
 from actors.session.watches import SessionWatches
-from homeport_protocol.answers import Pong, Unregistered
+from homeport_protocol.answers import Pong, Removed, Unregistered
 from homeport_protocol.codec import decode_request, encode, error_answer
 from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.record import NO_CHANGES, AgentChanges
@@ -31,6 +31,7 @@ from homeport_protocol.requests import (
     Pick,
     Ping,
     Register,
+    Remove,
     Request,
     Resume,
     Unregister,
@@ -256,6 +257,8 @@ class Session:
                     self._answer(item, encode(Pong(id=item.id)))
                 case ListHubs():
                     self._answer(item, queries.hubs(self._supervisor, item))
+                case Remove():
+                    self._remove(item)
                 case AcknowledgeLoss():
                     self._acknowledge_loss(item)
                 case _:
@@ -427,6 +430,11 @@ class Session:
             self._pipeline.answered()
 
         self._supervisor.look_up(request.agent_id, reply)
+
+    def _remove(self, request: Remove) -> None:
+        self._pipeline.begin_alone()
+        removed = encode(Removed(id=request.id))
+        self._supervisor.remove(request.agent_id, self._reply(request, lambda done: removed))
 
     def _acknowledge_loss(self, request: AcknowledgeLoss) -> None:
         agents = self._supervisor.stats().agents_lost_at_once

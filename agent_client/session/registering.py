@@ -4,6 +4,7 @@
 |---|---|
 | `registered` | the same registration goes on under a new epoch |
 | `fenced`, and the record's epoch is newer than ours | over for good: another session took over |
+| `not_found`, and the hub had closed the session as done | over for good: the agent was removed |
 | any other refusal that is not retryable (`not_found`, ...) | registered anew under the same id |
 | a retryable error, or no answer | the next hub's turn, then back-off |
 
@@ -24,6 +25,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import structs
 
 from agent_client.errors import (
+    AgentRemoved,
     BadRequest,
     ConnectionLost,
     Fenced,
@@ -62,17 +64,19 @@ class Registrar:
         self._epoch = 0
         self._strays = 0
         self._disputed = False
+        self.closed_as_done = False
+        """The hub closed the last session with 1000; a proxy in front of it may do so as well."""
 
     async def register(self, channel: Channel) -> Registered:
         """Resume or register on `channel`.
 
-        Raises Fenced when another session took over for good; any other error that is not
-        retryable is the hub's refusal of a registration.
+        Raises Fenced when another session took over for good, and AgentRemoved when the agent was
+        removed; any other error that is not retryable is the hub's refusal of a registration.
         """
         registered = await self._with_pending(channel)
         self._token = registered.session_token
         self._epoch = registered.epoch
-        self._disputed = False
+        self._disputed = self.closed_as_done = False
         return registered
 
     def as_connection_lost(self, error: Fenced) -> ConnectionLost:
@@ -117,6 +121,8 @@ class Registrar:
                 raise
             if isinstance(error, Fenced) and await self._superseded(channel):
                 raise
+            if isinstance(error, NotFound) and self.closed_as_done:
+                raise AgentRemoved from error
             logger.info("agent %s registers anew: %s", self._agent_id, error)
             self._token = None
             return None

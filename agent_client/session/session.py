@@ -1,7 +1,8 @@
 """Keeping an agent's session alive: connect, register, heartbeat, and reconnect at any of the hubs.
 
 How a hub is chosen is in `transport.endpoints`, how a lost session is resumed in `registering`.
-Close code 4409 ends the session for good: this client never fences off a newer session.
+Close code 4409 ends the session for good: this client never fences off a newer session. So does the
+removal of its agent, by an operator or elsewhere.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from agent_client.errors import (
+    AgentRemoved,
     CannotConnect,
     ConnectionLost,
     Fenced,
@@ -26,6 +28,7 @@ from agent_client.transport.backoff import Backoff
 from agent_client.transport.channel import Channel
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.urls import without_secrets
+from homeport_protocol.errors import CloseCode
 
 logger = logging.getLogger("homeport.client")
 
@@ -108,6 +111,8 @@ class Session:
                 error = await self._heartbeat_until_lost(channel)
                 if isinstance(error, Fenced):
                     error = self._registrar.as_connection_lost(error)
+                done = isinstance(error, ConnectionLost) and error.close_code == CloseCode.DONE
+                self._registrar.closed_as_done = done
                 self._last_error = error
                 url = without_secrets(channel.url)
                 logger.warning("agent %s lost the hub %s: %s", self._agent_id, url, error)
@@ -121,6 +126,8 @@ class Session:
             if self.lease is not None:
                 self._on_fenced(error)
         except HomeportError as error:
+            if self.lease is not None:
+                logger.error("agent %s stops: %s", self._agent_id, error)
             self.end(error)
         except Exception as error:
             logger.exception("the session of agent %s failed", self._agent_id)
@@ -139,7 +146,7 @@ class Session:
             for url in endpoints.in_turn():
                 try:
                     return await self._connect(url)
-                except Fenced:
+                except (Fenced, AgentRemoved):
                     raise
                 except HomeportError as error:
                     if self.lease is None and not error.retryable:

@@ -19,6 +19,7 @@ from hub.cli.hubs import acknowledge_loss, hubs
 from hub.cli.options import examples
 from hub.cli.output import note
 from hub.cli.queries import agent, agents, pick
+from hub.cli.remove import remove
 from hub.cli.serve import serve
 from hub.cli.sidecar import register
 from hub.cli.text import one_line
@@ -56,7 +57,18 @@ def cli(context: click.Context) -> None:
         context.exit(WRONG_USAGE)
 
 
-for _command in (serve, agents, agent, pick, watch, register, hubs, acknowledge_loss, bench):
+for _command in (
+    serve,
+    agents,
+    agent,
+    pick,
+    watch,
+    register,
+    remove,
+    hubs,
+    acknowledge_loss,
+    bench,
+):
     cli.add_command(_command)
 
 

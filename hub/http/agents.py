@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from actors.agent.outcomes import Acknowledged, Lease
 from actors.directory.directory import Page
@@ -35,6 +36,7 @@ SLICE_BYTES = 128 * 1024
 _registration = msgspec.json.Decoder(LegacyRegistration)
 _heartbeat = msgspec.json.Decoder(LegacyHeartbeat)
 _BEGIN = b'{"agents":['
+_REMOVED = encode(Confirmation("Agent removed successfully"))
 _UNREGISTERED = encode(Confirmation("Agent unregistered successfully"))
 
 
@@ -58,13 +60,14 @@ class AgentRoutes:
         directory = await self._directory(request)
         lease = await ask(Lease, lambda reply: directory.register(spec, body.agent_id, reply))
         if body.agent_id is None and request.caller_gone:
-            directory.unregister(lease.agent_id, lambda _: None)
+            directory.unregister(lease.agent_id, lambda _: None, token=lease.session_token)
             raise CallerGoneError
         answer = LegacyLease(
             agent_id=lease.agent_id,
             registered_at=lease.registered_at,
             heartbeat_url=f"/agents/{lease.agent_id}/heartbeat",
             heartbeat_interval_seconds=whole(directory.timing.heartbeat_interval),
+            session_token=lease.session_token,
         )
         return json(encode(answer), status=201)
 
@@ -72,11 +75,14 @@ class AgentRoutes:
         """`POST /agents/{id}/heartbeat`: 200 once it is written to the store."""
         body = await self._body(request, LegacyHeartbeat, _heartbeat)
         directory = await self._directory(request)
-        agent_id = request.value
+        agent_id, token = request.value, request.session_token
+        load = UNSET if body.load is None else body.load
         try:
             heard = await ask(
                 Acknowledged,
-                lambda reply: directory.heartbeat(agent_id, body.reported(), body.changes(), reply),
+                lambda reply: directory.heartbeat(
+                    agent_id, body.reported(), body.changes(), reply, load=load, token=token
+                ),
             )
         except ProtocolError as error:
             if error.code != "not_found":
@@ -97,9 +103,21 @@ class AgentRoutes:
     async def unregister(self, request: Request) -> Answer:
         """`POST /agents/{id}/unregister`: 200 once the agent is gone, or if there was none."""
         directory = await self._directory(request)
-        agent_id = request.value
-        await ask(Acknowledged, lambda reply: directory.unregister(agent_id, reply))
+        agent_id, token = request.value, request.session_token
+        await ask(Acknowledged, lambda reply: directory.unregister(agent_id, reply, token=token))
         return json(_UNREGISTERED)
+
+    async def remove(self, request: Request) -> Answer:
+        """`DELETE /agents/{id}`: an operator ends the lease; 200 once the agent is gone."""
+        directory = await self._directory(request)
+        agent_id = request.value
+        try:
+            await ask(Acknowledged, lambda reply: directory.remove(agent_id, reply))
+        except ProtocolError as error:
+            if error.code != "not_found":
+                raise
+            return refusal(404, "Agent not found")
+        return json(_REMOVED)
 
     async def get(self, request: Request) -> Answer:
         """`GET /agents/{id}`: the record."""

@@ -77,7 +77,7 @@ def _handlers(hub: HubPort) -> dict[str, dict[str, Handler]]:
         # Of two that match a path, the first counts.
         "/agents/type/{type}": {"GET": agents.list_type},
         "/agents/{id}/heartbeat": {"POST": agents.heartbeat},
-        "/agents/{id}": {"GET": agents.get},
+        "/agents/{id}": {"GET": agents.get, "DELETE": agents.remove},
         "/agents/{id}/unregister": {"POST": agents.unregister},
         "/health": {"GET": pages.health},
         "/ready": {"GET": pages.ready},

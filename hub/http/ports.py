@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from actors.agent.outcomes import Reply
 from actors.directory.directory import Page
@@ -52,9 +52,14 @@ class NamespaceApi(Protocol):
         status: Status | UnsetType,
         metadata: Metadata | UnsetType,
         reply: Reply,
+        *,
+        load: float | UnsetType = UNSET,
+        token: str | None = None,
     ) -> None: ...
 
-    def unregister(self, agent_id: str, reply: Reply) -> None: ...
+    def unregister(self, agent_id: str, reply: Reply, *, token: str | None = None) -> None: ...
+
+    def remove(self, agent_id: str, reply: Reply) -> None: ...
 
 
 class HubPort(Protocol):

@@ -6,6 +6,7 @@ from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
 from homeport_protocol.errors import ProtocolError
+from homeport_protocol.http import SESSION_TOKEN_HEADER
 from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
 from hub.net.caller import Caller, read_caller
 from hub.net.exchange import EXCHANGE, Exchange
@@ -18,6 +19,7 @@ MAX_QUERY_BYTES = 16 * 1024
 
 _NO_QUERY = QueryParams()
 _NAMESPACE = NAMESPACE_HEADER.lower().encode()
+_SESSION_TOKEN = SESSION_TOKEN_HEADER.lower().encode()
 
 
 class Request:
@@ -37,6 +39,19 @@ class Request:
     def headers(self, name: bytes) -> list[str]:
         """The values of the headers of this name, which is in lower case."""
         return [str(value, "latin-1") for each, value in self._scope["headers"] if each == name]
+
+    @property
+    def session_token(self) -> str | None:
+        """The session token that the caller shows; None if it shows none, or an empty one.
+
+        Raises ProtocolError `bad_request` when it shows several.
+        """
+        tokens = self.headers(_SESSION_TOKEN)
+        if len(tokens) > 1:
+            raise ProtocolError(
+                "bad_request", f"{SESSION_TOKEN_HEADER}: given twice", field=SESSION_TOKEN_HEADER
+            )
+        return (tokens[0] or None) if tokens else None
 
     @property
     def caller_gone(self) -> bool:

@@ -268,3 +268,69 @@ def test_a_refusal_is_an_answer_and_no_reason_to_ask_another_hub(hubs: list[Lega
         hub.status = 400
     assert among(hubs).register() is False
     assert sum(len(hub.calls) for hub in hubs) == 1
+
+
+# --- session tokens ------------------------------------------------------------------------------
+
+
+def test_it_shows_the_token_of_its_registration(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    hub.session_token = "token-1"
+    registration.register()
+    registration.start_heartbeat()
+    eventually(lambda: hub.paths("/heartbeat"))
+    registration.unregister()
+    shown = [headers.get("Homeport-Session-Token") for _, _, headers in hub.calls]
+    assert shown[0] is None
+    assert set(shown[1:]) == {"token-1"}
+    assert hub.calls[-1][0].endswith("/unregister")
+
+
+def test_the_legacy_service_gives_no_token_and_is_shown_none(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    registration.register()
+    registration.start_heartbeat()
+    eventually(lambda: hub.paths("/heartbeat"))
+    assert all("Homeport-Session-Token" not in headers for _, _, headers in hub.calls)
+
+
+def test_once_a_newer_registration_holds_its_id_it_stops_and_registers_no_more(
+    hub: LegacyHub, registration: AgentRegistration, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.interval, hub.session_token = 0.02, "token-1"
+    registration.register()
+    assert registration.fenced is False
+    hub.status = 409
+    registration.start_heartbeat()
+    thread = registration.heartbeat_thread
+    assert thread is not None
+    thread.join(5)
+    assert not thread.is_alive()
+    assert registration.fenced is True
+    assert len(hub.paths("/heartbeat")) == len(hub.paths("/register")) == 1
+    assert f"A newer registration holds agent {registration.agent_id}" in caplog.text
+    registration.unregister()
+    hub.status = None
+    assert registration.register() is True
+    assert registration.fenced is False
+
+
+def test_a_token_that_the_hub_does_not_know_has_it_register_again(
+    hub: LegacyHub, registration: AgentRegistration
+) -> None:
+    hub.interval, hub.session_token = 0.02, "token-1"
+    registration.register()
+    first = registration.agent_id
+    answer, refused = hub.answer, [401]
+
+    def once(path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+        if path.endswith("/heartbeat") and refused:
+            return refused.pop(), {"error": "session_token: not of this agent's registration"}
+        return answer(path, body, headers)
+
+    hub.answer = once  # type: ignore[method-assign]
+    registration.start_heartbeat()
+    eventually(lambda: registration.agent_id != first)
+    assert registration.fenced is False

@@ -17,6 +17,7 @@ def test_the_exported_names_are_these() -> None:
         "AgentClient",
         "AgentRecord",
         "AgentRegistration",
+        "AgentRemoved",
         "AlreadyRegistered",
         "Backoff",
         "BadRequest",

@@ -83,7 +83,7 @@ def test_every_field_that_an_agent_sends_is_named(
 def test_every_request_and_answer_has_an_example() -> None:
     shown = {value["op"] for block in protocol_blocks("json") for value in json_values(block.text)}
     answers = {
-        "registered", "heartbeat_ack", "updated", "unregistered", "agents", "agent",
+        "registered", "heartbeat_ack", "updated", "unregistered", "removed", "agents", "agent",
         "watching", "unwatched", "pong", "hubs", "loss_acknowledged", "snapshot", "event", "error",
     }  # fmt: skip
     assert shown == OPS | answers

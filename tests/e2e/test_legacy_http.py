@@ -39,6 +39,7 @@ def test_the_documented_registration_is_answered_as_documented(place: Place) -> 
         "registered_at": answer["registered_at"],
         "heartbeat_url": f"/agents/{agent_id}/heartbeat",
         "heartbeat_interval_seconds": 30,
+        "session_token": answer["session_token"],
     }
     assert isinstance(answer["heartbeat_interval_seconds"], int), "the legacy field is an int"
     record = place.record(agent_id)

@@ -64,6 +64,7 @@ GOOD_REQUESTS: list[dict[str, Any]] = [
     {"op": "heartbeat", "id": 1, "status": "healthy", "metadata": {"a": 1}, "load": 1.5},
     {"op": "update", "id": 1, "capabilities": [], "host": "h"},
     {"op": "unregister", "id": 1},
+    {"op": "remove", "id": 1, "agent_id": AGENT_ID},
     {"op": "find", "id": 1},
     {
         "op": "find",
@@ -119,6 +120,7 @@ GOOD_MESSAGES: list[dict[str, Any]] = [
     {"op": "heartbeat_ack", "id": 1, "next_interval": 0.3, "timestamp": NOW, "durable": True},
     {"op": "updated", "id": 1, **TERMS},
     {"op": "unregistered", "id": "x"},
+    {"op": "removed", "id": 1},
     {"op": "agents", "id": 1, "agents": [RECORD], "count": 1, **TERMS, "next_cursor": "c"},
     {"op": "agent", "id": 1, "agent": RECORD},
     {"op": "watching", "id": 1, "watch": 1, "resumed": False, **TERMS},

@@ -257,6 +257,10 @@ class FakeHub:
                 if record is None:
                     return error("not_found", "there is no agent with this id")
                 return {"op": "agent", "agent": record}
+            case "remove":
+                if self.records.pop(request["agent_id"], None) is None:
+                    return error("not_found", "no such agent")
+                return {"op": "removed"}
             case "pick":
                 if not found:
                     return error("no_match", "no healthy agent matches the filter")

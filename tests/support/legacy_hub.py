@@ -17,6 +17,7 @@ class LegacyHub:
         self.agents: set[str] = set()
         self.interval: float = 30
         self.status: int | None = None
+        self.session_token: str | None = None
         hub = self
 
         class Routes(BaseHTTPRequestHandler):
@@ -62,6 +63,7 @@ class LegacyHub:
                 "registered_at": "2026-11-20T10:00:00Z",
                 "heartbeat_url": f"/agents/{id_}/heartbeat",
                 "heartbeat_interval_seconds": self.interval,
+                **({} if self.session_token is None else {"session_token": self.session_token}),
             }
         _, _, id_, verb = path.split("/")
         if verb == "unregister":

@@ -314,15 +314,21 @@ class World:
             for number in range(count)
         ]
 
-    def http_heartbeat(self, agent_id: str, **says: Any) -> Any:
+    def http_heartbeat(self, agent_id: str, token: str | None = None, **says: Any) -> Any:
         outcomes: list[Any] = []
         status, metadata = says.get("status", UNSET), says.get("metadata", UNSET)
-        self.supervisor.heartbeat(agent_id, status, metadata, outcomes.append)
+        self.supervisor.heartbeat(agent_id, status, metadata, outcomes.append, token=token)
         return self._outcome(outcomes)
 
-    def http_unregister(self, agent_id: str) -> Any:
+    def http_unregister(self, agent_id: str, token: str | None = None) -> Any:
         outcomes: list[Any] = []
-        self.supervisor.unregister(agent_id, outcomes.append)
+        self.supervisor.unregister(agent_id, outcomes.append, token=token)
+        return self._outcome(outcomes)
+
+    def remove(self, agent_id: str) -> Any:
+        """What an operator's removal is answered with."""
+        outcomes: list[Any] = []
+        self.supervisor.remove(agent_id, outcomes.append)
         return self._outcome(outcomes)
 
     def _outcome(self, outcomes: list[Any]) -> Any:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support.world import World
+
+
+def identity(answer: dict[str, Any]) -> tuple[str, str]:
+    return answer["agent_id"], answer["session_token"]
 
 
 def test_an_http_agent_lives_by_its_heartbeats_alone() -> None:
@@ -55,7 +61,7 @@ def test_a_lost_websocket_agent_may_go_on_over_http_and_come_back() -> None:
     watcher = world.watcher()
     link, answer = world.agent()
     link.vanish()
-    assert world.http_heartbeat(answer["agent_id"]).durable is True
+    assert world.http_heartbeat(*identity(answer)).durable is True
     record = world.record(answer["agent_id"])
     assert (record["status"], record["health"]["connection"], record["hub"]) == (
         "healthy",
@@ -74,7 +80,7 @@ def test_a_lost_websocket_agent_may_go_on_over_http_and_come_back() -> None:
 def test_a_heartbeat_over_http_does_not_take_a_living_websocket_away() -> None:
     world = World()
     link, answer = world.agent()
-    world.http_heartbeat(answer["agent_id"], status="degraded")
+    world.http_heartbeat(*identity(answer), status="degraded")
     record = world.record(answer["agent_id"])
     assert (record["status"], record["health"]["connection"]) == ("degraded", "websocket")
     assert link.ask(op="heartbeat")["durable"] is True

@@ -158,7 +158,7 @@ class LivesMachine(RuleBasedStateMachine):
     def beat_over_http(self, number: int) -> None:
         agent = self.agents[number]
         reply = self.over_http(Ask(agent, "heartbeat", self.now))
-        self.world.supervisor.heartbeat(agent.id, UNSET, UNSET, reply)
+        self.world.supervisor.heartbeat(agent.id, UNSET, UNSET, reply, token=agent.token or None)
 
     @rule(number=NUMBERS, version=st.integers(3, 9).map(str))
     def update(self, number: int, version: str) -> None:
@@ -196,7 +196,7 @@ class LivesMachine(RuleBasedStateMachine):
             self.say(agent.link, Ask(agent, "unregister", self.now))
         else:
             reply = self.over_http(Ask(agent, "unregister", self.now))
-            self.world.supervisor.unregister(agent.id, reply)
+            self.world.supervisor.unregister(agent.id, reply, token=agent.token or None)
 
     @rule(number=NUMBERS)
     def fall_silent(self, number: int) -> None:

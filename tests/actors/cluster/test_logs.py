@@ -137,7 +137,7 @@ def test_a_session_whose_agent_was_removed_in_the_gap_is_closed(asleep: int, cod
     other = cluster["a"].agent("other")[0]
     cluster["b"].scheduler.stop()
     if code == 1000:
-        cluster["a"].http_unregister(held["agent_id"])
+        cluster["a"].remove(held["agent_id"])
     for number in range(asleep):
         cluster.advance(1)
         other.ask(op="update", version=str(number))
@@ -197,7 +197,7 @@ def test_a_hub_that_sleeps_through_the_loss_finds_the_new_log_of_another() -> No
     cluster.advance(SOON)
     log = cluster.store.log_name
     new = cluster["a"].agent("new")[0]
-    cluster["b"].http_unregister(held["b"]["agent_id"])
+    cluster["b"].remove(held["b"]["agent_id"])
     cluster["c"].scheduler.go_on()
     cluster.advance(SOON)
     assert cluster.store.log_name == log, "it joins that log"

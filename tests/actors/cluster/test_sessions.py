@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from homeport_protocol.record import AgentSpec
 from tests.support.cluster_world import Cluster, Hub, answered, told
 from tests.support.records import SPEC, agent_id
 from tests.support.world import FakeLink
@@ -20,6 +22,11 @@ def at_once(cluster: Cluster, link: FakeLink, **message: Any) -> dict[str, Any]:
     answer = next(each for each in link.sent if each.get("id") == "at once")
     link.sent.remove(answer)
     return answer
+
+
+def identity(held: dict[str, Any]) -> tuple[str, str]:
+    """The agent's id and its session token, as a caller over HTTP shows them."""
+    return held["agent_id"], held["session_token"]
 
 
 def over_http(cluster: Cluster, ask: Any) -> Any:
@@ -67,7 +74,9 @@ def test_a_heartbeat_over_http_comes_to_another_hub_before_that_has_heard_of_the
     cluster = Cluster("a", "b")
     _, held = register(cluster, cluster["a"])
     assert not cluster["b"].knows(held["agent_id"])
-    acknowledged = cluster["b"].http_heartbeat(held["agent_id"], metadata={"k": 1})
+    acknowledged = cluster["b"].http_heartbeat(
+        held["agent_id"], metadata={"k": 1}, token=held["session_token"]
+    )
     assert acknowledged.durable is True
     assert cluster["a"].record(held["agent_id"])["metadata"] == {"k": 1}
 
@@ -76,7 +85,7 @@ def test_an_agent_is_unregistered_at_another_hub_before_that_has_heard_of_it() -
     cluster = Cluster("a", "b")
     link, held = register(cluster, cluster["a"])
     assert not cluster["b"].knows(held["agent_id"])
-    cluster["b"].http_unregister(held["agent_id"])
+    cluster["b"].http_unregister(*identity(held))
     assert link.close_code == 1000
     assert cluster.store.entries == {}
     cluster.agree()
@@ -88,7 +97,7 @@ def test_what_another_hub_removed_a_moment_ago_is_not_found() -> None:
     _, held = register(cluster, cluster["a"])
     cluster.settle()
     supervisor = cluster["a"].supervisor
-    over_http(cluster, lambda reply: supervisor.unregister(held["agent_id"], reply))
+    over_http(cluster, lambda reply: supervisor.remove(held["agent_id"], reply))
     assert cluster["b"].knows(held["agent_id"])
     _, refused = cluster["b"].resume(held)
     assert refused["code"] == "not_found"
@@ -102,13 +111,15 @@ def test_an_ask_over_http_right_after_a_removal_elsewhere_puts_nothing_back(ask:
     _, held = register(cluster, cluster["a"])
     cluster.settle()
     supervisor = cluster["a"].supervisor
-    over_http(cluster, lambda reply: supervisor.unregister(held["agent_id"], reply))
+    over_http(cluster, lambda reply: supervisor.remove(held["agent_id"], reply))
     assert cluster["b"].knows(held["agent_id"])
     if ask == "heartbeat":
-        answer = cluster["b"].http_heartbeat(held["agent_id"], metadata={"k": 1})
+        answer = cluster["b"].http_heartbeat(
+            held["agent_id"], metadata={"k": 1}, token=held["session_token"]
+        )
         assert answer.code == "not_found"
     else:
-        assert cluster["b"].http_unregister(held["agent_id"]).durable is True
+        assert cluster["b"].http_unregister(*identity(held)).durable is True
     assert [entry.kind for entry in cluster.store.log] == ["registered", "unregistered"]
     cluster.agree()
 
@@ -146,19 +157,51 @@ def test_right_after_a_new_registration_its_token_is_good_at_every_hub() -> None
 
 
 @pytest.mark.parametrize("ask", ["heartbeat", "unregister"])
-def test_an_ask_over_http_right_after_a_new_registration_elsewhere_counts_for_that(
+def test_a_caller_with_the_newest_token_is_heard_where_its_registration_is_not_known(
     ask: str,
 ) -> None:
     cluster = Cluster("a", "b")
     cluster["a"].http_register(agent_id=ID)
-    register(cluster, cluster["a"], agent_id=ID)
+    _, new = register(cluster, cluster["a"], agent_id=ID)
     assert cluster["b"].record(ID)["epoch"] == 1, "it has not heard"
     if ask == "heartbeat":
-        assert cluster["b"].http_heartbeat(ID, metadata={"k": 1}).durable is True
+        assert cluster["b"].http_heartbeat(*identity(new), metadata={"k": 1}).durable is True
         assert cluster["a"].record(ID)["metadata"] == {"k": 1}
     else:
-        assert cluster["b"].http_unregister(ID).durable is True
+        assert cluster["b"].http_unregister(*identity(new)).durable is True
         assert cluster.store.entries == {}
+    cluster.agree()
+
+
+@pytest.mark.parametrize("shows", ["its token", "nothing"])
+@pytest.mark.parametrize("ask", ["heartbeat", "unregister"])
+def test_an_older_http_process_changes_nothing_where_the_newer_session_is_not_known(
+    ask: str, shows: str
+) -> None:
+    cluster = Cluster("a", "b")
+    old = cluster["a"].http_register(agent_id=ID)
+    link, _ = register(cluster, cluster["a"], agent_id=ID)
+    assert cluster["b"].record(ID)["epoch"] == 1, "it has not heard"
+    token = old.session_token if shows == "its token" else None
+    if ask == "heartbeat":
+        refused = cluster["b"].http_heartbeat(ID, token, status="unhealthy", metadata={"k": 1})
+    else:
+        refused = cluster["b"].http_unregister(ID, token)
+    assert refused.code == ("fenced" if token else "conflict")
+    record = cluster["a"].record(ID)
+    assert (record["epoch"], record["status"], "metadata" in record) == (2, "healthy", False)
+    assert link.close_code is None
+    cluster.agree()
+
+
+def test_a_legacy_process_is_heard_where_its_newer_registration_is_not_known() -> None:
+    cluster = Cluster("a", "b")
+    register(cluster, cluster["a"], agent_id=ID)
+    cluster.advance(1)
+    spec = msgspec.convert({"name": "h1", "type": "cost"}, AgentSpec)
+    over_http(cluster, lambda reply: cluster["a"].supervisor.register(spec, ID, reply))
+    assert cluster["b"].status(ID) == ("healthy", "websocket"), "it has not heard"
+    assert cluster["b"].http_heartbeat(ID, metadata={"k": 1}).durable is True
     cluster.agree()
 
 
@@ -333,8 +376,13 @@ def test_a_sessions_update_and_a_heartbeat_elsewhere_both_count() -> None:
     outcomes: list[Any] = []
     for number in range(20):
         link.say(op="update", id=number, version=str(number), metadata={f"a{number}": 1})
-        supervisor = cluster["b"].supervisor
-        supervisor.heartbeat(held["agent_id"], "degraded", {f"b{number}": 1}, outcomes.append)
+        cluster["b"].supervisor.heartbeat(
+            held["agent_id"],
+            "degraded",
+            {f"b{number}": 1},
+            outcomes.append,
+            token=held["session_token"],
+        )
         cluster.advance(0.0007 * (number % 4))
     cluster.advance(1)
     record = cluster["b"].record(held["agent_id"])
@@ -347,7 +395,7 @@ def test_a_heartbeat_over_http_at_another_hub_does_not_take_an_agent_from_its_se
     cluster = Cluster("a", "b")
     link, held = register(cluster, cluster["a"])
     cluster.settle()
-    cluster["b"].http_heartbeat(held["agent_id"], status="degraded")
+    cluster["b"].http_heartbeat(*identity(held), status="degraded")
     record = cluster["a"].record(held["agent_id"])
     assert (record["hub"], record["epoch"], record["status"]) == ("a", 1, "degraded")
     assert record["health"]["connection"] == "websocket"
@@ -362,7 +410,7 @@ def test_a_lost_agent_that_heartbeats_over_http_elsewhere_lives_on_over_http() -
     link, held = register(cluster, cluster["a"])
     link.vanish()
     cluster.advance(1)
-    cluster["b"].http_heartbeat(held["agent_id"])
+    cluster["b"].http_heartbeat(*identity(held))
     cluster.advance(20)
     assert cluster["a"].status(held["agent_id"]) == ("healthy", "http")
     assert [each[1] for each in told(watcher)] == ["registered", "lost", "updated"]

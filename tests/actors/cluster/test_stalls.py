@@ -253,7 +253,7 @@ def test_an_agent_removed_while_its_hub_was_cut_off_is_not_put_back() -> None:
     cluster["b"].port.cut = True
     cluster.advance(3)
     link.say(op="heartbeat", id=1, metadata={"k": 1})
-    assert cluster["c"].http_unregister(held["agent_id"]).durable is True
+    assert cluster["c"].remove(held["agent_id"]).durable is True
     cluster.advance(3)
     cluster["b"].port.cut = False
     cluster.advance(2)

@@ -77,7 +77,7 @@ def test_a_fenced_session_hears_nothing_more_but_its_close() -> None:
 def test_unregistering_over_http_ends_the_websocket_too() -> None:
     world = World()
     link, answer = world.agent()
-    world.http_unregister(answer["agent_id"])
+    world.http_unregister(answer["agent_id"], answer["session_token"])
     assert link.close_code == 1000
     assert answer["agent_id"] not in world.supervisor.directory
 

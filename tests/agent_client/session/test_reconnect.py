@@ -10,6 +10,7 @@ import pytest
 
 from agent_client import (
     AgentClient,
+    AgentRemoved,
     Backoff,
     ConnectionLost,
     Fenced,
@@ -404,3 +405,33 @@ async def test_a_cancelled_agent_still_unregisters(hub: FakeHub) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert hub.peer.ops() == ["register", "unregister"]
+
+
+# --- removed by somebody else --------------------------------------------------------------------
+
+
+async def test_an_agent_that_was_removed_stops_and_does_not_come_back(
+    hub: FakeHub, waits: Waits
+) -> None:
+    lost: list[HomeportError] = []
+    hub.on("resume", lambda _p, _r: error("not_found"))
+    async with client(hub, on_disconnected=lost.append, sleep=waits) as agent:
+        await hub.peer.close(1000, "unregistered")
+        with pytest.raises(AgentRemoved):
+            await agent.wait_ended()
+        with pytest.raises(AgentRemoved):
+            await agent.report()
+    assert len(hub.requests("register")) == 1
+    assert len(lost) == 1
+
+
+async def test_a_session_that_a_proxy_closed_as_done_is_resumed(hub: FakeHub, waits: Waits) -> None:
+    async with client(hub, sleep=waits) as agent:
+        await hub.peer.close(1000)
+        await hub.heard("resume")
+        await agent.report()
+        assert agent.epoch == 2
+        hub.on("resume", lambda _p, _r: error("not_found"))
+        hub.peer.abort()
+        await hub.heard("register", 2)
+        await agent.report()

@@ -24,6 +24,7 @@ COMMANDS = [
     "hubs",
     "pick",
     "register",
+    "remove",
     "serve",
     "watch",
 ]

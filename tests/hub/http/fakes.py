@@ -35,6 +35,7 @@ class FakeDirectory:
         """Agents in a page: stands for its bytes."""
         self.records: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[Any, ...]] = []
+        self.tokens: list[str | None] = []
         self.durable = True
         self.fault: Exception | None = None
         self.hold = False
@@ -105,7 +106,11 @@ class FakeDirectory:
         status: Status | UnsetType,
         metadata: Metadata | UnsetType,
         reply: Reply,
+        *,
+        load: float | UnsetType = UNSET,
+        token: str | None = None,
     ) -> None:
+        self.tokens.append(token)
         known = agent_id in self.records
         self._write(
             self._acknowledged() if known else ProtocolError("not_found", "no such agent"),
@@ -114,10 +119,17 @@ class FakeDirectory:
             agent_id,
             status,
             metadata,
+            *(() if load is UNSET else (load,)),
         )
 
-    def unregister(self, agent_id: str, reply: Reply) -> None:
+    def unregister(self, agent_id: str, reply: Reply, *, token: str | None = None) -> None:
+        self.tokens.append(token)
         self._write(self._acknowledged(), reply, "unregister", agent_id)
+
+    def remove(self, agent_id: str, reply: Reply) -> None:
+        known = agent_id in self.records
+        answer = self._acknowledged() if known else ProtocolError("not_found", "no such agent")
+        self._write(answer, reply, "remove", agent_id)
 
     def _acknowledged(self) -> Acknowledged:
         return Acknowledged(revision=7, durable=self.durable, timestamp=NOW)

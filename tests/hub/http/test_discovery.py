@@ -302,10 +302,13 @@ async def test_answers_are_not_to_be_cached(ask: Ask) -> None:
     assert (await ask("GET", "/agents")).headers["cache-control"] == "no-store"
 
 
-async def test_no_session_token_leaves_over_http(hub: FakeHub, ask: Ask) -> None:
+async def test_a_session_token_leaves_only_to_who_registers(hub: FakeHub, ask: Ask) -> None:
     sent: dict[str, Any] = {"name": "a", "type": "b", "host": "c", "port": 1}
     answer = await ask("POST", "/agents/register", msgspec.json.encode(sent))
-    assert b"secret" not in answer.body
+    assert answer.json()["session_token"] == "secret"
+    agent_id = hub.default.add(1)["id"]
+    for path in ("/agents", f"/agents/{agent_id}", "/agents/pick"):
+        assert b"session_token" not in (await ask("GET", path)).body
 
 
 async def test_a_long_list_is_made_page_by_page_and_is_the_same_list(

@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from actors.timing import Timing
-from homeport_protocol.errors import ProtocolError
+from homeport_protocol.errors import ErrorCode, ProtocolError
 from tests.hub.http.conftest import Ask
 from tests.hub.http.fakes import NOW, FakeHub
 
@@ -39,6 +39,8 @@ async def test_the_next_interval_follows_the_setting(hub: FakeHub, ask: Ask, pat
         (b'{"status":"degraded"}', ("degraded", UNSET)),
         (b'{"metadata":{}}', (UNSET, {})),
         (b'{"metadata":{"a":1,"b":null},"other":[]}', (UNSET, {"a": 1, "b": None})),
+        (b'{"load":0.5}', (UNSET, UNSET, 0.5)),
+        (b'{"load":null}', (UNSET, UNSET)),
     ],
 )
 async def test_what_is_reported_reaches_the_brain(
@@ -73,6 +75,7 @@ async def test_a_bad_body_is_400(hub: FakeHub, ask: Ask, path: str, sent: bytes)
         ("status", b'{"status":1}'),
         ("metadata", b'{"metadata":[]}'),
         ("metadata", b'{"metadata":"x"}'),
+        ("load", b'{"load":-1}'),
     ],
 )
 async def test_a_wrong_field_is_named(ask: Ask, path: str, field: str, sent: bytes) -> None:
@@ -132,3 +135,59 @@ async def test_an_agent_that_is_called_type_can_be_asked_for(hub: FakeHub, ask: 
     answer = await ask("GET", "/agents/type")
     assert answer.status == 404
     assert answer.error == "Agent not found"
+
+
+# --- session tokens ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", ["heartbeat", "unregister"])
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({"Homeport-Session-Token": "abc"}, "abc"),
+        ({"HOMEPORT-SESSION-TOKEN": "abc"}, "abc"),
+        ({"Homeport-Session-Token": ""}, None),
+        ({}, None),
+    ],
+)
+async def test_the_token_that_is_shown_reaches_the_brain(
+    hub: FakeHub, ask: Ask, route: str, headers: dict[str, str], token: str | None
+) -> None:
+    path = f"/agents/{hub.default.add(1)['id']}"
+    assert (await ask("POST", f"{path}/{route}", b"{}", headers=headers)).status == 200
+    assert hub.default.tokens == [token]
+
+
+@pytest.mark.parametrize("route", ["heartbeat", "unregister"])
+@pytest.mark.parametrize(
+    ("code", "status"), [("fenced", 409), ("conflict", 409), ("unauthorized", 401)]
+)
+async def test_a_caller_that_may_not_speak_for_the_agent_is_refused(
+    hub: FakeHub, ask: Ask, route: str, code: ErrorCode, status: int
+) -> None:
+    path = f"/agents/{hub.default.add(1)['id']}"
+    hub.default.fault = ProtocolError(code, "why")
+    answer = await ask("POST", f"{path}/{route}", b"{}")
+    assert (answer.status, answer.error) == (status, "why")
+
+
+# --- DELETE /agents/{id} -------------------------------------------------------------------------
+
+
+async def test_an_operator_removes_an_agent_that_is_there(
+    hub: FakeHub, ask: Ask, path: str
+) -> None:
+    answer = await ask("DELETE", path)
+    assert (answer.status, answer.json()) == (200, {"message": "Agent removed successfully"})
+    assert hub.default.asked == [("remove", path.removeprefix("/agents/"))]
+
+
+async def test_removing_an_agent_that_is_not_there_is_404(ask: Ask) -> None:
+    answer = await ask("DELETE", "/agents/550e8400-e29b-41d4-a716-446655440000")
+    assert (answer.status, answer.error) == (404, "Agent not found")
+
+
+async def test_removing_while_redis_is_away_is_503(hub: FakeHub, ask: Ask, path: str) -> None:
+    hub.default.fault = ProtocolError("unavailable", "Redis is away")
+    answer = await ask("DELETE", path)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")

@@ -19,7 +19,7 @@ ROUTES: dict[str, set[str]] = {
     "/agents": {"GET"},
     "/agents/register": {"POST"},
     "/agents/pick": {"GET"},
-    "/agents/x": {"GET"},
+    "/agents/x": {"GET", "DELETE"},
     "/agents/type/cost": {"GET"},
     "/agents/x/heartbeat": {"POST"},
     "/agents/x/unregister": {"POST"},

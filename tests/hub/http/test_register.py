@@ -43,8 +43,8 @@ async def test_a_registration_answers_201_with_the_documented_body(hub: FakeHub,
     assert answer.headers["content-type"] == "application/json"
     assert answer.body == (
         b'{"agent_id":"%(id)s","registered_at":"%(now)s",'
-        b'"heartbeat_url":"/agents/%(id)s/heartbeat","heartbeat_interval_seconds":30}'
-        % {b"id": AGENT_ID.encode(), b"now": NOW.encode()}
+        b'"heartbeat_url":"/agents/%(id)s/heartbeat","heartbeat_interval_seconds":30,'
+        b'"session_token":"secret"}' % {b"id": AGENT_ID.encode(), b"now": NOW.encode()}
     )
 
 

@@ -1,0 +1,63 @@
+"""`homeport remove`: by id, by the beginning of one, or by name; never one of several."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hub.cli.records import agent
+from tests.support.fake_hub import ThreadedHub
+from tests.support.programs import Homeport
+
+ONE = agent("one", id="aaaa1111-0000-4000-8000-000000000001")
+TWO = agent("two", id="aaaa2222-0000-4000-8000-000000000002")
+SAME = agent("one", id="bbbb3333-0000-4000-8000-000000000003")
+
+
+@pytest.mark.parametrize("named", ["aaaa1111", "AAAA1111-0000", "one"])
+def test_what_means_one_agent_removes_it(hub: ThreadedHub, homeport: Homeport, named: str) -> None:
+    hub.add(ONE, TWO)
+    hub.on("find", lambda _p, request: found(request, ONE, TWO))
+    done = homeport.run("remove", named, "--url", hub.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"Removed one ({ONE['id']}).\n"
+    assert list(hub.records) == [TWO["id"]]
+
+
+def test_a_whole_id_is_removed_without_looking(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.add(ONE)
+    done = homeport.run("remove", ONE["id"], "--url", hub.url)
+    assert (done.returncode, done.stdout) == (0, f"Removed {ONE['id']}.\n")
+    assert hub.requests("find") == []
+
+
+def test_what_means_several_removes_none_and_names_them(
+    hub: ThreadedHub, homeport: Homeport
+) -> None:
+    hub.add(ONE, TWO, SAME)
+    hub.on("find", lambda _p, request: found(request, ONE, TWO, SAME))
+    for named, ids in (("one", (ONE, SAME)), ("aaaa", (ONE, TWO))):
+        done = homeport.run("remove", named, "--url", hub.url)
+        assert (done.returncode, done.stdout) == (1, "")
+        listed = ", ".join(each["id"] for each in ids)
+        assert done.stderr == (
+            f"homeport: 2 agents are called {named} or have an id that begins so: "
+            f"give the id of one ({listed}).\n"
+        )
+    assert hub.requests("remove") == []
+
+
+def test_what_means_nobody_is_one_sentence(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.on("find", lambda _p, request: found(request))
+    done = homeport.run("remove", "nobody", "--url", hub.url)
+    assert done.stderr == "homeport: no agent is called nobody, and no id begins so.\n"
+    done = homeport.run("remove", ONE["id"], "--url", hub.url)
+    assert (done.returncode, done.stderr) == (1, "homeport: no such agent.\n")
+
+
+def found(request: dict[str, object], *agents: dict[str, object]) -> dict[str, object]:
+    """The answer to a `find` by name, or of all."""
+    wanted = request["filter"]
+    assert isinstance(wanted, dict)
+    named = [each for each in agents if wanted.get("name", each["name"]) == each["name"]]
+    answer = {"op": "agents", "agents": named, "count": len(named)}
+    return answer | {"log": "log-a", "revision": 100}
