@@ -31,6 +31,7 @@ from hub.store import (
     Backend,
     Keys,
     RedisStore,
+    StoreError,
     StoreUnavailableError,
     connect,
 )
@@ -230,13 +231,19 @@ class Hub:
                     logger.warning(warning)
                 for name in await _ask_until_answered(store.namespaces, reasons):
                     self._namespaces.open(name)
-                await asyncio.gather(*(each.ready() for _, each in self._namespaces))
+                reasons.clear()  # it answers
+                await self._namespaces.load()
         except TimeoutError:
             why = f" ({reasons[-1]})" if reasons else ""
+            blocked = next(self._namespaces.unloaded(), None)
             raise HubError(
                 f"Redis at {logs.redact_text(url)} did not answer within {START_TIMEOUT:g} "
                 f"seconds{why}: start it, or check --redis"
+                if reasons or blocked is None
+                else f"Redis at {logs.redact_text(url)} answers, but {blocked}"
             ) from None
+        except StoreError as error:
+            raise HubError(f"Redis at {logs.redact_text(url)} cannot be used: {error}") from None
 
     def _make_namespace(self, name: str) -> Namespace:
         assert self._backend is not None
@@ -258,7 +265,9 @@ class Hub:
             runtime=self._runtime,
             store=MeteredStore(store, self._scheduler, self.metrics),
             random=self._random,
-            observer=HubObserver(name, self.metrics, self.limits, settings.lease_ttl),
+            observer=HubObserver(
+                name, self.metrics, self.limits, settings.lease_ttl, store.unreadable
+            ),
             limits=self._limits,
             incarnation=self._incarnation,
         )

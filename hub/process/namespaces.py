@@ -104,6 +104,29 @@ class Namespaces:
                 ) from None
         return namespace.supervisor
 
+    async def load(self) -> None:
+        """Wait until all are loaded, but for those that wait for a person to mend what is stored.
+
+        Raises StoreError when none can be loaded.
+        """
+        while waiting := [each for _, each in self if not each.supervisor.ready]:
+            if all(each.store.needs_repair for each in waiting):
+                break
+            await asyncio.sleep(0.02)
+        sentences = list(self.unloaded())
+        if len(sentences) == len(self._open):
+            raise StoreError(sentences[0])
+        for sentence in sentences:
+            logger.error("a namespace cannot be loaded; the others are served", reason=sentence)
+
+    def unloaded(self) -> Iterator[str]:
+        """Why some namespace is not loaded yet, as far as its store told."""
+        return self._of_all(
+            lambda each: (
+                [each.store.refusal] if each.store.refusal and not each.supervisor.ready else []
+            )
+        )
+
     def not_ready_reasons(self, now: float) -> Iterator[str]:
         """Why some namespace cannot do all its work, in plain phrases.
 

@@ -8,6 +8,9 @@ from hub.telemetry import logs
 MOST = 100
 """Keys that are told of; beyond them nothing is."""
 
+_BEGINNING = 4096
+"""Bytes of a text by which it is known again."""
+
 logger = logs.get("hub.store")
 
 
@@ -17,28 +20,37 @@ def shown(key: bytes) -> str:
     return text if len(text) <= 120 else text[:120] + "…"
 
 
+class _Finding:
+    """A sentence, and what the key held when it was first looked at again."""
+
+    __slots__ = ("held", "sentence")
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+        self.held: object = None
+
+
 class Findings:
-    """Sentences by the key that each is about, until the key is in order or gone."""
+    """Sentences by the key that each is about, until the key is gone or holds something else."""
 
     def __init__(self) -> None:
-        self._sentences: dict[bytes, tuple[str, bytes]] = {}
+        self._findings: dict[bytes, _Finding] = {}
 
     def sentences(self) -> list[str]:
         """One sentence for each key: what was found there, and what to do."""
-        return [sentence for sentence, _ in self._sentences.values()]
+        return [finding.sentence for finding in self._findings.values()]
 
-    def no_record(self, key: bytes, agent_id: str) -> None:
+    def no_record(self, key: bytes) -> None:
         """The key of an agent's entry holds something else."""
         self._add(
             key,
             f"the Redis key {shown(key)} holds no record of an agent and is left alone: "
             "`homeport repair` sets it aside",
-            b'{"id":"%s"' % agent_id.encode(),
         )
 
     def set_aside(self, key: bytes, name: bytes) -> None:
         """The key held no record, and what it held is under another name now."""
-        self._sentences.pop(key, None)
+        self._findings.pop(key, None)
         self._add(
             name,
             f"the Redis key {shown(key)} held no record of an agent and was renamed {shown(name)}: "
@@ -46,7 +58,7 @@ class Findings:
         )
 
     def of_another_type(self, key: bytes, effect: str) -> None:
-        """The key holds another type than a hub writes there."""
+        """The key holds another type than a hub writes there, which has this effect."""
         self._add(
             key,
             f"the Redis key {shown(key)} holds another type than a hub writes there, and {effect}: "
@@ -58,16 +70,17 @@ class Findings:
         logger.warning(sentence)
 
     async def look_again(self, lane: Lane) -> None:
-        """Forget what is in order by now. Raises as `lane` does."""
-        for key, (_, sound) in list(self._sentences.items()):
-            if not await lane.ask(b"EXISTS", key):
-                del self._sentences[key]
-            elif sound and await lane.ask(b"TYPE", key) == b"string":
-                begins = await lane.ask(b"GETRANGE", key, b"0", b"%d" % (len(sound) - 1))
-                if begins == sound:
-                    del self._sentences[key]
+        """Forget the keys that are in order by now. Raises as `lane` does."""
+        for key, finding in list(self._findings.items()):
+            held = kind = await lane.ask(b"TYPE", key)
+            if kind == b"string":
+                held = await lane.ask(b"GETRANGE", key, b"0", b"%d" % _BEGINNING)
+            if finding.held is None:
+                finding.held = held
+            if kind == b"none" or held != finding.held:
+                self._findings.pop(key, None)
 
-    def _add(self, key: bytes, sentence: str, sound: bytes = b"") -> None:
-        if key not in self._sentences and len(self._sentences) < MOST:
-            self._sentences[key] = (sentence, sound)
+    def _add(self, key: bytes, sentence: str) -> None:
+        if key not in self._findings and len(self._findings) < MOST:
+            self._findings[key] = _Finding(sentence)
             logger.warning(sentence)

@@ -22,6 +22,7 @@ class Keys:
         "_lease_prefix",
         "active",
         "agent_prefix",
+        "aside",
         "hubs",
         "log",
         "log_name",
@@ -29,6 +30,7 @@ class Keys:
         "namespace",
         "namespaces",
         "prefix",
+        "probe",
         "secret",
         "seen",
     )
@@ -57,6 +59,10 @@ class Keys:
         """Stream: the entries that hubs have renewed within the last half minute."""
         self.loss = f"{base}agents:loss".encode()
         """Hash: the revision up to which a loss of agents has been acknowledged."""
+        self.aside = f"{base}set-aside:".encode()
+        """What the name of a key begins with that held what no hub wrote; its old name follows."""
+        self.probe = f"{base}agents:probe".encode()
+        """Nothing; used for a moment when permissions are checked."""
         self._epoch_prefix = f"{base}epoch:".encode()
         self._lease_prefix = f"{base}hub:".encode()
         self.namespaces = f"{prefix}homeport:namespaces".encode()

@@ -146,7 +146,7 @@ async def _read_records(
                 elif _is_of(agent_id, value):
                     records.append(value)
                 else:
-                    findings.no_record(keys.agent_prefix + agent_id, _name(agent_id))
+                    findings.no_record(keys.agent_prefix + agent_id)
         if cursor == b"0":
             break
     ghosts: list[str] = []
@@ -180,7 +180,7 @@ async def _drop_ghosts(
         if isinstance(answer, bytes):
             records.append(answer)
         elif answer:
-            findings.no_record(keys.agent_prefix + agent_id, _name(agent_id))
+            findings.no_record(keys.agent_prefix + agent_id)
         else:
             ghosts.append(_name(agent_id))
     return ghosts

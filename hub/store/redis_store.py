@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -29,17 +31,30 @@ from homeport_protocol.namespaces import DEFAULT_NAMESPACE, is_namespace
 from hub.store import reads
 from hub.store.backends.backend import Backend
 from hub.store.backends.connect import DEFAULT_TIMEOUT
-from hub.store.backends.failures import StoreError, StoreUnavailableError, reason_of
+from hub.store.backends.failures import (
+    StoreError,
+    StoreUnavailableError,
+    WrongTypeError,
+    is_denied,
+    is_stored,
+    is_wrong_type,
+    may_be_replaced,
+    needs_a_person,
+    reason_of,
+)
 from hub.store.backends.lane import ReconnectedError
 from hub.store.commit_batch import arguments_of, committed, keys_of, milliseconds
 from hub.store.findings import Findings
 from hub.store.keys import Keys
 from hub.store.leases import renew_lease
+from hub.store.permissions import check_permissions
 from hub.store.read_batcher import ReadBatcher
 from hub.store.reply_tasks import ReplyTasks, log_bug
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
 
 T = TypeVar("T")
+
+_ID = re.compile(rb'"id"\s*:\s*"([\w-]{1,64})"')
 
 DEFAULT_LIMITS = Limits()
 """How much of the log is kept; Redis trims in blocks, and keeps some hundred entries more."""
@@ -115,6 +130,12 @@ class RedisStore:
             self._start, partial(reads.read_entries, self._reads, keys)
         )
         self._closing = False
+        self._denied = ""
+        """What the Redis user may not do, until that has been checked; "" when it may do all."""
+        self.refusal = ""
+        """Why the last `open` failed; "" when it did not."""
+        self.needs_repair = False
+        """Whether it failed for what is stored, which only a person can mend."""
         self.findings = Findings()
 
     # --- actors.ports.store.Store ----------------------------------------------------------------
@@ -127,7 +148,7 @@ class RedisStore:
         `Opened.fresh` is also true when another hub began a new log since `position`. The reply is
         Away also when another hub has this hub's lease; see `RivalFound`.
         """
-        self._start(partial(self._open, position, new_log), reply)
+        self._start(partial(self._try_open, position, new_log), reply)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """Read everything that is stored, and drop ids in the active set that have no entry."""
@@ -187,17 +208,24 @@ class RedisStore:
     async def check_server(self) -> list[str]:
         """Warnings about the server's settings, one sentence each.
 
-        Raises StoreError when the server is unsuitable, StoreUnavailableError when it cannot be
-        asked now.
+        Raises StoreError when the server is unsuitable or the user may not do what a hub does,
+        StoreUnavailableError when it cannot be asked now.
         """
-        return await self._run(self._backend.check)
+        warnings = await self._run(self._backend.check)
+        await self._run(partial(check_permissions, self._writes, self._keys))
+        return warnings
 
     async def namespaces(self) -> list[str]:
         """All namespaces that hubs have opened under this key prefix, the default one first.
 
         Every `open` adds its namespace. Raises StoreUnavailableError when Redis cannot be asked.
         """
-        members = await self._run(partial(self._names.ask, b"SMEMBERS", self._keys.namespaces))
+        key = self._keys.namespaces
+        try:
+            members = await self._run(partial(self._names.ask, b"SMEMBERS", key))
+        except WrongTypeError:
+            self.findings.of_another_type(key, "hubs do not hear of new namespaces")
+            members = []
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(is_namespace, names))]
 
@@ -205,7 +233,14 @@ class RedisStore:
         """Add the namespace to the list that every hub opens, as `open` does."""
         keys = self._keys
         ask = partial(self._names.ask, b"SADD", keys.namespaces, keys.namespace.encode())
-        await self._run(ask)
+        with suppress(WrongTypeError):  # `namespaces` tells of it
+            await self._run(ask)
+
+    def unreadable(self, record: bytes) -> None:
+        """What was loaded for an agent is no record after all: tell of its key."""
+        found = _ID.search(record)
+        if found is not None:
+            self.findings.no_record(self._keys.agent_prefix + found[1])
 
     async def look_again(self) -> None:
         """Forget findings that are in order by now. Raises StoreUnavailableError."""
@@ -269,10 +304,13 @@ class RedisStore:
     async def _reconnecting(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
-        except Exception:
-            # The other connections may have the same problem: reconnect all that are idle.
-            for lane in self._lanes:
-                await lane.drop_if_idle(0)
+        except Exception as error:
+            if is_denied(error):
+                self._denied = reason_of(error)
+            elif may_be_replaced(error):
+                # The other connections may have the same problem: reconnect all that are idle.
+                for lane in self._lanes:
+                    await lane.drop_if_idle(0)
             raise
 
     async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -282,7 +320,18 @@ class RedisStore:
             raise
         except Exception as error:
             log_bug(error)
-            raise StoreUnavailableError(reason_of(error)) from None
+            kind = StoreError if needs_a_person(error) else StoreUnavailableError
+            kind = WrongTypeError if is_wrong_type(error) else kind
+            raise kind(reason_of(error)) from None
+
+    async def _try_open(self, position: Position, new_log: bool) -> Opened:
+        try:
+            opened = await self._open(position, new_log)
+        except Exception as error:
+            self.refusal, self.needs_repair = reason_of(error), is_stored(error)
+            raise
+        self.refusal, self.needs_repair = "", False
+        return opened
 
     async def _open(self, position: Position, new_log: bool) -> Opened:
         keys = self._keys
@@ -304,10 +353,17 @@ class RedisStore:
             self._secret or secrets.token_hex(32).encode(),
             b"1" if self._has_opened else b"0",
         ]
-        await self._names.ask(b"SADD", keys.namespaces, keys.namespace.encode())
+        if self._denied:
+            # Opening does not need all permissions: it would work, and the next commit fail again.
+            await check_permissions(self._writes, keys)
+            self._denied = ""
+        await self.remember()
         answer = await self._writes.run(
             OPEN,
-            [self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs],
+            [
+                *(self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs),
+                *(keys.seen, keys.loss),
+            ],
             arguments,
         )
         if answer[0] == b"taken":
@@ -331,6 +387,7 @@ class RedisStore:
         # the batch waits for the server, and not for this process.
         if sent is not None:
             asyncio.get_running_loop().call_soon(sent)
+        self._refuse_if_denied()
         if self._opened_on is None:
             return Fenced()
         keys, log, generation = self._keys, self._log_name, self._generation
@@ -364,6 +421,7 @@ class RedisStore:
             if lane is not self._writes:
                 await lane.drop_if_idle(_IDLE)
         self._report = report
+        self._refuse_if_denied()
         while self._opened_on is not None:  # again, if it was opened again in the meantime
             generation = self._generation
             try:
@@ -383,6 +441,11 @@ class RedisStore:
                 return roster
             self._fence(generation)
         return Fenced()
+
+    def _refuse_if_denied(self) -> None:
+        """Raise StoreUnavailableError when the user lacked a permission, for whatever it was."""
+        if self._denied:
+            raise StoreUnavailableError(self._denied)
 
     def _fence(self, generation: bytes) -> None:
         """Send nothing more in that generation; an answer to an older one changes nothing."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 from actors.limits import LimitName
 from actors.timing import HUB_LEASE
@@ -12,19 +14,29 @@ from hub.telemetry import logs
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
+REPEAT_AFTER = 60.0
+"""Seconds after which the same cause of an outage is logged again."""
+
 logger = logs.get("hub.directory")
 _level_logger = logging.getLogger("hub.directory")
 
 
 class HubObserver:
-    """The brain's observer for one namespace."""
+    """The brain's observer for one namespace; `unreadable` gets what is stored and no record."""
 
     def __init__(
-        self, namespace: str, metrics: Metrics, limits: LimitReports, lease_ttl: float
+        self,
+        namespace: str,
+        metrics: Metrics,
+        limits: LimitReports,
+        lease_ttl: float,
+        unreadable: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._logger = logger.bind(namespace=namespace)
         self._lease_ttl = lease_ttl
+        self._unreadable = unreadable
         self._warned = False
+        self._away_for, self._away_at = "", 0.0
         self._limits = limits
         self._namespace = namespace
         self.answered = metrics.websocket_answered
@@ -48,7 +60,11 @@ class HubObserver:
 
     def store_away(self, reason: str) -> None:
         """Changes cannot be written for now."""
-        self._logger.error("Redis is away; reads go on from memory", reason=reason)
+        # Once for each cause: a server that comes and goes would fill the log.
+        now = time.monotonic()
+        if reason != self._away_for or now - self._away_at >= REPEAT_AFTER:
+            self._away_for, self._away_at = reason, now
+            self._logger.error("Redis is away; reads go on from memory", reason=reason)
 
     def store_returned(self, log: str, *, fresh: bool) -> None:
         """Changes can be written, for the first time or again."""
@@ -60,6 +76,7 @@ class HubObserver:
     def unreadable(self, data: bytes) -> None:
         """A stored entry is not a record; it is left unchanged."""
         self._logger.warning("a stored agent could not be read and is left alone", size=len(data))
+        self._unreadable(data)
 
     def stalled(self, seconds: float) -> None:
         """The hub itself was stopped for a while; its agents get a fresh timeout."""

@@ -22,19 +22,32 @@ class StoreUnavailableError(StoreError):
     """Redis could not be asked; a retry may work. `str` is one plain phrase."""
 
 
+class WrongTypeError(StoreUnavailableError):
+    """A command met a key of another type than its own."""
+
+
 STOPPING = "the hub is stopping"
 
 _PHRASES = {
-    "READONLY": "Redis is read-only: it is a replica, writes go to the primary",
-    "OOM": "Redis is full: its maxmemory is reached",
-    "MISCONF": "Redis refuses writes because it cannot save to its disk",
-    "NOREPLICAS": "Redis refuses writes because it has too few replicas",
-    "LOADING": "Redis is still loading its data",
-    "BUSY": "Redis is busy with a script of someone else",
-    "MASTERDOWN": "Redis is a replica that has lost its primary",
-    "NOAUTH": "Redis asks for a password",
-    "WRONGPASS": "Redis does not accept the user name or password",
-    "NOPERM": "the Redis user lacks the permission for a command or key that is needed",
+    "READONLY": "Redis is read-only: it is a replica, writes go to the primary, whose address (or "
+    "that of its Sentinels) --redis should have",
+    "OOM": "Redis is full: its maxmemory is reached; raise it, or remove other data",
+    "MISCONF": "Redis refuses writes because it cannot save to its disk: free space there, its log "
+    "says more",
+    "NOREPLICAS": "Redis refuses writes because it has too few replicas: start them, or lower its "
+    "min-replicas-to-write",
+    "LOADING": "Redis is still loading its data: wait until it has",
+    "BUSY": "Redis is busy with a script of someone else: wait, or end it with SCRIPT KILL",
+    "MASTERDOWN": "Redis is a replica that has lost its primary: --redis should have the primary's "
+    "address, or that of its Sentinels",
+    "NOAUTH": "Redis asks for a password: give it in --redis, as redis://USER:PASSWORD@HOST:PORT",
+    "WRONGPASS": "Redis does not accept the user name or password: check those in --redis",
+    "DENIED": "Redis is in protected mode and answers only its own machine: set a password for it, "
+    "and give it in --redis",
+    "NOPERM": "the Redis user lacks the permission for a command or key that is needed: allow all "
+    "that the reference lists under Permissions in Redis",
+    "WRONGTYPE": "a Redis key holds another type than a hub writes there: `homeport repair` finds "
+    "it and sets it aside",
     "CLUSTERDOWN": "the Redis Cluster is down",
     "TRYAGAIN": "the Redis Cluster is moving these keys to another node",
     "MOVED": "another node of the Redis Cluster owns these keys",
@@ -60,6 +73,19 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
 # Before version 7, an error inside a script comes wrapped: `ERR Error running script …: -CODE …`.
 _CODE = re.compile(r"(?:^|[\s:]-)(" + "|".join(_PHRASES) + r")\b")
 _OURS = re.compile(r"\bHOMEPORT (.*?)(?: script: .*)?$", re.DOTALL)
+_DENIED = re.compile(
+    r"(?:User (?P<user>\S+)|this user) has no permissions to run the '(?P<command>[\w|-]+)' command"
+)
+_DENIED_IN_SCRIPT = re.compile(
+    r"ACL failure in script|can't run this command|can't access at least one of the keys"
+)
+_UNKNOWN = re.compile(r"unknown (?:redis )?command(?: '(?P<command>[\w|-]+)')?", re.IGNORECASE)
+_ELSEWHERE = frozenset(
+    ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK")
+)
+"""Codes of a server that may have been replaced by another one."""
+_FOR_A_PERSON = frozenset(("NOAUTH", "WRONGPASS", "DENIED", "NOPERM", "CROSSSLOT"))
+"""Codes that stay until a person changes something."""
 _QUOTED = re.compile(r",? with args beginning with.*$", re.DOTALL)
 
 _LONGEST = 200
@@ -78,18 +104,84 @@ def reason_of(error: BaseException) -> str:
         # redis-py wraps an error of the handshake on a unix socket in this way.
         return reason_of(cause)
     text = str(error)
-    for kind, code in _CODES:
-        if isinstance(error, kind):
-            return _PHRASES[code]
-    if isinstance(error, exceptions.AuthenticationError):
-        # One class for a wrong password, an unexpected one and a missing one.
-        given = any(word in text for word in ("invalid", "without any password", "no password"))
-        return _PHRASES["WRONGPASS" if given else "NOAUTH"]
+    denied = _DENIED.search(text)
+    if denied is not None:
+        return not_allowed([denied["command"]], user=denied["user"])
+    code = _code_of(error)
+    if code is not None:
+        return _PHRASES[code]
     if isinstance(error, exceptions.ConnectionError | OSError):
         return _unreachable(text)
     if isinstance(error, exceptions.ResponseError):
         return _refused(text)
     return f"an error in the hub itself ({type(error).__name__})"
+
+
+def not_allowed(commands: list[str], *, user: str | None = None) -> str:
+    """The phrase for commands that a Redis user may not run."""
+    names = ", ".join(command.upper().replace("|", " ") for command in commands)
+    rules = " ".join(f"+{command.lower()}" for command in commands)
+    return f"the Redis user may not run {names}: allow it with ACL SETUSER {user or 'NAME'} {rules}"
+
+
+def not_known(commands: list[str]) -> str:
+    """The phrase for commands that a server does not have, or has under another name."""
+    names = ", ".join(command.upper().replace("|", " ") for command in commands)
+    return (
+        f"Redis does not know {names}, which a hub needs: do not disable or rename it "
+        "(rename-command)"
+    )
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the Redis user lacks a permission."""
+    return _code_of(error) == "NOPERM" or _DENIED.search(str(error)) is not None
+
+
+def needs_a_person(error: BaseException) -> bool:
+    """Whether a retry is of no use before somebody has changed a setting, here or in Redis."""
+    if is_denied(error) or _code_of(error) in _FOR_A_PERSON:
+        return True
+    return isinstance(error, exceptions.ResponseError) and _UNKNOWN.search(str(error)) is not None
+
+
+def is_wrong_type(error: BaseException) -> bool:
+    """Whether a command met a key of another type than its own."""
+    return _code_of(error) == "WRONGTYPE"
+
+
+def is_stored(error: BaseException) -> bool:
+    """Whether something that is stored is the cause, and no setting or server."""
+    return is_wrong_type(error) or (
+        isinstance(error, exceptions.ResponseError) and _OURS.search(str(error)) is not None
+    )
+
+
+def may_be_replaced(error: BaseException) -> bool:
+    """Whether other connections may lead to the wrong server, or to none, as this one did."""
+    if not isinstance(error, exceptions.ResponseError) or is_bug(error):
+        return True
+    return _code_of(error) in _ELSEWHERE
+
+
+def _code_of(error: BaseException) -> str | None:
+    """The code in `_PHRASES` of an error; None when it has none of them."""
+    text = str(error)
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    if isinstance(error, exceptions.AuthenticationError):
+        # One class for a wrong password, an unexpected one and a missing one.
+        given = any(word in text for word in ("invalid", "without any password", "no password"))
+        return "WRONGPASS" if given else "NOAUTH"
+    if isinstance(error, exceptions.ResponseError | exceptions.ConnectionError):
+        if _OURS.search(text) is not None:
+            return None
+        if _DENIED_IN_SCRIPT.search(text) is not None:
+            return "NOPERM"
+        found = _CODE.search(text)
+        return None if found is None else found[1]
+    return None
 
 
 def is_bug(error: BaseException) -> bool:
@@ -102,7 +194,7 @@ def is_bug(error: BaseException) -> bool:
 def _unreachable(text: str) -> str:
     lowered = text.lower()
     if "max number of clients" in lowered:
-        return "Redis has no room for another client"
+        return "Redis has no room for another client: raise its maxclients, or end some of them"
     if "certificate" in lowered or "ssl" in lowered:
         return "no secure connection to Redis: TLS was refused"
     if "name or service" in lowered or "nodename" in lowered or "name resolution" in lowered:
@@ -114,7 +206,7 @@ def _refused(text: str) -> str:
     ours = _OURS.search(text)
     if ours is not None:
         return ours[1]
-    code = _CODE.search(text)
-    if code is not None:
-        return _PHRASES[code[1]]
+    unknown = _UNKNOWN.search(text)
+    if unknown is not None:
+        return not_known([unknown["command"] or "a command"])
     return f"Redis refused a command: {_QUOTED.sub('', text)[:_LONGEST]}"

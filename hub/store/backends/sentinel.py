@@ -143,9 +143,10 @@ class SentinelPrimary:
                 "is 26379 as a rule), or redis://HOST:PORT for a server without them"
             )
         reason = reason_of(problem).replace("Redis", "Redis Sentinel", 1)
-        if "asks for a password" in reason:
-            reason += ": give it as ?sentinel_password=… in the Redis URL"
-        return StoreUnavailableError(reason)
+        what, _, remedy = reason.partition(": ")
+        if what.endswith(("asks for a password", "the user name or password")):
+            remedy = "give it as ?sentinel_password=… in the Redis URL"
+        return StoreUnavailableError(f"{what}: {remedy}" if remedy else what)
 
     # --- watching it ----------------------------------------------------------------------------
 

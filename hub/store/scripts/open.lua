@@ -1,6 +1,7 @@
 -- Begins a writer generation, and a new log where the old one cannot go on.
 --
--- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the secret, 5 the active set, 6 the hubs
+-- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the secret, 5 the active set, 6 the hubs,
+--       7 the renewals and 8 the losses, which are only checked
 -- ARGV: 1 the hub, 2 generation, 3 lease in ms, 4 url, 5 version, 6 started, 7 agents, 8 sessions,
 --       9 the log that the hub knows ("": none), 10 the revision and 11 the key ("": not known) of
 --       the last entry of it that the hub has folded,
@@ -21,6 +22,7 @@ local STARTED = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d[%d.]*Z$'
 
 local problem = misfit(name_key, 'string') or misfit(log, 'stream')
     or misfit(secret_key, 'string') or misfit(active, 'set') or misfit(hubs, 'set')
+    or misfit(KEYS[7], 'stream') or misfit(KEYS[8], 'hash')
 if problem then
     return problem
 end

@@ -67,7 +67,7 @@ def test_a_loss_is_told_with_its_namespace() -> None:
 
 def test_what_no_hub_wrote_is_told_with_its_namespace() -> None:
     namespaces = no_namespaces()
-    namespaces.open("default").store.findings.no_record(b"agent:x", "x")
+    namespaces.open("default").store.findings.no_record(b"agent:x")
     namespaces.open("blue").store.findings.set_aside(b"{blue}:agent:y", b"{blue}:set-aside:1")
 
     first, second = namespaces.warnings()

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.ports.store import Applied, Away, Committed, Fenced
-from hub.store import connect
+from hub.store import StoreError, connect
 from tests.hub.store.asking import Asked, change, until
 from tests.hub.store.deaf_server import DeafServer
 from tests.hub.store.reaching import open_at_last, store_at
@@ -139,7 +139,11 @@ async def test_a_server_that_says_nothing_is_away_in_time() -> None:
 async def test_a_replica_is_read_only_until_it_is_a_primary(store: Asked, direct: Redis) -> None:
     await store.commit(change("register"))
     await direct.replicaof("127.0.0.1", 1)
-    await refused(store, "Redis is read-only: it is a replica, writes go to the primary")
+    await refused(
+        store,
+        "Redis is read-only: it is a replica, writes go to the primary, whose address (or that of "
+        "its Sentinels) --redis should have",
+    )
     assert len((await store.load()).records) == 1
     await direct.replicaof("NO", "ONE")
     await store.open()
@@ -153,7 +157,7 @@ async def test_a_full_server_refuses_whole_batches_until_it_has_room(
     await store.commit(change("register"))
     await direct.config_set("maxmemory-policy", "noeviction")
     await direct.config_set("maxmemory", "1")
-    reason = "Redis is full: its maxmemory is reached"
+    reason = "Redis is full: its maxmemory is reached; raise it, or remove other data"
     answer = await store.try_commit(change("register", 2), change("register", 3))
     assert answer == Away(reason)
     assert await store.try_open(opened.log, 1) == Away(reason)
@@ -168,7 +172,7 @@ async def test_a_renewal_is_refused_by_a_full_server_too(store: Asked, direct: R
     await store.commit(change("register"))
     await direct.config_set("maxmemory", "1")
     answer = await store.try_commit(change("renew", epoch=1, revision=1), announce=True)
-    assert answer == Away("Redis is full: its maxmemory is reached")
+    assert answer == Away("Redis is full: its maxmemory is reached; raise it, or remove other data")
     assert await direct.exists("agents:seen") == 0
 
 
@@ -182,7 +186,11 @@ async def test_a_hub_keeps_its_lease_while_redis_is_full(store: Asked, direct: R
 
 async def test_too_few_replicas_is_said_so(store: Asked, direct: Redis) -> None:
     await direct.config_set("min-replicas-to-write", "1")
-    await refused(store, "Redis refuses writes because it has too few replicas")
+    await refused(
+        store,
+        "Redis refuses writes because it has too few replicas: start them, or lower its "
+        "min-replicas-to-write",
+    )
     await direct.config_set("min-replicas-to-write", "0")
     await store.open()
     assert await store.commit(change("register")) == [Applied(1, 1)]
@@ -212,7 +220,11 @@ async def test_a_server_that_cannot_save_is_said_so(homeless: RedisServer) -> No
             return bool(info["rdb_last_bgsave_status"] == "err")
 
         await until(failed)
-        await refused(store, "Redis refuses writes because it cannot save to its disk")
+        await refused(
+            store,
+            "Redis refuses writes because it cannot save to its disk: free space there, its log "
+            "says more",
+        )
         await backend.client.config_set("stop-writes-on-bgsave-error", "no")
         await store.open()
         assert await store.commit(change("register")) == [Applied(1, 1)]
@@ -230,7 +242,9 @@ async def test_a_busy_server_is_said_so(store: Asked, direct: Redis, server: Red
         return isinstance(answers[-1], Away)
 
     await until(refused_by_now)
-    assert answers[-1] == Away("Redis is busy with a script of someone else")
+    assert answers[-1] == Away(
+        "Redis is busy with a script of someone else: wait, or end it with SCRIPT KILL"
+    )
     await direct.script_kill()
     with pytest.raises(Exception, match="killed"):
         await task
@@ -245,9 +259,18 @@ async def test_a_busy_server_is_said_so(store: Asked, direct: Redis, server: Red
 @pytest.mark.parametrize(
     ("userinfo", "reason"),
     [
-        ("", "Redis asks for a password"),
-        (":hunter2@", "Redis does not accept the user name or password"),
-        ("nobody:hunter2@", "Redis does not accept the user name or password"),
+        (
+            "",
+            "Redis asks for a password: give it in --redis, as redis://USER:PASSWORD@HOST:PORT",
+        ),
+        (
+            ":hunter2@",
+            "Redis does not accept the user name or password: check those in --redis",
+        ),
+        (
+            "nobody:hunter2@",
+            "Redis does not accept the user name or password: check those in --redis",
+        ),
     ],
 )
 async def test_a_wrong_password_is_said_so_and_never_repeated(
@@ -262,10 +285,14 @@ async def test_a_user_without_permission_is_said_so(server: RedisServer, direct:
     await direct.acl_setuser("poor", enabled=True, passwords=["+pw"], categories=["+@connection"])
     async with store_at(f"unix://poor:pw@{server.path}") as store:
         assert await store.try_open() == Away(
-            "the Redis user lacks the permission for a command or key that is needed"
+            "the Redis user may not run SADD: allow it with ACL SETUSER poor +sadd"
         )
-        (warning,) = await store.store.check_server()
-        assert warning.startswith("the Redis user may not use INFO")
+        # It stays with what is missing first, until that is there.
+        assert await store.try_open() == Away(
+            "the Redis user may not run EVALSHA: allow it with ACL SETUSER poor +evalsha"
+        )
+        with pytest.raises(StoreError, match="may not run EVALSHA"):
+            await store.store.check_server()
 
 
 async def test_a_server_that_speaks_no_tls_is_said_so() -> None:

@@ -172,7 +172,7 @@ async def test_a_new_connection_is_not_believed_to_lead_to_the_same_node(
 
 async def test_a_user_of_few_rights_and_keys_will_do(setup: ClusterSetup) -> None:
     rights = ["+hello", "+client|setname", "+client|setinfo", "+info", "+cluster|slots"]
-    rights += ["+@read", "+@write", "+@scripting", "~{default}:*", "~homeport:namespaces"]
+    rights += ["+@read", "+@write", "+@scripting", "+time", "~{default}:*", "~homeport:namespaces"]
     for each in setup.nodes:
         each.ask("ACL", "SETUSER", "hub", "reset", "on", ">pw", *rights)
     async with store_at(setup.url.replace("://", "://hub:pw@")) as store:

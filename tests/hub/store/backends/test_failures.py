@@ -41,6 +41,27 @@ WRAPPED = (
         (exceptions.ConnectionError("max number of clients reached"), "no room"),
         (exceptions.ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] failed"), "TLS"),
         (exceptions.ConnectionError("Error -2: Name or service not known"), "host name"),
+        (exceptions.ResponseError("DENIED Redis is running in protected mode"), "protected mode"),
+        (exceptions.ConnectionError("DENIED Redis is running in"), "protected mode"),
+        (exceptions.ResponseError("WRONGTYPE Operation against a key"), "homeport repair"),
+        (
+            exceptions.NoPermissionError("this user has no permissions to run the 'xadd' command"),
+            "may not run XADD: allow it with ACL SETUSER NAME +xadd",
+        ),
+        (
+            exceptions.ResponseError(
+                "ACL failure in script: User web has no permissions to run the 'xinfo|stream' "
+                "command script: 0123, on @user_script:7."
+            ),
+            "may not run XINFO STREAM: allow it with ACL SETUSER web +xinfo|stream",
+        ),
+        (
+            exceptions.ResponseError(
+                "The user executing the script can't run this command or subcommand script: 01"
+            ),
+            "lacks the permission",
+        ),
+        (exceptions.ResponseError("Unknown Redis command called from script"), "does not know"),
         (exceptions.ResponseError("MISCONF Redis is configured to save"), "save to its disk"),
         (exceptions.ResponseError("NOREPLICAS Not enough good replicas"), "too few replicas"),
         (exceptions.ResponseError("BUSY Redis is busy"), "busy with a script"),
@@ -73,7 +94,8 @@ def test_a_word_that_only_looks_like_a_code_is_none() -> None:
 def test_arguments_that_redis_quotes_are_not_repeated() -> None:
     text = "unknown command 'EVALSHA', with args beginning with: 's3cret' 'more' "
     assert reason_of(exceptions.ResponseError(text)) == (
-        "Redis refused a command: unknown command 'EVALSHA'"
+        "Redis does not know EVALSHA, which a hub needs: do not disable or rename it "
+        "(rename-command)"
     )
 
 

@@ -101,7 +101,7 @@ async def test_two_primaries_at_once_the_newer_one_is_used_whatever_a_sentinel_s
 
 async def test_a_user_of_few_rights_will_do(shared_setup: SentinelSetup) -> None:
     rights = ["+hello", "+client|setname", "+client|setinfo", "+info", "+role", "~*"]
-    rights += ["+@read", "+@write", "+@scripting"]
+    rights += ["+@read", "+@write", "+@scripting", "+time"]
     shared_setup.primary.ask("ACL", "SETUSER", "hub", "reset", "on", ">pw", *rights)
     rights = ["+hello", "+client|setname", "+client|setinfo", "+sentinel|master"]
     for each in shared_setup.sentinels:
@@ -176,7 +176,8 @@ async def test_sentinels_have_a_password_of_their_own(shared_setup: SentinelSetu
             "Redis Sentinel asks for a password: give it as ?sentinel_password=… in the Redis URL"
         )
         assert str(await problem_at(f"{url}?sentinel_password=wrong")) == (
-            "Redis Sentinel does not accept the user name or password"
+            "Redis Sentinel does not accept the user name or password: give it as "
+            "?sentinel_password=… in the Redis URL"
         )
         async with store_at(f"{url}?sentinel_password=s3cret") as store:
             await store.open()
