@@ -28,6 +28,7 @@ from actors.cluster.initial_load import InitialLoad
 from actors.cluster.membership import Membership
 from actors.cluster.removal_hold import RemovalHold
 from actors.cluster.resync import Resync
+from actors.cluster.rollback import RollbackDetector
 from actors.directory.directory import Directory
 from actors.limits import Limits
 from actors.log.committer import Committer
@@ -98,6 +99,12 @@ class Replica:
             observer=observer,
             directory=self.directory,
             began=lambda: self._emit(RemovalHeld()),
+        )
+        self.rollback = RollbackDetector(
+            scheduler,
+            observer,
+            self.feed,
+            lambda above: self.committer.begin_new_log(above=above),
         )
         self._scheduler = scheduler
         self._observer = observer
@@ -183,6 +190,7 @@ class Replica:
     def opened(self, opened: Opened, *, gap: bool) -> None:
         """The store answers: load it, or write to it what is dirty."""
         self.secret = opened.secret
+        self.rollback.opened(opened.log)
         self._resync.opened(opened, self.committer.position, loaded=self._loaded, gap=gap)
         known = self.ready or self._initial_load.awaits_log
         self._observer.store_returned(opened.log, fresh=opened.fresh and known)

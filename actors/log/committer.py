@@ -119,11 +119,14 @@ class Committer:
         """Open the store, and again after every outage, until `close`."""
         self._opener.open()
 
-    def begin_new_log(self) -> None:
-        """Begin a new log now; `Fold.opened` is called once it has begun."""
+    def begin_new_log(self, *, above: int = 0) -> None:
+        """Begin a new log now; `Fold.opened` is called once it has begun.
+
+        Its revisions are higher than those of this one, and than `above`.
+        """
         self._report()
         self.open = False
-        self._opener.open(new_log=True)
+        self._opener.open(new_log=True, above=above)
 
     def close(self) -> None:
         """Send nothing more; waiting proposals end as Away."""

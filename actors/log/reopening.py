@@ -39,20 +39,25 @@ class StoreOpener:
         self._opened = opened
         self._failed = failed
         self._wants_new_log = False
+        self._above = 0
         self._under_way = False
         self._timer: Timer | None = None
         self._failures = 0
         self._closed = False
 
-    def open(self, *, new_log: bool = False) -> None:
-        """Open now, unless that is under way; with `new_log`, begin a new log."""
+    def open(self, *, new_log: bool = False, above: int = 0) -> None:
+        """Open now, unless that is under way; with `new_log`, begin a new log above a revision."""
         self._wants_new_log |= new_log
+        self._above = max(self._above, above)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if not self._under_way and not self._closed:
             self._under_way = True
-            self._store.open(self._position(), self._answered, new_log=self._wants_new_log)
+            at = self._position()
+            if self._wants_new_log and self._above > at.revision:
+                at = Position(at.log, self._above, "")
+            self._store.open(at, self._answered, new_log=self._wants_new_log)
 
     def open_soon(self) -> None:
         """Open after a delay that grows with each failure."""

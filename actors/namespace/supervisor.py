@@ -234,6 +234,11 @@ class Supervisor:
         """One phrase while removal is held because many agents were lost at once."""
         return self.replica.removal.reason
 
+    @property
+    def rollback(self) -> str | None:
+        """One phrase when the store turned out to have come back older."""
+        return self.replica.rollback.warning
+
     def stats(self) -> Stats:
         """Figures for metrics."""
         return Stats(
@@ -253,6 +258,7 @@ class Supervisor:
             removal_held_until=self.replica.removal.until,
             heartbeats=self._heartbeats,
             fenced=self.registry.fenced,
+            rollbacks=self.replica.rollback.found,
             changes=self.replica.changes,
             expired=self.replica.expired,
         )

@@ -26,6 +26,10 @@ class Observer(Protocol):
         """The store answers (again); `fresh` when a new log was begun."""
         ...
 
+    def rolled_back(self, found: str) -> None:
+        """The store came back older while no hub was alive; `found` says how that shows."""
+        ...
+
     def unreadable(self, data: bytes) -> None:
         """A stored record is unreadable and is left alone."""
         ...
@@ -68,6 +72,7 @@ class Stats(Struct, frozen=True, kw_only=True):
     commits: int
     expired: int
     fenced: int
+    rollbacks: int
     mailbox: int
     hubs: int
     agents_lost_at_once: int

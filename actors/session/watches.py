@@ -51,7 +51,9 @@ class SessionWatches:
         # since a watch that starts here now would go back in time.
         pipeline.begin_alone()
 
-        def caught_up(_complete: bool) -> None:
+        def caught_up(complete: bool) -> None:
+            if complete and position is not None:
+                supervisor.replica.rollback.judge(position)
             if not self._ended:
                 self._follow(request, watch, position, answer)
             pipeline.answered()

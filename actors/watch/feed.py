@@ -134,6 +134,20 @@ class Feed:
             return False
         return not self.reaches(position.log, position.revision) or self.holds(position)
 
+    def contradicts(self, position: LogPosition) -> bool:
+        """Whether the position proves that the log lost changes: it is of no part of this one.
+
+        Everything durable must have been folded, and the position must be a hub's.
+        """
+        if self._missing is not None:
+            return False
+        if position.revision > self.revision:
+            return True
+        if not self.reaches(position.log, position.revision):
+            return False
+        key = self._history.key_at(position.revision)
+        return bool(key) and position.entry != entry_digest(key or "")
+
     @property
     def position(self) -> str:
         """The position of the newest change."""

@@ -144,8 +144,8 @@ class Namespaces:
         """What an operator should look at although all is ready."""
 
         def phrases(each: Namespace) -> list[str]:
-            loss = [each.supervisor.loss] if each.supervisor.loss else []
-            return [*loss, *each.store.findings.sentences()]
+            found = (each.supervisor.loss, each.supervisor.rollback)
+            return [*filter(None, found), *each.store.findings.sentences()]
 
         return self._of_all(phrases)
 

@@ -70,6 +70,10 @@ _COUNTERS = {
     "changes": ("homeport_changes", "Changes of the directory that were stored."),
     "commits": ("homeport_commits", "Batches of changes that were stored."),
     "expired": ("homeport_agents_expired", "Agents removed because their lease ran out."),
+    "rollbacks": (
+        "homeport_rollbacks",
+        "Times that Redis turned out to have come back older while no hub was alive.",
+    ),
     "fenced": ("homeport_sessions_fenced", "Sessions cut off by a newer one of the same agent."),
 }
 

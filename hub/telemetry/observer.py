@@ -73,6 +73,12 @@ class HubObserver:
         else:
             self._logger.info("Redis is there", log=log)
 
+    def rolled_back(self, found: str) -> None:
+        """The store came back older while no hub was alive; `found` says how that shows."""
+        self._logger.error(
+            "changes were lost; a new log is begun, and watches start over", found=found
+        )
+
     def unreadable(self, data: bytes) -> None:
         """A stored entry is not a record; it is left unchanged."""
         self._logger.warning("a stored agent could not be read and is left alone", size=len(data))

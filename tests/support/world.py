@@ -167,6 +167,7 @@ class Recorder:
         self.returns: list[tuple[str, bool]] = []
         self.unreadable_records: list[bytes] = []
         self.stalls: list[float] = []
+        self.rollbacks: list[str] = []
         self.hubs: list[list[str]] = []
         self.holds: list[str | None] = []
         self.answers: Counter[tuple[str, str]] = Counter()
@@ -180,6 +181,9 @@ class Recorder:
 
     def store_returned(self, log: str, *, fresh: bool) -> None:
         self.returns.append((log, fresh))
+
+    def rolled_back(self, found: str) -> None:
+        self.rollbacks.append(found)
 
     def unreadable(self, data: bytes) -> None:
         self.unreadable_records.append(data)

@@ -16,6 +16,7 @@ class Supervisor:
     def __init__(self) -> None:
         self.ready = False
         self.loss: str | None = None
+        self.rollback: str | None = None
 
     def not_ready_reasons(self) -> list[str]:
         return [] if self.ready else ["not loaded"]
@@ -63,6 +64,14 @@ def test_a_loss_is_told_with_its_namespace() -> None:
     cast(Any, namespaces.open("blue").supervisor).loss = "all are lost"
 
     assert list(namespaces.warnings()) == ["many are lost", "namespace blue: all are lost"]
+
+
+def test_a_store_that_came_back_older_is_told_with_its_namespace() -> None:
+    namespaces = no_namespaces()
+    cast(Any, namespaces.open("default").supervisor).rollback = "it came back older"
+    cast(Any, namespaces.open("blue").supervisor).rollback = "so did this"
+
+    assert list(namespaces.warnings()) == ["it came back older", "namespace blue: so did this"]
 
 
 def test_what_no_hub_wrote_is_told_with_its_namespace() -> None:

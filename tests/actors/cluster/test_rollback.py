@@ -1,0 +1,249 @@
+"""A store that came back older while no hub was alive: seen by what watchers know of the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.cluster.rollback import TOLD
+from actors.rules.positions import PositionIssuer
+from tests.support.cluster_world import Cluster, Hub, told
+from tests.support.records import agent_id
+from tests.support.world import FakeLink
+
+
+def lives(cluster: Cluster, hub: str, updates: int, first: int = 1) -> FakeLink:
+    """An agent with so many changes; its link."""
+    link = cluster[hub].agent(f"a{first}", agent_id=agent_id(first))[0]
+    for number in range(updates):
+        link.ask(op="update", version=str(number))
+    return link
+
+
+def newest(watcher: FakeLink) -> dict[str, Any]:
+    return [each for each in watcher.sent if "position" in each][-1]
+
+
+class Story:
+    """Hubs a and b, a copy of the store, more changes, all hubs dead, and the copy put back."""
+
+    def __init__(self, *, lost: int = 5, hubs: int = 2) -> None:
+        self.cluster = cluster = Cluster(*"ab"[:hubs])
+        lives(cluster, "a", 3)
+        self.copy = cluster.replica()
+        self.log = cluster.store.log_name
+        self.watcher = cluster["a"].watcher()
+        if lost:
+            lives(cluster, "a", lost - 1, first=2)
+        cluster.settle()
+        self.known = newest(self.watcher) if lost else None
+        for name in list(cluster.hubs):
+            cluster.kill(name)
+
+    def go_back(self) -> None:
+        self.cluster.fail_over(self.copy)
+        self.cluster.store.leases.clear()
+
+    def start(self, *names: str) -> list[Hub]:
+        hubs = [self.cluster.start(name) for name in names]
+        self.cluster.advance(1.5)
+        return hubs
+
+    @property
+    def revision(self) -> int:
+        return int(self.known["revision"])  # type: ignore[index]
+
+    @property
+    def position(self) -> str:
+        return str(self.known["position"])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+@pytest.mark.parametrize("grown", [0, 2, 20], ids=["behind", "less", "beyond"])
+def test_a_watch_starts_over_whatever_the_log_has_become(names: str, grown: int) -> None:
+    story = Story()
+    story.go_back()
+    hub = story.start(*names)[-1]
+    for number in range(grown):
+        lives(story.cluster, names[0], 0, first=10 + number)
+    story.cluster.settle()
+    assert hub.supervisor.log == story.log
+    watcher = hub.connect()
+    assert watcher.watch(position=story.position)["resumed"] is False
+    story.cluster.advance(7)
+    (found,) = hub.observer.rollbacks
+    assert f"revision {story.revision} of log {story.log}" in found
+    assert hub.supervisor.log != story.log, "a new log was begun"
+    assert hub.supervisor.rollback == found
+    assert hub.supervisor.stats().rollbacks == 1
+    *_, last = watcher.take("snapshot")
+    assert last["log"] == hub.supervisor.log
+    assert last["revision"] >= story.revision, "revisions never go back"
+    listed = {agent["name"] for agent in last["agents"]}
+    assert "a2" not in listed, "its registration was lost"
+    assert {"a1"} <= listed
+    story.cluster.agree()
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_watches_that_cannot_prove_anything_start_over_too(names: str) -> None:
+    story = Story(lost=2)
+    story.go_back()
+    hub = story.start(*names)[0]
+    lives(story.cluster, names[-1], 10, first=3)
+    living = hub.watcher()
+    story.cluster.settle()
+    assert hub.connect().watch(position=story.position)["resumed"] is False
+    story.cluster.advance(7)
+    assert living.take("snapshot"), "it lives, and knows of nothing"
+    late = hub.connect()
+    assert late.watch(since=story.revision, log=story.log)["resumed"] is False
+
+
+def test_a_hub_alone_whose_log_is_behind_answers_at_once() -> None:
+    story = Story()
+    story.go_back()
+    (hub,) = story.start("a")
+    link = hub.connect()
+    link.say(op="watch", id=1, position=story.position)
+    assert story.cluster.until(lambda: bool(link.sent), 1.0) < 0.02  # type: ignore[operator]
+    assert link.sent[0]["resumed"] is False
+
+
+def test_a_copy_from_before_the_log_began_is_seen() -> None:
+    cluster = Cluster("a")
+    lives(cluster, "a", 3)
+    copy, first = cluster.replica(), cluster.store.log_name
+    cluster["a"].supervisor.replica.committer.begin_new_log()
+    cluster.advance(7)
+    lives(cluster, "a", 3, first=2)
+    watcher = cluster["a"].connect()
+    known = watcher.watch()
+    assert known["log"] != first
+    cluster.kill("a")
+    cluster.fail_over(copy)
+    cluster.store.leases.clear()
+    hub = cluster.start("a")
+    assert hub.supervisor.log == first
+    assert hub.connect().watch(position=known["position"])["resumed"] is False
+    cluster.advance(7)
+    assert len(hub.observer.rollbacks) == 1
+    assert hub.supervisor.log not in (first, known["log"])
+    assert hub.revision >= known["revision"]
+
+
+def test_an_emptied_store_has_another_log() -> None:
+    story = Story()
+    story.cluster.store.lose_everything()
+    (hub,) = story.start("a")
+    assert hub.connect().watch(position=story.position)["resumed"] is False
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_a_restart_that_lost_nothing_goes_on_resuming(names: str) -> None:
+    story = Story()
+    hub = story.start(*names)[-1]
+    watcher = hub.connect()
+    assert watcher.watch(position=story.position)["resumed"] is True
+    story.cluster.advance(7)
+    assert hub.observer.rollbacks == []
+    assert hub.supervisor.rollback is None
+    assert hub.supervisor.log == story.log
+    assert watcher.take("snapshot") == []
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        PositionIssuer("log-1", b"of another cluster").issue(2**40, "x"),
+        PositionIssuer("log-1", b"secret").issue(999, "x")[:-16] + "0" * 16,
+        PositionIssuer("another", b"secret").issue(2, "x"),
+    ],
+    ids=["another cluster's", "forged", "an older log's"],
+)
+def test_what_proves_nothing_changes_nothing(position: str) -> None:
+    story = Story()
+    (hub,) = story.start("a")
+    assert hub.connect().watch(position=position)["resumed"] is False
+    story.cluster.advance(7)
+    assert hub.observer.rollbacks == []
+    assert hub.supervisor.log == story.log
+
+
+def test_many_watchers_with_the_same_news_are_one_finding() -> None:
+    story = Story(lost=6)
+    events = story.watcher.take("event")
+    story.go_back()
+    (hub,) = story.start("a")
+    links = [hub.connect() for _ in events * 3]
+    for link, event in zip(links, events * 3, strict=True):
+        link.say(op="watch", id=1, position=event["position"])
+    story.cluster.advance(7)
+    for link in links:
+        assert link.take("watching")[0]["resumed"] is False
+        *_, last = link.take("snapshot")
+        assert last["log"] == hub.supervisor.log
+    assert len(hub.observer.rollbacks) == 1
+    again = hub.connect()
+    assert again.watch(position=events[-1]["position"])["resumed"] is False
+    story.cluster.advance(7)
+    assert len(hub.observer.rollbacks) == 1
+
+
+def test_what_a_hub_noticed_by_itself_is_not_found_again() -> None:
+    story = Story()
+    cluster = story.cluster
+    hub = story.start("a")[0]
+    watcher = hub.watcher()
+    copy = cluster.replica()
+    link = lives(cluster, "a", 4, first=3)
+    known = newest(watcher)["position"]
+    cluster.fail_over(copy)
+    link.say(op="heartbeat", id=9)
+    cluster.advance(7)
+    assert hub.supervisor.log != story.log
+    assert hub.connect().watch(position=known)["resumed"] is False
+    cluster.advance(7)
+    assert hub.observer.rollbacks == []
+
+
+def test_agents_live_on_through_the_new_log_and_their_changes_are_told() -> None:
+    story = Story()
+    story.go_back()
+    hub = story.start("a")[0]
+    link = lives(story.cluster, "a", 0, first=3)
+    watcher = hub.connect()
+    watcher.watch(position=story.position)
+    answers = [link.ask(op="update", version=str(number))["op"] for number in range(5)]
+    assert answers == ["updated"] * 5
+    story.cluster.advance(7)
+    watcher.sent.clear()
+    assert link.ask(op="update", version="last")["log"] == hub.supervisor.log
+    assert [each[1:] for each in told(watcher)] == [("updated", "a3")]
+    story.cluster.agree()
+
+
+def test_the_warning_ends_after_a_day() -> None:
+    story = Story()
+    story.go_back()
+    (hub,) = story.start("a")
+    hub.connect().watch(position=story.position)
+    story.cluster.settle()
+    began, _ = hub.supervisor.replica.rollback._told or (0.0, "")
+    hub.supervisor.replica.rollback._told = (began - TOLD + 1, "found")
+    assert hub.supervisor.rollback == "found"
+    story.cluster.advance(2)
+    assert hub.supervisor.rollback is None
+
+
+def test_while_the_store_is_away_nothing_is_found() -> None:
+    story = Story()
+    story.go_back()
+    (hub,) = story.start("a")
+    hub.port.cut = True
+    link = hub.connect()
+    link.say(op="watch", id=1, position=story.position)
+    story.cluster.advance(3)
+    assert link.take("watching")[0]["resumed"] is False
+    assert hub.observer.rollbacks == []
