@@ -46,6 +46,7 @@ from actors.ports.store import (
 )
 from actors.rules.records import complete, completed
 from actors.rules.stored_records import read_record
+from actors.runtime.turns import Turns
 from actors.timing import Timing
 from actors.watch.feed import Feed
 from actors.watch.history import REMOVALS, LogEvent
@@ -73,6 +74,7 @@ class Replica:
         store: Store,
         observer: Observer,
         limits: Limits,
+        turns: Turns,
         incarnation: str,
         report: Callable[[], HubReport],
     ) -> None:
@@ -81,7 +83,8 @@ class Replica:
         self.changes = 0
         self.expired = 0
         self.directory = Directory()
-        self.feed = Feed(self.directory, limits, trimmed=partial(observer.limited, "max_log_bytes"))
+        trimmed = partial(observer.limited, "max_log_bytes")
+        self.feed = Feed(self.directory, limits, turns, trimmed)
         self.committer = Committer(scheduler, store, self, f"{hub_id}/{incarnation}")
         self.membership = Membership(
             scheduler,

@@ -63,6 +63,7 @@ class Supervisor:
         self.observer = observer
         self.replica = Replica(
             hub_id=hub_id,
+            turns=runtime.turns,
             timing=timing,
             scheduler=scheduler,
             store=store,

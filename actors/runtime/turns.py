@@ -81,7 +81,7 @@ class Turns:
         """Begin the work, now or when its turn comes; `done` is called once, with what it came to.
 
         A failure that is no ProtocolError is reported, and comes to `internal`. With `ahead` it is
-        work for many, which goes before the others and may take half of each turn.
+        work for many, which goes before the others and leaves them half of each turn.
         """
         work = Work(steps, done)
         if not (self._working or self._waiting or self._ahead):
@@ -115,7 +115,8 @@ class Turns:
         self._until = now + BUDGET
         self._working = True
         try:
-            now = self._take(self._ahead, now, now + BUDGET / 2, BUDGET / 2)
+            share = BUDGET / 2 if self._waiting else BUDGET
+            now = self._take(self._ahead, now, now + share, share)
             self._take(self._waiting, now, self._until, SLICE)
         finally:
             self._working = False

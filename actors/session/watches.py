@@ -9,11 +9,12 @@ from msgspec import UNSET
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
 from actors.rules.positions import LogPosition, is_position, read_position
+from actors.runtime.turns import Steps, Work
 from actors.session.pipeline import Pipeline
 from actors.watch.watch import Watch
 from homeport_protocol.answers import Unwatched, Watching
 from homeport_protocol.codec import encode
-from homeport_protocol.errors import ProtocolError
+from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.requests import Unwatch
 from homeport_protocol.requests import Watch as WatchRequest
 
@@ -21,7 +22,7 @@ from homeport_protocol.requests import Watch as WatchRequest
 class SessionWatches:
     """The watches that a peer has begun; they end when it says so, or with the connection."""
 
-    __slots__ = ("_ended", "_last", "_link", "_supervisor", "_watches")
+    __slots__ = ("_ended", "_last", "_link", "_supervisor", "_watches", "_work")
 
     def __init__(self, supervisor: Supervisor, link: Link) -> None:
         self._supervisor = supervisor
@@ -29,6 +30,7 @@ class SessionWatches:
         self._watches: dict[int, Watch] = {}
         self._last = 0
         self._ended = False
+        self._work: Work[None] | None = None  # of the watch that is about to follow
 
     def start(
         self, request: WatchRequest, pipeline: Pipeline, answer: Callable[[bytes], None]
@@ -38,6 +40,25 @@ class SessionWatches:
         Raises ProtocolError when the peer may not have this watch.
         """
         supervisor, watch = self._supervisor, self._make(request)
+        pipeline.begin_alone()  # nothing behind it is performed before it follows the log
+
+        def follow() -> None:
+            steps = self._follow(request, watch, position, answer)
+            work = supervisor.perform(steps, followed)
+            self._work = None if work.over else work
+
+        def followed(result: object) -> None:
+            self._work = None
+            if isinstance(result, ProtocolError):
+                self._link.close(CloseCode.INTERNAL, "a watch failed")
+            pipeline.answered()
+
+        def caught_up(complete: bool) -> None:
+            if complete and position is not None:
+                supervisor.replica.rollback.judge(position)
+            if not self._ended:
+                follow()
+
         position = self._position_in(request)
         if position is not None:
             current = supervisor.feed.follows(position)
@@ -45,20 +66,11 @@ class SessionWatches:
             since = request.since
             current = since is UNSET or since <= supervisor.revision or supervisor.alone
         if current:
-            self._follow(request, watch, position, answer)
-            return
-        # The peer comes from a hub that has folded more, or the log went back: catch up first,
-        # since a watch that starts here now would go back in time.
-        pipeline.begin_alone()
-
-        def caught_up(complete: bool) -> None:
-            if complete and position is not None:
-                supervisor.replica.rollback.judge(position)
-            if not self._ended:
-                self._follow(request, watch, position, answer)
-            pipeline.answered()
-
-        supervisor.catch_up(caught_up)
+            follow()
+        else:
+            # The peer comes from a hub that has folded more, or the log went back: catch up first,
+            # since a watch that starts here now would go back in time.
+            supervisor.catch_up(caught_up)
 
     def end(self, request: Unwatch) -> bytes:
         """End a watch and return the answer; raises ProtocolError when there is no such watch."""
@@ -73,6 +85,8 @@ class SessionWatches:
     def end_all(self) -> None:
         """The connection has ended: end them all, without an answer."""
         self._ended = True
+        if self._work is not None:
+            self._work.cancel()
         for watch in self._watches.values():
             self._supervisor.feed.forget(watch)
         self._watches.clear()
@@ -108,7 +122,7 @@ class SessionWatches:
         watch: Watch,
         position: LogPosition | None,
         answer: Callable[[bytes], None],
-    ) -> None:
+    ) -> Steps[None]:
         feed = self._supervisor.feed
         since = None
         if position is not None and feed.holds(position):
@@ -125,7 +139,7 @@ class SessionWatches:
         )
         answer(encode(watching))
         self._watches[watch.number] = watch
-        feed.follow(watch, since)
+        yield from feed.follow(watch, since)
 
 
 def _check_start(request: WatchRequest) -> None:

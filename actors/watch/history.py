@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -98,10 +96,11 @@ class History:
         first = self._events[0].revision if self._events else self._revision + 1
         return first - 1 <= since <= self._revision
 
-    def after(self, since: int) -> Iterator[LogEvent]:
-        """The events with a revision above `since`, oldest first."""
-        missed = self._revision - since
-        return islice(self._events, max(0, len(self._events) - missed), None)
+    def after(self, since: int, at_most: int) -> list[LogEvent]:
+        """The first events with a revision above `since`, oldest first."""
+        events = self._events
+        start = max(0, len(events) - (self._revision - since))
+        return [events[at] for at in range(start, min(start + at_most, len(events)))]
 
     def __len__(self) -> int:
         return len(self._events)

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator
 
 from msgspec import UNSET, Struct
 
-from actors.directory.predicates import compile_filter
+from actors.directory.predicates import Predicate, compile_filter
+from actors.ports.clock import INFINITE
 from actors.ports.link import Link
 from actors.watch.history import REMOVALS, LogEvent
 from homeport_protocol.bounds import Kind
@@ -44,16 +45,31 @@ class Watch:
     changes that are sent.
     """
 
-    __slots__ = ("_kinds", "_link", "_matches", "_pending", "_snapshot", "filter", "number")
+    __slots__ = (
+        "_kinds",
+        "_link",
+        "_pending",
+        "_snapshot",
+        "after",
+        "filter",
+        "matches",
+        "name",
+        "number",
+    )
 
     def __init__(
         self, number: int, filter: Filter, link: Link, kinds: Collection[Kind] | None = None
     ) -> None:
         """Raises ProtocolError `bad_request` for a filter that cannot be understood."""
         self.filter = filter
+        self.name = encode(filter)
+        """What its filter has in common with equal ones."""
+        self.matches = compile_filter(filter)
+        """Whether the filter takes a record; None when it takes all."""
         self.number = number
+        self.after: float = INFINITE
+        """The newest revision that it has been sent; INFINITE while a snapshot is to come."""
         self._kinds = None if kinds is None else frozenset(kinds)
-        self._matches = compile_filter(filter)
         self._link = link
         self._snapshot: Iterator[bytes] | None = None
         self._pending: dict[str, _Pending] = {}
@@ -62,13 +78,14 @@ class Watch:
         """Send all agents that match as of `revision`, and then what comes after it."""
         self._pending.clear()
         self._snapshot = _chunks(self.number, agents, log, revision, position)
+        self.after = revision
         self.pump()
 
     def publish(self, event: LogEvent) -> None:
-        """Send a change, now or later, if the agent is or was in the filter."""
-        if self._kinds is not None and event.kind not in self._kinds:
+        """Send a change that concerns its filter, now or later, if it has not been sent yet."""
+        if event.revision <= self.after:
             return
-        if not self._concerns(event):
+        if self._kinds is not None and event.kind not in self._kinds:
             return
         if self._snapshot is None and not self._pending and self._link.unsent < HIGH_WATER:
             self._link.send(event_frame(self.number, event))
@@ -91,15 +108,6 @@ class Watch:
             pending = self._pending.pop(agent_id)
             link.send(event_frame(self.number, pending.event, coalesced=pending.coalesced))
 
-    def _concerns(self, event: LogEvent) -> bool:
-        matches, previous = self._matches, event.previous
-        return (
-            matches is None
-            or matches(event.record)
-            or previous is UNSET  # it may have matched, so the peer may know it
-            or (previous is not None and matches(previous))
-        )
-
     def _postpone(self, event: LogEvent) -> None:
         agent_id = event.record.id
         older = self._pending.pop(agent_id, None)
@@ -109,6 +117,17 @@ class Watch:
         elif not (older.newborn and event.kind in REMOVALS):
             # (An agent that came and went while the peer was not reading leaves no trace.)
             self._pending[agent_id] = _Pending(event, True, older.newborn)
+
+
+def concerns(matches: Predicate | None, event: LogEvent) -> bool:
+    """Whether the agent is or was in a filter."""
+    previous = event.previous
+    return (
+        matches is None
+        or matches(event.record)
+        or previous is UNSET  # it may have matched, so the peer may know it
+        or (previous is not None and matches(previous))
+    )
 
 
 def event_frame(number: int, event: LogEvent, *, coalesced: bool = False) -> bytes:

@@ -44,8 +44,8 @@ def events_are_repeated(patch: pytest.MonkeyPatch) -> None:
     """A watch that resumes receives the last change again that it saw."""
     follow = Feed.follow
 
-    def broken(self: Feed, watch: Watch, since: int | None) -> None:
-        follow(self, watch, None if since is None else max(0, since - 1))
+    def broken(self: Feed, watch: Watch, since: int | None) -> Any:
+        return follow(self, watch, None if since is None else max(0, since - 1))
 
     patch.setattr(Feed, "follow", broken)
 
@@ -70,8 +70,8 @@ def any_log_is_taken_for_the_one_asked_for(patch: pytest.MonkeyPatch) -> None:
 def snapshots_lack_an_agent(patch: pytest.MonkeyPatch) -> None:
     send = Watch.send_snapshot
 
-    def broken(self: Watch, agents: list[bytes], log: str, revision: int) -> None:
-        send(self, agents[1:], log, revision)
+    def broken(self: Watch, agents: list[bytes], *at: Any) -> None:
+        send(self, agents[1:], *at)
 
     patch.setattr(Watch, "send_snapshot", broken)
 
@@ -187,10 +187,10 @@ def some_heartbeats_are_never_answered(patch: pytest.MonkeyPatch) -> None:
 def returns_are_not_folded(patch: pytest.MonkeyPatch) -> None:
     fold = Feed.fold
 
-    def broken(self: Feed, kind: Any, record: Any, data: bytes) -> None:
+    def broken(self: Feed, kind: Any, record: Any, data: bytes, key: str) -> None:
         held = self._directory.get(record.id)
         before = None if held is None else (held.record, held.data)
-        fold(self, kind, record, data)
+        fold(self, kind, record, data, key)
         if kind == "resumed" and before is not None:
             self._directory.put(*before)
 
@@ -201,8 +201,8 @@ def returns_are_not_folded(patch: pytest.MonkeyPatch) -> None:
 def removals_are_not_folded(patch: pytest.MonkeyPatch) -> None:
     fold = Feed.fold
 
-    def broken(self: Feed, kind: Any, record: Any, data: bytes) -> None:
-        fold(self, kind, record, data)
+    def broken(self: Feed, kind: Any, record: Any, data: bytes, key: str) -> None:
+        fold(self, kind, record, data, key)
         if kind == "unregistered":
             self._directory.put(record, data)
 

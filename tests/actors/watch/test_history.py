@@ -20,7 +20,7 @@ def event(revision: int, size: int = 2) -> LogEvent:
 
 
 def revisions(history: History, since: int) -> list[int]:
-    return [each.revision for each in history.after(since)]
+    return [each.revision for each in history.after(since, 1000)]
 
 
 def filled(after: int, count: int, length: int = 5) -> History:
