@@ -90,8 +90,20 @@ class HttpCaller:
         first, *lines = head.split("\r\n")
         pairs = [line.split(":", 1) for line in lines if ":" in line]
         headers = {name.strip().lower(): value.strip() for name, value in pairs}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            body = await _read_chunks(reader)
+        else:
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
         at = time.monotonic()
         if headers.get("connection", "").lower() == "close":
             self.close()
         return Response(int(first.split(" ")[1]), headers, body, sent, at)
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    chunks: list[bytes] = []
+    while size := int((await reader.readline()).strip() or b"0", 16):
+        chunks.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    await reader.readline()
+    return b"".join(chunks)

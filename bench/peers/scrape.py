@@ -27,6 +27,14 @@ class Scrape:
             raise BenchError(f"the hub has no metric {name}")
         return sum(values)
 
+    def labelled(self, name: str, **labels: str) -> float:
+        """The sample of this name with these labels; 0 when there is none yet."""
+        return sum(
+            sample.value
+            for sample in self._samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
     def quantile(self, name: str, share: float) -> float:
         """An upper bound of this quantile of a histogram."""
         wanted = share * self.total(f"{name}_count")

@@ -33,6 +33,8 @@ RUNS = {
     "silence": ["silence", "--agents", "20", "--scale", "50", "--spread", "0.5"],
     "faults": [
         *("restart", "fleet", "agent-death", "failover", "rolling", "cluster-lag", "redis-stop"),
+        *("outgrow", "--updates", "60", "--readers", "3", "--listed", "60", "--comers", "30"),
+        *("--log-mib", "1", "--send-timeout", "1.5"),
         *("--agents", "20", "--rounds", "1", "--seconds", "6", "--rate", "40", "--interval", "1"),
         *("--newcomers", "20", "--resume-window", "0.5", "--lease-ttl", "8"),
     ],

@@ -36,3 +36,21 @@ async def test_who_gives_up_does_not_get_the_old_answer_next(given_up_by: str) -
             asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         assert (await caller.call("GET", "/next")).body == b"/next"
+
+
+async def test_an_answer_in_chunks_is_read_as_a_whole_and_the_connection_goes_on() -> None:
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n"
+    )
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(chunked)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, HttpCaller(f"http://127.0.0.1:{port}") as caller:
+        for _ in range(2):
+            assert (await caller.call("GET", "/agents")).json() == [1, 2]
