@@ -45,6 +45,8 @@ class DirectoryEntry(Struct, gc=False):
     data: bytes
     size: int
     """Bytes as of the last change: what `refresh` adds or takes is not worth counting."""
+    picks: int = 0
+    """How often `least_loaded` picked it since it was last heard of."""
 
 
 class Page(Struct):
@@ -81,6 +83,8 @@ class Directory:
         self._order: list[str] = []
         self._indexes = Indexes()
         self._changes = Changes()
+        self.movements = Changes()
+        """The changes, and what `refresh` changes for `least_loaded`: loads, counts of picks."""
         self._matches = Matches(self._entries, self._order, self._indexes, self._changes)
         self._pages: dict[tuple[bytes, int | None], Page] = {}
 
@@ -122,6 +126,7 @@ class Directory:
             entry.record = record
             entry.data = data
             entry.size = len(data)
+            entry.picks = 0
             self._indexes.replace(previous, record)
         self._note_change(agent_id)
         return previous
@@ -130,6 +135,9 @@ class Directory:
         """Replace a record that differs in `last_seen` alone: it matches the same filters."""
         entry = self._entries.get(record.id)
         if entry is not None:
+            if entry.picks or entry.record.load != record.load:
+                entry.picks = 0
+                self.movements.note(record.id)
             entry.record = record
             entry.data = data
             self._pages.clear()
@@ -179,6 +187,7 @@ class Directory:
 
     def _note_change(self, agent_id: str) -> None:
         self._changes.note(agent_id)
+        self.movements.note(agent_id)
         self._pages.clear()
 
     def _page(self, ids: list[str], start: int, stop: int, max_bytes: int | None) -> Page:

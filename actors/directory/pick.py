@@ -1,4 +1,7 @@
-"""Picks one agent to give work to, by one of four strategies."""
+"""Picks one agent to give work to, by one of four strategies.
+
+`least_loaded` is in a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import assert_never
 from msgspec import UNSET, structs
 
 from actors.directory.directory import Directory, DirectoryEntry
+from actors.directory.least_loaded import LeastLoaded
 from actors.directory.predicates import compile_filter
 from actors.ports.clock import RandomSource
 from homeport_protocol.bounds import Strategy
@@ -35,6 +39,7 @@ class Picker:
         self._random = random
         self._rotations: OrderedDict[bytes, str] = OrderedDict()
         """By filter, the id of the agent that was picked last."""
+        self._least_loaded = LeastLoaded(directory, random)
 
     def pick(
         self, filter: Filter, strategy: Strategy, key: str | None, excluded: Container[str]
@@ -50,13 +55,14 @@ class Picker:
             filter = structs.replace(filter, status="healthy")
         name = encode(filter)
         matches = compile_filter(filter)
+        fit = partial(self._fit, excluded=excluded)
         while True:
             ids = yield from self._directory.matching(filter)
             match strategy:
                 case "round_robin":
                     picked = yield from self._round_robin(name, ids, excluded)
                 case "least_loaded":
-                    picked = self._any((yield from self._best(ids, excluded, _load)))
+                    picked = yield from self._least_loaded.pick(name, filter, matches, fit)
                 case "random":
                     picked = self._any((yield from self._best(ids, excluded, _equal)))
                 case "sticky":
@@ -128,12 +134,6 @@ def _hashed(key: str, entry: DirectoryEntry) -> int:
     """
     digest = blake2b(f"{key}\n{entry.record.id}".encode(), digest_size=8).digest()
     return -int.from_bytes(digest, "big")
-
-
-def _load(entry: DirectoryEntry) -> float:
-    # An agent that reports no load comes after all that do.
-    load = entry.record.load
-    return float("inf") if load is UNSET else load
 
 
 def _equal(entry: DirectoryEntry) -> float:

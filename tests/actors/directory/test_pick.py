@@ -99,29 +99,6 @@ def test_only_so_many_rotations_are_remembered() -> None:
     assert agents.pick() == "a0", "the oldest was forgotten and starts again"
 
 
-def test_least_loaded_takes_the_lowest_and_divides_among_equals() -> None:
-    agents = Fleet(
-        record(1, load=0.5), record(2, load=0.1), record(3, load=0.1), record(4), record(5, load=9)
-    )
-    picks = Counter(agents.pick("least_loaded") for _ in range(200))
-    assert set(picks) == {"a2", "a3"}
-    assert min(picks.values()) > 50
-
-
-def test_least_loaded_follows_the_load() -> None:
-    agents = Fleet(record(1, load=1), record(2, load=2))
-    assert agents.pick("least_loaded") == "a1"
-    agents.put(record(1, load=3))
-    assert agents.pick("least_loaded") == "a2"
-
-
-def test_an_agent_that_reports_no_load_comes_last_but_comes() -> None:
-    agents = Fleet(record(1), record(2, load=1e300))
-    assert agents.pick("least_loaded") == "a2"
-    agents.directory.remove(agent_id(2))
-    assert agents.pick("least_loaded") == "a1"
-
-
 def test_random_takes_everyone_about_as_often() -> None:
     agents = fleet(4)
     picks = Counter(agents.pick("random") for _ in range(2000))
