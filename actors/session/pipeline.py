@@ -18,6 +18,12 @@ from homeport_protocol.requests import Heartbeat, Request, Unregister, Update
 MAX_PIPELINE = 256
 """Requests not yet answered beyond which the connection is not read, until half are."""
 
+MAX_HELD_BYTES = 256 * 1024
+"""Bytes of large messages beyond which the connection is not read until all are answered."""
+
+LARGE = 4096
+"""Bytes from which on a message is large: MAX_PIPELINE of those below have a megabyte at most."""
+
 Item = Request | ProtocolError
 """A request, or why a message was none: refusals keep the order too."""
 
@@ -43,6 +49,7 @@ class Pipeline:
     __slots__ = (
         "_advancing",
         "_alone",
+        "_large",
         "_link",
         "_paused",
         "_performer",
@@ -58,6 +65,7 @@ class Pipeline:
         self._alone = False  # everything waits until what is under way has been answered
         self._advancing = False
         self._paused = False
+        self._large = 0  # bytes of large messages since nothing was held
         self.unanswered = 0
         """Requests under way."""
         self.undecoded = 0
@@ -75,6 +83,14 @@ class Pipeline:
         else:
             self._performer.perform(item)
         if self.unanswered + len(self._queue) >= MAX_PIPELINE:
+            self.regulate()
+
+    def large_came(self, size: int) -> None:
+        """A large message came, of so many bytes, which are held until it is answered."""
+        if not self._held:
+            self._large = 0
+        self._large += size
+        if self._large >= MAX_HELD_BYTES:
             self.regulate()
 
     def begin(self) -> None:
@@ -108,13 +124,18 @@ class Pipeline:
 
     def regulate(self) -> None:
         """Stop reading a peer that asks faster than it is answered, or read it again."""
-        held = len(self._queue) + self.unanswered + self.undecoded
-        if not self._paused and held >= MAX_PIPELINE:
+        held = self._held
+        too_large = held > 0 and self._large >= MAX_HELD_BYTES
+        if not self._paused and (held >= MAX_PIPELINE or too_large):
             self._paused = True
             self._link.pause_reading()
-        elif self._paused and held <= MAX_PIPELINE // 2:
+        elif self._paused and held <= MAX_PIPELINE // 2 and not too_large:
             self._paused = False
             self._link.resume_reading()
+
+    @property
+    def _held(self) -> int:
+        return len(self._queue) + self.unanswered + self.undecoded
 
     def _must_wait(self, item: Item) -> bool:
         """Whether earlier requests have to be answered first, or their answers to be read."""

@@ -16,7 +16,7 @@ from actors.ports.link import Link
 from actors.runtime.turns import Steps, Work
 from actors.session import answers, queries
 from actors.session.keepalive import Keepalive, KeepaliveFailure
-from actors.session.pipeline import FOR_ITS_AGENT, MAX_PIPELINE, Item, Pipeline
+from actors.session.pipeline import FOR_ITS_AGENT, LARGE, MAX_PIPELINE, Item, Pipeline
 from actors.session.watches import SessionWatches
 from homeport_protocol.answers import Pong, Removed, Unregistered
 from homeport_protocol.codec import decode_request, encode, error_answer
@@ -91,6 +91,8 @@ class Session:
         """One complete text message."""
         if self._ended:
             return
+        if len(data) >= LARGE:
+            self._pipeline.large_came(len(data))
         if self._held is not None:
             self._held.append(data)
             self._pipeline.undecoded = len(self._held)

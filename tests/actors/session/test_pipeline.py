@@ -285,3 +285,28 @@ def test_http_before_the_directory_is_loaded_is_unavailable_and_never_a_false_an
     refused = world.http_unregister(registered.agent_id)
     assert getattr(refused, "code", "a false success") == "unavailable"
     assert world.http_register().code == "unavailable"
+
+
+def test_a_connection_with_many_bytes_under_way_is_not_read_until_all_are_answered() -> None:
+    world = World()
+    link, _ = world.agent()
+    world.store.reachable = False
+    for number in range(20):
+        link.say(op="update", id=number, metadata={"k": "x" * 15_000})
+        if not link.reading:
+            break
+    assert number == 17, "18 messages of 15 KB are 256 KiB"
+    world.store.reachable = True
+    world.advance(5)
+    assert link.reading
+    assert link.answered_ids()[-18:] == [*range(18)]
+    assert link.ask(op="update", metadata={"k": "x" * 15_000})["op"] == "updated"
+    assert link.reading
+
+
+def test_large_messages_that_are_answered_in_between_are_read_on() -> None:
+    world = World()
+    link, _ = world.agent()
+    for number in range(40):
+        assert link.ask(op="update", metadata={"k": f"{number:015000}"})["op"] == "updated"
+        assert link.reading
