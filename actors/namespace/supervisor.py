@@ -240,6 +240,11 @@ class Supervisor:
         """One phrase when the store turned out to have come back older."""
         return self.replica.rollback.warning
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all records, and of the changes that are kept."""
+        return self.directory.bytes + self.feed.kept_bytes
+
     def stats(self) -> Stats:
         """Figures for metrics."""
         return Stats(

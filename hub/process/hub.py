@@ -23,6 +23,7 @@ from hub.net.sockets import url_of
 from hub.net.unsent import UnsentBudget
 from hub.process.clock import LoopScheduler
 from hub.process.garbage import GarbageCollection
+from hub.process.heap import Heap
 from hub.process.namespaces import Namespace, Namespaces
 from hub.process.reload import reload_settings
 from hub.settings import Settings, Source, describe
@@ -110,6 +111,7 @@ class Hub:
         self._maintenance: asyncio.Task[None] | None = None
         self._agents = 0  # as of a moment ago
         self._garbage = GarbageCollection()
+        self._heap = Heap()
         self._engine: EmbeddedEngine | None = None
         self._backend: Backend | None = None
         self._listener: Listener | None = None
@@ -345,6 +347,9 @@ class Hub:
             self.metrics.loop_lagged(self._scheduler.now() - before - LAG_INTERVAL)
             self._agents = sum(len(each.supervisor.registry.agents) for _, each in self._namespaces)
             self._garbage.adapt(len(self.connections) + self._agents)
+            self._heap.adapt(
+                self.unsent.total + sum(each.supervisor.held_bytes for _, each in self._namespaces)
+            )
             await self._namespaces.maintain(self._scheduler.now())
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import time
+
 from tests.e2e.conftest import StartHub
-from tests.support.hub_process import Place
+from tests.support.hub_process import Hub, Place
 
 BIG = {"k": "x" * 14_000}
 BODY = {"name": "h", "type": "cost", "host": "h.example", "port": 1}
@@ -48,4 +52,31 @@ def test_records_beyond_the_bytes_of_a_namespace_are_refused(start_hub: StartHub
     assert "max_agent_bytes" in grown.json()["error"]
     assert place.post(beat, json={"metadata": {"k": None}}).status_code == 200
     assert place.post(f"/agents/{small}/heartbeat", json={"metadata": BIG}).status_code == 200
+    place.end()
+
+
+def resident(hub: Hub) -> int:
+    """Bytes of memory that the hub's process has."""
+    assert hub.process is not None
+    kilobytes = subprocess.check_output(["ps", "-o", "rss=", "-p", str(hub.process.pid)])
+    return int(kilobytes) * 1024
+
+
+def test_agents_that_have_left_take_no_memory(start_hub: StartHub) -> None:
+    hub = start_hub("--max-log-bytes", "1000000")
+    place = Place(hub)
+    place.register(metadata=BIG)
+    before = resident(hub)
+    capabilities = [f"{number:0120}" for number in range(256)]
+    ids = [place.register(metadata=BIG, capabilities=capabilities) for _ in range(700)]
+    grown = resident(hub) - before
+    assert grown > 25_000_000
+    for each in ids:
+        place.post(f"/agents/{each}/unregister")
+    until = time.monotonic() + 10
+    # Only some C libraries can give memory back.
+    share = 0.5 if platform.libc_ver()[0] == "glibc" else 1.2
+    while (left := resident(hub) - before) > share * grown:
+        assert time.monotonic() < until, f"{left:,} bytes of {grown:,} are left"
+        time.sleep(0.1)
     place.end()
