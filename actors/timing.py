@@ -23,6 +23,13 @@ class ImpossibleTimesError(ValueError):
         self.names = names
 
 
+SHARED = (
+    *("heartbeat_interval", "heartbeat_timeout", "lease_ttl"),
+    *("resume_window", "loss_share", "loss_hold"),
+)
+"""The times that all hubs of a cluster should have in common."""
+
+
 class Timing(Struct, frozen=True, kw_only=True):
     """Times in seconds, fractions allowed; section 2 of the contract defines them.
 

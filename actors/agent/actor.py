@@ -142,7 +142,7 @@ class AgentActor:
         self.asks.fail([message])
         if writer.committed is not None:
             self.monitor.liveness = Liveness.restarted(
-                writer.committed, context.now(), context.timing
+                writer.committed, context.now(), writer.timing
             )
             self.monitor.arm()
         self._rest()

@@ -16,7 +16,13 @@ class AgentContext(Protocol):
     """What an agent's actor needs of its namespace."""
 
     @property
-    def timing(self) -> Timing: ...
+    def timing(self) -> Timing:
+        """The times of this hub, which it tells to agents that register or resume here."""
+        ...
+
+    def timing_of(self, agent_id: str) -> Timing:
+        """The times that the agent was told, and by which it is judged."""
+        ...
 
     @property
     def hub_id(self) -> str: ...

@@ -65,7 +65,7 @@ class Monitor:
             self.disable()
         else:
             self.enabled = True
-            self._context.deadlines.set(self, self.liveness.deadline(self._context.timing))
+            self._context.deadlines.set(self, self.liveness.deadline(self._writer.timing))
 
     def disable(self) -> None:
         """Leave it to another hub to watch the agent."""
@@ -74,7 +74,7 @@ class Monitor:
 
     def deadline_reached(self) -> None:
         """Called by `Deadlines`, which does not follow every heartbeat: check that it is due."""
-        actual = self.liveness.deadline(self._context.timing)
+        actual = self.liveness.deadline(self._writer.timing)
         if actual > self._context.now():
             self._context.deadlines.set(self, actual)
         elif not self._context.was_absent():
@@ -88,8 +88,8 @@ class Monitor:
             return  # the store's outage is charged to nobody; its return arms the deadline anew
         # What waited for this turn may have waited through an absence of the hub.
         context.was_absent()
-        liveness.grant_fresh_timeout(context.present_since, context.timing)
-        if context.now() < liveness.deadline(context.timing):
+        liveness.grant_fresh_timeout(context.present_since, self._writer.timing)
+        if context.now() < liveness.deadline(self._writer.timing):
             self.arm()
         elif self.session is None and liveness.state in (State.POLLING, State.LOST):
             self.read_stored()
@@ -110,7 +110,7 @@ class Monitor:
             self.session is None
             and self._writer.proposal is None
             and not context.store_is_away
-            and context.now() >= self.liveness.deadline(context.timing)
+            and context.now() >= self.liveness.deadline(self._writer.timing)
         ):
             self._make_due_change(record, last_seen)
         else:
@@ -132,12 +132,12 @@ class Monitor:
         context, liveness = self._context, self.liveness
         held_until = context.held_until(self._writer.agent_id)
         if liveness.state is State.UNREACHABLE and context.now() < held_until:
-            liveness.hold_removal(context.now(), held_until, context.timing)
-            if renewal_due(self._writer.renewed_at, context.now(), context.timing):
+            liveness.hold_removal(context.now(), held_until, self._writer.timing)
+            if renewal_due(self._writer.renewed_at, context.now(), self._writer.timing):
                 self._writer.mark_dirty()
             self.arm()
             return
-        change = liveness.pass_time(context.now(), context.timing)
+        change = liveness.pass_time(context.now(), self._writer.timing)
         match change:
             case None:
                 pass
@@ -163,7 +163,7 @@ class Monitor:
             return
         now = context.now()
         returned = liveness.activity_came(now, message=news.message)
-        due = renewal_due(writer.renewed_at, now, context.timing)
+        due = renewal_due(writer.renewed_at, now, self._writer.timing)
         if (due or returned) and writer.proposal is None and not context.store_is_away:
             writer.write(writer.refreshed(record, liveness), liveness)
         elif returned:
@@ -179,7 +179,7 @@ class Monitor:
 
     def grant_fresh_timeout(self) -> None:
         """The hub or the store was absent: the agent's silence counts from the end of that."""
-        self.liveness.grant_fresh_timeout(self._context.present_since, self._context.timing)
+        self.liveness.grant_fresh_timeout(self._context.present_since, self._writer.timing)
         self._writer.mark_dirty()  # listed for longer, it must be stored for longer
         self.arm()
 
@@ -189,7 +189,7 @@ class Monitor:
         """The connection of a session is gone: the agent may resume, if it was its session."""
         if news.session is self.session:
             self.session = None
-            self.liveness.lost(news.at, self._context.timing)
+            self.liveness.lost(news.at, self._writer.timing)
             self.lost()
 
     def drain(self) -> None:

@@ -41,13 +41,14 @@ def take_over(agent: AgentParts, record: AgentRecord, log: str, grace: float) ->
 
 def taken_over_during_ask(agent: AgentParts, record: AgentRecord) -> None:
     """This hub has come to own the agent while it had an actor here for an ask."""
-    _watch(agent, record, agent.context.timing.resume_window)
+    _watch(agent, record, agent.writer.timing.resume_window)
     agent.writer.mark_dirty()
 
 
 def overtaken(agent: AgentParts, news: Overtaken) -> None:
     """Another hub changed the record, or ended the lease."""
     writer, monitor, record = agent.writer, agent.monitor, news.record
+    writer.take_times()  # perhaps it was told others
     if writer.committed is None:
         if not news.removed and writer.proposal is None:
             adopt(agent, record, agent.context.log)
@@ -91,7 +92,7 @@ def take_in(agent: AgentParts, stored: Stored | None) -> str:
     if supersedes(record, committed):
         overtaken(agent, Overtaken(record, removed=False))
     elif record.last_seen != committed.last_seen:
-        at = renewed_at(stored.ttl, agent.context.now(), agent.context.timing)
+        at = renewed_at(stored.ttl, agent.context.now(), agent.writer.timing)
         renewed_elsewhere(agent, RenewedElsewhere(record.last_seen, at))
     return record.last_seen
 
@@ -107,7 +108,7 @@ def release(agent: AgentParts) -> None:
 def _follow(agent: AgentParts, record: AgentRecord) -> None:
     """Have the liveness of an agent without a session here be what the record says."""
     if agent.context.owns(record):
-        _watch(agent, record, agent.context.timing.resume_window)
+        _watch(agent, record, agent.writer.timing.resume_window)
     else:
         agent.monitor.liveness = Liveness.recovered(record, agent.context.now())
         agent.monitor.disable()
@@ -116,7 +117,7 @@ def _follow(agent: AgentParts, record: AgentRecord) -> None:
 def _watch(agent: AgentParts, record: AgentRecord, grace: float) -> None:
     context, monitor = agent.context, agent.monitor
     monitor.liveness = Liveness.taken_over(
-        record, context.now(), wall=context.wall(), grace=grace, timing=context.timing
+        record, context.now(), wall=context.wall(), grace=grace, timing=agent.writer.timing
     )
     if monitor.liveness.state is State.LOST:
         context.set_recently_lost(agent.writer.agent_id, lost=True)

@@ -16,6 +16,8 @@ from actors.rules.records import (
     with_derived_status,
 )
 from actors.rules.states import State
+from actors.rules.told_times import text_of
+from actors.timing import Timing
 from homeport_protocol.bounds import Kind
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentRecord
@@ -42,6 +44,7 @@ class RecordWriter:
         "logged_in",
         "proposal",
         "renewed_at",
+        "timing",
     )
 
     def __init__(self, context: AgentContext, proposer: RenewalProposer, agent_id: str) -> None:
@@ -57,6 +60,8 @@ class RecordWriter:
         self.logged_in = ""
         self.proposal: AnyProposal | None = None
         self.renewed_at = context.now()
+        self.timing = context.timing_of(agent_id)
+        """The times by which the agent is judged: those that it was told."""
 
     @property
     def current(self) -> AgentRecord | None:
@@ -88,6 +93,11 @@ class RecordWriter:
         """Take over a stored record; `log` is the log that has an entry for it, or ""."""
         self.committed = record
         self.logged_in = log
+        self.take_times()
+
+    def take_times(self) -> None:
+        """Judge the agent by what it was told last, as far as that is known here."""
+        self.timing = self._context.timing_of(self.agent_id)
 
     def overtaken(self, record: AgentRecord) -> None:
         """Another hub changed the record to this; the log has an entry for it."""
@@ -148,7 +158,7 @@ class RecordWriter:
         assert record is not None
         self._in_flight = None
         record = structs.replace(record, last_seen=context.timestamp())
-        self._renew(record, liveness, context.timing.lease_ttl, born)
+        self._renew(record, liveness, self.timing.lease_ttl, born)
 
     def write(self, record: AgentRecord, liveness: Liveness, born: float | None = None) -> None:
         """Propose a record made from the current one; a renewal if only `last_seen` differs."""
@@ -156,7 +166,7 @@ class RecordWriter:
         if kind is None:
             self._in_flight, self._unwritten = self._unwritten, None
             born = self._context.now() if born is None else born
-            self._renew(record, liveness, self._ttl(liveness), born)
+            self._renew(record, liveness, self._ttl(liveness, self.timing), born)
         else:
             self.commit("write", kind, record, liveness, born=born)
 
@@ -266,6 +276,8 @@ class RecordWriter:
         head: bytes | None = None,
     ) -> None:
         context, committed = self._context, self.committed
+        told = operation in ("register", "resume")
+        timing = context.timing if told else self.timing
         change = Change(
             operation=operation,
             kind=kind or "",
@@ -273,10 +285,11 @@ class RecordWriter:
             epoch=self._epoch_floor if committed is None else committed.epoch,
             head=head or head_of(record),
             hub=hub,
-            ttl=self._ttl(liveness),
+            ttl=self._ttl(liveness, timing),
             key=context.new_key() if kind else "",
             revision=0 if committed is None else committed.revision,
             seen=seen,
+            times=text_of(timing) if told or operation == "restore" else "",
         )
         self._marked_dirty = False
         self.proposal = proposal = Proposal(change, record, self._proposer, born)
@@ -296,10 +309,10 @@ class RecordWriter:
         self.proposal = proposal = RenewalProposal(renewal, record, self._proposer, born)
         context.propose(proposal)
 
-    def _ttl(self, liveness: Liveness) -> float:
+    def _ttl(self, liveness: Liveness, timing: Timing) -> float:
         context = self._context
         held = liveness.state is State.UNREACHABLE and context.holds_removal
-        return liveness.storage_ttl(context.now(), context.timing, removal_held=held)
+        return liveness.storage_ttl(context.now(), timing, removal_held=held)
 
     def _kind(self, record: AgentRecord) -> Kind | None:
         """The log entry that the record needs; None when only `last_seen` moved on."""

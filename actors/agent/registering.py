@@ -94,5 +94,5 @@ def give_up_lease(agent: AgentParts, record: AgentRecord, *, newborn: bool) -> N
     if newborn and not agent.asks.waiting:
         agent.writer.commit("remove", "unregistered", record, liveness)
     else:
-        liveness.lost(context.now(), context.timing)
+        liveness.lost(context.now(), agent.writer.timing)
         monitor.lost()

@@ -74,6 +74,7 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         return
     before = writer.committed
     writer.applied(record, logged=bool(change.kind))
+    writer.take_times()
     if not writer.dirty:  # else it has reported something newer
         agent.monitor.liveness.set_reported(record.health.reported)
     if change.kind:
@@ -151,7 +152,7 @@ def _stale(agent: AgentParts, proposal: AnyProposal) -> None:
             context.now(),
             wall=context.wall(),
             owned=context.owns(committed),
-            timing=context.timing,
+            timing=writer.timing,
         )
     if committed.revision > proposal.change.revision:
         writer.mark_dirty()

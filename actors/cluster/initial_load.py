@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.ports.store import Away, Loaded, Roster, Store
+from actors.ports.store import Away, Loaded, Store
 from actors.rules.stored_records import read_records
 from actors.watch.history import LogEvent, read_events
 from homeport_protocol.record import AgentRecord
@@ -14,7 +14,7 @@ from homeport_protocol.record import AgentRecord
 RETRY = 0.25
 """Seconds until loading is tried again."""
 
-Done = Callable[[list[AgentRecord], list[LogEvent], Roster], None]
+Done = Callable[[list[AgentRecord], list[LogEvent], Loaded], None]
 
 
 class InitialLoad:
@@ -83,4 +83,4 @@ class InitialLoad:
         elif outdated:  # another log may have begun since it was asked for
             self.load()
         else:
-            self._done(records, read_events(loaded.entries), loaded.roster)
+            self._done(records, read_events(loaded.entries), loaded)

@@ -12,6 +12,7 @@ from functools import partial
 
 from msgspec import structs
 
+from actors.cluster.differing_times import differing_hubs
 from actors.cluster.events import (
     ChangedElsewhere,
     ChangedHere,
@@ -39,6 +40,7 @@ from actors.ports.store import (
     Applied,
     ForeignRenewal,
     HubReport,
+    Loaded,
     LogEntry,
     Opened,
     Roster,
@@ -46,6 +48,7 @@ from actors.ports.store import (
 )
 from actors.rules.records import complete, completed
 from actors.rules.stored_records import read_record
+from actors.rules.told_times import ToldTimes
 from actors.runtime.turns import Turns
 from actors.timing import Timing
 from actors.watch.feed import Feed
@@ -96,6 +99,7 @@ class Replica:
             changed=self._hubs_changed,
             renewed=self._renewed_elsewhere,
         )
+        self.told_times = ToldTimes(timing)
         self.removal = RemovalHold(
             timing=timing,
             scheduler=scheduler,
@@ -111,6 +115,10 @@ class Replica:
         )
         self._scheduler = scheduler
         self._observer = observer
+        self._hub_id = hub_id
+        self._timing = timing
+        self.differing_hubs: list[str] = []
+        """A sentence for each hub that has other times than this one."""
         self._waiting: list[Callable[[], None]] = []
         self._initial_load = InitialLoad(
             scheduler, store, observer, self.committer.begin_new_log, self._start_from
@@ -124,6 +132,7 @@ class Replica:
             committer=self.committer,
             membership=self.membership,
             removal=self.removal,
+            told_times=self.told_times,
             emit=self._emit,
             done=self._resynced,
         )
@@ -219,6 +228,8 @@ class Replica:
         record = structs.replace(
             record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
         )
+        if change.operation in ("register", "resume"):
+            self.told_times.told(record.id, change.times)
         self._fold(change.kind, record, data, change.key)
         if change.kind not in REMOVALS:
             self._events.handle(ChangedHere(record))
@@ -239,6 +250,8 @@ class Replica:
             # No watch can show it.
             self.feed.restart(self.committer.position, self.secret, [], set())
             return
+        if entry.times or entry.kind in ("registered", "resumed"):
+            self.told_times.told(record.id, entry.times)
         self._fold(entry.kind, record, entry.record, entry.key)
         if (hub_id := entry.key.partition("/")[0]) != "":
             self.membership.wrote(hub_id)
@@ -249,6 +262,8 @@ class Replica:
         self.changes += 1
         if kind == "expired":
             self.expired += 1
+        if kind in REMOVALS:
+            self.told_times.forget(record.id)
         if self._resync.under_way:
             self._resync.folded(record.id)
         self.removal.changed(kind, record)
@@ -258,8 +273,15 @@ class Replica:
 
     def _roster_heard(self, roster: Roster) -> None:
         self.removal.acknowledged(roster.acknowledged)
+        self._compare_times(roster)
         self.committer.follow(following=not self.membership.alone)
         self.committer.grown(roster.revision)
+
+    def _compare_times(self, roster: Roster) -> None:
+        differing = differing_hubs(roster.hubs, self._hub_id, self._timing)
+        if differing != self.differing_hubs:
+            self.differing_hubs = differing
+            self._observer.hubs_differ(differing)
 
     def _hubs_changed(self) -> None:
         self.committer.follow(following=not self.membership.alone)
@@ -283,7 +305,7 @@ class Replica:
     # --- loading ---------------------------------------------------------------------------------
 
     def _start_from(
-        self, records: list[AgentRecord], events: list[LogEvent], roster: Roster
+        self, records: list[AgentRecord], events: list[LogEvent], loaded: Loaded
     ) -> None:
         """Begin with what was loaded, and serve once the other hubs know of this one."""
         at = self.committer.position
@@ -291,7 +313,10 @@ class Replica:
         events = [each for each in events if each.revision <= at.revision]
         if self._resync.fresh or not events or events[-1].revision != at.revision:
             events = []
+        roster = loaded.roster
         self.membership.start(roster)
+        self._compare_times(roster)
+        self.told_times.load((each.id for each in records), loaded.times, loaded.usual_times)
         unlogged = {each.id for each in records if self._resync.fresh or each.revision == 0}
         self.feed.restart(at, self.secret, events, unlogged)
         self._resync.limit_wait(set(), {})

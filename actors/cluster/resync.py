@@ -21,6 +21,7 @@ from actors.ports.observer import Observer
 from actors.ports.store import Away, Loaded, LogEntry, Opened, Position, Store
 from actors.rules.records import completed, supersedes
 from actors.rules.stored_records import read_records
+from actors.rules.told_times import ToldTimes
 from actors.watch.feed import Feed
 from actors.watch.history import REMOVALS, read_events
 from homeport_protocol.record import AgentRecord
@@ -50,6 +51,7 @@ class Resync:
         committer: Committer,
         membership: Membership,
         removal: RemovalHold,
+        told_times: ToldTimes,
         emit: Callable[[ClusterEvent], None],
         done: Callable[[], None],
     ) -> None:
@@ -61,6 +63,7 @@ class Resync:
         self._committer = committer
         self._membership = membership
         self._removal = removal
+        self._told_times = told_times
         self._emit = emit
         self._done = done
         self._secret = b""
@@ -108,6 +111,7 @@ class Resync:
             return
         self._directory.remove(agent_id)
         self._removal.dropped(agent_id)
+        self._told_times.forget(agent_id)
         ended = structs.replace(entry.record, revision=revision, status="unreachable")
         self._emit(FoundRemoved(ended))
 
@@ -163,6 +167,7 @@ class Resync:
             held = self._directory.get(record.id)
             if held is None or self._prevails(record, held.record):
                 self._directory.put(record, completed(record))
+                self._told_times.load([record.id], loaded.times, loaded.usual_times)
                 self._emit(FoundChanged(record))
                 changed.append(record)
             else:

@@ -67,6 +67,7 @@ class ActorRegistry:
         self.now, self.wall = scheduler.now, scheduler.wall
         self.owns = replica.membership.owns
         self.held_until = replica.removal.held_until
+        self.timing_of = replica.told_times.of
         self.read_stored = store.read
         self._committer = committer = replica.committer
         self.propose = committer.propose
@@ -156,8 +157,7 @@ class ActorRegistry:
                 for agent in list(self.agents.values()):
                     agent.store_returned()
             case Ready():
-                revision, now = self._replica.revision, self.now()
-                self._start_grace = StartGrace.starting(revision, now, self.timing)
+                self._start_grace = StartGrace(self._replica.revision, self.now())
                 self._check_owners()
             case _:
                 assert_never(event)
@@ -283,7 +283,7 @@ class ActorRegistry:
         return actor
 
     def _take_over(self, record: AgentRecord) -> None:
-        grace = self._start_grace.seconds(record, self.now(), self.timing)
+        grace = self._start_grace.seconds(record, self.now(), self.timing_of(record.id))
         actor = self._spawn(record.id)
         actor.take_over(record, self._log_of(record.id), grace)
 

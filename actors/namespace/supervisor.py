@@ -160,6 +160,15 @@ class Supervisor:
         """The living hubs of the cluster with this one, ordered by id."""
         return self.replica.membership.hubs
 
+    def timing_of(self, agent_id: str) -> Timing:
+        """The times that the agent was told when it registered, and by which it is judged."""
+        return self.replica.told_times.of(agent_id.lower())
+
+    @property
+    def differing_hubs(self) -> list[str]:
+        """A sentence for each hub of the cluster that has other times than this one."""
+        return self.replica.differing_hubs
+
     @property
     def alone(self) -> bool:
         """Whether this is the only hub of its cluster, as far as it knows."""

@@ -46,6 +46,10 @@ class Observer(Protocol):
         """Another hub came or went; `hubs` are alive now."""
         ...
 
+    def hubs_differ(self, sentences: list[str]) -> None:
+        """Hubs of the cluster have other times than this one; an empty list: none any more."""
+        ...
+
     def removal_held(self, why: str | None) -> None:
         """Removal of some agents is held, and `why`; None when it goes on."""
         ...

@@ -38,6 +38,9 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     `last_seen` differs. `last` is the last epoch of a removed identity, while the store remembers
     it; it was newer when it is not below `epoch` (`fenced`).
 
+    `times`, where given, are the times that the agent was told (`actors.rules.told_times`); they
+    are stored beside the entry until it is removed, or told others.
+
     Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the
     id to the active set; `remove` deletes both. A log entry raises the revision by one; without
     one, R is `revision`. `key` names the change in the log, so that a hub which never got the
@@ -54,6 +57,7 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     key: str = ""
     revision: int = 0
     seen: str = ""
+    times: str = ""
 
 
 class Renewal(Struct, frozen=True, gc=False, kw_only=True):
@@ -136,12 +140,16 @@ class Committed(Struct, frozen=True):
 
 
 class LogEntry(Struct, frozen=True, gc=False):
-    """One entry of the ordered log, as stored: `record` is the record's JSON."""
+    """One entry of the ordered log, as stored: `record` is the record's JSON.
+
+    `times` are what the agent was told by this change; "" when it was told nothing.
+    """
 
     revision: int
     kind: Kind
     record: bytes
     key: str
+    times: str = ""
 
 
 class HubReport(Struct, frozen=True):
@@ -153,7 +161,10 @@ class HubReport(Struct, frozen=True):
 
 
 class HubLease(Struct, frozen=True, kw_only=True):
-    """A hub of the cluster whose lease holds. Times are RFC 3339."""
+    """A hub of the cluster whose lease holds. `started` is RFC 3339.
+
+    `times` are the hub's (`Timing` as JSON); "" for a hub that does not tell.
+    """
 
     hub_id: str
     url: str
@@ -162,6 +173,7 @@ class HubLease(Struct, frozen=True, kw_only=True):
     agents: int
     sessions: int
     revision: int
+    times: str = ""
 
 
 class Roster(Struct, frozen=True):
@@ -180,12 +192,16 @@ class Loaded(Struct, frozen=True):
 
     `entries` is the newest part of the log, oldest first; `records` may be newer than its end,
     never older. `ghosts` are ids that were active without an entry; they have been dropped.
+    `times` are what agents were told, by their ids; one that is not among them was told
+    `usual_times` ("": not known).
     """
 
     records: list[bytes]
     entries: list[LogEntry]
     ghosts: list[str]
     roster: Roster
+    times: dict[str, str] = {}
+    usual_times: str = ""
 
 
 class Stored(Struct, frozen=True):

@@ -11,7 +11,8 @@ All rules of silence, grace and removal stand here:
 - The hub's own absence, and the store's, is charged to nobody: everybody is given a fresh timeout.
 - While an agent is listed, it is stored.
 
-Nothing outside this module writes to a `Liveness`. All times are seconds on the scheduler's scale,
+Nothing outside this module writes to a `Liveness`. Every `timing` is that of the agent: the times
+that it was told (`actors.rules.told_times`). All times are seconds on the scheduler's scale,
 except `wall`, which is Unix time.
 """
 
@@ -338,25 +339,21 @@ class Liveness:
 
 
 class StartGrace(Struct, frozen=True):
-    """The grace of agents that a hub found in the store when it started.
+    """The grace of agents that a hub found in the store when it started, at `since`.
 
-    They have until `until` to come back, unless there has been news of them since: then their
-    records are newer than `revision`, and they have the `resume_window` of all agents.
+    They have their `heartbeat_timeout` from then on to come back, unless there has been news of
+    them since: then their records are newer than `revision`, the last one that the hub had loaded,
+    and they have the `resume_window` of all agents.
     """
 
     revision: int = 0
-    until: float = 0.0
-
-    @classmethod
-    def starting(cls, revision: int, now: float, timing: Timing) -> StartGrace:
-        """The grace that a hub gives which has loaded everything up to `revision`."""
-        return cls(revision, now + timing.heartbeat_timeout)
+    since: float = -INFINITE
 
     def seconds(self, record: AgentRecord, now: float, timing: Timing) -> float:
         """Seconds that the agent has to come back once this hub takes it over."""
         grace = timing.resume_window
         if record.revision <= self.revision:
-            grace = max(grace, self.until - now)
+            grace = max(grace, self.since + timing.heartbeat_timeout - now)
         return grace
 
 

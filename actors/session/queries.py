@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, structs
 
 from actors.agent.outcomes import unavailable
 from actors.namespace.supervisor import Supervisor
+from actors.ports.store import HubLease
 from actors.runtime.turns import Steps
 from homeport_protocol.answers import Agent, Hubs, HubStatus
 from homeport_protocol.bounds import MAX_PAGE_BYTES
@@ -52,11 +53,16 @@ def hubs(supervisor: Supervisor, request: ListHubs) -> bytes:
     return encode(
         Hubs(
             id=request.id,
-            hubs=[
-                HubStatus(**structs.asdict(each), lag=furthest - each.revision) for each in leases
-            ],
+            hubs=[_status(each, furthest) for each in leases],
             answered_by=supervisor.hub_id,
             log=supervisor.log,
             revision=supervisor.revision,
         )
     )
+
+
+def _status(lease: HubLease, furthest: int) -> HubStatus:
+    """A hub as its lease describes it; its times are for other hubs only."""
+    described = structs.asdict(lease)
+    del described["times"]
+    return HubStatus(**described, lag=furthest - lease.revision)

@@ -95,7 +95,7 @@ class AgentRoutes:
             raise ProtocolError("unavailable", words, outcome="unknown")
         answer = LegacyHeartbeatAnswer(
             received=True,
-            next_interval_seconds=whole(directory.timing.heartbeat_interval),
+            next_interval_seconds=whole(directory.timing_of(agent_id).heartbeat_interval),
             timestamp=heard.timestamp,
         )
         return json(encode(answer))

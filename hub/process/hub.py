@@ -7,6 +7,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 
+from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
@@ -257,6 +258,7 @@ class Hub:
             url=self._url,
             version=VERSION,
             started=self._started,
+            times=shared_times(self._timing),
             limits=self._limits,
             rival_found=self._rival_found,
         )

@@ -147,7 +147,10 @@ class Namespaces:
             found = (each.supervisor.loss, each.supervisor.rollback)
             return [*filter(None, found), *each.store.findings.sentences()]
 
-        return self._of_all(phrases)
+        default = self._open.get(DEFAULT_NAMESPACE)
+        if default is not None:  # every namespace has the same hubs
+            yield from default.supervisor.differing_hubs
+        yield from self._of_all(phrases)
 
     def _of_all(self, phrases: Callable[[Namespace], list[str]]) -> Iterator[str]:
         """The phrases of all namespaces, each with its namespace unless that is the default one."""

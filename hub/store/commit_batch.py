@@ -44,7 +44,12 @@ def arguments_of(changes: list[Change | Renewal]) -> list[bytes]:
             change.head,
         )
         if isinstance(change, Change):
-            arguments += (change.kind.encode(), change.key.encode(), change.seen.encode())
+            arguments += (
+                change.kind.encode(),
+                change.key.encode(),
+                change.seen.encode(),
+                change.times.encode(),
+            )
     return arguments
 
 

@@ -33,6 +33,7 @@ class Keys:
         "probe",
         "secret",
         "seen",
+        "times",
     )
 
     def __init__(
@@ -63,6 +64,8 @@ class Keys:
         """What the name of a key begins with that held what no hub wrote; its old name follows."""
         self.probe = f"{base}agents:probe".encode()
         """Nothing; used for a moment when permissions are checked."""
+        self.times = f"{base}agents:times".encode()
+        """Hash: the times that agents were told, where they are not the usual ones; and those."""
         self._epoch_prefix = f"{base}epoch:".encode()
         self._lease_prefix = f"{base}hub:".encode()
         self.namespaces = f"{prefix}homeport:namespaces".encode()

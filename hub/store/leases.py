@@ -10,7 +10,7 @@ from hub.store.backends.lane import Lane
 from hub.store.keys import LARGEST, Keys
 from hub.store.scripts import ROSTER
 
-_FIELDS = 7
+_FIELDS = 8
 _HUB_ID = re.compile(HUB_ID.encode())
 _LONGEST = 256
 _DIGITS = 16
@@ -75,7 +75,7 @@ async def _ask(
 
 
 def _lease(fields: list[bytes]) -> HubLease:
-    hub_id, url, version, started, agents, sessions, revision = fields
+    hub_id, url, version, started, agents, sessions, revision, times = fields
     return HubLease(
         hub_id=_text(hub_id),
         url=_text(url),
@@ -84,6 +84,7 @@ def _lease(fields: list[bytes]) -> HubLease:
         agents=_number(agents),
         sessions=_number(sessions),
         revision=_number(revision),
+        times=_text(times),
     )
 
 

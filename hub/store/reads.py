@@ -41,6 +41,7 @@ class _Identified(Struct):
 _identified = msgspec.json.Decoder(_Identified)
 
 _LONGEST_KEY = 256
+_LONGEST_TIMES = 100
 _TIMESTAMP = len("2026-01-01T00:00:00.000000Z")
 
 
@@ -55,9 +56,11 @@ async def load(lane: Lane, keys: Keys, hub_id: str, findings: Findings, log_leng
         reached = _revision(newest[0][0])
         if reached <= LARGEST:  # else a new log is begun
             entries = await _read_newest(lane, keys, max(0, reached - log_length))
-    records, ghosts = await _read_records(lane, keys, findings)
+    times: dict[str, str] = {}
+    records, ghosts = await _read_records(lane, keys, findings, times)
     roster = await read_roster(lane, keys, hub_id)
-    return Loaded(records, _consecutive(entries[-log_length:]), ghosts, roster)
+    events = _consecutive(entries[-log_length:])
+    return Loaded(records, events, ghosts, roster, times, times.pop("", ""))
 
 
 async def read_log(
@@ -126,9 +129,12 @@ def _consecutive(entries: list[LogEntry]) -> list[LogEntry]:
 
 
 async def _read_records(
-    lane: Lane, keys: Keys, findings: Findings
+    lane: Lane, keys: Keys, findings: Findings, times: dict[str, str]
 ) -> tuple[list[bytes], list[str]]:
-    """The records of all active agents, and the ids without a record, which were dropped."""
+    """The records of all active agents, and the ids without a record, which were dropped.
+
+    What agents were told is added to `times`, by their ids, and under "" what is usual.
+    """
     records: list[bytes] = []
     without: list[bytes] = []
     # SSCAN returns an agent that is active throughout at least once, and perhaps twice.
@@ -140,6 +146,10 @@ async def _read_records(
         seen.update(fresh)
         for piece in _pieces(fresh):
             values = await lane.ask(b"MGET", *(keys.agent_prefix + each for each in piece))
+            told = await lane.ask(b"HMGET", keys.times, b"", *piece)
+            for agent_id, text in zip((b"", *piece), told, strict=True):
+                if text is not None:
+                    times[_name(agent_id)] = _times(text)
             for agent_id, value in zip(piece, values, strict=True):
                 if value is None:
                     without.append(agent_id)
@@ -165,6 +175,10 @@ def _is_of(agent_id: bytes, record: bytes) -> bool:
         return False
 
 
+def _times(text: bytes) -> str:
+    return text[:_LONGEST_TIMES].decode(errors="replace")
+
+
 def _name(agent_id: bytes) -> str:
     return agent_id[:_LONGEST_KEY].decode(errors="backslashreplace")
 
@@ -174,7 +188,7 @@ async def _drop_ghosts(
 ) -> list[str]:
     """Drop the ids that still have no entry; add records that have appeared to `records`."""
     entries = [keys.agent_prefix + each for each in ids]
-    answers = await lane.run(DROP_GHOSTS, [keys.active, *entries], ids)
+    answers = await lane.run(DROP_GHOSTS, [keys.active, keys.times, *entries], ids)
     ghosts: list[str] = []
     for agent_id, answer in zip(ids, answers, strict=True):
         if isinstance(answer, bytes):
@@ -200,12 +214,13 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
     try:
         kind, record = named[b"kind"].decode(), named[b"agent"]
         key = named.get(b"key", b"").decode()
+        times = _times(named.get(b"times", b""))
     except (KeyError, UnicodeDecodeError):
-        kind, record, key = "", b"", ""
+        kind, record, key, times = "", b"", "", ""
     if kind not in KINDS or len(key) > _LONGEST_KEY:
         logger.warning("an entry of the log is not a hub's and is passed over", revision=revision)
         return None
-    return LogEntry(revision, kind, record, key)
+    return LogEntry(revision, kind, record, key, times)
 
 
 async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> ForeignRenewals:

@@ -81,9 +81,9 @@ class RedisStore:
     It has three private connections: one for all writes, so that they arrive in order, one for
     reads, which may take long, and one to wait for the changes of other hubs. `backend` says how to
     connect; the caller closes it. Needs a running loop, on which every reply is called, exactly
-    once, also when the store is closed in the meantime. `url`, `version` and `started` describe the
-    hub to others in its lease, which expires `hub_lease` seconds after the last commit or
-    `renew_lease`. `rival_found` is called when another hub has taken over the lease.
+    once, also when the store is closed in the meantime. `url`, `version`, `started` and `times`
+    describe the hub to others in its lease, which expires `hub_lease` seconds after the last commit
+    or `renew_lease`. `rival_found` is called when another hub has taken over the lease.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class RedisStore:
         url: str = "",
         version: str = "",
         started: str = "",
+        times: bytes = b"",
         limits: Limits = DEFAULT_LIMITS,
         command_timeout: float = DEFAULT_TIMEOUT,
         hub_lease: float = HUB_LEASE,
@@ -105,6 +106,7 @@ class RedisStore:
         self._hub_id = hub_id
         self._hub_key = keys.hub(hub_id)
         self._described = [url.encode(), version.encode(), started.encode()]
+        self._times = times
         self._limits = limits
         self._lease = milliseconds(hub_lease)
         self._patience = CHANGE_WAIT + command_timeout
@@ -263,7 +265,7 @@ class RedisStore:
                     FORGET,
                     [
                         *(self._hub_key, keys.hubs, keys.active),
-                        *(keys.log, keys.log_name, keys.secret, keys.loss),
+                        *(keys.log, keys.log_name, keys.secret, keys.loss, keys.times),
                     ],
                     [self._generation, self._hub_id.encode(), milliseconds(FORGOTTEN_AFTER)],
                 )
@@ -352,6 +354,7 @@ class RedisStore:
             secrets.token_hex(8).encode(),
             self._secret or secrets.token_hex(32).encode(),
             b"1" if self._has_opened else b"0",
+            self._times,
         ]
         if self._denied:
             # Opening does not need all permissions: it would work, and the next commit fail again.
@@ -362,7 +365,7 @@ class RedisStore:
             OPEN,
             [
                 *(self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs),
-                *(keys.seen, keys.loss),
+                *(keys.seen, keys.loss, keys.times),
             ],
             arguments,
         )
@@ -396,6 +399,7 @@ class RedisStore:
                 COMMIT,
                 [
                     *(self._hub_key, keys.log_name, keys.log, keys.active, keys.seen),
+                    keys.times,
                     *keys_of(changes, keys),
                 ],
                 [

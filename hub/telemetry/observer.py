@@ -9,6 +9,7 @@ from collections.abc import Callable
 from actors.limits import LimitName
 from actors.timing import HUB_LEASE
 from homeport_protocol.bounds import Kind
+from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.record import AgentRecord
 from hub.telemetry import logs
 from hub.telemetry.limit_reports import LimitReports
@@ -37,6 +38,8 @@ class HubObserver:
         self._unreadable = unreadable
         self._warned = False
         self._away_for, self._away_at = "", 0.0
+        self._default = namespace == DEFAULT_NAMESPACE
+        self._differing: set[str] = set()
         self._limits = limits
         self._namespace = namespace
         self.answered = metrics.websocket_answered
@@ -105,6 +108,13 @@ class HubObserver:
     def limited(self, setting: LimitName) -> None:
         """A limit was applied."""
         self._limits.applied(setting, namespace=self._namespace)
+
+    def hubs_differ(self, sentences: list[str]) -> None:
+        """Hubs have other times than this one, in every namespace: each is told once."""
+        for sentence in sentences:
+            if self._default and sentence not in self._differing:
+                self._differing.add(sentence)
+                self._logger.warning(sentence)
 
     def removal_held(self, why: str | None) -> None:
         """Many agents were lost at once, or (None) that is over."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
@@ -29,6 +30,8 @@ class Quiet(Recorder):
     def hubs_changed(self, hubs: list[str]) -> None: ...
 
     def limited(self, setting: LimitName) -> None: ...
+
+    def hubs_differ(self, sentences: list[str]) -> None: ...
 
     def removal_held(self, why: str | None) -> None: ...
 
@@ -82,6 +85,7 @@ class SimHub:
         random = Random(self._random.getrandbits(64))
         self.clock = ProcessClock(self._base, random.randrange(1, 100_000) + 0.125, self._skew)
         self.port = self._store.connect(self.hub_id, self.clock)
+        self.port.times = shared_times(self._timing).decode()
         self.wires = []
         self.up, self.draining, self.stopped = True, False, False
         self.supervisor = Supervisor(

@@ -114,7 +114,10 @@ class SimStore(ModelStore):
 
     def checkpoint(self) -> dict[str, Any]:
         """What a replica holds now."""
-        names = ("entries", "active", "tombstones", "log", "renewals", "leases", "hubs")
+        names = (
+            *("entries", "active", "tombstones", "times"),
+            *("log", "renewals", "leases", "hubs"),
+        )
         held = {name: copy.deepcopy(getattr(self, name)) for name in names}
         return held | {
             "log_name": self.log_name,

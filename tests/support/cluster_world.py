@@ -30,7 +30,16 @@ TICK = 0.001
 HEARD = 1.1
 """Seconds until a hub knows that another hub's lease lapsed."""
 
-_REPLICATED = ("log_name", "revision", "entries", "active", "tombstones", "log", "acknowledged")
+_REPLICATED = (
+    "log_name",
+    "revision",
+    "entries",
+    "active",
+    "tombstones",
+    "log",
+    "acknowledged",
+    "times",
+)
 
 
 class Line:
@@ -103,8 +112,8 @@ class _Side:
         self._store = store
         self.scheduler = ProcessClock(store.scheduler)
 
-    def port(self, hub_id: str) -> Line:
-        return Line(self._store.port(hub_id), self.scheduler)
+    def port(self, hub_id: str, times: str) -> Line:
+        return Line(self._store.port(hub_id, times), self.scheduler)
 
 
 class Hub(World):
@@ -164,12 +173,16 @@ class Cluster:
     def __getitem__(self, name: str) -> Hub:
         return self.hubs[name]
 
-    def start(self, name: str) -> Hub:
-        """Start a hub of that name, and wait until it is ready."""
+    def start(self, name: str, timing: Timing | None = None) -> Hub:
+        """Start a hub of that name, perhaps with other times, and wait until it is ready."""
         self._started += 1
         hub = Hub(
-            self.timing, self.limits, store=_Side(self.store), seed=self._started, hub_id=name
-        )  # type: ignore[arg-type]
+            timing or self.timing,
+            self.limits,
+            store=_Side(self.store),  # type: ignore[arg-type]
+            seed=self._started,
+            hub_id=name,
+        )
         self.hubs[name] = hub
         assert self.until(lambda: hub.supervisor.ready, 20) is not None
         return hub

@@ -32,11 +32,12 @@ BLOCK = 1.0
 class ModelPort:
     """The store as one hub sees it: `actors.ports.store.Store`. Answers come late."""
 
-    def __init__(self, store: ModelStore, hub_id: str) -> None:
+    def __init__(self, store: ModelStore, hub_id: str, times: str = "") -> None:
         self.store = store
         self.scheduler: Scheduler = store.scheduler
         self.hub_id = hub_id
         self.generation = 0
+        self.times = times
         self.log = ""
 
     def _answer(self, reply: Callable[[Any], None], make: Callable[[], Any]) -> None:
@@ -67,7 +68,9 @@ class ModelPort:
         self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:
         def make() -> Opened:
-            self.generation, opened = self.store.begin(self.hub_id, position, new_log=new_log)
+            self.generation, opened = self.store.begin(
+                self.hub_id, position, self.times, new_log=new_log
+            )
             self.log = opened.log
             return opened
 
@@ -85,8 +88,12 @@ class ModelPort:
             store.expire()
             ghosts = sorted(store.active - set(store.entries))
             store.active -= set(ghosts)
+            for ghost in ghosts:
+                store.times.pop(ghost, None)
             records = [store.entries[agent_id][0] for agent_id in sorted(store.active)]
-            return Loaded(records, list(store.log), ghosts, store.roster())
+            times = dict(store.times)
+            usual = times.pop("", "")
+            return Loaded(records, list(store.log), ghosts, store.roster(), times, usual)
 
         self._answer(reply, make)
 

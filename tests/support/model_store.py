@@ -40,6 +40,7 @@ class Lease(Struct):
     generation: int
     until: float
     report: HubReport
+    times: str = ""
 
 
 class ModelStore:
@@ -68,6 +69,8 @@ class ModelStore:
         self.entries: dict[str, tuple[bytes, int, float]] = {}
         self.active: set[str] = set()
         self.tombstones: dict[str, int] = {}
+        self.times: dict[str, str] = {}
+        """What agents were told, where it is not the usual; under "" is the usual."""
         self.log: list[LogEntry] = []
         self.renewals: list[tuple[int, float, str, str]] = []
         self.renewal_numbers = itertools.count(1)
@@ -79,12 +82,13 @@ class ModelStore:
         self.names = itertools.count(1)
         self.waiting: list[Callable[[], None]] = []
 
-    def port(self, hub_id: str) -> ModelPort:
-        return ModelPort(self, hub_id)
+    def port(self, hub_id: str, times: str = "") -> ModelPort:
+        """A hub's way to the store; `times` are what the hub tells to others in its lease."""
+        return ModelPort(self, hub_id, times)
 
     def lose_everything(self) -> None:
         self.log_name, self.revision, self.acknowledged = "", 0, 0
-        for kept in (self.leases, self.hubs, self.entries, self.tombstones):
+        for kept in (self.leases, self.hubs, self.entries, self.tombstones, self.times):
             kept.clear()
         self.active.clear()
         self.log.clear()
@@ -127,14 +131,17 @@ class ModelStore:
                     agents=report.agents,
                     sessions=report.sessions,
                     revision=report.revision,
+                    times=lease.times,
                 )
             )
         return Roster(hubs, self.revision, self.acknowledged)
 
-    def begin(self, hub_id: str, position: Position, *, new_log: bool) -> tuple[int, Opened]:
+    def begin(
+        self, hub_id: str, position: Position, times: str, *, new_log: bool
+    ) -> tuple[int, Opened]:
         """The generation of the hub's new lease, and the log from now on."""
         generation, report = next(self.generations), HubReport(0, 0, position.revision)
-        self.leases[hub_id] = Lease(generation, self.scheduler.now() + HUB_LEASE, report)
+        self.leases[hub_id] = Lease(generation, self.scheduler.now() + HUB_LEASE, report, times)
         self.hubs[hub_id] = None
         # Also when another call began the log: new to the hub that asks.
         fresh = position.log not in ("", self.log_name)
@@ -200,12 +207,18 @@ class ModelStore:
             self.entries.pop(change.agent_id, None)
             self.active.discard(change.agent_id)
             self.tombstones[change.agent_id] = max(epoch, last)
+            self.times.pop(change.agent_id, None)
         else:
             expires = self.scheduler.now() + change.ttl
             self.entries[change.agent_id] = (data, epoch, expires)
             self.active.add(change.agent_id)
+        times = "" if renewal or operation == "remove" else change.times
+        if times:
+            self.times.pop(change.agent_id, None)
+            if times != self.times.setdefault("", times):
+                self.times[change.agent_id] = times
         if logged:
-            self.log.append(LogEntry(revision, change.kind, data, change.key))
+            self.log.append(LogEntry(revision, change.kind, data, change.key, times))
         return Applied(revision, epoch)
 
     def raised(self, known: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
@@ -170,6 +171,7 @@ class Recorder:
         self.rollbacks: list[str] = []
         self.hubs: list[list[str]] = []
         self.holds: list[str | None] = []
+        self.differing: list[list[str]] = []
         self.answers: Counter[tuple[str, str]] = Counter()
         self.limits: Counter[str] = Counter()
 
@@ -200,6 +202,9 @@ class Recorder:
     def limited(self, setting: LimitName) -> None:
         self.limits[setting] += 1
 
+    def hubs_differ(self, sentences: list[str]) -> None:
+        self.differing.append(sentences)
+
     def removal_held(self, why: str | None) -> None:
         self.holds.append(why)
 
@@ -224,7 +229,7 @@ class World:
         self.runtime = Runtime(self.scheduler, self._report)
         self.observer = Recorder()
         self.timing = timing or Timing()
-        self.port = self.store.port(hub_id)
+        self.port = self.store.port(hub_id, shared_times(self.timing).decode())
         self.supervisor = Supervisor(
             hub_id=hub_id,
             timing=self.timing,

@@ -1,11 +1,12 @@
 -- Applies a batch of changes in one step, in order: the table of `actors.ports.store.Change`.
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
---       6… the entry of each change; that of a register, remove or restore is followed by its tombstone
+--       6 the times that agents were told,
+--       7… the entry of each change; that of a register, remove or restore is followed by its tombstone
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
 --       5 the hub, if its renewals are to be announced, else empty, 6 bytes of the log,
 --       7… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
---       a renew: kind, key, seen
+--       a renew: kind, key, seen, times ("": nothing was told)
 -- Returns "fenced" when nothing was applied; otherwise words: "ok", the revision before, and for
 -- each change two, its revision and epoch, or why it was refused and "0". When keys held no records,
 -- each line that follows has the id of an agent and the key that what was there has now.
@@ -14,7 +15,8 @@
 
 local lease, name_key, log, active, renewals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local announcing = ARGV[5] ~= ''
-local FIXED_KEYS, FIXED = 5, 6
+local times_key = KEYS[6]
+local FIXED_KEYS, FIXED = 6, 6
 
 -- The end of a record that a hub has written; no other text ends in this way. It has at most 192
 -- bytes, because a hub's id has at most 64.
@@ -243,19 +245,43 @@ local function trim_to_bytes(total, most)
     end
 end
 
+-- Keeps what agents were told; "" for those that are removed. Most were told the same, which is kept
+-- once, under "". A key of another type is left alone: `open` tells of it.
+local function keep_told(told)
+    if not next(told) then
+        return
+    end
+    local usual = redis.pcall('HGET', times_key, '')
+    if type(usual) == 'table' then
+        return
+    end
+    for agent_id, times in pairs(told) do
+        if times ~= '' and not usual then
+            usual = times
+            redis.call('HSET', times_key, '', usual)
+        end
+        if times ~= '' and times ~= usual then
+            redis.call('HSET', times_key, agent_id, times)
+        elseif redis.call('HGET', times_key, agent_id) then
+            redis.call('HDEL', times_key, agent_id)
+        end
+    end
+end
+
 local revision = before
 local total
 local members, renewed = {}, {}
 local answer = {'ok', digits(before)}
 local key_at, at, last = FIXED_KEYS, FIXED, #ARGV
+local told = {}
 while at < last do
     local operation, agent_id, head = ARGV[at + 1], ARGV[at + 2], ARGV[at + 7]
-    local key, kind, change_key, seen, tombstone = KEYS[key_at + 1], '', '', '', nil
+    local key, kind, change_key, seen, times, tombstone = KEYS[key_at + 1], '', '', '', '', nil
     local own, known, ttl, hub = ARGV[at + 3], ARGV[at + 5], ARGV[at + 4], ARGV[at + 6]
     key_at, at = key_at + 1, at + 7
     if operation ~= 'renew' then
-        kind, change_key, seen = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-        at = at + 3
+        kind, change_key, seen, times = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+        at = at + 4
     end
     if operation == 'register' or operation == 'remove' or operation == 'restore' then
         tombstone = KEYS[key_at + 1]
@@ -280,7 +306,12 @@ while at < last do
         if operation == 'remove' then
             redis.call('DEL', key)
             redis.call('SET', tombstone, epoch, 'PX', TOMBSTONE_MS)
+            times = ''
+            told[agent_id] = times
         else
+            if times ~= '' then
+                told[agent_id] = times
+            end
             redis.call('SET', key, record, 'PX', ttl)
         end
         if kind ~= '' then
@@ -294,8 +325,9 @@ while at < last do
                 total = before_it + size
             end
             redis.call('XADD', log, 'MAXLEN', '~', ARGV[4], written .. '-0',
-                'kind', kind, 'agent', record, 'key', change_key, 'at', digits(total))
-            total = total + #kind + #record + #change_key
+                'kind', kind, 'agent', record, 'key', change_key, 'at', digits(total),
+                unpack(times ~= '' and {'times', times} or {}))
+            total = total + #kind + #record + #change_key + #times
         elseif announcing and operation == 'renew' then
             renewed[#renewed + 1] = agent_id .. ' ' .. last_seen_in(head)
         end
@@ -307,6 +339,7 @@ if total then
 end
 settle('SADD', members, true)
 settle('SREM', members, false)
+keep_told(told)
 if #renewed > 0 then
     local text = table.concat(renewed, '\n')
     local oldest = digits(milliseconds() - RENEWALS_MS)

@@ -1,12 +1,12 @@
 -- Begins a writer generation, and a new log where the old one cannot go on.
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the secret, 5 the active set, 6 the hubs,
---       7 the renewals and 8 the losses, which are only checked
+--       7 the renewals and 8 the losses, which are only checked, 9 the times that agents were told
 -- ARGV: 1 the hub, 2 generation, 3 lease in ms, 4 url, 5 version, 6 started, 7 agents, 8 sessions,
 --       9 the log that the hub knows ("": none), 10 the revision and 11 the key ("": not known) of
 --       the last entry of it that the hub has folded,
 --       12 "1" to begin a new log in any case, 13 a name for a new log, 14 a secret if there is none,
---       15 "1" when the hub has opened before
+--       15 "1" when the hub has opened before, 16 the hub's times
 -- Returns {log, revision, "1" when the log is new to the hub, secret, url and started of the lease
 -- that was replaced, if it was another process's and had not expired, else twice "", the key of the
 -- entry at that revision, "" when there is none, and what was found that no hub wrote, else ""};
@@ -14,15 +14,15 @@
 -- later has the lease. So of two processes with one id, the later one continues. A process that
 -- opens for the first time always gets the lease: the other may have been killed a moment ago.
 
-local lease, name_key, log, secret_key, active, hubs =
-    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local lease, name_key, log, secret_key, active, hubs, times =
+    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[9]
 local known_log, known_revision, known_key = ARGV[9], tonumber(ARGV[10]), ARGV[11]
 local SHORTEST_SECRET, LONGEST_SECRET = 32, 4096
 local STARTED = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d[%d.]*Z$'
 
 local problem = misfit(name_key, 'string') or misfit(log, 'stream')
     or misfit(secret_key, 'string') or misfit(active, 'set') or misfit(hubs, 'set')
-    or misfit(KEYS[7], 'stream') or misfit(KEYS[8], 'hash')
+    or misfit(KEYS[7], 'stream') or misfit(KEYS[8], 'hash') or misfit(times, 'hash')
 if problem then
     return problem
 end
@@ -61,11 +61,12 @@ if misfit(lease, 'hash') then
     set_aside(base_of(log, 'agents:log'), lease)
 end
 redis.call('HSET', lease, 'generation', ARGV[2], 'url', ARGV[4], 'version', ARGV[5],
-    'started', ARGV[6], 'agents', ARGV[7], 'sessions', ARGV[8], 'revision', ARGV[10])
+    'started', ARGV[6], 'agents', ARGV[7], 'sessions', ARGV[8], 'revision', ARGV[10],
+    'times', ARGV[16])
 redis.call('PEXPIRE', lease, ARGV[3])
 redis.call('SADD', hubs, ARGV[1])
 -- These would expire if all hubs had released the namespace; see `forget`.
-for _, key in ipairs({name_key, log, secret_key}) do
+for _, key in ipairs({name_key, log, secret_key, times}) do
     redis.call('PERSIST', key)
 end
 

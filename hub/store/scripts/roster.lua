@@ -7,7 +7,8 @@
 --       8… the hubs that are asked about
 -- Returns "fenced" when the lease has expired or is of another generation, or the log is not the
 -- one that the hub writes; otherwise {the log's revision, the revision up to which a loss has been
--- acknowledged, and for each living hub: id, url, version, started, agents, sessions, revision}.
+-- acknowledged, and for each living hub: id, url, version, started, agents, sessions, revision,
+-- times}.
 
 local name_key, log, loss, hubs, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local KEYS_BEFORE, ARGUMENTS_BEFORE = 5, 7
@@ -39,7 +40,7 @@ for i = KEYS_BEFORE + 1, #KEYS do
     if is_lease(KEYS[i]) then
         answer[#answer + 1] = hub_id
         local said = redis.call('HMGET', KEYS[i],
-            'url', 'version', 'started', 'agents', 'sessions', 'revision')
+            'url', 'version', 'started', 'agents', 'sessions', 'revision', 'times')
         for field = 1, #said do
             answer[#answer + 1] = said[field] or ''
         end

@@ -31,6 +31,7 @@ def writer_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal | RenewalP
         timestamp=lambda: LATER,
         hub_id="here",
         timing=Timing(),
+        timing_of=lambda _: Timing(),
         log="log",
         store_is_away=False,
         holds_removal=False,

@@ -530,7 +530,8 @@ def test_a_steady_crasher_holds_nothing_and_nothing_accumulates() -> None:
     world = World()
     living = [world.http_register(f"h{number}").agent_id for number in range(40)]
     listed = crash(world, range(900), living)
-    assert max(listed) <= 40 + 65 + 1
+    # (In a second in which the living say that they live, two more crash.)
+    assert max(listed) <= 40 + 65 + 2
     assert listed[-1] >= 40 + 60
     assert world.observer.holds == []
 

@@ -170,7 +170,7 @@ def test_one_that_a_stopping_hub_let_go_of_is_left_to_another_one() -> None:
 
 
 def test_agents_found_by_a_hub_that_starts_have_a_heartbeat_timeout_from_its_start() -> None:
-    grace = StartGrace.starting(7, NOW, TIMING)
+    grace = StartGrace(7, NOW)
     found, changed_since = record(revision=7), record(revision=8)
     assert grace.seconds(found, NOW + 10, TIMING) == TIMING.heartbeat_timeout - 10
     assert grace.seconds(changed_since, NOW + 10, TIMING) == TIMING.resume_window

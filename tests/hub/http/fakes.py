@@ -31,6 +31,8 @@ class FakeDirectory:
 
     def __init__(self) -> None:
         self.timing = Timing()
+        self.told: Timing | None = None
+        """What all agents were told, if it is not `timing`."""
         self.most = 1_000
         """Agents in a page: stands for its bytes."""
         self.records: dict[str, dict[str, Any]] = {}
@@ -45,6 +47,9 @@ class FakeDirectory:
         agent_id = f"00000000-0000-4000-8000-{number:012d}"
         self.records[agent_id] = {"id": agent_id, "name": f"agent-{number}", **fields}
         return self.records[agent_id]
+
+    def timing_of(self, _agent_id: str) -> Timing:
+        return self.told or self.timing
 
     def perform(self, steps: Steps[T], done: Callable[[T | ProtocolError], None]) -> None:
         try:

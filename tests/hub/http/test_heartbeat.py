@@ -30,6 +30,15 @@ async def test_the_next_interval_follows_the_setting(hub: FakeHub, ask: Ask, pat
     assert answer.json()["next_interval_seconds"] == 2.5
 
 
+async def test_an_agent_of_another_hub_is_told_the_interval_that_it_was_told_there(
+    hub: FakeHub, ask: Ask, path: str
+) -> None:
+    hub.default.timing = Timing(heartbeat_interval=2.5)
+    hub.default.told = Timing(heartbeat_interval=20.0)
+    answer = await ask("POST", f"{path}/heartbeat", b"{}")
+    assert answer.json()["next_interval_seconds"] == 20
+
+
 @pytest.mark.parametrize(
     ("sent", "heard"),
     [

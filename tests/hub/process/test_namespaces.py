@@ -17,6 +17,7 @@ class Supervisor:
         self.ready = False
         self.loss: str | None = None
         self.rollback: str | None = None
+        self.differing_hubs: list[str] = []
 
     def not_ready_reasons(self) -> list[str]:
         return [] if self.ready else ["not loaded"]
@@ -72,6 +73,14 @@ def test_a_store_that_came_back_older_is_told_with_its_namespace() -> None:
     cast(Any, namespaces.open("blue").supervisor).rollback = "so did this"
 
     assert list(namespaces.warnings()) == ["it came back older", "namespace blue: so did this"]
+
+
+def test_hubs_with_other_times_are_told_once_and_not_for_each_namespace() -> None:
+    namespaces = no_namespaces()
+    for name in ("default", "blue"):
+        cast(Any, namespaces.open(name).supervisor).differing_hubs = ["hub b has other times"]
+
+    assert list(namespaces.warnings()) == ["hub b has other times"]
 
 
 def test_what_no_hub_wrote_is_told_with_its_namespace() -> None:

@@ -204,6 +204,7 @@ def change(
     key: str = "",
     revision: int = 0,
     seen: str = "",
+    times: str = "",
     **fields: Any,
 ) -> Change | Renewal:
     if epoch or operation == "register":
@@ -235,6 +236,7 @@ def change(
         key=key,
         revision=revision,
         seen=seen,
+        times=times,
     )
 
 

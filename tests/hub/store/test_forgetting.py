@@ -20,7 +20,7 @@ async def alone(make_store: MakeStore) -> Asked:
     """The only hub in a namespace that has been used, and is empty again."""
     store = make_store(keys=KEYS)
     await store.open()
-    await store.commit(change("register"))
+    await store.commit(change("register", times="30 45 60"))
     await store.commit(change("remove", epoch=1, revision=1))
     await store.acknowledge_loss(1)
     return store
@@ -33,10 +33,10 @@ async def lasting(client: Redis) -> set[bytes]:
 
 
 async def test_when_the_last_hub_lets_go_all_keys_run_out(alone: Asked, client: Redis) -> None:
-    assert await lasting(client) == {*KEPT, KEYS.hubs, KEYS.loss}
+    assert await lasting(client) == {*KEPT, KEYS.hubs, KEYS.loss, KEYS.times}
     await alone.store.forget()
     assert await lasting(client) == set()
-    for key in (*KEPT, KEYS.loss):
+    for key in (*KEPT, KEYS.loss, KEYS.times):
         assert HOUR - 60_000 < await client.pttl(key) <= HOUR
     assert await client.exists(KEYS.hubs, KEYS.hub("hub-1")) == 0
     assert await alone.try_commit(change("register")) == Fenced()
@@ -49,7 +49,7 @@ async def test_a_namespace_that_is_opened_again_goes_on_and_stays(
     again = make_store(keys=KEYS)
     opened = await again.open(alone.log, 2)
     assert (opened.log, opened.revision, opened.fresh) == (alone.log, 2, False)
-    assert await lasting(client) == {*KEPT, KEYS.hubs}
+    assert await lasting(client) == {*KEPT, KEYS.hubs, KEYS.times}
     await again.acknowledge_loss(1)
     assert KEYS.loss in await lasting(client)
 

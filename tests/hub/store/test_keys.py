@@ -22,6 +22,7 @@ def names(keys: Keys) -> list[bytes]:
         keys.hubs,
         keys.seen,
         keys.loss,
+        keys.times,
         keys.epoch("ID"),
         keys.namespaces,
     ]
@@ -38,6 +39,7 @@ def test_the_default_namespace_has_the_legacy_names() -> None:
         b"agents:hubs",
         b"agents:seen",
         b"agents:loss",
+        b"agents:times",
         b"epoch:ID",
         b"homeport:namespaces",
     ]
@@ -54,6 +56,7 @@ def test_another_namespace_is_one_hash_slot() -> None:
         b"{team-a}:agents:hubs",
         b"{team-a}:agents:seen",
         b"{team-a}:agents:loss",
+        b"{team-a}:agents:times",
         b"{team-a}:epoch:ID",
         b"homeport:namespaces",
     ]
@@ -70,6 +73,7 @@ def test_on_a_cluster_the_default_namespace_is_one_hash_slot_too() -> None:
         b"p/{default}:agents:hubs",
         b"p/{default}:agents:seen",
         b"p/{default}:agents:loss",
+        b"p/{default}:agents:times",
         b"p/{default}:epoch:ID",
         b"p/homeport:namespaces",
     ]

@@ -232,7 +232,13 @@ async def test_a_secret_that_is_too_short_to_be_one_is_replaced(
 async def test_the_lease_describes_the_hub_and_lasts_ten_seconds(
     make_store: MakeStore, client: Redis
 ) -> None:
-    store = make_store("east-1", url="http://a:8080", version="0.1", started="2026-11-23T10:00:00Z")
+    store = make_store(
+        "east-1",
+        url="http://a:8080",
+        version="0.1",
+        started="2026-11-23T10:00:00Z",
+        times=b'{"lease_ttl":60.0}',
+    )
     await store.open()
     lease = await client.hgetall("hub:east-1")
     assert len(lease.pop(b"generation")) == 32
@@ -243,6 +249,7 @@ async def test_the_lease_describes_the_hub_and_lasts_ten_seconds(
         b"agents": b"0",
         b"sessions": b"0",
         b"revision": b"0",
+        b"times": b'{"lease_ttl":60.0}',
     }
     assert 5_000 < await client.pttl("hub:east-1") <= 10_000
 

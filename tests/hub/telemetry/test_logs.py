@@ -247,3 +247,14 @@ def test_changes_of_agents_are_told_at_info_when_they_matter_and_else_at_debug(l
     assert all(entry["namespace"] == "default" for entry in entries)
     expected = {"agent unreachable": "info", "agent expired": "info", "agent registered": "debug"}
     assert all(entry["level"] == expected[entry["event"]] for entry in entries)
+
+
+def test_a_hub_with_other_times_is_told_once_and_in_one_namespace_only(logged):
+    stream = logged("json", level="info")
+    metrics = Metrics("hub-a", "0")
+    for namespace in ("default", "blue"):
+        observer = HubObserver(namespace, metrics, LimitReports(metrics), lease_ttl=90.0)
+        for sentences in (["hub b has other times"], [], ["hub b has other times"]):
+            observer.hubs_differ(sentences)
+    (entry,) = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (entry["event"], entry["level"]) == ("hub b has other times", "warning")

@@ -47,8 +47,8 @@ async def test_the_commands_of_the_manual_are_all_that_is_needed(server: RedisSe
     await admin.set(f"p:{{team-a}}:agent:{legacy}", record)
     await admin.set(f"p:{{team-a}}:agent:{agent_id(2)}", "something else")
     assert await asked.commit(
-        change("register", 1),
-        change("register", 2),
+        change("register", 1, times="30 45 60"),
+        change("register", 2, times="2 10 30"),
         change("renew", 1, epoch=1, revision=6),
         change("write", 1, epoch=1, revision=6, seen="x"),
         change("write", 9, epoch=1),
