@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.agent.outcomes import Acknowledged
 from actors.limits import Limits
 from homeport_protocol.errors import ProtocolError
 from tests.support.cluster_world import Cluster
@@ -21,6 +22,13 @@ def full(**limits: int) -> World:
     for number in range(3):
         world.agent(f"a{number}", agent_id=agent_id(number), metadata={"pad": PAD})
     return world
+
+
+def remove(world: World, agent_id: str) -> None:
+    outcomes: list[Any] = []
+    world.supervisor.remove(agent_id, outcomes.append)
+    world.settle()
+    assert isinstance(outcomes[0], Acknowledged)
 
 
 def assert_refused(answer: Any, setting: str) -> None:
@@ -47,7 +55,7 @@ def test_one_agent_too_many_is_refused_by_the_name_of_the_setting(setting: str) 
 @pytest.mark.parametrize("setting", ["max_agents", "max_agent_bytes"])
 def test_who_leaves_makes_room(setting: str) -> None:
     world = full(**{setting: 3 if setting == "max_agents" else 30_000})
-    world.http_unregister(agent_id(1))
+    remove(world, agent_id(1))
     _, answer = world.agent("new", metadata={"pad": PAD})
     assert answer["op"] == "registered"
     assert_refused(world.http_register(metadata={"pad": PAD}), setting)
@@ -79,7 +87,6 @@ def test_metadata_and_capabilities_may_not_grow_beyond_the_bytes() -> None:
     assert_refused(again.ask(op="update", metadata=larger), setting)
     capabilities = [f"{number:0128}" for number in range(40)]
     assert_refused(again.ask(op="update", capabilities=capabilities), setting)
-    assert_refused(world.http_heartbeat(agent_id(1), metadata=larger), setting)
     grown = {**spec, "metadata": {"pad": PAD, **larger}}
     other = world.connect()
     assert_refused(other.ask(op="register", agent_id=agent_id(1), agent=grown), setting)
@@ -87,6 +94,13 @@ def test_metadata_and_capabilities_may_not_grow_beyond_the_bytes() -> None:
     assert_refused(other.ask(op="resume", **resume), setting)
     assert world.record(agent_id(1))["metadata"] == {"pad": PAD}
     assert again.ask(op="heartbeat", metadata={"pad": None, **larger})["op"] == "heartbeat_ack"
+
+
+def test_the_metadata_of_an_agent_over_http_may_not_grow_either() -> None:
+    world = World(limits=Limits(max_agent_bytes=30_000))
+    first, *_ = [world.http_register(metadata={"pad": PAD}).agent_id for _ in range(3)]
+    assert_refused(world.http_heartbeat(first, metadata={"m": "x" * 5_000}), "max_agent_bytes")
+    assert isinstance(world.http_heartbeat(first, metadata={"pad": "y"}), Acknowledged)
 
 
 def test_registrations_on_their_way_count() -> None:
@@ -130,7 +144,7 @@ def test_all_hubs_of_a_cluster_count_the_same_agents() -> None:
     for hub in (cluster["a"], cluster["b"]):
         assert_refused(hub.http_register(), "max_agents")
         assert hub.supervisor.stats().agent_bytes == sum(map(len, hub.listed()))
-    cluster["b"].http_unregister(last["agent_id"])
+    remove(cluster["b"], last["agent_id"])
     cluster.advance(0.1)
     for hub in (cluster["a"], cluster["b"]):
         assert_refused(hub.http_register(metadata={"pad": 2 * PAD[:7_900]}), "max_agent_bytes")
