@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from actors.agent import ownership, registering
-from actors.agent.fencing import speaks_for
+from actors.agent.fencing import refusal_over_http
 from actors.agent.messages import Ask, Heartbeat, Register, Renewed, Resume, Settled
 from actors.agent.outcomes import (
     NEWER_SESSION,
@@ -185,7 +185,11 @@ def _too_late(agent: AgentParts, ask: Ask, *, sent: bool) -> Outcome:
     writer = agent.writer
     if not isinstance(ask, Heartbeat) or writer.committed is None:
         return unknown_outcome() if sent else not_sent()
-    if speaks_for(agent, ask):
+    if ask.session is None:
+        refusal = refusal_over_http(agent, writer.committed, ask)
+        if refusal is not None:
+            return refusal
+    if ask.session is None or ask.session is agent.monitor.session:
         agent.monitor.take_report(ask)
         writer.keep_unwritten(ask.changes)
     return Acknowledged(writer.revision, False, agent.context.timestamp())

@@ -43,6 +43,10 @@ class Slack(Struct, frozen=True, kw_only=True):
 Op = Literal["register", "resume", "heartbeat", "update", "unregister"]
 
 
+OLDER = {"process": "older"}
+"""The metadata that an older process reports over HTTP, and nobody else."""
+
+
 class Session(Struct, kw_only=True):
     """One websocket connection of one agent, as the agent saw it.
 
@@ -112,7 +116,8 @@ class Event(Struct, kw_only=True):
 class Watch(Struct, kw_only=True):
     """One watch, from `watching` on. A watcher's watches follow each other in time.
 
-    `filter` holds attributes of a record and the values they must have; {} is all agents.
+    `filter` holds attributes of a record and the values they must have; {} is all agents. `kinds`
+    are those of the events that were asked for; empty for all.
     `since` and `since_log` are what was asked for (None: a snapshot); `resumed`, `log` and
     `revision` what `watching` said. `open` while it has not ended.
     """
@@ -126,6 +131,7 @@ class Watch(Struct, kw_only=True):
     since: int | None = None
     since_log: str = ""
     filter: dict[str, Any] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)
     seen: list[Snapshot | Event] = field(default_factory=list)
     open: bool = True
 

@@ -11,6 +11,7 @@ from homeport_protocol.record import AgentRecord, Health
 from homeport_protocol.timestamps import format_timestamp
 from tests.history.checks import CHECKS, longest_until_found, violations
 from tests.history.recorded import (
+    OLDER,
     Ask,
     Event,
     Fault,
@@ -174,6 +175,13 @@ def _old_session_writes(history: History) -> None:
     history.asks.append(_ask("heartbeat", A, 31.0, 0, session=1, epoch=1))
 
 
+def _older(history: History, agent_id: str) -> None:
+    """An older process had registered the agent over HTTP."""
+    ask = _ask("register", agent_id, 0.1, 0, given=-1)
+    history.asks.append(ask)
+    ask.says["metadata"] = OLDER
+
+
 WRONG: dict[str, list[Spoil]] = {
     "watch_is_ordered": [
         lambda h: h.watches[0].seen.append(h.watches[0].seen[-1]),
@@ -186,6 +194,9 @@ WRONG: dict[str, list[Spoil]] = {
             setattr(h.watches[2], "filter", {"status": "unreachable"}),
             h.watches[2].seen.pop(2),
         ),
+    ],
+    "watch_keeps_to_its_kinds": [
+        lambda h: setattr(h.watches[2], "kinds", ["registered", "expired"]),
     ],
     "watch_resumes": [
         lambda h: setattr(h.watches[1], "log", "M"),
@@ -218,6 +229,10 @@ WRONG: dict[str, list[Spoil]] = {
     ],
     "fenced_in_time": [
         lambda h: (setattr(h.sessions[0], "ended", 33.0), setattr(h.sessions[0], "closed", 33.0))
+    ],
+    "older_process_changes_nothing": [
+        lambda h: (_older(h, A), [_change_agent(h, each, -1, metadata=OLDER) for each in (1, 2)]),
+        lambda h: (_older(h, B), [setattr(ask, "session", None) for ask in h.asks]),
     ],
     "nobody_unreachable_early": [
         lambda h: _judge_at(h, 19.8),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from msgspec import Struct
 
 from actors.runtime.turns import complete
 from actors.timing import HUB_LEASE
+from homeport_protocol.bounds import KINDS
 from homeport_protocol.codec import decode_record
 from homeport_protocol.filters import MATCH_ALL
 from homeport_protocol.record import AgentRecord
@@ -21,10 +23,14 @@ from tests.simulation.callers import HttpAgent
 from tests.simulation.faults import Faults
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
+from tests.simulation.older import OlderProcess
 from tests.simulation.scenario import Deed, Scenario, scenario_of
 from tests.simulation.storage import SimStore
 from tests.simulation.watchers import Frames, Watcher
 from tests.support.clock import START_WALL, VirtualClock
+
+OLDER_SHARE = 0.25
+"""Share of the websocket agents that have an older process over HTTP."""
 
 QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
@@ -157,12 +163,19 @@ class Simulation:
         frames = Frames()
         filters = [{}, {}, {"type": "cost"}, {"status": "unreachable"}, {}, {"status": "healthy"}]
 
+        chosen = self._random("kinds")
+        kinds: list[list[str]] = [[] for _ in filters]
+        for number in (2, 5):
+            if chosen.random() < 0.7:
+                kinds[number] = [*chosen.sample(KINDS, chosen.randint(1, 4))]
+
         def agent(number: int) -> None:
             kind = WebsocketAgent if number < scenario.agents else HttpAgent
             self.agents.append(kind(around, number, interval))
 
         def watcher(number: int) -> None:
-            self.watchers.append(Watcher(around, f"w{number}", filters[number], frames))
+            watcher = Watcher(around, f"w{number}", filters[number], frames, kinds[number])
+            self.watchers.append(watcher)
 
         for number in range(scenario.agents + scenario.callers):
             at = random.uniform(0.1, 1.9)
@@ -170,6 +183,24 @@ class Simulation:
         for number in range(scenario.watchers):
             at = random.uniform(0.1, 1.9)
             clock.call_at(at, lambda number=number: watcher(number))  # type: ignore[misc]
+
+        self._populate_older(interval)
+
+    def _populate_older(self, interval: float) -> None:
+        """Some websocket agents have an older process, which registers at about the same time."""
+        chance = self._random("older processes")
+        for number in range(self.scenario.agents):
+            if chance.random() < OLDER_SHARE:
+                at, own = chance.uniform(0.0, 1.0), Random(chance.getrandbits(64))
+                self.clock.call_at(at, partial(self._begin_older, number, interval, own))
+
+    def _begin_older(self, number: int, interval: float, own: Random) -> None:
+        name = f"a{number:03d}"
+
+        def ended() -> bool:
+            return any(each.over for each in self.agents if each.name == name)
+
+        OlderProcess(self.around, number, interval, own, ended)
 
     def _do(self, deed: Deed) -> None:
         self.trace("deed:", deed.what, deed.number)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from actors.agent import ownership, registering
+from actors.agent import actor, fencing, ownership, registering, settlement
 from actors.agent.actor import AgentActor
 from actors.agent.outcomes import Acknowledged
 from actors.agent.parts import AgentParts
@@ -18,6 +18,7 @@ from actors.ports.store import Applied, Change, LogEntry, Renewal
 from actors.rules.liveness import Liveness
 from actors.session.session import Session
 from actors.watch.feed import Feed
+from actors.watch.history import LogEvent
 from actors.watch.watch import Watch
 from tests.history.checks import CHECKS
 from tests.simulation.campaign import run_seed
@@ -57,6 +58,20 @@ def the_feed_skips_entries(patch: pytest.MonkeyPatch) -> None:
     def broken(self: Watch, entry: Any) -> None:
         if entry.revision % 17:
             publish(self, entry)
+
+    patch.setattr(Watch, "publish", broken)
+
+
+@catches("watch_keeps_to_its_kinds")
+def some_events_are_sent_whatever_their_kind(patch: pytest.MonkeyPatch) -> None:
+    publish = Watch.publish
+
+    def broken(self: Watch, event: LogEvent) -> None:
+        kinds = self._kinds
+        if event.revision % 5 == 0:
+            self._kinds = None
+        publish(self, event)
+        self._kinds = kinds
 
     patch.setattr(Watch, "publish", broken)
 
@@ -142,6 +157,12 @@ def sessions_are_not_told_that_they_are_fenced(patch: pytest.MonkeyPatch) -> Non
             end(self, code, reason)
 
     patch.setattr(Session, "end", broken)
+
+
+@catches("older_process_changes_nothing")
+def callers_over_http_are_taken_at_their_word(patch: pytest.MonkeyPatch) -> None:
+    for module in (fencing, actor, settlement):
+        patch.setattr(module, "refusal_over_http", lambda agent, record, ask: None)
 
 
 @catches("nobody_unreachable_early")

@@ -35,14 +35,20 @@ class Frames:
 
 
 class Watcher:
-    """Follows all agents, or those that a filter names."""
+    """Follows all agents, or those that a filter names; all events, or those of some kinds."""
 
     def __init__(
-        self, around: Surroundings, name: str, filter: dict[str, Any], frames: Frames
+        self,
+        around: Surroundings,
+        name: str,
+        filter: dict[str, Any],
+        frames: Frames,
+        kinds: list[str],
     ) -> None:
         self.around = around
         self.name = name
         self.filter = filter
+        self.kinds = kinds
         self.watch: recorded.Watch | None = None
         self.position: tuple[str, int] | None = None
         self._frames = frames
@@ -63,11 +69,13 @@ class Watcher:
         if wire is not self._wire:
             return
         self._heard_at = self.around.clock.now()
-        since = {}
+        request: dict[str, Any] = {"op": "watch", "id": 1, "filter": self.filter}
+        if self.kinds:
+            request["kinds"] = self.kinds
         self._asked = self.position
         if self._asked is not None:
-            since = {"log": self._asked[0], "since": self._asked[1]}
-        wire.say(encode({"op": "watch", "id": 1, "filter": self.filter, **since}))
+            request |= {"log": self._asked[0], "since": self._asked[1]}
+        wire.say(encode(request))
 
     def pinged(self, wire: Wire) -> bool:
         return True
@@ -127,6 +135,7 @@ class Watcher:
             since=since,
             since_log=log,
             filter=self.filter,
+            kinds=self.kinds,
         )
         self.around.history.watches.append(self.watch)
 

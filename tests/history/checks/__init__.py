@@ -7,7 +7,12 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tests.history.checks.durability import acknowledged_is_kept, acknowledged_is_logged
-from tests.history.checks.epochs import epochs_only_rise, fenced_in_time, no_stale_write
+from tests.history.checks.epochs import (
+    epochs_only_rise,
+    fenced_in_time,
+    no_stale_write,
+    older_process_changes_nothing,
+)
 from tests.history.checks.presence import (
     every_ask_ends,
     hubs_agree,
@@ -21,6 +26,7 @@ from tests.history.checks.watching import (
     watch_gives_the_directory,
     watch_has_no_gap,
     watch_is_ordered,
+    watch_keeps_to_its_kinds,
     watch_resumes,
 )
 from tests.history.recorded import History, Slack
@@ -30,6 +36,7 @@ Checker = Callable[[History, Slack], list[str]]
 CHECKS: tuple[Checker, ...] = (
     watch_is_ordered,
     watch_has_no_gap,
+    watch_keeps_to_its_kinds,
     watch_resumes,
     watch_gives_the_directory,
     same_revision_same_event,
@@ -38,6 +45,7 @@ CHECKS: tuple[Checker, ...] = (
     epochs_only_rise,
     no_stale_write,
     fenced_in_time,
+    older_process_changes_nothing,
     nobody_unreachable_early,
     one_event_per_silence,
     every_ask_ends,

@@ -50,7 +50,7 @@ def watch_has_no_gap(history: History, slack: Slack) -> list[str]:
                     wrong.append(f"{_name(watch)}: it stands in {log}, the store in {stored.log}")
                     continue
                 upto = max(upto, stored.revision)
-            if not watch.filter:
+            if not watch.filter and not watch.kinds:
                 missing = [each for each in range(since + 1, upto + 1) if each not in seen]
             else:
                 missing = [
@@ -89,13 +89,25 @@ def _unseen(
         concerns = matches(watch.filter, record) or (
             before is not None and matches(watch.filter, before)
         )
-        if since < revision <= upto and concerns and revision not in seen:
+        asked_for = not watch.kinds or entry.kind in watch.kinds  # type: ignore[attr-defined]
+        if since < revision <= upto and concerns and asked_for and revision not in seen:
             missing.append(revision)
         if entry.kind in REMOVALS:  # type: ignore[attr-defined]
             known.pop(record.id, None)
         else:
             known[record.id] = record
     return missing
+
+
+def watch_keeps_to_its_kinds(history: History, slack: Slack) -> list[str]:
+    """A watch of some kinds sees no event of another."""
+    return [
+        f"{_name(watch)}, of {', '.join(watch.kinds)}: revision {event.revision} was {event.kind}"
+        for watch in history.watches
+        if watch.kinds
+        for _, event in events_of(watch)
+        if event.kind not in watch.kinds
+    ]
 
 
 def watch_resumes(history: History, slack: Slack) -> list[str]:
@@ -119,7 +131,7 @@ def watch_gives_the_directory(history: History, slack: Slack) -> list[str]:
     folds: dict[str, dict[str, AgentRecord]] = {}
     last: dict[str, Watch] = {}
     for watch in history.watches:
-        if watch.filter:
+        if watch.filter or watch.kinds:
             continue
         told = folds.setdefault(watch.watcher, {})
         last[watch.watcher] = watch
