@@ -29,8 +29,8 @@ from tests.simulation.storage import SimStore
 from tests.simulation.watchers import Frames, Watcher
 from tests.support.clock import START_WALL, VirtualClock
 
-OLDER_SHARE = 0.25
-"""Share of the websocket agents that have an older process over HTTP."""
+OLDER_SEEDS, OLDER_SHARE = 0.4, 0.4
+"""Share of the seeds with older processes over HTTP, and of the websocket agents that have one."""
 
 QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
@@ -189,6 +189,8 @@ class Simulation:
     def _populate_older(self, interval: float) -> None:
         """Some websocket agents have an older process, which registers at about the same time."""
         chance = self._random("older processes")
+        if chance.random() > OLDER_SEEDS:
+            return
         for number in range(self.scenario.agents):
             if chance.random() < OLDER_SHARE:
                 at, own = chance.uniform(0.0, 1.0), Random(chance.getrandbits(64))
