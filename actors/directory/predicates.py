@@ -16,7 +16,7 @@ from homeport_protocol.record import AgentRecord, same_value
 
 Predicate = Callable[[AgentRecord], bool]
 
-SHARED = 256
+SHARED = 128
 """Filters whose predicates are kept; the least recently used one is forgotten."""
 
 VERSIONS = 256
@@ -112,13 +112,18 @@ def _other_checks(filter: Filter) -> list[Predicate]:
     if filter.version is not UNSET:
         checks.append(_version_check(filter.version))
     if filter.metadata is not UNSET:
-        for path, value in filter.metadata.items():
-            checks.append(_metadata_check(path, value))
+        checks.append(_metadata_check(filter.metadata))
     return checks
 
 
-def _metadata_check(path: str, value: Any) -> Predicate:
-    return lambda record: same_value(metadata_value(record, path), value)
+def _metadata_check(wanted: dict[str, Any]) -> Predicate:
+    def check(record: AgentRecord) -> bool:
+        for path, value in wanted.items():
+            if not same_value(metadata_value(record, path), value):
+                return False
+        return True
+
+    return check
 
 
 def _version_check(text: str) -> Predicate:

@@ -43,7 +43,7 @@ Identifier = tuple[int, int, str]
 """Numbers come before words, numbers by value, words by their ASCII codes."""
 
 
-class SemanticVersion(Struct, frozen=True):
+class SemanticVersion(Struct, frozen=True, gc=False):
     """A version as Semantic Versioning reads it; `build` is no part of its precedence.
 
     `numbers` as written; `precedence` orders as section 11 of the specification says.
@@ -59,7 +59,7 @@ class SemanticVersion(Struct, frozen=True):
         return not self.precedence[1]
 
 
-class ParsedVersion(Struct, frozen=True):
+class ParsedVersion(Struct, frozen=True, gc=False):
     """A version in all the ways in which it can be read."""
 
     text: str
@@ -68,7 +68,7 @@ class ParsedVersion(Struct, frozen=True):
     is_prerelease: bool
 
 
-class _Clause(Struct, frozen=True):
+class _Clause(Struct, frozen=True, gc=False):
     """One clause; `pep440` is None when PEP 440 does not know the clause."""
 
     operator: str

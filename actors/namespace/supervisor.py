@@ -268,6 +268,7 @@ class Supervisor:
             agent_bytes=self.directory.bytes,
             log_bytes=self.feed.kept_bytes,
             mailbox=self._runtime.backlog,
+            waiting=self._runtime.turns.waiting,
             hubs=max(1, len(self.roster)),
             agents_lost_at_once=self.replica.removal.lost,
             removal_held_until=self.replica.removal.until,

@@ -78,6 +78,7 @@ class Stats(Struct, frozen=True, kw_only=True):
     fenced: int
     rollbacks: int
     mailbox: int
+    waiting: int
     hubs: int
     agents_lost_at_once: int
     removal_held_until: float

@@ -25,11 +25,12 @@ Steps = Generator[None, None, T]
 """Work that may be interrupted at each `yield`; a step takes well under a millisecond. It returns
 its result, or raises ProtocolError."""
 
-BUDGET = 0.0025
-"""Seconds of one turn of the event loop that all work together may take. Work that begins right
-after a turn may take as much again before the loop goes on, hence at most 5 ms in a row."""
+BUDGET = 0.001
+"""Seconds of one turn of the event loop that all work together may take. A heartbeat needs some
+turns until it is acknowledged: what is read, committed, answered and written is so in turns. Work
+that begins right after a turn may take as much again before the loop goes on."""
 
-SLICE = 0.0005
+SLICE = 0.0002
 """Seconds that one piece of work goes on while others wait."""
 
 Report = Callable[[str, object, BaseException], None]

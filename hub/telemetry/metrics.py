@@ -63,6 +63,7 @@ _GAUGES = {
         "homeport_removal_held_until_timestamp_seconds",
         "Unix time by which the last of them may be removed at the latest; 0 without any.",
     ),
+    "waiting": ("homeport_queries_waiting", "Pieces of queries' work that wait for their turn."),
     "mailbox": ("homeport_mailbox_messages", "Messages that wait in actors' mailboxes."),
 }
 _COUNTERS = {

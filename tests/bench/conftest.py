@@ -38,6 +38,10 @@ RUNS = {
         *("--agents", "20", "--rounds", "1", "--seconds", "6", "--rate", "40", "--interval", "1"),
         *("--newcomers", "20", "--resume-window", "0.5", "--lease-ttl", "8"),
     ],
+    "fairness": [
+        *("fairness", "--agents", "20", "--callers", "5", "--pipelined", "30", "--changes", "300"),
+        *("--seconds", "2", "--p99", "1000", "--worst", "2000"),  # it shares its cores
+    ],
     "soak": ["soak", "--seconds", "20", "--lives", "25"],
 }
 """Small forms of all scenarios, one process after the other, but for the soak, which is beside."""
