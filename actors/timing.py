@@ -7,6 +7,9 @@ from msgspec import Struct
 CHANGE_TIMEOUT = 2.0
 """Seconds that a registration or change may wait for the store before it is `unavailable`."""
 
+MAX_CHANGE_TIMEOUT = 5.0
+"""Seconds that it may wait for a store that is far away."""
+
 HUB_LEASE = 10.0
 """Seconds for which a hub that is no longer heard of counts as living."""
 

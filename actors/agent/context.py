@@ -39,6 +39,11 @@ class AgentContext(Protocol):
     @property
     def store_is_away(self) -> bool: ...
 
+    @property
+    def change_timeout(self) -> float:
+        """Seconds that an ask may wait for the store."""
+        ...
+
     def now(self) -> float: ...
 
     def wall(self) -> float:

@@ -23,7 +23,6 @@ from actors.agent.parts import AgentParts
 from actors.log.proposal import AnyProposal
 from actors.ports.store import Away, Change, Refusal
 from actors.rules.liveness import Liveness
-from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.record import AgentRecord
 
@@ -53,7 +52,7 @@ def settled(agent: AgentParts, news: Settled) -> None:
 
 def sweep(agent: AgentParts) -> None:
     """Answer the asks that have waited too long."""
-    context, late = agent.context, agent.context.now() - CHANGE_TIMEOUT
+    context, late = agent.context, agent.context.now() - agent.context.change_timeout
     proposal = agent.writer.proposal
     sent = proposal is not None and proposal.sent > 0
 

@@ -9,6 +9,7 @@ so only one of them takes effect.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from actors.ports.clock import Scheduler, Timer
 from actors.ports.store import (
@@ -40,7 +41,8 @@ class Membership:
     - `heard` with each roster that the store answers,
     - `failed` when the store could not be asked, or does not hold this hub's lease any more,
     - `changed` when a hub came or went, so that agents have other owners,
-    - `renewed` with entries that were renewed lately, by other hubs or by this one.
+    - `renewed` with entries that were renewed lately, by other hubs or by this one,
+    - `answered_in` with the seconds that the store took to renew the lease.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Membership:
         failed: Callable[[Fenced | Away], None],
         changed: Callable[[], None],
         renewed: Callable[[list[ForeignRenewal]], None],
+        answered_in: Callable[[float], None],
     ) -> None:
         self._scheduler = scheduler
         self._store = store
@@ -63,6 +66,7 @@ class Membership:
         self._failed = failed
         self._changed = changed
         self._renewed = renewed
+        self._answered_in = answered_in
         self._alive = frozenset({hub_id})
         self._leader = hub_id
         self._absences_count_from = scheduler.now()
@@ -111,17 +115,19 @@ class Membership:
             return
         if not self._renewing:
             self._renewing = True
-            self._store.renew_lease(report, self._lease_renewed)
+            asked_at = self._scheduler.now()
+            self._store.renew_lease(report, partial(self._lease_renewed, asked_at))
         self._ticks += 1
         if self._ticks % RENEWALS_EVERY == 0 and not self.alone and not self._reading:
             self._reading = True
             self._store.read_renewals(self._renewals_from, self._renewals_read)
 
-    def _lease_renewed(self, answer: Roster | Fenced | Away) -> None:
+    def _lease_renewed(self, asked_at: float, answer: Roster | Fenced | Away) -> None:
         self._renewing = False
         if not isinstance(answer, Roster):
             self._failed(answer)
             return
+        self._answered_in(self._scheduler.now() - asked_at)
         self.hubs = answer.hubs
         alive = frozenset(hub.hub_id for hub in answer.hubs)
         if self._scheduler.now() < self._absences_count_from:

@@ -98,6 +98,7 @@ class Replica:
             failed=self.committer.suspect,
             changed=self._hubs_changed,
             renewed=self._renewed_elsewhere,
+            answered_in=self.committer.answered_in,
         )
         self.told_times = ToldTimes(timing)
         self.removal = RemovalHold(
@@ -217,6 +218,10 @@ class Replica:
     def away(self, reason: str) -> None:
         """The store does not answer."""
         self._observer.store_away(reason)
+
+    def slow(self, seconds: float | None) -> None:
+        """The store is far away (None: not any more)."""
+        self._observer.store_slow(seconds)
 
     def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
         """A change of this hub is durable: the directory takes it in."""

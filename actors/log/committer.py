@@ -1,30 +1,38 @@
-"""Group commit: sends the waiting changes in batches, one at a time, and survives store outages.
+"""Group commit: sends the waiting changes in batches, and survives store outages.
 
-While one batch is under way, the next one gathers: batches grow with the load, and an idle hub
+While a batch is under way, the next one gathers: batches grow with the load, and an idle hub
 waits for nothing. The next batch is sent before the results of the last one are reported, and takes
 only half of the queue. So the store always has a batch to write while the hub works on another;
 otherwise all agents would fall into step, and the hub would idle while the store writes for all of
 them at once.
 
-When the store does not answer, the outcome of the batch is unknown. The committer opens the store
-again (`actors.log.reopening`), finds its own changes by their keys in the log that was read, and
-sends only the missing ones again. So no change is applied twice and none is lost.
+When the store is far away, the next batch does not wait for the answer to the last one: up to
+MAX_UNDER_WAY are under way, spread over a round trip. They are applied in the order in which they
+were sent, and their results are taken in that order. No two of them change the same agent, since an
+agent has one proposal at a time.
+
+When the store does not answer, the outcome of all batches under way is unknown. The committer opens
+the store again (`actors.log.reopening`), finds its own changes by their keys in the log that was
+read, and sends only the missing ones again. So no change is applied twice and none is lost.
 
 Other hubs write to the same log. Their changes are folded before the changes of this hub that come
-after them and, while other hubs are alive, as soon as the store reports them.
+after them and, while other hubs are alive, as soon as the store reports them. What is read of them
+while batches are under way waits until an answer tells where it belongs.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 
-from msgspec import Struct
-
+from actors.log.batch import Barrier, Batch, gather, settle
 from actors.log.fold import Fold
 from actors.log.follower import Follower
 from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, Result
-from actors.log.reopening import StoreOpener, complete, why
+from actors.log.read_ahead import ReadAhead
+from actors.log.reopening import StoreOpener, why
+from actors.log.round_trip import RoundTrip
+from actors.log.sweeper import Sweeper
 from actors.ports.clock import Scheduler, Timer
 from actors.ports.store import (
     Applied,
@@ -34,36 +42,19 @@ from actors.ports.store import (
     LogEntry,
     Opened,
     Position,
-    Refusal,
     Store,
 )
-from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.codec import decode_record
 from homeport_protocol.record import AgentRecord
 
-MAX_BATCH = 512
-MAX_BATCH_BYTES = 1024 * 1024
+MAX_UNDER_WAY = 16
+"""Batches that the store has not answered; beyond it, changes wait."""
 
-FEW = 16
-"""Changes that are not worth two batches."""
-
-_GAP = "entries of the log are missing"
-
-SWEEP_INTERVAL = 0.1
+PAUSE = 0.02
+"""Seconds after which another batch is sent although the last one has not been answered: a store
+nearby has answered by then, and its batches stay large."""
 
 _STOPPING = Away("the hub is stopping")
-
-Barrier = Callable[[bool], None]
-"""Called with True once the fold holds everything that was durable when the barrier was set, or
-with False when the store could not be asked."""
-
-
-class _Batch(Struct, frozen=True):
-    """A batch with the store's answer, and the barriers that wait until it is folded."""
-
-    proposals: list[AnyProposal]
-    results: list[Applied | Refusal]
-    barriers: list[Barrier]
 
 
 class Committer:
@@ -76,16 +67,14 @@ class Committer:
         self._name = name
         self._sequence = 0
         self._queue: deque[AnyProposal] = deque()
-        self._under_way: list[AnyProposal] = []
         self._barriers: list[Barrier] = []
-        self._barriers_under_way: list[Barrier] = []
-        self._unreported: _Batch | None = None
-        self._busy = False
-        self._behind = False
+        self._under_way: deque[Batch] = deque()
+        self._unreported: Batch | None = None
         self._unknown: list[AnyProposal] = []
+        self._read_ahead = ReadAhead(store, self._heard, self._fail)
+        self._behind = False
         self._advance_scheduled = False
-        self._sweeper: Timer | None = None
-        self._sweep_at = 0.0
+        self._pacer: Timer | None = None
         self._opener = StoreOpener(
             scheduler,
             store,
@@ -103,12 +92,22 @@ class Committer:
         self.log = ""
         self.revision = 0
         self.commits = 0
+        self.round_trip = RoundTrip()
+        self._sweeper = Sweeper(scheduler, self.round_trip, self._waiting)
 
     @property
     def outstanding(self) -> int:
         """How many proposals have no reported result yet."""
-        unreported = len(self._unreported.proposals) if self._unreported is not None else 0
-        return len(self._queue) + len(self._under_way) + len(self._unknown) + unreported
+        batches = [*self._under_way]
+        if self._unreported is not None:
+            batches.append(self._unreported)
+        sent = sum(len(batch.proposals) for batch in batches)
+        return len(self._queue) + len(self._unknown) + sent
+
+    def _waiting(self) -> list[AnyProposal]:
+        """The proposals that the store has not answered."""
+        under_way = [each for batch in self._under_way for each in batch.proposals]
+        return [*self._unknown, *under_way, *self._queue]
 
     @property
     def position(self) -> Position:
@@ -135,6 +134,9 @@ class Committer:
         self._opener.close()
         self.open = False
         self._give_up()
+        for batch in self._under_way:
+            self._barriers += batch.barriers
+            batch.barriers = []
         self._break_barriers()
 
     def new_key(self) -> str:
@@ -145,11 +147,11 @@ class Committer:
     def propose(self, proposal: AnyProposal) -> None:
         """Send the proposal with the next batch; its proposer gets the result."""
         if self._closed:
-            _settle(proposal, _STOPPING)
+            settle(proposal, _STOPPING)
             return
         self._queue.append(proposal)
         self._advance_soon()
-        self._arm_sweeper(proposal.born + CHANGE_TIMEOUT)
+        self._sweeper.arm(proposal.born)
 
     def catch_up(self, barrier: Barrier) -> None:
         """Fold everything that any hub has made durable until now, then call `barrier`."""
@@ -166,110 +168,129 @@ class Committer:
 
     def grown(self, revision: int) -> None:
         """The log has reached `revision`: read it unless that has been folded."""
-        if revision > self.revision and not self._busy:
-            self._behind = True
-            self._advance_soon()
+        if revision > self.revision:
+            self._hinted()
 
     def suspect(self, answer: Fenced | Away) -> None:
         """Another request to the store failed: open the store again."""
-        if self.open and not self._busy:  # otherwise the commit under way finds out
+        # Another request that is under way finds out by itself.
+        if self.open and not self._under_way and not self._read_ahead.reading:
             self._lost(why(answer))
+
+    def answered_in(self, seconds: float) -> None:
+        """The store has answered a request, which took so long."""
+        if self.round_trip.took(seconds):
+            self._fold.slow(self.round_trip.seconds if self.round_trip.slow else None)
 
     # --- committing --------------------------------------------------------------------------
 
     def _advance_soon(self) -> None:
-        if self.open and not self._busy and not self._advance_scheduled:
+        if not self.open or self._advance_scheduled:
+            return
+        if not self._under_way:
             self._advance_scheduled = True
             self._scheduler.call_soon(self._advance)
+        elif self._pacer is None and len(self._under_way) < MAX_UNDER_WAY:
+            self._pacer = self._scheduler.call_at(self._next_at, self._paced)
+
+    @property
+    def _next_at(self) -> float:
+        """When the next batch may be sent although the last one has not been answered."""
+        pause = max(PAUSE, self.round_trip.seconds / MAX_UNDER_WAY)
+        return self._under_way[-1].sent_at + pause
+
+    def _paced(self) -> None:
+        self._pacer = None
+        self._advance()  # which sets the pacer anew if a batch has been sent meanwhile
 
     def _advance(self) -> None:
         """Send the next batch; with nothing to send, read what other hubs wrote."""
         self._advance_scheduled = False
-        if not self.open or self._busy:
+        if not self.open:
             return
-        batch = self._gather()
-        if batch or self._barriers:
-            self._barriers_under_way, self._barriers = self._barriers, []
-            self.commits += bool(batch)
-            self._busy = True
-            self._store.commit(
-                [each.change for each in batch],
-                self._committed,
-                announce=self._follower.following,
-                sent=None if self._unreported is None else self._report,
-            )
-        elif self._behind and self._unreported is None:  # else it would be read a second time
-            self._behind = False
-            self._busy = True
-            self._store.read_log(self.position, None, self._heard)
+        if self._queue or self._barriers:
+            self._send()
+        # What has not been reported would be read a second time.
+        if self._behind and self._unreported is None and self._reads_ahead:
+            self._read_on()
 
-    def _gather(self) -> list[AnyProposal]:
-        queue, batch, size = self._queue, self._under_way, 0
-        limit = min(MAX_BATCH, max(FEW, (len(queue) + 1) // 2))
-        while queue and len(batch) < limit and size < MAX_BATCH_BYTES:
-            proposal = queue.popleft()
-            if proposal.withdrawn:
-                _settle(proposal, Away("withdrawn"))
-                continue
-            proposal.sent += 1
-            batch.append(proposal)
-            size += len(proposal.change.head)
-        return batch
+    def _send(self) -> bool:
+        """Send a batch if it may be sent now; returns whether it reports the last results."""
+        under_way = self._under_way
+        if under_way:
+            now = self._scheduler.now()
+            if len(under_way) >= MAX_UNDER_WAY or now < self._next_at:
+                self._advance_soon()
+                return False
+        proposals = gather(self._queue)
+        if not proposals and not self._barriers:
+            return False
+        batch = Batch(proposals, self._barriers, self._scheduler.now())
+        self._barriers = []
+        under_way.append(batch)
+        self.commits += bool(proposals)
+        reports = self._unreported is not None
+        self._store.commit(
+            [each.change for each in proposals],
+            partial(self._committed, batch),
+            announce=self._follower.following,
+            sent=self._report if reports else None,
+        )
+        return reports
 
-    def _committed(self, answer: Committed | Fenced | Away) -> None:
+    def _committed(self, batch: Batch, answer: Committed | Fenced | Away) -> None:
+        if batch not in self._under_way:
+            return  # given up, when one before it failed
+        if isinstance(answer, Committed):
+            self.answered_in(self._scheduler.now() - batch.sent_at)
+        batch.answer = answer
+        self._take_answers()
+
+    def _take_answers(self) -> None:
+        """Apply the batches that have been answered, in the order in which they were sent."""
+        while self._under_way and (answer := self._under_way[0].answer) is not None:
+            self._report()
+            if not isinstance(answer, Committed):
+                self._fail(why(answer))
+                return
+            if answer.before > self.revision:
+                # Other hubs wrote in between. Their changes come first in every fold.
+                self._fold_entries(answer.before)
+                if answer.before > self.revision:
+                    self._read_on()
+                    return
+            if answer.before < self.revision:
+                self._fail("the log went back")
+                return
+            self._unreported = self._under_way.popleft()
+            if not (self.open and self._queue and self._send()):
+                self._report()
+        self._go_on()
+
+    def _fail(self, reason: str) -> None:
+        """What is under way has an unknown outcome, unless the store said that it was refused."""
         self._report()
-        if not isinstance(answer, Committed):
-            self._busy = False
-            batch, self._under_way = self._under_way, []
-            if isinstance(answer, Fenced):  # nothing was applied, so all may be sent again
-                for proposal in batch:
-                    proposal.sent -= 1
-                self._queue.extendleft(reversed(batch))
-            else:
-                self._unknown.extend(batch)
-            self._lost(why(answer))
-        elif answer.before > self.revision:
-            # Other hubs wrote in between. Their changes come first in every fold.
-            self._store.read_log(
-                self.position, answer.before, lambda entries: self._caught_up(answer, entries)
-            )
-        elif answer.before < self.revision:
-            self._fail_under_way("the log went back")
-        else:
-            self._apply(answer)
-
-    def _caught_up(self, answer: Committed, entries: list[LogEntry] | Fenced | Away) -> None:
-        if not isinstance(entries, list):
-            self._fail_under_way(why(entries))
-        elif not complete(entries, self.revision, answer.before):
-            self._fail_under_way(_GAP)
-        else:
-            for entry in entries:
-                self._foreign(entry)
-            self._apply(answer)
-
-    def _fail_under_way(self, reason: str) -> None:
-        self._busy = False
-        batch, self._under_way = self._under_way, []
-        self._unknown.extend(batch)
+        self._give_up_batches()
         self._lost(reason)
 
-    def _apply(self, answer: Committed) -> None:
-        self._busy = False
-        self._unreported = _Batch(self._under_way, answer.results, self._barriers_under_way)
-        self._under_way, self._barriers_under_way = [], []
-        if self._queue:
-            self._advance()
-        if not self._busy:
-            self._report()
+    def _give_up_batches(self) -> None:
+        for batch in self._under_way:
+            if isinstance(batch.answer, Fenced):  # nothing of it was applied
+                for proposal in batch.proposals:
+                    proposal.sent -= 1
+            self._unknown.extend(batch.proposals)
+            self._barriers.extend(batch.barriers)
+        self._under_way.clear()
+        self._read_ahead.forget()
 
     def _report(self) -> None:
         """Report the results of the last answered batch, unless that has been done."""
         batch, self._unreported = self._unreported, None
         if batch is None:
             return
+        assert isinstance(batch.answer, Committed)
         results: list[Result] = []
-        for proposal, result in zip(batch.proposals, batch.results, strict=True):
+        for proposal, result in zip(batch.proposals, batch.answer.results, strict=True):
             if not isinstance(result, Applied):
                 proposal.sent -= 1
                 results.append(result)
@@ -280,7 +301,7 @@ class Committer:
                 results.append(self._apply_change(proposal, result))
         # Only now, since a proposer may look at the directory, which must hold the whole batch.
         for proposal, settled in zip(batch.proposals, results, strict=True):
-            _settle(proposal, settled)
+            settle(proposal, settled)
         for barrier in batch.barriers:
             barrier(True)
         self._go_on()
@@ -292,32 +313,44 @@ class Committer:
         return self._fold.applied(proposal, applied)
 
     def _go_on(self) -> None:
+        if not self._under_way and self._unreported is None:
+            self._fold_entries(None)
         if self._queue or self._barriers or self._behind:
             self._advance_soon()
+
+    # --- what other hubs wrote ---------------------------------------------------------------
+
+    @property
+    def _reads_ahead(self) -> bool:
+        """Whether the log is read now: the answer to a commit under way tells what came before it,
+        and until then reading only saves a long way."""
+        return not self._under_way or self.round_trip.seconds > PAUSE
+
+    def _hinted(self) -> None:
+        if self._reads_ahead:
+            self._behind = True
+            self._advance_soon()
+
+    def _read_on(self) -> None:
+        if self.open:
+            self._behind &= self._read_ahead.reading
+            answer = self._under_way[0].answer if self._under_way else None
+            least = answer.before if isinstance(answer, Committed) else 0
+            self._read_ahead.read(self.position, least)
+
+    def _heard(self) -> None:
+        self._report()
+        self._take_answers()
+
+    def _fold_entries(self, upto: int | None) -> None:
+        for entry in self._read_ahead.take(upto):
+            self._foreign(entry)
 
     def _foreign(self, entry: LogEntry) -> None:
         if entry.revision > self.revision:
             self.revision = entry.revision
             self._key = entry.key
             self._fold.foreign(entry)
-
-    # --- what other hubs wrote ---------------------------------------------------------------
-
-    def _hinted(self) -> None:
-        if not self._busy:  # otherwise the answer to the commit says what came before it
-            self._behind = True
-            self._advance_soon()
-
-    def _heard(self, entries: list[LogEntry] | Fenced | Away) -> None:
-        self._busy = False
-        if not isinstance(entries, list):
-            self._lost(why(entries))
-        elif entries and not complete(entries, self.revision, entries[-1].revision):
-            self._lost(_GAP)
-        else:
-            for entry in entries:
-                self._foreign(entry)
-            self._go_on()
 
     # --- outages of the store ----------------------------------------------------------------
 
@@ -340,15 +373,15 @@ class Committer:
         self._unknown.clear()
         self._queue.clear()
         for proposal in waiting:
-            _settle(proposal, _STOPPING)
+            settle(proposal, _STOPPING)
 
     def _break_barriers(self) -> None:
-        broken = [*self._barriers_under_way, *self._barriers]
-        self._barriers_under_way, self._barriers = [], []
+        broken, self._barriers = self._barriers, []
         for barrier in broken:
             barrier(False)
 
     def _opened(self, opened: Opened, entries: list[LogEntry] | None) -> None:
+        self._give_up_batches()
         unknown, self._unknown = self._unknown, []
         by_key = {
             each.change.key: each
@@ -362,7 +395,7 @@ class Committer:
             else:
                 unknown.remove(proposal)
                 applied = Applied(entry.revision, _epoch_of(entry))
-                _settle(proposal, self._apply_change(proposal, applied))
+                settle(proposal, self._apply_change(proposal, applied))
         if entries is not None and not opened.fresh:
             for proposal in by_key.values():
                 proposal.sent = 0  # it is not in the log, and what arrives late is refused
@@ -376,36 +409,6 @@ class Committer:
         self._fold.opened(opened, gap=entries is None)
         self._follower.ask()
         self._advance()
-
-    # --- time limits ---------------------------------------------------------------------------
-
-    def _sweep(self) -> None:
-        self._sweeper = None
-        outstanding = [*self._unknown, *self._under_way, *self._queue]
-        if not outstanding:
-            return
-        now = self._scheduler.now()
-        oldest = now
-        for proposal in outstanding:
-            if proposal.born + CHANGE_TIMEOUT <= now:
-                proposal.proposer.sweep()
-            oldest = min(oldest, proposal.born)
-        self._arm_sweeper(max(oldest + CHANGE_TIMEOUT, now + SWEEP_INTERVAL))
-
-    def _arm_sweeper(self, at: float) -> None:
-        if self._sweeper is not None:
-            if self._sweep_at <= at:
-                return
-            self._sweeper.cancel()
-        self._sweep_at = at
-        self._sweeper = self._scheduler.call_at(at, self._sweep)
-
-
-def _settle(proposal: AnyProposal, result: Result) -> None:
-    if isinstance(proposal, RenewalProposal):
-        proposal.proposer.renewed(proposal, result)
-    else:
-        proposal.proposer.settled(proposal, result)
 
 
 def _epoch_of(entry: LogEntry) -> int:

@@ -23,6 +23,10 @@ class Fold(Protocol):
         """The store does not answer."""
         ...
 
+    def slow(self, seconds: float | None) -> None:
+        """The store is far away, and a request to it takes so long; None: not any more."""
+        ...
+
     def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
         """A change of this hub is durable. Returns the committed record."""
         ...

@@ -190,6 +190,11 @@ class ActorRegistry:
         """Whether nothing may be written now."""
         return self._replica.store_is_away
 
+    @property
+    def change_timeout(self) -> float:
+        """Seconds that an ask may wait for the store."""
+        return self._committer.round_trip.change_timeout
+
     def timestamp(self) -> str:
         """The wall clock's now, as records hold it."""
         return format_timestamp(self.wall())

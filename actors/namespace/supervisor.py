@@ -240,6 +240,14 @@ class Supervisor:
         return reasons
 
     @property
+    def slowness(self) -> str | None:
+        """One phrase while the store is slow or far away, so that changes and heartbeats wait."""
+        round_trip = self.replica.committer.round_trip
+        if not round_trip.slow:
+            return None
+        return f"Redis is slow: it takes {round_trip.seconds:.2f} seconds to answer"
+
+    @property
     def loss(self) -> str | None:
         """One phrase while removal is held because many agents were lost at once."""
         return self.replica.removal.reason
@@ -272,6 +280,7 @@ class Supervisor:
             hubs=max(1, len(self.roster)),
             agents_lost_at_once=self.replica.removal.lost,
             removal_held_until=self.replica.removal.until,
+            round_trip=self.replica.committer.round_trip.seconds,
             heartbeats=self._heartbeats,
             fenced=self.registry.fenced,
             rollbacks=self.replica.rollback.found,

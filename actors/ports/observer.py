@@ -30,6 +30,10 @@ class Observer(Protocol):
         """The store came back older while no hub was alive; `found` says how that shows."""
         ...
 
+    def store_slow(self, seconds: float | None) -> None:
+        """The store takes so long to answer; None: it is fast again."""
+        ...
+
     def unreadable(self, data: bytes) -> None:
         """A stored record is unreadable and is left alone."""
         ...
@@ -82,3 +86,4 @@ class Stats(Struct, frozen=True, kw_only=True):
     hubs: int
     agents_lost_at_once: int
     removal_held_until: float
+    round_trip: float

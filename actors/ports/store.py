@@ -229,8 +229,10 @@ class ForeignRenewals(Struct, frozen=True):
 class Store(Protocol):
     """The durable side of one namespace. Each call answers once, through `reply`, never at once.
 
-    At most one `commit` is under way at a time, and one each of `await_change`, `read_renewals`
-    and `renew_lease`.
+    Several `commit`s may be under way. They arrive and are answered in the order of the calls.
+    After one that was answered Fenced no later one of its generation is applied, and after Away
+    what became of the later ones is unknown as well. At most one each of `read_log`,
+    `await_change`, `read_renewals` and `renew_lease` is under way.
     """
 
     def open(

@@ -144,7 +144,8 @@ class Namespaces:
         """What an operator should look at although all is ready."""
 
         def phrases(each: Namespace) -> list[str]:
-            found = (each.supervisor.loss, each.supervisor.rollback)
+            supervisor = each.supervisor
+            found = (supervisor.loss, supervisor.rollback, supervisor.slowness)
             return [*filter(None, found), *each.store.findings.sentences()]
 
         default = self._open.get(DEFAULT_NAMESPACE)

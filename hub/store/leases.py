@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 
 from actors.ports.store import HubLease, HubReport, Roster
 from hub.settings.model import HUB_ID
@@ -19,7 +21,7 @@ _NOTHING = [b"", b"", b"1", b"0", b"0", b"0"]
 
 async def read_roster(lane: Lane, keys: Keys, hub_id: str) -> Roster:
     """The living hubs; no lease is renewed."""
-    answer = await _ask(lane, keys, hub_id, _NOTHING, None)
+    answer = await _ask(lane, keys, hub_id, _NOTHING, known=set())
     assert answer is not None
     return answer
 
@@ -34,10 +36,12 @@ async def renew_lease(
     log: str,
     lease: bytes,
     connection_number: int,
+    known: set[bytes],
 ) -> Roster | None:
     """Renew the hub's lease; return the living hubs, or None if it is of another generation.
 
-    Raises ReconnectedError as `Lane.run` does.
+    `known` are the ids of the hubs as of the last time, and are updated: while they are the same,
+    this takes one round trip. Raises ReconnectedError as `Lane.run` does.
     """
     arguments = [
         generation,
@@ -47,26 +51,44 @@ async def renew_lease(
         b"%d" % report.sessions,
         b"%d" % report.revision,
     ]
-    return await _ask(lane, keys, hub_id, arguments, connection_number)
+    return await _ask(
+        lane, keys, hub_id, arguments, connection_number=connection_number, known=known
+    )
 
 
 async def _ask(
-    lane: Lane, keys: Keys, hub_id: str, renewal: list[bytes], connection_number: int | None
+    lane: Lane,
+    keys: Keys,
+    hub_id: str,
+    renewal: list[bytes],
+    *,
+    connection_number: int | None = None,
+    known: set[bytes],
 ) -> Roster | None:
     own = hub_id.encode()
-    # Two steps, because a script may only use keys that it is given. A hub that is added in between
-    # is seen the next time, and the script alone decides whether a hub is alive.
-    members = await lane.ask(b"SMEMBERS", keys.hubs)
-    ids = sorted({own, *(each for each in members if _HUB_ID.fullmatch(each))})
-    answer = await lane.run(
-        ROSTER,
-        [
-            *(keys.log_name, keys.log, keys.loss, keys.hubs, keys.lease(own)),
-            *(keys.lease(each) for each in ids),
-        ],
-        [*renewal, own, *ids],
-        connection_number=connection_number,
-    )
+
+    async def roster(ids: set[bytes]) -> Any:
+        ordered = sorted(ids)
+        return await lane.run(
+            ROSTER,
+            [
+                *(keys.log_name, keys.log, keys.loss, keys.hubs, keys.lease(own)),
+                *(keys.lease(each) for each in ordered),
+            ],
+            [*renewal, own, *ordered],
+            connection_number=connection_number,
+        )
+
+    # Two steps, because a script may only use keys that it is given; both at once with those of the
+    # last time. A hub that is added in between is seen the next time, and the script alone decides
+    # whether a hub is alive.
+    last = {own, *known}
+    members, answer = await asyncio.gather(lane.ask(b"SMEMBERS", keys.hubs), roster(last))
+    ids = {own, *(each for each in members if _HUB_ID.fullmatch(each))}
+    known.clear()
+    known |= ids
+    if ids != last:
+        answer = await roster(ids)
     if answer == b"fenced":
         return None
     hubs = [_lease(answer[at : at + _FIELDS]) for at in range(2, len(answer), _FIELDS)]

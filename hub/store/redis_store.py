@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from actors.limits import Limits
 from actors.ports.store import (
@@ -42,7 +42,7 @@ from hub.store.backends.failures import (
     needs_a_person,
     reason_of,
 )
-from hub.store.backends.lane import ReconnectedError
+from hub.store.backends.lane import FAR, ReconnectedError
 from hub.store.commit_batch import arguments_of, committed, keys_of, milliseconds
 from hub.store.findings import Findings
 from hub.store.keys import Keys
@@ -105,16 +105,19 @@ class RedisStore:
         self._keys = keys
         self._hub_id = hub_id
         self._hub_key = keys.hub(hub_id)
+        self._commit_keys = [
+            *(self._hub_key, keys.log_name, keys.log, keys.active, keys.seen, keys.times)
+        ]
         self._described = [url.encode(), version.encode(), started.encode()]
         self._times = times
         self._limits = limits
         self._lease = milliseconds(hub_lease)
-        self._patience = CHANGE_WAIT + command_timeout
+        self._patience = CHANGE_WAIT + FAR * command_timeout
         self._writes = backend.lane(keys.log, command_timeout)
         self._reads = backend.lane(keys.log, command_timeout)
         self._follow = backend.lane(keys.log, command_timeout)
         # The list of namespaces has no hash tag, so another node of a cluster may hold it.
-        self._names = self._writes
+        self._names = self._reads
         if backend.hash_tags:
             self._names = backend.lane(keys.namespaces, command_timeout)
         self._lanes = [self._writes, self._reads, self._follow, self._names]
@@ -125,6 +128,7 @@ class RedisStore:
         """The connection on which the generation began; None while the store is not open."""
         self._log_name = ""
         self._report = HubReport(0, 0, 0)
+        self._known_hubs: set[bytes] = set()
         # Kept, so that sessions can still be resumed after Redis has lost all its data.
         self._secret = b""
         self._replies = ReplyTasks()
@@ -360,15 +364,19 @@ class RedisStore:
             # Opening does not need all permissions: it would work, and the next commit fail again.
             await check_permissions(self._writes, keys)
             self._denied = ""
-        await self.remember()
-        answer = await self._writes.run(
-            OPEN,
-            [
-                *(self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs),
-                *(keys.seen, keys.loss, keys.times),
-            ],
-            arguments,
+        # All at once, since the server may be far away. The commit is fenced: it makes the script
+        # known, so that none has to be sent again with its text, behind later ones.
+        outcomes: list[Any] = await asyncio.gather(
+            self.remember(),
+            self._begin_generation(arguments),
+            self._writes.run(COMMIT, self._commit_keys, [b"", b"", self._lease, b"1", b"", b"1"]),
+            self._reads.connect(),
+            return_exceptions=True,
         )
+        for each in outcomes:
+            if isinstance(each, BaseException):
+                raise each
+        answer, opened_on = outcomes[1]
         if answer[0] == b"taken":
             self._rival_found(answer[1].decode(errors="replace"), True)
             raise StoreUnavailableError(TAKEN)
@@ -379,9 +387,22 @@ class RedisStore:
             self._rival_found(other_url.decode(errors="replace"), False)
         self._has_opened = True
         self._log_name, self._secret = name.decode(), secret
-        self._opened_on = self._writes.connection_number
+        self._opened_on = opened_on
         key = key[:256].decode(errors="replace")
         return Opened(self._log_name, int(reached), fresh == b"1", secret, key)
+
+    async def _begin_generation(self, arguments: list[bytes]) -> tuple[Any, int]:
+        """The answer of the script, and the number of the connection that it was run on."""
+        keys = self._keys
+        answer = await self._writes.run(
+            OPEN,
+            [
+                *(self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs),
+                *(keys.seen, keys.loss, keys.times),
+            ],
+            arguments,
+        )
+        return answer, self._writes.connection_number
 
     async def _commit(
         self, changes: list[Change | Renewal], announce: bool, sent: Callable[[], None] | None
@@ -397,11 +418,7 @@ class RedisStore:
         try:
             answer = await self._writes.run(
                 COMMIT,
-                [
-                    *(self._hub_key, keys.log_name, keys.log, keys.active, keys.seen),
-                    keys.times,
-                    *keys_of(changes, keys),
-                ],
+                [*self._commit_keys, *keys_of(changes, keys)],
                 [
                     generation,
                     log.encode(),
@@ -412,6 +429,7 @@ class RedisStore:
                     *arguments_of(changes),
                 ],
                 connection_number=self._opened_on,
+                in_turn=True,
             )
         except ReconnectedError:
             answer = b"fenced"
@@ -438,6 +456,7 @@ class RedisStore:
                     log=self._log_name,
                     lease=self._lease,
                     connection_number=self._opened_on,
+                    known=self._known_hubs,
                 )
             except ReconnectedError:
                 roster = None

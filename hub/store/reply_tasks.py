@@ -13,6 +13,9 @@ from hub.telemetry import logs
 
 T = TypeVar("T")
 
+FINISH_TIMEOUT = 2.0
+"""Seconds that work which may finish has left when the store is closed."""
+
 logger = logs.get("hub.store")
 
 
@@ -37,7 +40,7 @@ class ReplyTasks:
         *,
         finish: bool = False,
     ) -> None:
-        """Do the work, then call `reply`. With `finish`, `close` waits for the work to finish."""
+        """Do the work, then call `reply`. With `finish`, `close` lets the work finish."""
         loop = asyncio.get_running_loop()
         if self._closing:
             loop.call_soon(reply, Away(STOPPING))
@@ -51,10 +54,14 @@ class ReplyTasks:
     async def close(self) -> None:
         """Answer everything that waits; from now on the answer is Away."""
         self._closing = True
-        waiting = [*self._to_cancel]
+        waiting, finishing = [*self._to_cancel], [*self._to_finish]
         for task in waiting:
             task.cancel()
-        await asyncio.gather(*waiting, *self._to_finish, return_exceptions=True)
+        if finishing:
+            await asyncio.wait(finishing, timeout=FINISH_TIMEOUT)
+            for task in finishing:
+                task.cancel()
+        await asyncio.gather(*waiting, *finishing, return_exceptions=True)
 
     def _answer(
         self,

@@ -64,6 +64,10 @@ _GAUGES = {
         "Unix time by which the last of them may be removed at the latest; 0 without any.",
     ),
     "waiting": ("homeport_queries_waiting", "Pieces of queries' work that wait for their turn."),
+    "round_trip": (
+        "homeport_store_round_trip_seconds",
+        "Time that Redis takes to answer, smoothed over the last commits and lease renewals.",
+    ),
     "mailbox": ("homeport_mailbox_messages", "Messages that wait in actors' mailboxes."),
 }
 _COUNTERS = {

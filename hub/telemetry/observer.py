@@ -82,6 +82,15 @@ class HubObserver:
             "changes were lost; a new log is begun, and watches start over", found=found
         )
 
+    def store_slow(self, seconds: float | None) -> None:
+        """Changes take long, because Redis is far away or slow; or (None) that is over."""
+        if seconds is None:
+            self._logger.warning("Redis answers fast again")
+        else:
+            self._logger.warning(
+                "Redis is slow; changes and heartbeats wait for it", seconds=round(seconds, 3)
+            )
+
     def unreadable(self, data: bytes) -> None:
         """A stored entry is not a record; it is left unchanged."""
         self._logger.warning("a stored agent could not be read and is left alone", size=len(data))

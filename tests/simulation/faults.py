@@ -86,6 +86,10 @@ class Faults:
                 self._note(kind, "store", lag + lasts)
                 held = self._store.checkpoint()
                 self._later(lag, lambda: self._fail_over(held, lasts))
+            case "store is far":
+                self._note(kind, "store", lasts)
+                self._store.distance = self._random.choice([0.03, 0.15, 0.3, 0.5])
+                self._later(lasts, lambda: setattr(self._store, "distance", 0.0))
             case "connections drop":
                 self._note(kind, "network", 0.0)
                 for wire in self._network.live_wires():
@@ -129,6 +133,7 @@ class Faults:
         now = self._clock.now()
         self._network.slowness = 1.0
         self._network.stalled_until.clear()
+        self._store.distance = 0.0
         self._store.start()
         self._store.go_on()
         for hub in self._hubs:

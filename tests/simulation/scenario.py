@@ -11,7 +11,9 @@ from actors.limits import Limits
 from actors.timing import Timing
 
 HubFault = Literal["kill", "vanish", "stop", "drain", "isolate", "stall", "trouble"]
-StoreFault = Literal["store stops", "store crashes", "store forgets", "store rolls back"]
+StoreFault = Literal[
+    "store stops", "store crashes", "store forgets", "store rolls back", "store is far"
+]
 OtherFault = Literal["connections drop", "slow network"]
 Kind = HubFault | StoreFault | OtherFault
 
@@ -29,6 +31,7 @@ STORE_FAULTS: tuple[StoreFault, ...] = (
     "store crashes",
     "store forgets",
     "store rolls back",
+    "store is far",
 )
 KINDS: tuple[Kind, ...] = (*HUB_FAULTS, *STORE_FAULTS, "connections drop", "slow network")
 

@@ -20,7 +20,13 @@ from tests.support.model_port import ModelPort
 from tests.support.model_store import ModelStore
 
 COMMAND_TIMEOUT = 1.0
-"""Seconds after which a hub takes a request for unanswered."""
+"""Seconds after which a hub takes a request for unanswered, while the store is near."""
+
+FAR = 5.0
+"""Seconds after which it does while the store may be far away."""
+
+NEAR = 0.25
+"""Seconds within which a store that is near answers."""
 
 
 class SimStore(ModelStore):
@@ -36,6 +42,8 @@ class SimStore(ModelStore):
         self.boots = 0
         self.up = True
         self.stopped = False
+        self.distance = 0.0
+        """Seconds that every request takes longer, and every answer."""
         self.trim_to: int | None = None
         self.history: list[Entry] = []
         self.losses: list[Loss] = []
@@ -137,8 +145,27 @@ class SimStore(ModelStore):
             setattr(self, name, value)
 
 
+class Connection:
+    """A connection to the store: what is sent on it arrives in order, and so do the answers."""
+
+    def __init__(self) -> None:
+        self.arrives_at = self.returns_at = 0.0
+        self.broken = self.deaf = False
+        self.waiting: list[Callable[[], None]] = []
+        """What fails when the connection is given up."""
+
+    def give_up(self) -> None:
+        """One request on it had no answer, so none behind it has one either."""
+        waiting, self.waiting = self.waiting, []
+        for fail in waiting:
+            fail()
+
+
 class SimPort(ModelPort):
-    """One hub's way to the store. Each request may be delayed, lost, or lose its answer."""
+    """One hub's way to the store. Each request may be delayed, lost, or lose its answer.
+
+    What writes goes over one connection, anything else over one of its own.
+    """
 
     store: SimStore
 
@@ -148,24 +175,43 @@ class SimPort(ModelPort):
         self.cut_until = 0.0
         self.trouble = 0.0
         """The share of requests that something happens to."""
+        self._writes = Connection()
+        self._writing = False
+        self._near = False
         self._opened_in = -1
         self._requests = itertools.count()
 
     def _answer(self, reply: Callable[[Any], None], make: Callable[[], Any]) -> None:
         store, random, clock = self.store, self.store.random, self.store.clock
+        connection = self._writes if self._writing else Connection()
         pending = True
 
         def end(answer: Any) -> None:
             nonlocal pending
             if pending:
                 pending = False
+                timer.cancel()
+                if fail in connection.waiting:
+                    connection.waiting.remove(fail)
                 reply(answer)
 
-        def time_out() -> None:
-            end(Away("no answer in time"))
+        def fail() -> None:
+            end(Away("the connection is gone"))
 
-        scheduler = self.scheduler
-        timer = scheduler.call_at(scheduler.now() + COMMAND_TIMEOUT, time_out)
+        def give_up(reason: str) -> None:
+            end(Away(reason))
+            if connection is self._writes:
+                self._writes = Connection()
+            connection.give_up()
+
+        def time_out() -> None:
+            self._near = False
+            give_up("no answer in time")
+
+        scheduler, asked_at = self.scheduler, self.scheduler.now()
+        limit = COMMAND_TIMEOUT if self._near else FAR
+        timer = scheduler.call_at(asked_at + limit, time_out)
+        connection.waiting.append(fail)
         there, back = self._delay(), self._delay()
         lost = back_lost = False
         if random.random() < self.trouble:
@@ -175,26 +221,29 @@ class SimPort(ModelPort):
             back += random.random() * 3.0 if fate == 3 else 0.0
         boots = store.boots
         if not store.up:
-            clock.call_later(there, lambda: scheduler.deliver(lambda: end(Away("refused"))))
+            clock.call_later(there, lambda: scheduler.deliver(lambda: give_up("refused")))
             return
-        if lost or clock.now() < self.cut_until:
+        connection.broken |= lost or clock.now() < self.cut_until
+        if connection.broken:
             return
 
         def answered(answer: Any) -> None:
-            timer.cancel()
+            self._near = scheduler.now() - asked_at < NEAR
             end(answer)
 
         def carry_out() -> None:
             answer = make()
-            if back_lost or clock.now() < self.cut_until:
-                return
-            clock.call_later(back, lambda: scheduler.deliver(lambda: answered(answer)))
+            connection.deaf |= back_lost or clock.now() < self.cut_until
+            if not connection.deaf:
+                at = connection.returns_at = max(connection.returns_at, clock.now() + back)
+                clock.call_at(at, lambda: scheduler.deliver(lambda: answered(answer)))
 
-        clock.call_later(there, lambda: store.arrived(boots, carry_out))
+        at = connection.arrives_at = max(connection.arrives_at, clock.now() + there)
+        clock.call_at(at, lambda: store.arrived(boots, carry_out))
 
     def _delay(self) -> float:
         random = self.store.random
-        delay = 0.0001 + random.random() * 0.001
+        delay = self.store.distance + 0.0001 + random.random() * 0.001
         return delay + random.random() * 0.1 if random.random() < 0.01 else delay
 
     def open(self, position: Any, reply: Callable[[Any], None], *, new_log: bool) -> None:
@@ -203,7 +252,9 @@ class SimPort(ModelPort):
             reply(answer)
 
         boots = self.store.boots
+        self._writing = True
         super().open(position, opened, new_log=new_log)
+        self._writing = False
 
     def commit(
         self,
@@ -216,14 +267,18 @@ class SimPort(ModelPort):
         if self._reconnected(reply):
             self.leave(sent)
             return
+        self._writing = True
         super().commit(changes, reply, announce=announce, sent=sent)
+        self._writing = False
 
     def renew_lease(
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
     ) -> None:
         if self._reconnected(reply):
             return
+        self._writing = True
         super().renew_lease(report, reply)
+        self._writing = False
 
     def _reconnected(self, reply: Callable[[Any], None]) -> bool:
         """Whether the connection is another than `open` succeeded on: nothing is sent then."""

@@ -172,6 +172,7 @@ class Recorder:
         self.hubs: list[list[str]] = []
         self.holds: list[str | None] = []
         self.differing: list[list[str]] = []
+        self.slow: list[float | None] = []
         self.answers: Counter[tuple[str, str]] = Counter()
         self.limits: Counter[str] = Counter()
 
@@ -186,6 +187,9 @@ class Recorder:
 
     def rolled_back(self, found: str) -> None:
         self.rollbacks.append(found)
+
+    def store_slow(self, seconds: float | None) -> None:
+        self.slow.append(seconds)
 
     def unreadable(self, data: bytes) -> None:
         self.unreadable_records.append(data)

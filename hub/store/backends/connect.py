@@ -15,13 +15,14 @@ from hub.store.backends.backend import Backend
 from hub.store.backends.cluster import Cluster
 from hub.store.backends.dialer import Dialer
 from hub.store.backends.failures import StoreError
+from hub.store.backends.lane import FAR
 from hub.store.backends.sentinel import SentinelPrimary
 from hub.store.backends.standalone import Standalone
 from hub.telemetry.logs import redact_text
 
 MEMORY = "memory://"
 DEFAULT_TIMEOUT = 1.0
-"""Seconds that one command may take."""
+"""Seconds that one command may take, at a server that is not far away."""
 
 
 class UnusableUrlError(StoreError):
@@ -51,7 +52,7 @@ def backend_of(
         # A command that timed out may have been applied: the store decides what to do then.
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],
-        "socket_timeout": command_timeout,
+        "socket_timeout": FAR * command_timeout,
         # The store renews its lease every few seconds, which reveals a dead connection.
         "health_check_interval": 0,
         "protocol": 3,
@@ -66,7 +67,7 @@ def backend_of(
         return Standalone(memory, command_timeout)
     settings = {"client_name": f"homeport:{hub_id}", **settings}
     network = {
-        "socket_connect_timeout": command_timeout,
+        "socket_connect_timeout": FAR * command_timeout,
         "socket_keepalive": True,
         **_without_maintenance(),
     }

@@ -1,4 +1,4 @@
-"""A lane: one private connection, with one command at a time in progress on it."""
+"""A lane: one private connection, on which commands are sent and answered in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError
+from redis.exceptions import ConnectionError as GoneError
+from redis.exceptions import NoScriptError, ResponseError
 
 from hub.store.backends.dialer import close_connection, resets_as_gone
 from hub.store.scripts import Script
@@ -26,16 +27,26 @@ def pack(arguments: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
+FAR = 5.0
+"""How many times its limit a command may take while its server may be far away: before the first
+answer, after one that did not come in time, and where the last one took long."""
+
+_NEAR = 1 / 4
+"""The share of the limit within which a server answers that is near."""
+
+
 class ReconnectedError(Exception):
-    """A command was not sent, because the connection that it was for is gone."""
+    """A command was not run: not on the connection that it was for, or not in its turn."""
 
 
 class Lane:
-    """Sends commands in the order of the calls, each answered within `timeout` seconds.
+    """Sends commands in the order of the calls, and does not wait for earlier answers.
 
-    `connect` makes a connection that is ready for use, within the same time limit. Any failure
-    except an unknown script drops the connection, so that a late answer cannot be mistaken for that
-    of a later command, and a server that was replaced (in a failover) is looked up again.
+    Each is answered within `timeout` seconds, FAR times as many if the server may be far away.
+    `connect` makes a connection that is ready for use, within the larger limit. Any failure except
+    an unknown script drops the connection, so that a late answer cannot be mistaken for that of
+    a later command, and a server that was replaced (in a failover) is looked up again. All that
+    waits for an answer on it fails then, unless the failure was an answer of the server.
     """
 
     def __init__(
@@ -45,6 +56,9 @@ class Lane:
         self._timeout = timeout
         self._turn = asyncio.Lock()
         self._connection: AbstractConnection | None = None
+        self._last: asyncio.Event | None = None
+        """Set when the command that was sent last is answered, or has failed."""
+        self._near = False
         self._retired = False
         self._used = 0.0
         self.connection_number = 1
@@ -71,19 +85,29 @@ class Lane:
         arguments: list[bytes],
         *,
         connection_number: int | None = None,
+        in_turn: bool = False,
     ) -> Any:
         """Run a script; its text is sent only if the server does not know it yet.
 
         With `connection_number` it is sent on that connection only; raises ReconnectedError if that
-        one is gone.
+        one is gone. With `in_turn` its text is not sent while others are under way, and thus out of
+        turn; raises ReconnectedError then, and nothing was run.
         """
+        alone = not self._busy
         rest = [b"%d" % len(keys), *keys, *arguments]
         try:
             command = pack([b"EVALSHA", script.digest, *rest])
             return await self._send(command, None, connection_number)
         except NoScriptError:  # nothing was run
+            if in_turn and (self._busy or not alone):
+                raise ReconnectedError from None
             command = pack([b"EVAL", script.source, *rest])
             return await self._send(command, None, connection_number)
+
+    async def connect(self) -> None:
+        """Open the connection if there is none, so that the next command need not wait for it."""
+        async with self._turn:
+            await self._open()
 
     async def drop(self) -> None:
         """Close the connection; the next command opens another."""
@@ -94,7 +118,7 @@ class Lane:
             await close_connection(connection)
 
     def retire(self) -> None:
-        """Drop the connection as soon as the command in progress on it is answered."""
+        """Drop the connection as soon as the commands that were sent on it are answered."""
         self._retired = True
 
     async def drop_if_idle(self, seconds: float) -> None:
@@ -102,28 +126,77 @@ class Lane:
 
         A firewall may have dropped an idle connection, and a server may close it.
         """
-        if not self._turn.locked() and asyncio.get_running_loop().time() - self._used > seconds:
+        if not self._busy and asyncio.get_running_loop().time() - self._used > seconds:
             await self.drop()
 
+    @property
+    def _busy(self) -> bool:
+        """Whether a command is being sent, or waits for its answer."""
+        return self._turn.locked() or not (self._last is None or self._last.is_set())
+
+    @property
+    def _limit(self) -> float:
+        return self._timeout if self._near else FAR * self._timeout
+
     async def _send(self, command: bytes, patience: float | None, number: int | None = None) -> Any:
+        loop = asyncio.get_running_loop()
+        limit = self._limit if patience is None else patience
         async with self._turn:
             if self._retired:
+                if self._last is not None:
+                    await self._last.wait()
                 await self.drop()
+            elif self._connection is not None and not self._connection.is_connected:
+                await self.drop()  # the library would open it again, at another server perhaps
             if number is not None and number != self.connection_number:
                 raise ReconnectedError
-            try:
-                async with asyncio.timeout(self._timeout if patience is None else patience):
-                    connection = self._connection
-                    if connection is None:
-                        connection = self._connection = await self._connect()
-                        # The lane has its own timeout; the library's costs a task per command.
-                        connection.socket_timeout = None
-                    self._used = asyncio.get_running_loop().time()
-                    with resets_as_gone():
-                        await connection.send_packed_command(command)
-                    return await connection.read_response()
-            except NoScriptError:
-                raise
-            except BaseException:
+            connection = await self._write(command, limit)
+            before, self._last = self._last, asyncio.Event()
+            answered, sent_at = self._last, loop.time()
+            self._used = sent_at
+        try:
+            async with asyncio.timeout(limit):
+                if before is not None:
+                    await before.wait()
+                if connection is not self._connection:
+                    raise GoneError("the connection is gone")
+                answer = await connection.read_response()
+        except NoScriptError:
+            raise
+        except BaseException as error:
+            self._near &= not isinstance(error, TimeoutError)
+            last = self._last is answered
+            waits = before is not None and not before.is_set()
+            if connection is not self._connection:
+                pass  # it is gone already
+            elif (waits and last) or (isinstance(error, ResponseError) and not last):
+                self._retired = True  # the others' answers can be read yet
+            else:
                 await self.drop()
-                raise
+            raise
+        finally:
+            answered.set()
+        if patience is None:
+            self._near = loop.time() - sent_at < _NEAR * self._timeout
+        return answer
+
+    async def _open(self) -> AbstractConnection:
+        connection = self._connection
+        if connection is None:
+            async with asyncio.timeout(FAR * self._timeout):
+                connection = self._connection = await self._connect()
+            # The lane has its own timeout; the library's costs a task per command.
+            connection.socket_timeout = None
+        return connection
+
+    async def _write(self, command: bytes, limit: float) -> AbstractConnection:
+        """Write the command to the connection, which is opened if there is none."""
+        try:
+            connection = await self._open()
+            async with asyncio.timeout(limit):
+                with resets_as_gone():
+                    await connection.send_packed_command(command)
+        except BaseException:
+            await self.drop()
+            raise
+        return connection

@@ -23,6 +23,7 @@ class Stub:
 
     def __init__(self, *hubs: str) -> None:
         self.scheduler = VirtualClock()
+        self.took: list[float] = []
         self.members = Membership(
             self.scheduler,
             self,  # type: ignore[arg-type]
@@ -32,6 +33,7 @@ class Stub:
             failed=self._heard,
             changed=self._changed,
             renewed=self._renewed,
+            answered_in=self.took.append,
         )
         self.reports: list[HubReport] = []
         self.replies: list[object] = []

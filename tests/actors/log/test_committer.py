@@ -7,9 +7,21 @@ from typing import Any
 
 from msgspec import structs
 
-from actors.log.committer import FEW, Committer
+from actors.log.batch import FEW
+from actors.log.committer import MAX_UNDER_WAY, PAUSE, Committer
 from actors.log.proposal import Proposal
-from actors.ports.store import Applied, Away, Change, Committed, Fenced, Opened, Refusal, Renewal
+from actors.ports.store import (
+    Applied,
+    Away,
+    Change,
+    Committed,
+    Fenced,
+    LogEntry,
+    Opened,
+    Refusal,
+    Renewal,
+)
+from actors.timing import CHANGE_TIMEOUT
 from homeport_protocol.record import AgentRecord
 from tests.support.clock import VirtualClock
 from tests.support.records import record
@@ -25,6 +37,7 @@ class WaitingStore:
         self.unsent: list[Callable[[], None]] = []
         self.opened_from: list[int] = []
         self.read_from: list[int] = []
+        self.readers: list[Callable[[Any], None]] = []
 
     def open(self, position: Any, reply: Callable[[Opened | Away], None], **_: Any) -> None:
         self.opened_from.append(position.revision)
@@ -49,8 +62,9 @@ class WaitingStore:
         for sent in unsent:
             sent()
 
-    def read_log(self, position: Any, *_: Any) -> None:
+    def read_log(self, position: Any, _upto: Any, reply: Callable[[Any], None]) -> None:
         self.read_from.append(position.revision)
+        self.readers.append(reply)
 
     def answer(self, first_revision: int = 1) -> None:
         """The oldest commit was applied, as the revisions from this one on."""
@@ -66,14 +80,23 @@ class Listener:
 
     def __init__(self) -> None:
         self.told: list[int] = []
+        self.order: list[int] = []
+        self.foreigners: list[int] = []
+        self.slowness: list[float | None] = []
 
     def opened(self, opened: Opened, *, gap: bool) -> None: ...
 
     def away(self, reason: str) -> None: ...
 
-    def foreign(self, entry: Any) -> None: ...
+    def slow(self, seconds: float | None) -> None:
+        self.slowness.append(seconds)
+
+    def foreign(self, entry: Any) -> None:
+        self.order.append(entry.revision)
+        self.foreigners.append(entry.revision)
 
     def applied(self, proposal: Proposal, applied: Applied) -> AgentRecord:
+        self.order.append(applied.revision)
         return structs.replace(proposal.record, revision=applied.revision)
 
     def sweep(self) -> None: ...
@@ -262,3 +285,162 @@ def test_what_others_wrote_between_two_batches_is_read_from_behind_the_first() -
     assert scene.store.read_from == [1]
     scene.turn()
     assert scene.listener.told == [1], "the second one waits for what came before it"
+
+
+def test_a_store_that_is_far_away_gets_batch_after_batch_in_order() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.propose(1)
+        scene.turn()
+        assert scene.committer.outstanding == len(scene.sizes)
+        scene.scheduler.advance(PAUSE)
+    assert scene.sizes == [1, 1, 1]
+    for revision in (1, 2, 3):
+        scene.store.answer(revision)
+    assert scene.listener.told == [1, 2, 3]
+    assert scene.committer.revision == 3
+
+
+def test_what_comes_within_a_pause_goes_together() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    for _ in range(10):
+        scene.scheduler.advance(PAUSE / 20)
+        scene.propose(1)
+    assert scene.sizes == [1]
+    scene.scheduler.advance(PAUSE)
+    assert scene.sizes == [1, 10]
+
+
+def test_no_more_than_sixteen_batches_are_under_way_and_the_rest_goes_on_then() -> None:
+    scene = Scene()
+    for _ in range(MAX_UNDER_WAY + 4):
+        scene.propose(1)
+        scene.scheduler.advance(PAUSE)
+    assert scene.sizes == [1] * MAX_UNDER_WAY
+    scene.store.answer(1)
+    assert scene.sizes == [1] * (MAX_UNDER_WAY - 1) + [4]
+
+
+def test_far_away_the_batches_are_spread_over_a_round_trip() -> None:
+    scene = Scene()
+    scene.committer.answered_in(1.6)
+    sent = []
+    for _ in range(1000):
+        scene.propose(1)
+        scene.scheduler.advance(0.001)
+        sent.append(len(scene.store.commits))
+    assert sent[-1] == 10, "one every tenth of a second"
+
+
+def test_an_answer_that_comes_out_of_turn_waits_for_those_before_it() -> None:
+    scene = Scene()
+    for _ in range(2):
+        scene.propose(1)
+        scene.scheduler.advance(PAUSE)
+    first = scene.store.commits.pop(0)
+    scene.store.answer(2)
+    assert scene.listener.told == []
+    scene.store.commits.insert(0, first)
+    scene.store.answer(1)
+    assert scene.listener.told == [1, 2]
+
+
+def test_when_one_batch_has_no_answer_all_behind_it_are_unknown_and_found_by_their_keys() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.propose(1)
+        scene.scheduler.advance(PAUSE)
+    scene.store.answer(1)
+    (_, reply), *_ = scene.store.commits
+    reply(Away("gone"))
+    assert scene.listener.told == [1]
+    assert scene.committer.outstanding == 2
+    late = scene.store.commits[1][1]
+    late(Committed(log="log", before=2, results=[Applied(3, 1)]))
+    assert scene.listener.told == [1], "what was given up is found in the log, and not here"
+    scene.scheduler.advance(0.06)
+    assert scene.store.opened_from == [0, 1]
+
+
+def test_batches_behind_one_that_was_fenced_are_sent_again_in_their_order() -> None:
+    scene = Scene()
+    proposals = []
+    for number in range(3):
+        proposal = Proposal(_change(f"agent-{number}"), record(), scene.listener, 0.0)
+        proposals.append(proposal)
+        scene.committer.propose(proposal)
+        scene.scheduler.advance(PAUSE)
+    commits, scene.store.commits = scene.store.commits, []
+    commits[1][1](Fenced())
+    commits[0][1](Fenced())
+    assert [each.sent for each in proposals] == [0, 0, 1], "the third one was not answered"
+    scene.store.opened_from.clear()  # the next opening is answered
+    scene.scheduler.advance(0.06)
+    ((changes, _),) = scene.store.commits
+    assert [each.agent_id for each in changes] == ["agent-0", "agent-1", "agent-2"]
+
+
+def test_what_others_wrote_between_batches_is_read_once_and_folded_in_its_place() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.propose(1)
+        scene.scheduler.advance(PAUSE)
+    scene.store.answer(2)  # 1 is another hub's
+    scene.store.answer(4)  # and so is 3
+    scene.store.answer(5)
+    assert scene.listener.told == []
+    assert scene.store.read_from == [0]
+    entries = [LogEntry(each, "updated", b"", "other/1:1") for each in range(1, 6)]
+    scene.store.readers.pop()(entries)
+    assert scene.listener.order == [1, 2, 3, 4, 5]
+    assert scene.listener.told == [2, 4, 5]
+    assert scene.listener.foreigners == [1, 3]
+    assert scene.store.read_from == [0]
+
+
+def test_what_was_read_ahead_is_folded_when_nothing_is_under_way() -> None:
+    scene = Scene()
+    scene.committer.answered_in(0.5)
+    scene.propose(1)
+    scene.turn()
+    scene.committer.grown(2)
+    scene.scheduler.advance(PAUSE * 2)
+    entries = [LogEntry(1, "updated", b"", "hub:1"), LogEntry(2, "updated", b"", "other/1:1")]
+    scene.store.readers.pop()(entries)
+    assert scene.listener.foreigners == [], "whether it came before or after is not known yet"
+    scene.store.answer(1)
+    assert scene.listener.order == [1, 2]
+
+
+def test_a_log_that_lacks_what_came_before_a_batch_is_a_gap() -> None:
+    scene = Scene()
+    scene.propose(1)
+    scene.turn()
+    scene.store.answer(5)
+    scene.store.readers.pop()([LogEntry(1, "updated", b"", "other/1:1")])
+    assert not scene.committer.open
+    assert scene.listener.order == []
+
+
+def test_a_slow_round_trip_is_reported_once_and_once_more_when_it_is_over() -> None:
+    scene = Scene()
+    for seconds in (*[0.001] * 5, *[0.6] * 12, *[0.001] * 30):
+        scene.propose(1)
+        scene.turn()
+        scene.scheduler.advance(seconds)
+        scene.store.answer(scene.committer.revision + 1)
+    (slow, over) = scene.listener.slowness
+    assert slow is not None
+    assert 0.25 <= slow < 0.35
+    assert over is None
+    assert scene.committer.round_trip.change_timeout == CHANGE_TIMEOUT
+
+
+def test_a_change_may_wait_longer_for_a_store_that_is_far_away() -> None:
+    scene = Scene()
+    scene.committer.answered_in(1.0)
+    assert scene.committer.round_trip.change_timeout == 3.0
+    scene.committer.answered_in(60.0)
+    assert scene.committer.round_trip.change_timeout == 5.0

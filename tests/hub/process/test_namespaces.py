@@ -18,6 +18,7 @@ class Supervisor:
         self.loss: str | None = None
         self.rollback: str | None = None
         self.differing_hubs: list[str] = []
+        self.slowness: str | None = None
 
     def not_ready_reasons(self) -> list[str]:
         return [] if self.ready else ["not loaded"]

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from actors.ports.store import Applied, Away, Fenced
+from actors.ports.store import Applied, Away, Committed, Fenced
 from hub.store import Keys
 from hub.store.backends.standalone import Standalone
 from hub.store.commit_batch import arguments_of, keys_of
@@ -168,15 +168,28 @@ async def test_no_lease_is_renewed_over_another_connection(store: Asked, client:
     assert await store.try_commit(change("register")) == Fenced()
 
 
-async def test_a_commit_whose_turn_comes_after_a_failure_is_not_sent(
+async def test_a_commit_that_comes_after_a_failure_is_not_sent(store: Asked, client: Redis) -> None:
+    with pytest.raises(ResponseError):
+        await store.store._writes.ask(b"NO-SUCH-COMMAND")
+    assert await store.try_commit(change("register")) == Fenced()
+    assert await client.keys("agent:*") == []
+
+
+async def test_commits_are_under_way_together_and_applied_in_order(store: Asked) -> None:
+    asked = [store.try_commit(change("register", number)) for number in range(16)]
+    answers = await asyncio.gather(*asked)
+    assert [each.before for each in answers if isinstance(each, Committed)] == [*range(16)]
+
+
+async def test_a_store_that_forgot_the_script_applies_nothing_out_of_order(
     store: Asked, client: Redis
 ) -> None:
-    failing = asyncio.create_task(store.store._writes.ask(b"NO-SUCH-COMMAND"))
-    await asyncio.sleep(0)
-    assert await store.try_commit(change("register")) == Fenced()
-    with pytest.raises(ResponseError):
-        await failing
-    assert await client.keys("agent:*") == []
+    await client.script_flush()
+    asked = [store.try_commit(change("register", number)) for number in (1, 2)]
+    applied = [isinstance(each, Committed) for each in await asyncio.gather(*asked)]
+    assert applied in ([False, False], [True, True])  # the one in memory runs each at once
+    await store.open(store.log)
+    assert await store.commit(change("register", 3)) == [Applied(2 * applied[0] + 1, 1)]
 
 
 async def test_other_connections_may_be_new_at_any_time(store: Asked) -> None:

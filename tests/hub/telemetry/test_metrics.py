@@ -30,6 +30,7 @@ def stats(**changes: object) -> Stats:
         "hubs": 2,
         "agents_lost_at_once": 12,
         "removal_held_until": 0.0,
+        "round_trip": 0.0,
         **changes,
     }
     return Stats(**fields)  # type: ignore[arg-type]

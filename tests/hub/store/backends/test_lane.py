@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import uvloop
@@ -19,8 +21,10 @@ from hub.store.backends.dialer import open_connection
 from hub.store.backends.lane import Lane, ReconnectedError, pack
 from hub.store.backends.standalone import Standalone
 from hub.store.scripts import ACKNOWLEDGE_LOSS
+from tests.faults.network import Network
 from tests.hub.store.deaf_server import DeafServer
-from tests.support.redis_servers import RedisServer
+from tests.support.ports import free_port
+from tests.support.redis_servers import RedisServer, running
 
 
 @pytest.fixture
@@ -121,13 +125,10 @@ async def test_a_script_for_a_connection_that_is_gone_is_never_sent(
 ) -> None:
     await lane.ask(b"PING")
     number = lane.connection_number
-    failing = asyncio.create_task(lane.ask(b"NO-SUCH-COMMAND"))
-    await asyncio.sleep(0)
-    # It waits for its turn, and meanwhile the connection is lost.
+    with pytest.raises(ResponseError):
+        await lane.ask(b"NO-SUCH-COMMAND")
     with pytest.raises(ReconnectedError):
         await lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"], connection_number=number)
-    with pytest.raises(ResponseError):
-        await failing
     assert await client.exists("loss") == 0
     again = lane.connection_number
     assert await lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"], connection_number=again) == 1
@@ -151,6 +152,107 @@ async def test_a_retired_connection_answers_what_is_under_way_and_is_not_used_ag
     after = await lane.ask(b"CLIENT", b"ID")
     assert after != before
     assert await lane.ask(b"CLIENT", b"ID") == after
+
+
+# --- several commands under way -------------------------------------------------------------------
+
+
+async def test_commands_do_not_wait_for_each_other_and_are_answered_in_order(lane: Lane) -> None:
+    await lane.ask(b"PING")
+    answered: list[bytes] = []
+
+    async def ask(word: bytes) -> None:
+        answered.append(await lane.ask(b"ECHO", word))
+
+    tasks = [asyncio.create_task(ask(b"%d" % number)) for number in range(20)]
+    await asyncio.sleep(0)
+    assert lane._connection is not None
+    await asyncio.gather(*tasks)
+    assert answered == [b"%d" % number for number in range(20)]
+
+
+@asynccontextmanager
+async def far_lane(seconds: float, *, command_timeout: float = 10.0) -> AsyncIterator[Lane]:
+    """A lane to a server that is so many seconds away, each way."""
+    network = Network()
+    with running(RedisServer(port=free_port())) as server:
+        way = network.proxy("127.0.0.1", server.port)
+        way.slow(seconds)
+        url = f"redis://127.0.0.1:{way.port}"
+        backend = await connect(url, hub_id="h", command_timeout=command_timeout)
+        lane = backend.lane(b"k")
+        try:
+            yield lane
+        finally:
+            await lane.drop()
+            await backend.aclose()
+            network.close()
+
+
+async def test_over_a_long_way_many_commands_take_one_round_trip() -> None:
+    async with far_lane(0.15) as lane:
+        await lane.ask(b"PING")
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(lane.ask(b"ECHO", b"x") for _ in range(16)))
+        assert 0.3 <= asyncio.get_running_loop().time() - began < 0.6
+
+
+async def test_a_server_that_is_further_away_than_the_limit_is_reached_after_all() -> None:
+    async with far_lane(0.1, command_timeout=0.19) as lane:
+        assert await lane.ask(b"PING") == b"PONG"
+        assert await lane.ask(b"PING") == b"PONG"
+
+
+async def test_what_was_sent_behind_a_command_that_is_refused_is_answered(lane: Lane) -> None:
+    await lane.ask(b"PING")
+    number = lane.connection_number
+    failing = asyncio.create_task(lane.ask(b"NO-SUCH-COMMAND"))
+    behind = asyncio.create_task(lane.ask(b"ECHO", b"x"))
+    with pytest.raises(ResponseError):
+        await failing
+    assert await behind == b"x"
+    assert await lane.ask(b"ECHO", b"y") == b"y"
+    assert lane.connection_number == number + 1, "the server is looked up again"
+
+
+async def test_when_one_command_has_no_answer_all_behind_it_fail(lane: Lane, client: Redis) -> None:
+    await lane.ask(b"PING")
+    tasks = [
+        asyncio.create_task(lane.ask(b"BLPOP", b"none", b"5", timeout=0.05)),
+        asyncio.create_task(lane.ask(b"ECHO", b"x")),
+        asyncio.create_task(lane.ask(b"ECHO", b"y")),
+    ]
+    late, *behind = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(late, TimeoutError)
+    assert [type(each) for each in behind] == [GoneError, GoneError]
+    assert await lane.ask(b"ECHO", b"z") == b"z"
+
+
+async def test_a_command_that_is_cancelled_in_its_turn_takes_no_answer_from_those_before_it(
+    lane: Lane, client: Redis
+) -> None:
+    await lane.ask(b"PING")
+    first = asyncio.create_task(lane.ask(b"BLPOP", b"list", b"5"))
+    second = asyncio.create_task(lane.ask(b"ECHO", b"x"))
+    await asyncio.sleep(0.05)
+    second.cancel()
+    await client.rpush("list", "v")
+    assert await first == [b"list", b"v"]
+    assert await lane.ask(b"ECHO", b"y") == b"y"
+
+
+async def test_a_script_that_the_server_forgot_is_not_sent_again_out_of_its_turn(
+    lane: Lane, client: Redis
+) -> None:
+    await lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"])
+    await client.script_flush()
+    number = lane.connection_number
+    run = partial(lane.run, ACKNOWLEDGE_LOSS, [b"loss", b"log"], in_turn=True)
+    outcomes = await asyncio.gather(run([b"2"]), run([b"3"]), return_exceptions=True)
+    assert [type(each) for each in outcomes] == [ReconnectedError] * 2
+    assert lane.connection_number == number
+    await lane.run(ACKNOWLEDGE_LOSS, [b"loss", b"log"], [b"1"])
+    assert await run([b"4"]) == 1
 
 
 # --- waiting at the server -----------------------------------------------------------------------
