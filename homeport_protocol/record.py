@@ -135,6 +135,23 @@ def merge_metadata(
     return merged
 
 
+def merges_to_same(old: Metadata | UnsetType, changes: Metadata) -> bool:
+    """Whether merging `changes` into `old` would leave it exactly as it is, also in its JSON."""
+    known = {} if old is UNSET else old
+    for key, value in changes.items():
+        if key not in known:
+            if value is None:
+                continue
+            return False
+        before = known[key]
+        if value is None or type(before) is not type(value):
+            return False
+        # Texts are most of all; of the rest, `==` takes 1 for true and 1.0 somewhere inside.
+        if before != value if type(value) is str else _encode(before) != _encode(value):
+            return False
+    return True
+
+
 def same_value(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal: as Python's `==`, but `true` is not 1."""
     if one is other:
@@ -174,6 +191,7 @@ __all__ = [
     "AgentSpec",
     "Health",
     "merge_metadata",
+    "merges_to_same",
     "same_value",
     "unique",
 ]

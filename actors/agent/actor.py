@@ -4,8 +4,9 @@ Rules, beside those of `actors.rules`:
 
 - One change is under way at a time; what comes meanwhile waits its turn. So every change is made
   from a committed record, and answers keep the order of the asks.
-- Heartbeats that wait and say nothing new are superseded by the one before them: one renewal
-  answers them all.
+- A heartbeat that says nothing new is a renewal, whatever it says; a `load` is a reading and
+  nothing new. Those that wait are superseded by the one before them: one renewal answers them
+  all, with the newest load.
 - A message counts as activity when it arrives, not when its turn comes.
 - While the store is away, heartbeats count and are acknowledged as not durable, no silence is
   acted on, and what is unwritten is written when the store returns.
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from actors.agent import ownership, registering, settlement
 from actors.agent.ask_queue import AskQueue
@@ -63,7 +64,7 @@ from actors.rules.records import amend
 from actors.rules.states import State
 from actors.runtime.dispatch import Runtime
 from homeport_protocol.errors import CloseCode, ProtocolError
-from homeport_protocol.record import NO_CHANGES, AgentRecord
+from homeport_protocol.record import AgentRecord
 
 
 class AgentActor:
@@ -232,14 +233,15 @@ class AgentActor:
         changes = ask.changes
         if ask.session is None and self._refuses(ask):
             return
+        record = writer.committed
         if (
-            changes is NO_CHANGES
+            record is not None
             and ask.session is monitor.session
-            and writer.only_renews(monitor.liveness, over_http=ask.session is None)
+            and writer.only_renews(changes, monitor.liveness, over_http=ask.session is None)
             and not self.context.store_is_away
         ):
-            asks.under_way = asks.superseded_by(ask)
-            writer.renew(monitor.liveness, ask.at)
+            load = asks.superseded_by(ask, record)
+            writer.renew(load, monitor.liveness, ask.at)
             return
         record = writer.current
         if record is None:
@@ -261,7 +263,9 @@ class AgentActor:
             ask.reply(Acknowledged(writer.revision, False, self.context.timestamp()))
             return
         record = writer.refreshed(amended, monitor.liveness)
-        asks.under_way = asks.superseded_by(ask)
+        load = asks.superseded_by(ask, record)
+        if load is not UNSET:
+            record = structs.replace(record, load=load)
         writer.write(record, monitor.liveness, ask.at)
 
     def _update(self, ask: Update) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from msgspec import UNSET, UnsetType
+
 from actors.agent.messages import Ask, Heartbeat, Message, Queued
 from actors.agent.outcomes import Outcome
+from actors.rules.records import says_nothing_new
 from homeport_protocol.errors import ProtocolError
-from homeport_protocol.record import NO_CHANGES
+from homeport_protocol.record import NO_CHANGES, AgentRecord
 
 MAX_WAITING = 1024
 """Asks that may wait for their turn; one more is answered `rate_limited`."""
@@ -50,20 +53,29 @@ class AskQueue:
         """
         self._in_hand = None
 
-    def superseded_by(self, heartbeat: Heartbeat) -> list[Ask]:
-        """The heartbeat, and those right behind it that say nothing new: one renewal serves all."""
-        asks: list[Ask] = [heartbeat]
+    def superseded_by(self, heartbeat: Heartbeat, record: AgentRecord) -> float | UnsetType:
+        """Have one renewal serve the heartbeat, and those right behind it that say nothing new.
+
+        `record` is what the heartbeat makes of the agent. Returns the newest load of them all.
+        """
+        asks, load = [heartbeat], heartbeat.changes.load
         for message in self.waiting:
             if (
                 not isinstance(message, Heartbeat)
                 or message.session is not heartbeat.session
                 or message.token != heartbeat.token
-                or message.changes is not NO_CHANGES
             ):
                 break
+            changes = message.changes
+            if changes is not NO_CHANGES:
+                if not says_nothing_new(record, changes):
+                    break
+                if changes.load is not UNSET:
+                    load = changes.load
             asks.append(message)
         del self.waiting[: len(asks) - 1]
-        return asks
+        self.under_way = [*asks]
+        return load
 
     def take(self) -> list[Ask]:
         """The asks of the change that has just ended."""

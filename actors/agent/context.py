@@ -44,6 +44,11 @@ class AgentContext(Protocol):
         """Seconds that an ask may wait for the store."""
         ...
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other hub, as far as this one knows."""
+        ...
+
     def now(self) -> float: ...
 
     def wall(self) -> float:

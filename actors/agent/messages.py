@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from actors.agent.outcomes import Reply
 from actors.log.proposal import Proposal, RenewalProposal, Result
@@ -122,9 +122,13 @@ class Overtaken(Struct, frozen=True, gc=False):
 
 
 class RenewedElsewhere(Struct, frozen=True, gc=False):
-    """Another hub renewed the entry, for a heartbeat that came at `at` on the scheduler's scale."""
+    """Another hub renewed the entry, for a heartbeat that came at `at` on the scheduler's scale.
+
+    `load` is UNSET if that hub told none.
+    """
 
     last_seen: str
+    load: float | UnsetType
     at: float
 
 

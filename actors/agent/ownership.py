@@ -76,7 +76,7 @@ def overtaken(agent: AgentParts, news: Overtaken) -> None:
 
 def renewed_elsewhere(agent: AgentParts, news: RenewedElsewhere) -> None:
     """Another hub renewed the entry."""
-    agent.writer.renewed_elsewhere(news.last_seen)
+    agent.writer.renewed_elsewhere(news.last_seen, news.load)
     agent.monitor.liveness.active_elsewhere(news.at)
 
 
@@ -93,7 +93,9 @@ def take_in(agent: AgentParts, stored: Stored | None) -> str:
         overtaken(agent, Overtaken(record, removed=False))
     elif record.last_seen != committed.last_seen:
         at = renewed_at(stored.ttl, agent.context.now(), agent.writer.timing)
-        renewed_elsewhere(agent, RenewedElsewhere(record.last_seen, at))
+        renewed_elsewhere(agent, RenewedElsewhere(record.last_seen, record.load, at))
+    if (record.epoch, record.revision) == (committed.epoch, committed.revision):
+        agent.writer.stored_as(record)
     return record.last_seen
 
 

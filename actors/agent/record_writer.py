@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from actors.agent.context import AgentContext
 from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, RenewalProposer
@@ -13,6 +13,8 @@ from actors.rules.records import (
     combine,
     head_of,
     kind_of,
+    says_nothing_new,
+    seen_later,
     with_derived_status,
 )
 from actors.rules.states import State
@@ -37,6 +39,7 @@ class RecordWriter:
         "_in_flight",
         "_marked_dirty",
         "_proposer",
+        "_seen_stored",
         "_unwritten",
         "_unwritten_seen",
         "agent_id",
@@ -54,6 +57,7 @@ class RecordWriter:
         self._in_flight: AgentChanges | None = None  # the part of it that the proposal writes
         self._unwritten_seen = ""  # when the last heartbeat came that is unwritten
         self._marked_dirty = False
+        self._seen_stored = ("", "")  # the `last_seen` known here, and the one that was stored then
         self._epoch_floor = 0  # the last epoch of an earlier registration of this identity
         self.agent_id = agent_id
         self.committed: AgentRecord | None = None
@@ -103,11 +107,21 @@ class RecordWriter:
         """Another hub changed the record to this; the log has an entry for it."""
         self.adopt(record, self._context.log)
 
-    def renewed_elsewhere(self, last_seen: str) -> None:
+    def renewed_elsewhere(self, last_seen: str, load: float | UnsetType) -> None:
         """Another hub renewed the entry: what is written next must not turn that back."""
         record = self.committed
         if record is not None and last_seen > record.last_seen:
-            self.committed = structs.replace(record, last_seen=last_seen)
+            self.committed = seen_later(record, last_seen, load)
+
+    def stored_as(self, record: AgentRecord) -> None:
+        """The store holds this; it differs from what is known here in no more than a renewal does.
+
+        It is right whatever its `last_seen` says, which is of another hub's clock.
+        """
+        assert self.committed is not None
+        last_seen = max(self.committed.last_seen, record.last_seen)
+        self.committed = structs.replace(self.committed, last_seen=last_seen, load=record.load)
+        self._seen_stored = (last_seen, record.last_seen)
 
     def release(self) -> None:
         """The agent is no more, or not this hub's."""
@@ -142,26 +156,34 @@ class RecordWriter:
 
     # --- proposing -------------------------------------------------------------------------------
 
-    def only_renews(self, liveness: Liveness, *, over_http: bool) -> bool:
-        """Whether a heartbeat changes nothing but `last_seen`, and nothing else is to be written.
+    def only_renews(self, changes: AgentChanges, liveness: Liveness, *, over_http: bool) -> bool:
+        """Whether a heartbeat only moves on `last_seen` and `load`, and nothing else is unwritten.
 
-        It must report nothing, and come from the agent's session or (`over_http`) from no session.
+        It must come from the agent's session or (`over_http`) from no session.
         """
         record = self.committed
         if record is None or self.dirty:
             return False
-        return liveness.agrees(record, over_http=over_http)
+        return liveness.agrees(record, over_http=over_http) and (
+            changes is NO_CHANGES or says_nothing_new(record, changes)
+        )
 
-    def renew(self, liveness: Liveness, born: float) -> None:
-        """Propose to renew the entry for a heartbeat; `only_renews` holds."""
+    def renew(self, load: float | UnsetType, liveness: Liveness, born: float) -> None:
+        """Propose to renew the entry for heartbeats of which `only_renews` holds.
+
+        `load` is the newest that they say, if any.
+        """
         context, record = self._context, self.committed
         assert record is not None
         self._in_flight = None
-        record = structs.replace(record, last_seen=context.timestamp())
+        if load is UNSET:
+            record = structs.replace(record, last_seen=context.timestamp())
+        else:
+            record = structs.replace(record, last_seen=context.timestamp(), load=load)
         self._renew(record, liveness, self.timing.lease_ttl, born)
 
     def write(self, record: AgentRecord, liveness: Liveness, born: float | None = None) -> None:
-        """Propose a record made from the current one; a renewal if only `last_seen` differs."""
+        """Propose a record made from the current one; a renewal if `kind_of` finds no change."""
         kind = self._kind(record)
         if kind is None:
             self._in_flight, self._unwritten = self._unwritten, None
@@ -288,22 +310,41 @@ class RecordWriter:
             ttl=self._ttl(liveness, timing),
             key=context.new_key() if kind else "",
             revision=0 if committed is None else committed.revision,
-            seen=seen,
+            seen=seen or self._seen_by_others(operation),
             times=text_of(timing) if told or operation == "restore" else "",
+            load=record.load,
         )
         self._marked_dirty = False
         self.proposal = proposal = Proposal(change, record, self._proposer, born)
         context.propose(proposal)
 
+    def _seen_by_others(self, operation: Operation) -> str:
+        """The `last_seen` that the store must still have: another hub may have renewed the entry.
+
+        Its readings are not in the log, and must not be turned back. "" when any may be stored.
+        """
+        committed = self.committed
+        if committed is None or operation in ("register", "remove"):
+            return ""
+        if committed.hub == self._context.hub_id:
+            return ""  # whatever renewed it came through here
+        known, stored = self._seen_stored
+        return stored if known == committed.last_seen else committed.last_seen
+
     def _renew(self, record: AgentRecord, liveness: Liveness, ttl: float, born: float) -> None:
         context = self._context
+        hub = "" if liveness.over_http else record.hub or context.hub_id
+        if record.hub != context.hub_id and not context.alone:
+            self._propose("write", None, record, liveness, hub, born, "")
+            return
         renewal = Renewal(
             agent_id=self.agent_id,
             epoch=record.epoch,
             head=head_of(record),
-            hub="" if liveness.over_http else record.hub or context.hub_id,
+            hub=hub,
             ttl=ttl,
             revision=record.revision,
+            load=record.load,
         )
         self._marked_dirty = False
         self.proposal = proposal = RenewalProposal(renewal, record, self._proposer, born)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UnsetType
+
 from actors.agent.messages import (
     ActivitySeen,
     Ask,
@@ -119,9 +121,9 @@ class AgentRef:
         """Another hub's change of the agent has been folded."""
         self._ref.tell(Overtaken(record, removed))
 
-    def renewed_elsewhere(self, last_seen: str, at: float) -> None:
+    def renewed_elsewhere(self, last_seen: str, load: float | UnsetType, at: float) -> None:
         """Another hub renewed the entry."""
-        self._ref.tell(RenewedElsewhere(last_seen, at))
+        self._ref.tell(RenewedElsewhere(last_seen, load, at))
 
     def stored_read(self, stored: Stored | Away | None) -> None:
         """The store has answered the actor: this is what it holds of the agent."""

@@ -157,6 +157,8 @@ def _stale(agent: AgentParts, proposal: AnyProposal) -> None:
         writer.mark_dirty()
         monitor.arm()
     else:
+        if isinstance(proposal.change, Change) and proposal.change.operation == "restore":
+            writer.mark_dirty()
         monitor.read_stored()  # what overtook it is not in the log
 
 

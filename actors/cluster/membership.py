@@ -26,10 +26,10 @@ from actors.timing import HUB_LEASE
 from homeport_protocol.record import AgentRecord
 
 INTERVAL = 1.0
-"""Seconds between two renewals of this hub's lease, each of which tells who else lives."""
+"""Seconds between two renewals of this hub's lease, each of which tells who else lives.
 
-RENEWALS_EVERY = 2
-"""Ticks after which the renewals of other hubs are read: `last_seen` lags by so many seconds."""
+The renewals of other hubs are read as often: `last_seen` and `load` of their agents lag by so much.
+"""
 
 
 class Membership:
@@ -71,7 +71,6 @@ class Membership:
         self._leader = hub_id
         self._absences_count_from = scheduler.now()
         self._renewals_from = ""
-        self._ticks = 0
         self._renewing = self._reading = False
         self._timer: Timer | None = None
         self.hubs: list[HubLease] = []
@@ -117,8 +116,7 @@ class Membership:
             self._renewing = True
             asked_at = self._scheduler.now()
             self._store.renew_lease(report, partial(self._lease_renewed, asked_at))
-        self._ticks += 1
-        if self._ticks % RENEWALS_EVERY == 0 and not self.alone and not self._reading:
+        if not self.alone and not self._reading:
             self._reading = True
             self._store.read_renewals(self._renewals_from, self._renewals_read)
 

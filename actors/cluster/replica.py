@@ -46,7 +46,7 @@ from actors.ports.store import (
     Roster,
     Store,
 )
-from actors.rules.records import complete, completed
+from actors.rules.records import complete, completed, seen_later
 from actors.rules.stored_records import read_record
 from actors.rules.told_times import ToldTimes
 from actors.runtime.turns import Turns
@@ -241,7 +241,7 @@ class Replica:
         return record
 
     def renewed(self, proposal: RenewalProposal) -> None:
-        """A renewal of this hub is durable: only `last_seen` has moved on."""
+        """A renewal of this hub is durable: only `last_seen` and `load` have moved on."""
         renewal = proposal.change
         data = complete(renewal.head, renewal.epoch, renewal.hub, renewal.revision)
         self.directory.refresh(proposal.record, data)
@@ -257,7 +257,13 @@ class Replica:
             return
         if entry.times or entry.kind in ("registered", "resumed"):
             self.told_times.told(record.id, entry.times)
+        before = self.directory.get(record.id)
+        known = None if before is None else before.record
         self._fold(entry.kind, record, entry.record, entry.key)
+        if known is not None and known.epoch == record.epoch and known.last_seen > record.last_seen:
+            # A renewal after this change has been heard of before it.
+            newest = seen_later(record, known.last_seen, known.load)
+            self.directory.refresh(newest, completed(newest))
         if (hub_id := entry.key.partition("/")[0]) != "":
             self.membership.wrote(hub_id)
         self._events.handle(ChangedElsewhere(record, entry.kind in REMOVALS))
@@ -301,7 +307,7 @@ class Replica:
             entry = self.directory.get(renewal.agent_id)
             if entry is None or entry.record.last_seen >= renewal.last_seen:
                 continue
-            record = structs.replace(entry.record, last_seen=renewal.last_seen)
+            record = seen_later(entry.record, renewal.last_seen, renewal.load)
             self.directory.refresh(record, completed(record))
             newer.append(renewal)
         if newer:

@@ -1,7 +1,7 @@
 """The directory: every agent that can be discovered, and which of them match a filter.
 
 It is the fold of the log: `put` and `remove` are called in the order of revisions. Between two
-changes of a record, its `last_seen` moves on with every heartbeat (`refresh`). Queries are
+changes of a record, its `last_seen` and `load` move on with heartbeats (`refresh`). Queries are
 generators that may be interrupted at each `yield`; other queries and changes may come between.
 """
 
@@ -132,7 +132,7 @@ class Directory:
         return previous
 
     def refresh(self, record: AgentRecord, data: bytes) -> None:
-        """Replace a record that differs in `last_seen` alone: it matches the same filters."""
+        """Replace a record that differs in no more than `last_seen` and `load`, as for filters."""
         entry = self._entries.get(record.id)
         if entry is not None:
             if entry.picks or entry.record.load != record.load:

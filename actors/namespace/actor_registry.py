@@ -171,7 +171,8 @@ class ActorRegistry:
         for renewal in event.renewals:
             agent = self.agents.get(renewal.agent_id)
             if agent is not None:
-                agent.renewed_elsewhere(renewal.last_seen, event.now - renewal.age)
+                at = event.now - renewal.age
+                agent.renewed_elsewhere(renewal.last_seen, renewal.load, at)
 
     # --- what the agents' actors need (actors.agent.context.AgentContext) ------------------------
 
@@ -194,6 +195,11 @@ class ActorRegistry:
     def change_timeout(self) -> float:
         """Seconds that an ask may wait for the store."""
         return self._committer.round_trip.change_timeout
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other hub, as far as this one knows."""
+        return self._replica.membership.alone
 
     def timestamp(self) -> str:
         """The wall clock's now, as records hold it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from homeport_protocol.bounds import Kind
 
@@ -34,9 +34,10 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     An entry without an epoch (the legacy registry's) counts as any. A stored entry is newer when
     its epoch is above `epoch` (refused as `fenced`), or its revision above `revision`, from which
     the change was made (refused as `stale`). When it is older, it is not the entry that was meant
-    (`missing`). With `seen`, the change is a verdict on silence, and also `stale` when the stored
-    `last_seen` differs. `last` is the last epoch of a removed identity, while the store remembers
-    it; it was newer when it is not below `epoch` (`fenced`).
+    (`missing`). With `seen`, the change is also `stale` when the stored record, of that very
+    revision, has another `last_seen`: another hub has renewed the entry. `last` is the last epoch
+    of a removed identity, while the store remembers it; it was newer when it is not below `epoch`
+    (`fenced`).
 
     `times`, where given, are the times that the agent was told (`actors.rules.told_times`); they
     are stored beside the entry until it is removed, or told others.
@@ -44,7 +45,8 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the
     id to the active set; `remove` deletes both. A log entry raises the revision by one; without
     one, R is `revision`. `key` names the change in the log, so that a hub which never got the
-    answer can find out whether the change was applied.
+    answer can find out whether the change was applied. Without a log entry, other hubs learn the
+    new `last_seen` and `load` as from a renewal.
     """
 
     operation: Operation
@@ -58,13 +60,15 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     revision: int = 0
     seen: str = ""
     times: str = ""
+    load: float | UnsetType = UNSET
 
 
 class Renewal(Struct, frozen=True, gc=False, kw_only=True):
     """A sign of life of an agent: renews `last_seen` and the time to live of its entry.
 
     Applied under the conditions of a `write`, but without a log entry: the stored record keeps its
-    `epoch` and `revision`. Nearly everything that is committed is a renewal.
+    `epoch` and `revision`. Nearly everything that is committed is a renewal. `load` is the
+    record's, for other hubs; a load that moves is a reading and no change.
     """
 
     agent_id: str
@@ -73,6 +77,7 @@ class Renewal(Struct, frozen=True, gc=False, kw_only=True):
     hub: str
     ttl: float
     revision: int
+    load: float | UnsetType = UNSET
 
 
 class Applied(Struct, frozen=True, gc=False):
@@ -212,11 +217,12 @@ class Stored(Struct, frozen=True):
 
 
 class ForeignRenewal(Struct, frozen=True, gc=False):
-    """A renewal by another hub, `age` seconds ago by the store's clock."""
+    """A renewal by another hub, `age` seconds ago by the store's clock; `load` if it told one."""
 
     agent_id: str
     last_seen: str
     age: float
+    load: float | UnsetType = UNSET
 
 
 class ForeignRenewals(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from actors.rules.states import DerivedStatus
 from homeport_protocol.bounds import Kind
@@ -16,6 +16,7 @@ from homeport_protocol.record import (
     AgentSpec,
     Health,
     merge_metadata,
+    merges_to_same,
     same_value,
     unique,
 )
@@ -104,14 +105,32 @@ def with_derived_status(
     return structs.replace(record, status=derived.status, health=health)
 
 
+def seen_later(record: AgentRecord, last_seen: str, load: float | UnsetType) -> AgentRecord:
+    """The record as another hub renewed it; `load` is UNSET if that hub told none."""
+    if load is UNSET:
+        load = record.load
+    return structs.replace(record, last_seen=last_seen, load=load)
+
+
+def says_nothing_new(record: AgentRecord, changes: AgentChanges) -> bool:
+    """Whether a heartbeat that says `changes` leaves its record as it is.
+
+    All but `last_seen` and `load`, which is a reading and no change. The record must be that of an
+    active agent: then its status follows from what the agent reports.
+    """
+    status, metadata = changes.status, changes.metadata
+    return (status is UNSET or status == record.health.reported) and (
+        metadata is UNSET or merges_to_same(record.metadata, metadata)
+    )
+
+
 def kind_of(old: AgentRecord, new: AgentRecord) -> Kind | None:
-    """The event for the difference; None when only `last_seen` moved on."""
+    """The event for the difference; None when only `last_seen` and `load` moved on."""
     if old.status != new.status:
         return "status_changed"
     if (
         old.health != new.health
         or not same_value(old.metadata, new.metadata)
-        or old.load != new.load
         or old.capabilities != new.capabilities
         or old.version != new.version
         or old.host != new.host

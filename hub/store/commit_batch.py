@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
+from msgspec import UNSET
+
 from actors.ports.store import Applied, Change, Committed, Refusal, Renewal
+from homeport_protocol.codec import encode
 from hub.store.findings import Findings
 from hub.store.keys import Keys
 
@@ -27,10 +30,11 @@ def keys_of(changes: list[Change | Renewal], keys: Keys) -> list[bytes]:
     return names
 
 
-def arguments_of(changes: list[Change | Renewal]) -> list[bytes]:
+def arguments_of(changes: list[Change | Renewal], *, announce: bool) -> list[bytes]:
     """The script's arguments for each change, in the script's order.
 
-    A renewal has no more than it needs, since it is what nearly all changes are.
+    A renewal has no more than it needs, since it is what nearly all changes are. The load is told
+    apart from its record only if it is to be announced.
     """
     arguments: list[bytes] = []
     for change in changes:
@@ -50,6 +54,8 @@ def arguments_of(changes: list[Change | Renewal]) -> list[bytes]:
                 change.seen.encode(),
                 change.times.encode(),
             )
+        if announce:
+            arguments.append(b"" if change.load is UNSET else encode(change.load))
     return arguments
 
 

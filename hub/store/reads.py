@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import repeat
+from math import inf
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from actors.ports.store import (
     Fenced,
@@ -230,18 +232,27 @@ async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> F
     while True:
         arguments = [known, own, b"%d" % ANNOUNCEMENTS]
         known, more, *found = await lane.run(READ_RENEWALS, [keys.seen], arguments)
-        for age, text in zip(found[::2], found[1::2], strict=True):
-            renewals += _renewals(text.decode(errors="replace"), age / 1000)
+        for age, text, loads in zip(found[::3], found[1::3], found[2::3], strict=True):
+            renewals += _renewals(text.decode(errors="replace"), loads, age / 1000)
         if more == b"0":
             return ForeignRenewals(known.decode(), renewals)
 
 
-def _renewals(text: str, age: float) -> Iterator[ForeignRenewal]:
-    for line in text.split("\n"):
+def _renewals(text: str, loads: bytes, age: float) -> Iterator[ForeignRenewal]:
+    lines, told = text.split("\n"), loads.split(b"\n")
+    for line, load in zip(lines, told if len(told) == len(lines) else repeat(b""), strict=False):
         agent_id, _, last_seen = line.rpartition(" ")
         if len(last_seen) == _TIMESTAMP and last_seen[-1] == "Z":
             try:
                 datetime.fromisoformat(last_seen)
             except ValueError:
                 continue  # no hub wrote it
-            yield ForeignRenewal(agent_id, last_seen, age)
+            yield ForeignRenewal(agent_id, last_seen, age, _load(load))
+
+
+def _load(text: bytes) -> float | UnsetType:
+    try:
+        load = float(text)
+    except ValueError:
+        return UNSET  # there is none, or no hub wrote it
+    return load if 0 <= load < inf else UNSET

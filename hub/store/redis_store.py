@@ -426,7 +426,7 @@ class RedisStore:
                     b"%d" % self._limits.log_length,
                     self._hub_id.encode() if announce else b"",
                     b"%d" % self._limits.max_log_bytes,
-                    *arguments_of(changes),
+                    *arguments_of(changes, announce=announce),
                 ],
                 connection_number=self._opened_on,
                 in_turn=True,

@@ -73,7 +73,7 @@ def test_each_field_of_an_update_reaches_the_record_and_is_an_event(field: str) 
     watcher = world.watcher()
     assert link.ask(op="update", **{field: VALUES[field]})["op"] == "updated"
     assert world.record(answer["agent_id"])[field] == VALUES[field]
-    assert len(watcher.events()) == 1
+    assert len(watcher.events()) == (field != "load"), "a load is a reading, no change"
 
 
 @pytest.mark.parametrize("field", CHANGES)
@@ -113,4 +113,4 @@ def test_each_field_of_a_heartbeat_is_kept_while_the_store_is_away(field: str) -
 def test_each_field_makes_an_update(field: str) -> None:
     before = record()
     made = amend(before, AgentChanges(**{field: VALUES[field]}))
-    assert kind_of(before, made) == "updated"
+    assert kind_of(before, made) == (None if field == "load" else "updated")

@@ -84,8 +84,8 @@ def test_clients_that_do_not_answer_do_not_hold_up_the_end(start_hub: Any, enter
     deaf = [place.connect(answers_pings=False) for _ in range(5)]
     deaf[0].watch()
     chatty, _ = place.agent("chatty", metadata={"pad": "x" * 15_000})
-    for load in range(100):
-        chatty.ask("update", load=load)
+    for port in range(100):
+        chatty.ask("update", port=port)
     with socket.create_connection(("127.0.0.1", hub.port)) as half:
         half.sendall(b"POST /agents/register HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
         hub.signal(signal.SIGTERM)

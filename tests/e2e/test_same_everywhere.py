@@ -138,7 +138,7 @@ def test_redis_holds_the_ordered_log_under_the_contracts_keys(
 ) -> None:
     place = enter(stored_hub)
     wire, registered = place.agent("logged")
-    revision = wire.ask("update", load=1)["revision"]
+    revision = wire.ask("update", port=1)["revision"]
     client = shared_server.client
     assert client.get(f"{place.prefix}agents:log:name") == registered["log"]
     entries = client.xrange(f"{place.prefix}agents:log")

@@ -202,7 +202,7 @@ def test_a_store_that_comes_back_empty_gets_all_agents_and_a_new_log(scene: Scen
     old = place.connect().watch(since=scene.registered["revision"], log=scene.log)
     assert old["resumed"] is False
     assert old["log"] == log
-    updated = scene.wire.ask("update", load=1)
+    updated = scene.wire.ask("update", port=1)
     assert (updated["op"], updated["log"]) == ("updated", log)
     event = scene.watcher.event("updated")
     assert event["revision"] == updated["revision"]

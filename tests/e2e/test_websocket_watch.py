@@ -70,10 +70,10 @@ def test_a_watch_goes_on_from_the_position_of_any_event(place: Place) -> None:
     watcher = place.watcher()
     wire, _ = place.agent("positions")
     position = watcher.event("registered")["position"]
-    loads = [wire.ask("update", load=n)["revision"] for n in range(1, 4)]
+    updates = [wire.ask("update", port=n)["revision"] for n in range(1, 4)]
     again = place.connect()
     assert again.watch(position=position)["resumed"] is True
-    assert [again.event("updated")["revision"] for _ in loads] == loads
+    assert [again.event("updated")["revision"] for _ in updates] == updates
     forged = place.connect()
     assert forged.watch(position=position[:-16] + "0" * 16)["resumed"] is False
     forged.snapshot()
@@ -110,7 +110,7 @@ def test_revisions_of_events_grow_one_by_one_for_a_watcher_of_everything(place: 
     wires = [place.agent(f"n{number}")[0] for number in range(5)]
     for round_ in range(5):
         for wire in wires:
-            wire.ask("heartbeat", load=round_)
+            wire.ask("heartbeat", metadata={"n": round_})
     for wire in wires:
         wire.ask("unregister")
     revisions = [event["revision"] for event in watcher.said_by_now()]
@@ -123,13 +123,13 @@ def test_an_agent_that_leaves_the_filter_is_told_with_its_new_record(place: Plac
     wire.ask("heartbeat", status="degraded")
     event = watcher.event("status_changed")
     assert event["agent"]["status"] == "degraded"
-    wire.ask("heartbeat", load=1)
-    wire.ask("heartbeat", load=2)
+    wire.ask("heartbeat", metadata={"n": 1})
+    wire.ask("heartbeat", metadata={"n": 2})
     assert watcher.said_by_now() == [], "outside the filter it is nobody's business"
     wire.ask("heartbeat", status="healthy")
     event = watcher.event("status_changed")
     assert event["agent"]["status"] == "healthy"
-    assert event["agent"]["load"] == 2
+    assert event["agent"]["metadata"]["n"] == 2
     wire.ask("unregister")
     assert watcher.event("unregistered")["agent"]["id"] == registered["agent_id"]
 
@@ -194,8 +194,8 @@ def test_a_watcher_may_be_an_agent_and_sees_itself(place: Place) -> None:
     wire.snapshot()
     registered = wire.register("both")
     assert wire.event("registered")["agent"]["id"] == registered["agent_id"]
-    wire.ask("heartbeat", load=3)
-    assert wire.event("updated")["agent"]["load"] == 3
+    wire.ask("heartbeat", metadata={"n": 3})
+    assert wire.event("updated")["agent"]["metadata"]["n"] == 3
 
 
 def test_a_watch_resumes_after_a_reconnect_with_just_the_missed_events(place: Place) -> None:
@@ -205,23 +205,23 @@ def test_a_watch_resumes_after_a_reconnect_with_just_the_missed_events(place: Pl
     wire, _ = place.agent("busy")
     last = watcher.event("registered")["revision"]
     watcher.drop()
-    revisions = [wire.ask("update", load=n)["revision"] for n in range(1, 6)]
+    revisions = [wire.ask("update", port=n)["revision"] for n in range(1, 6)]
     again = place.connect()
     resumed = again.watch(since=last, log=watching["log"])
     assert resumed["resumed"] is True
     assert resumed["log"] == watching["log"]
     missed = [again.event("updated") for _ in range(5)]
     assert [event["revision"] for event in missed] == revisions
-    assert [event["agent"]["load"] for event in missed] == [1, 2, 3, 4, 5]
-    wire.ask("update", load=9)
-    assert again.event("updated")["agent"]["load"] == 9
+    assert [event["agent"]["port"] for event in missed] == [1, 2, 3, 4, 5]
+    wire.ask("update", port=9)
+    assert again.event("updated")["agent"]["port"] == 9
 
 
 @pytest.mark.parametrize("source", ["registered", "updated", "agents", "snapshot", "watching"])
 def test_a_revision_from_any_answer_is_good_to_resume_from(place: Place, source: str) -> None:
     wire = place.connect()
     answers = {"registered": wire.register("source")}
-    answers["updated"] = wire.ask("update", load=1)
+    answers["updated"] = wire.ask("update", port=1)
     answers["agents"] = wire.ask("find")
     answers["watching"] = wire.watch()
     answers["snapshot"] = wire.tell()
@@ -273,7 +273,7 @@ def test_a_revision_from_the_future_means_a_snapshot(place: Place) -> None:
 
 def test_since_zero_of_the_same_log_tells_everything_from_the_beginning(place: Place) -> None:
     wire, registered = place.agent("first")
-    wire.ask("update", load=1)
+    wire.ask("update", port=1)
     watcher = place.connect()
     watching = watcher.watch(since=0, log=registered["log"])
     told = watcher.said_by_now()
@@ -293,14 +293,14 @@ def test_a_log_that_does_not_reach_back_that_far_means_a_snapshot(
     answer = registered
     for burst in range(10):
         for number in range(200):
-            wire.send({"op": "update", "id": number, "load": 200 * burst + number})
+            wire.send({"op": "update", "id": number, "port": 200 * burst + number})
         for _ in range(200):
             answer = wire.answer()
             assert answer["op"] == "updated", answer
     watcher = place.connect()
     watching = watcher.watch(since=registered["revision"], log=registered["log"])
     assert watching["resumed"] is False
-    assert watcher.snapshot()[0]["load"] == 1999
+    assert watcher.snapshot()[0]["port"] == 1999
     near = place.connect().watch(since=answer["revision"] - 2, log=registered["log"])
     assert near["resumed"] is True
 
@@ -317,14 +317,14 @@ def test_a_watcher_that_does_not_read_hurts_nobody_and_gets_the_newest_state(
     brisk.event("registered")
     count = 1200
     slowest = 0.0
-    for number in range(count):
+    for number in range(1, count + 1):
         began = time.monotonic()
-        wire.ask("update", load=number)
-        assert brisk.event("updated")["agent"]["load"] == number
+        wire.ask("update", port=number)
+        assert brisk.event("updated")["agent"]["port"] == number
         slowest = max(slowest, time.monotonic() - began)
     assert slowest < 5
     events = [sluggish.event()]
-    while events[-1]["agent"].get("load") != count - 1:
+    while events[-1]["agent"].get("port") != count:
         events.append(sluggish.event())
     revisions = [event["revision"] for event in events]
     assert revisions == sorted(set(revisions))
@@ -332,7 +332,7 @@ def test_a_watcher_that_does_not_read_hurts_nobody_and_gets_the_newest_state(
     assert any(event.get("coalesced") is True for event in events)
     assert all(event.get("coalesced", True) is True for event in events), "or absent"
     assert events[-1]["agent"]["id"] == registered["agent_id"]
-    wire.ask("update", load=0.25)
+    wire.ask("update", port=25)
     event = sluggish.event("updated")
-    assert event["agent"]["load"] == 0.25
+    assert event["agent"]["port"] == 25
     assert "coalesced" not in event

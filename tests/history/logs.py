@@ -63,8 +63,8 @@ def lost_between(history: History, start: float, end: float, agent_id: str = "")
     )
 
 
-def without_last_seen(record: AgentRecord) -> tuple[object, ...]:
-    """What must be the same everywhere: `last_seen` moves on without an event."""
+def without_readings(record: AgentRecord) -> tuple[object, ...]:
+    """What must be the same everywhere: `last_seen` and `load` move on without an event."""
     health = record.health
     return (
         record.id,
@@ -74,7 +74,6 @@ def without_last_seen(record: AgentRecord) -> tuple[object, ...]:
         record.version,
         record.registered_at,
         repr(record.metadata),
-        repr(record.load),
         health.connection,
         health.reported,
         health.reason,

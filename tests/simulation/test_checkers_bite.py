@@ -97,7 +97,7 @@ def foreign_changes_are_retold(patch: pytest.MonkeyPatch) -> None:
     foreign = Replica.foreign
 
     def broken(self: Replica, entry: LogEntry) -> None:
-        record = entry.record.replace(b'"health"', b'"load":7.5,"health"', 1)
+        record = entry.record.replace(b'"version":"', b'"version":"x', 1)
         foreign(self, structs.replace(entry, record=record))
 
     patch.setattr(Replica, "foreign", broken)
@@ -197,9 +197,9 @@ def verdicts_are_written_twice(patch: pytest.MonkeyPatch) -> None:
 def some_heartbeats_are_never_answered(patch: pytest.MonkeyPatch) -> None:
     heartbeat = Supervisor.heartbeat
 
-    def broken(self: Supervisor, agent_id: str, status: Any, metadata: Any, reply: Any) -> None:
+    def broken(self: Supervisor, *said: Any) -> None:
         if self._random.random() < 0.95:
-            heartbeat(self, agent_id, status, metadata, reply)
+            heartbeat(self, *said)
 
     patch.setattr(Supervisor, "heartbeat", broken)
 

@@ -181,8 +181,8 @@ class ModelPort:
             after = int(position or 0)
             now = store.scheduler.now()
             found = [
-                ForeignRenewal(agent_id, seen, now - at)
-                for number, at, agent_id, seen in store.renewals
+                ForeignRenewal(agent_id, seen, now - at, load)
+                for number, at, agent_id, seen, load in store.renewals
                 if number > after
             ]
             last = store.renewals[-1][0] if store.renewals else after

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from actors.ports.store import (
     Applied,
@@ -72,7 +72,7 @@ class ModelStore:
         self.times: dict[str, str] = {}
         """What agents were told, where it is not the usual; under "" is the usual."""
         self.log: list[LogEntry] = []
-        self.renewals: list[tuple[int, float, str, str]] = []
+        self.renewals: list[tuple[int, float, str, str, float | UnsetType]] = []
         self.renewal_numbers = itertools.count(1)
         self.acknowledged = 0
         self.batches: list[list[Change]] = []
@@ -167,8 +167,11 @@ class ModelStore:
         before = self.revision
         results = [self.apply(each) for each in changes]
         for change, result in zip(changes, results, strict=True):
-            if announce and isinstance(change, Renewal) and isinstance(result, Applied):
-                self.announce(change.agent_id)
+            unlogged = isinstance(change, Renewal) or (
+                change.kind == "" and change.operation != "remove"
+            )
+            if announce and unlogged and isinstance(result, Applied):
+                self.announce(change.agent_id, change.load)
         if self.revision > before:
             self.changed()
         return Committed(self.log_name, before, results)
@@ -225,12 +228,12 @@ class ModelStore:
         """The next epoch: above what is known, and at least the clock's milliseconds."""
         return max(known + 1, int(self.scheduler.wall() * 1000) if self.epochs_by_clock else 0)
 
-    def announce(self, agent_id: str) -> None:
+    def announce(self, agent_id: str, load: float | UnsetType) -> None:
         seen = _SEEN.search(self.entries[agent_id][0])
         assert seen is not None
         now = self.scheduler.now()
         number = next(self.renewal_numbers)
-        self.renewals.append((number, now, agent_id, seen[1].decode()))
+        self.renewals.append((number, now, agent_id, seen[1].decode(), load))
         while self.renewals and self.renewals[0][1] < now - RENEWALS_KEPT:
             self.renewals.pop(0)
 
@@ -249,11 +252,12 @@ def _refuse(
         return "fenced"
     if revision is not None and revision > change.revision:
         return "stale"
-    if isinstance(change, Change) and change.seen and not legacy:
+    same = revision == change.revision
+    if isinstance(change, Change) and change.seen and same and not legacy:
         seen = _SEEN.search(stored[0])
         if seen is None or seen[1].decode() != change.seen:
             return "stale"
-    older = revision != change.revision
+    older = not same
     if operation != "resume":
         older = older or stored[1] != change.epoch
     if operation in ("write", "renew", "resume") and older and not legacy:

@@ -330,7 +330,10 @@ class World:
     def http_heartbeat(self, agent_id: str, token: str | None = None, **says: Any) -> Any:
         outcomes: list[Any] = []
         status, metadata = says.get("status", UNSET), says.get("metadata", UNSET)
-        self.supervisor.heartbeat(agent_id, status, metadata, outcomes.append, token=token)
+        load = says.get("load", UNSET)
+        self.supervisor.heartbeat(
+            agent_id, status, metadata, outcomes.append, load=load, token=token
+        )
         return self._outcome(outcomes)
 
     def http_unregister(self, agent_id: str, token: str | None = None) -> Any:

@@ -6,7 +6,8 @@
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
 --       5 the hub, if its renewals are to be announced, else empty, 6 bytes of the log,
 --       7… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
---       a renew: kind, key, seen, times ("": nothing was told)
+--       a renew: kind, key, seen, times ("": nothing was told); and if renewals are announced:
+--       load, empty for none
 -- Returns "fenced" when nothing was applied; otherwise words: "ok", the revision before, and for
 -- each change two, its revision and epoch, or why it was refused and "0". When keys held no records,
 -- each line that follows has the id of an agent and the key that what was there has now.
@@ -125,7 +126,7 @@ local function refusal_of(operation, key, own, known, seen, epoch, revision, las
     if revision > known then
         return 'stale'
     end
-    if seen ~= '' and (last_seen or last_seen_in(redis.call('GET', key))) ~= seen then
+    if seen ~= '' and revision == known and (last_seen or last_seen_in(redis.call('GET', key))) ~= seen then
         return 'stale'
     end
     if operation == 'remove' or operation == 'restore' then
@@ -270,7 +271,7 @@ end
 
 local revision = before
 local total
-local members, renewed = {}, {}
+local members, renewed, loads, loaded = {}, {}, {}, false
 local answer = {'ok', digits(before)}
 local key_at, at, last = FIXED_KEYS, FIXED, #ARGV
 local told = {}
@@ -286,6 +287,10 @@ while at < last do
     if operation == 'register' or operation == 'remove' or operation == 'restore' then
         tombstone = KEYS[key_at + 1]
         key_at = key_at + 1
+    end
+    local load = ''
+    if announcing then
+        load, at = ARGV[at + 1], at + 1
     end
     local epoch, refusal, tail
     if operation == 'renew' then
@@ -328,8 +333,10 @@ while at < last do
                 'kind', kind, 'agent', record, 'key', change_key, 'at', digits(total),
                 unpack(times ~= '' and {'times', times} or {}))
             total = total + #kind + #record + #change_key + #times
-        elseif announcing and operation == 'renew' then
+        elseif announcing and operation ~= 'remove' then
             renewed[#renewed + 1] = agent_id .. ' ' .. last_seen_in(head)
+            loads[#loads + 1] = load
+            loaded = loaded or load ~= ''
         end
         answer[#answer + 1] = written .. ' ' .. epoch
     end
@@ -341,13 +348,16 @@ settle('SADD', members, true)
 settle('SREM', members, false)
 keep_told(told)
 if #renewed > 0 then
-    local text = table.concat(renewed, '\n')
+    local fields = {ARGV[5], table.concat(renewed, '\n')}
+    if loaded then -- apart, so that hubs of earlier versions can read the rest
+        fields[3], fields[4] = 'load', table.concat(loads, '\n')
+    end
     local oldest = digits(milliseconds() - RENEWALS_MS)
-    local added = redis.pcall('XADD', renewals, 'MINID', '~', oldest, '*', ARGV[5], text)
+    local added = redis.pcall('XADD', renewals, 'MINID', '~', oldest, '*', unpack(fields))
     if type(added) == 'table' and added.err then
         -- A stray entry may have the last id that there is. Renewals are soon old: begin again.
         redis.call('UNLINK', renewals)
-        redis.call('XADD', renewals, 'MINID', '~', oldest, '*', ARGV[5], text)
+        redis.call('XADD', renewals, 'MINID', '~', oldest, '*', unpack(fields))
     end
     -- So that the stream expires when no hub, or only one, is left.
     redis.call('PEXPIRE', renewals, 2 * RENEWALS_MS)

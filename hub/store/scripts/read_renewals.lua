@@ -3,9 +3,10 @@
 -- KEYS: 1 the renewals
 -- ARGV: 1 the id of the last announcement that is known ("": none), 2 the hub that asks, whose own
 --       announcements are left out, 3 how many at most
--- Returns {the id of the last one that was read, "1" when there may be more, and two values for
--- each: its age in ms, and its text, a line `id last_seen` for each entry}. Ages are returned and
--- not times, so that hubs need not compare their clocks.
+-- Returns {the id of the last one that was read, "1" when there may be more, and three values for
+-- each: its age in ms, its text, a line `id last_seen` for each entry, and their loads, a line for
+-- each, empty for none; or no text when none has one}. Ages are returned and not times, so that
+-- hubs need not compare their clocks.
 
 local stream, known, own, at_most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -32,6 +33,7 @@ for _, entry in ipairs(found) do
     if hub ~= own then
         answer[#answer + 1] = math.max(0, now - tonumber(string.match(id, '^%d+')))
         answer[#answer + 1] = text
+        answer[#answer + 1] = entry[2][4] or ''
     end
 end
 return answer

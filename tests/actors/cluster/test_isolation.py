@@ -92,6 +92,7 @@ def test_other_hubs_take_the_same_poison_without_harm(poisoned: Any) -> None:
         cluster.settle()
     other, _ = cluster["b"].resume(held)
     assert other.ask(op="update", load=666)["op"] == "updated"
+    cluster.advance(2)
     assert cluster["a"].record(held["agent_id"])["load"] == 666
     cluster.agree()
 

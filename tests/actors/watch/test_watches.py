@@ -93,6 +93,8 @@ def test_a_heartbeat_that_changes_nothing_is_no_event() -> None:
         link.ask(op="heartbeat", **says)
     assert watcher.events() == []
     link.ask(op="heartbeat", load=2)
+    assert watcher.events() == []
+    link.ask(op="heartbeat", load=3, metadata={"k": 1})
     assert watcher.events() == [("updated", "a1", "degraded")]
 
 

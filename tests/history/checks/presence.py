@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
-from tests.history.logs import without_last_seen
+from tests.history.logs import without_readings
 from tests.history.recorded import Ask, Found, History, Living, Slack
 
 
@@ -168,7 +168,7 @@ def _unlike(
         mine = shown.get(agent_id)
         if mine is None:
             wrong.append(f"{agent_id} is at {other}, not at {found.hub}")
-        elif without_last_seen(mine) != without_last_seen(record):
+        elif without_readings(mine) != without_readings(record):
             wrong.append(f"{agent_id} at {found.hub} is not as at {other}")
         else:
             seen = parse_timestamp(record.last_seen)

@@ -9,7 +9,7 @@ from tests.history.logs import (
     logs_of,
     matches,
     was_lost,
-    without_last_seen,
+    without_readings,
 )
 from tests.history.recorded import Event, Found, History, Slack, Snapshot, Watch
 
@@ -160,7 +160,7 @@ def _differences(told: dict[str, AgentRecord], found: Found) -> list[str]:
             wrong.append(f"it was never told of {agent_id}")
         elif agent_id not in shown:
             wrong.append(f"it believes in {agent_id}, which is not there")
-        elif without_last_seen(told[agent_id]) != without_last_seen(shown[agent_id]):
+        elif without_readings(told[agent_id]) != without_readings(shown[agent_id]):
             wrong.append(f"it believes something else of {agent_id} than is shown")
     return wrong
 

@@ -68,7 +68,7 @@ async def test_an_unknown_agent_is_404_and_told_to_register(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"null", b"[]", b"{", b"\xff", b"[" * 60_000, b'{"status": NaN}'],
+    [b"", b"null", b"[]", b"{", b"\xff", b"[" * 60_000, b'{"status": NaN}', b'{"load": -1}'],
 )
 async def test_a_bad_body_is_400(hub: FakeHub, ask: Ask, path: str, sent: bytes) -> None:
     answer = await ask("POST", f"{path}/heartbeat", sent)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
+from msgspec import UNSET
 from redis.asyncio import Redis
 
 from actors.ports.store import (
@@ -217,6 +218,7 @@ def change(
             hub=hub,
             ttl=ttl,
             revision=revision,
+            load=fields.get("load", UNSET),
         )
     usual: dict[str, str] = {
         "register": "registered",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import UNSET
 from redis.asyncio import Redis
 
 from actors.ports.store import Applied, Away, ForeignRenewals
@@ -44,19 +45,58 @@ async def test_a_batch_is_one_announcement(store: Asked, client: Redis) -> None:
     assert await client.xlen("agents:seen") == 1
 
 
-async def test_only_renewals_that_were_applied_are_announced(store: Asked, other: Asked) -> None:
-    await store.commit(*(change("register", n) for n in (1, 2, 3, 4)))
+async def test_only_what_was_applied_without_an_entry_is_announced(
+    store: Asked, other: Asked
+) -> None:
+    await store.commit(*(change("register", n) for n in (1, 2, 3, 4, 7)))
     await store.commit(
         change("renew", 1, epoch=1, revision=9),
         change("write", 2, epoch=1, revision=2),
-        change("write", 2, epoch=1, revision=5, kind=""),
+        change("write", 2, epoch=1, revision=6, kind=""),
         change("renew", 3, epoch=1, revision=3),
         change("remove", 4, epoch=1, revision=4),
         change("register", 5),
         change("renew", 6, epoch=1),
+        change("restore", 7, epoch=1, revision=5, kind="", last_seen=LATER),
+        change("remove", 7, epoch=1, revision=5, kind=""),
         announce=True,
     )
-    assert seen(await other.read_renewals()) == [(agent_id(3), NOW)]
+    assert seen(await other.read_renewals()) == [
+        (agent_id(2), NOW),
+        (agent_id(3), NOW),
+        (agent_id(7), LATER),
+    ]
+
+
+async def test_loads_are_announced_with_what_they_belong_to(store: Asked, other: Asked) -> None:
+    await store.commit(*(change("register", n) for n in (1, 2, 3)))
+    await store.commit(
+        change("renew", 1, epoch=1, revision=1, load=0.25),
+        change("renew", 2, epoch=1, revision=2),
+        change("renew", 3, epoch=1, revision=3, load=1e300),
+        announce=True,
+    )
+    assert [(each.agent_id, each.load) for each in (await other.read_renewals()).renewals] == [
+        (agent_id(1), 0.25),
+        (agent_id(2), UNSET),
+        (agent_id(3), 1e300),
+    ]
+
+
+async def test_a_batch_without_a_load_is_announced_as_by_earlier_versions(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(change("register", 1))
+    await store.commit(change("renew", 1, epoch=1, revision=1), announce=True)
+    ((_, fields),) = await client.xrange("agents:seen")
+    assert list(fields) == [b"hub-1"]
+
+
+@pytest.mark.parametrize("loads", ["", "x", "nan", "-1", "inf", "1e999", "1\n2", "0.5x", "\ufffd"])
+async def test_a_load_that_no_hub_wrote_is_none(other: Asked, client: Redis, loads: str) -> None:
+    await client.xadd("agents:seen", {"hub-1": f"{agent_id()} {NOW}", "load": loads})
+    (renewal,) = (await other.read_renewals()).renewals
+    assert (renewal.last_seen, renewal.load) == (NOW, UNSET)
 
 
 async def test_nothing_is_announced_unless_it_is_asked_for(store: Asked, client: Redis) -> None:
