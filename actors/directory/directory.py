@@ -32,7 +32,7 @@ AT_ONCE = 2000
 """Records that one step of a query collects."""
 
 FEW_AT_ONCE = 16
-"""Changes that one step of a query takes in."""
+"""Changes that one step of a query takes in, and records whose bytes are counted afterwards."""
 
 MAX_PAGES = 4
 """Pages that are kept; one without a limit in bytes is only a list of all records."""
@@ -171,7 +171,9 @@ class Directory:
                 "bad_request", "cursor: send the next_cursor of the page before", field="cursor"
             )
         name = encode(filter)
-        ids = yield from self._matches.of(name, filter)
+        ids = self._matches.known(name)
+        if ids is None:
+            ids = yield from self._matches.of(name, filter)
         if len(ids) >= LONG and cursor is None and (limit is None or limit >= len(ids)):
             return (yield from self._whole(name, filter, ids, max_bytes))
         start = 0 if cursor is None else bisect_right(ids, cursor)
@@ -192,17 +194,19 @@ class Directory:
 
     def _page(self, ids: list[str], start: int, stop: int, max_bytes: int | None) -> Page:
         entries = self._entries
-        if max_bytes is None:
+        stop = min(stop, len(ids))
+        if max_bytes is None or stop - start <= FEW_AT_ONCE:
             found = [entries[agent_id].data for agent_id in ids[start:stop]]
-        else:
-            found, left = [], max_bytes
-            for at in range(start, min(stop, len(ids))):
-                data = entries[ids[at]].data
-                left -= len(data) + 1  # with a comma
-                if left < 0 and found:
-                    break
-                found.append(data)
-            stop = start + len(found)
+            if max_bytes is None or sum(map(len, found)) + len(found) <= max_bytes:
+                return Page(found, ids[stop - 1] if stop < len(ids) else None)
+        found, left = [], max_bytes
+        for at in range(start, stop):
+            data = entries[ids[at]].data
+            left -= len(data) + 1  # with a comma
+            if left < 0 and found:
+                break
+            found.append(data)
+        stop = start + len(found)
         return Page(found, ids[stop - 1] if stop < len(ids) else None)
 
     def _whole(

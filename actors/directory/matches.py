@@ -54,18 +54,26 @@ class Matches:
         self._changes = changes
         self._remembered: OrderedDict[bytes, _Matches] = OrderedDict()
 
+    def known(self, name: bytes) -> list[str] | None:
+        """As `of`, if nothing has to be done for it."""
+        if name == _ALL:
+            return self._order
+        known = self._remembered.get(name)
+        if known is None or known.count != self._changes.count:
+            return None
+        self._remembered.move_to_end(name)
+        return known.ids
+
     def of(self, name: bytes, filter: Filter) -> Generator[None, None, list[str]]:
         """The ids that match in the moment when this ends, in order.
 
         `name` is the encoded filter. The list is valid until the next change of the directory; the
         caller must not change it. Raises ProtocolError for a filter that cannot be understood.
         """
-        if name == _ALL:
-            return self._order
+        ids = self.known(name)
+        if ids is not None:
+            return ids
         known = self._remembered.get(name)
-        if known is not None and known.count == self._changes.count:
-            self._remembered.move_to_end(name)
-            return known.ids
         predicate = compile_filter(filter)
         with self._changes.kept() as now:
             if known is None or self._outdated(known, now):

@@ -86,6 +86,7 @@ class Supervisor:
         self.feed = self.replica.feed
         self._scheduler = scheduler
         self._runtime = runtime
+        self.turns = runtime.turns
         self._store = store
         self._random = random
         self._picker = Picker(self.directory, random)
@@ -176,11 +177,7 @@ class Supervisor:
 
     def perform(self, steps: Steps[T], done: Callable[[T | ProtocolError], None]) -> Work[T]:
         """Do a query's steps, at once or when its turn comes; `done` is told what it comes to."""
-        return self._runtime.turns.start(steps, done)
-
-    def later(self, steps: Steps[None]) -> None:
-        """Do the steps when their turn comes, never now."""
-        self._runtime.turns.later(steps, lambda _result: None)
+        return self.turns.start(steps, done)
 
     def find(
         self,

@@ -72,6 +72,29 @@ class Turns:
         """Pieces of work that are not done."""
         return len(self._waiting) + len(self._ahead)
 
+    def attempt(self, steps: Steps[T]) -> T | None:
+        """Do the work at once, and return or raise what it comes to.
+
+        None when others wait, or when it takes longer than this turn has time: `later` goes on.
+        """
+        if self._working or self._waiting or self._ahead:
+            return None
+        now = self._scheduler.now()
+        if not self._begun:
+            self._begin()
+            self._until = now + BUDGET
+        until = self._until
+        if now >= until:
+            return None
+        try:
+            while True:
+                next(steps)
+                if self._scheduler.now() >= until:
+                    return None
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
     def start(
         self,
         steps: Steps[T],
@@ -97,7 +120,7 @@ class Turns:
         return work
 
     def later(self, steps: Steps[T], done: Callable[[T | ProtocolError], None]) -> Work[T]:
-        """As `start`, but never before this returns."""
+        """As `start`, but never before this returns; also goes on with what was attempted."""
         work = Work(steps, done)
         self._queue(work, ahead=False)
         return work

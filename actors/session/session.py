@@ -126,7 +126,7 @@ class Session:
         """
         if self._held is None and not self._ended:
             self._held = deque()
-            self._supervisor.later(self._held_messages())
+            self._supervisor.turns.later(self._held_messages(), _nothing)
 
     def received_binary(self) -> None:
         """A binary message: not of this protocol."""
@@ -183,7 +183,7 @@ class Session:
     def _take_held(self) -> None:
         """The hub is ready: take the messages that came before it was."""
         if not self._ended:
-            self._supervisor.perform(self._held_messages(), _nothing)
+            self._supervisor.turns.start(self._held_messages(), _nothing)
 
     def _held_messages(self) -> Steps[None]:
         """Take the messages that are held, one a step, as if each came now."""
@@ -407,6 +407,11 @@ class Session:
 
     def _query(self, request: Request, steps: Steps[bytes]) -> None:
         """Answer with what the steps come to, now or when their turn comes."""
+        turns = self._supervisor.turns
+        answer = turns.attempt(steps)
+        if answer is not None:
+            self._answer(request, answer)
+            return
         self._pipeline.begin_alone()
 
         def done(answer: bytes | ProtocolError) -> None:
@@ -417,9 +422,7 @@ class Session:
                 self._answer(request, answer)
             self._pipeline.answered()
 
-        work = self._supervisor.perform(steps, done)
-        if not work.over:
-            self._work = work
+        self._work = turns.later(steps, done)
 
     def _get(self, request: Get) -> None:
         self._pipeline.begin_alone()

@@ -163,6 +163,27 @@ def test_a_step_that_takes_too_long_ends_the_turn(loop: Loop) -> None:
     assert loop.order == [*"aababb"]
 
 
+def test_an_attempt_comes_to_something_at_once_or_can_go_on_later(loop: Loop) -> None:
+    assert loop.work.attempt(loop.steps("a", 2)) == "a"
+    long = loop.steps("long", 20)
+    assert loop.work.attempt(long) is None
+    assert loop.work.attempt(loop.steps("b", 1)) is None, "the turn's budget is used up"
+    loop.work.later(long, lambda got: loop.done.append(("long", got)))
+    assert loop.work.attempt(loop.steps("c", 1)) is None, "another waits"
+    loop.run()
+    assert loop.done == [("long", "long")]
+    assert loop.order == [*"aa", *["long"] * 20]
+
+
+def test_an_attempt_raises_what_it_comes_to(loop: Loop) -> None:
+    def refused() -> Steps[None]:
+        yield
+        raise ProtocolError("no_match", "none")
+
+    with pytest.raises(ProtocolError):
+        loop.work.attempt(refused())
+
+
 def test_later_never_begins_before_it_returns(loop: Loop) -> None:
     loop.work.later(loop.steps("a", 1), lambda got: loop.done.append(("a", got)))
     assert loop.order == []
