@@ -29,6 +29,7 @@ class Restarter:
         self._logger = logger
         self._failed = failed
         self._attempts = 0
+        self._said, self._said_at = "", 0.0
 
     async def restart(self, served: float) -> None:
         """Start the process, and try again until that works; `served` is how long it ran before.
@@ -43,8 +44,15 @@ class Restarter:
             try:
                 await self._start()
             except HubError as error:
-                self._logger.error(self._failed, error=str(error))
+                self._report(str(error))
             except Exception:
                 self._logger.exception(self._failed)
             else:
                 return
+
+    def _report(self, error: str) -> None:
+        """Log a failure, each cause once a minute at most."""
+        now = asyncio.get_running_loop().time()
+        if error != self._said or now - self._said_at >= STEADY:
+            self._said, self._said_at = error, now
+            self._logger.error(self._failed, error=error)

@@ -20,6 +20,7 @@ from hub.cli.options import examples
 from hub.cli.output import note
 from hub.cli.queries import agent, agents, pick
 from hub.cli.remove import remove
+from hub.cli.repair import repair
 from hub.cli.serve import serve
 from hub.cli.sidecar import register
 from hub.cli.text import one_line
@@ -67,6 +68,7 @@ for _command in (
     remove,
     hubs,
     acknowledge_loss,
+    repair,
     bench,
 ):
     cli.add_command(_command)

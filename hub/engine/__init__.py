@@ -7,6 +7,7 @@ pipe ends, however the hub ended.
 
 from hub.engine.binary import ServerBinary, find_server
 from hub.engine.engine import EmbeddedEngine
+from hub.engine.repair import repair_data
 from hub.errors import EngineError
 
-__all__ = ["EmbeddedEngine", "EngineError", "ServerBinary", "find_server"]
+__all__ = ["EmbeddedEngine", "EngineError", "ServerBinary", "find_server", "repair_data"]

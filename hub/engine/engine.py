@@ -36,6 +36,8 @@ class EmbeddedEngine:
         self._directory = DataDirectory(data_dir)
         self._server: ServerProcess | None = None
         self._watching: asyncio.Task[None] | None = None
+        self.warnings: list[str] = []
+        """Sentences on data that was found cut when the server started."""
 
     @property
     def pid(self) -> int | None:
@@ -75,6 +77,7 @@ class EmbeddedEngine:
         if self._server is not None:
             await self._server.stop()
             self._server = None
+            self._directory.append_log.remember()
             logger.info("store engine stopped", directory=str(self._directory.path))
         self._directory.release()
 
@@ -85,10 +88,27 @@ class EmbeddedEngine:
             # Searched each time: an upgrade may have moved the program while the hub was running.
             binary = await asyncio.to_thread(find_server, directory.path)
             directory.refuse_older_server(binary.version)
+            cut = directory.refuse_missing_data()
+            before = directory.append_log.sizes()
             self._server = await launch(binary, directory)
+            cut += self._cut_at_start(before)
+            directory.append_log.remember()
         finally:
             directory.server_lock.release()  # the server holds it now, if it runs
+        for sentence in cut:
+            logger.warning(sentence)
+        self.warnings += cut
         return binary
+
+    def _cut_at_start(self, before: dict[str, int]) -> list[str]:
+        """What the server cut off its files because a command at their end was not whole."""
+        after = self._directory.append_log.sizes()
+        return [
+            f"the data in {self._directory.path} was cut: the last {size - after[name]} bytes of "
+            f"{name} were no whole command, and are lost"
+            for name, size in before.items()
+            if after.get(name, size) < size
+        ]
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -115,6 +135,7 @@ class EmbeddedEngine:
                 if ended.done():
                     return ended.result()
                 self._directory.rotate_log()
+                self._directory.append_log.remember()
                 if not self._directory.socket.exists():
                     logger.error("the store engine's socket was removed; starting the engine again")
                     await server.stop()

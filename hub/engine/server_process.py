@@ -201,7 +201,9 @@ async def _ask(path: Path) -> bytes:
 def _failure(server: ServerProcess, directory: DataDirectory, start: int, what: str) -> EngineError:
     said = directory.log_tail(start)
     last_words = f"; its last words: {said}" if said else ""
+    data = f"; `homeport repair --data-dir {directory.path}` checks the data"
     return EngineError(
         f"the embedded engine ({server.name}) did not start: it {what}{last_words} "
         f"(the whole log is {directory.log})"
+        f"{data if directory.append_log.remembered() is not None else ''}"
     )

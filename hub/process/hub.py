@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
@@ -71,11 +71,16 @@ class Hub:
 
     It implements `HubPort` of the HTTP application and `WebsocketHub` of the gateway. With
     `shared_port` it is one of several workers on its port. `reload` reads the settings again from
-    `source`.
+    `source`. `warnings` are what whoever started its store has to tell.
     """
 
     def __init__(
-        self, settings: Settings, source: Source | None = None, *, shared_port: bool = False
+        self,
+        settings: Settings,
+        source: Source | None = None,
+        *,
+        shared_port: bool = False,
+        warnings: Sequence[str] = (),
     ) -> None:
         self.hub_id = settings.hub_id
         self.version = VERSION
@@ -95,6 +100,7 @@ class Hub:
         self._settings = settings
         self._source = source or Source()
         self._shared_port = shared_port
+        self._warnings = warnings
         self._timing = settings.timing
         self._limits = settings.limits
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
@@ -115,6 +121,7 @@ class Hub:
         self._heap = Heap()
         self._engine: EmbeddedEngine | None = None
         self._backend: Backend | None = None
+        self._confirm = False
         self._listener: Listener | None = None
         self._url = ""
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
@@ -225,6 +232,8 @@ class Hub:
             url = await self._engine.start()
         elif url == MEMORY:
             logger.warning("memory:// keeps nothing: all agents are forgotten when this hub ends")
+        # A question more costs next to nothing on this machine, and a round trip elsewhere.
+        self._confirm = url.startswith("unix:")
         self._backend = await connect(url, hub_id=self.hub_id)
         reasons: list[str] = []
         try:
@@ -261,6 +270,7 @@ class Hub:
             times=shared_times(self._timing),
             limits=self._limits,
             rival_found=self._rival_found,
+            confirm=self._confirm,
         )
         supervisor = Supervisor(
             hub_id=self.hub_id,
@@ -321,7 +331,8 @@ class Hub:
     def warnings(self) -> list[str]:
         """What an operator should look at although the hub is ready."""
         own = [self._timing.warning] if self._timing.warning else []
-        return [*own, *self._namespaces.warnings()]
+        engine = self._engine.warnings if self._engine is not None else self._warnings
+        return [*own, *engine, *self._namespaces.warnings()]
 
     # --- internals -------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvloop
 
@@ -19,16 +19,18 @@ def run(
     source: Source,
     *,
     shared_port: bool = False,
+    warnings: Sequence[str] = (),
 ) -> int:
     """Run a hub until a signal ends it; return the exit status.
 
     `announce` is called with one line that has the URL, once the hub listens. The settings are read
-    again from `source` on SIGHUP. With `shared_port` the hub is one of several workers. Raises
-    HubError when it cannot start.
+    again from `source` on SIGHUP. With `shared_port` the hub is one of several workers; `warnings`
+    are then what its parent has to tell of the store. Raises HubError when it cannot start.
     """
 
     async def main() -> int:
-        return await serve(Hub(settings, source, shared_port=shared_port), announce)
+        hub = Hub(settings, source, shared_port=shared_port, warnings=warnings)
+        return await serve(hub, announce)
 
     logs.configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import traceback
+from typing import Any
 
 
 def main() -> int:
@@ -28,13 +29,13 @@ def main() -> int:
     sys.path[:] = orders["path"]
     try:
         _die_with(orders["parent"])
-        return _run(orders["settings"], orders["source"])
+        return _run(orders["settings"], orders["source"], orders["warnings"])
     except Exception as error:
         _report(_reason(error), final=_is_final(error))
         return 1
 
 
-def _run(given: object, source: object) -> int:
+def _run(given: dict[str, Any], source: object, warnings: list[str]) -> int:
     import msgspec  # noqa: PLC0415 - all of these need the parent's search path
     import structlog  # noqa: PLC0415
 
@@ -43,11 +44,16 @@ def _run(given: object, source: object) -> int:
     from hub.settings import Settings, Source  # noqa: PLC0415
 
     ignore_until_serving()
-
-    settings = msgspec.convert(given, Settings)
+    settings = Settings(**given)  # the parent has checked them
     # Every line of the log names its worker.
     structlog.contextvars.bind_contextvars(hub=settings.hub_id)
-    return run(settings, lambda _: _report(None), msgspec.convert(source, Source), shared_port=True)
+    return run(
+        settings,
+        lambda _: _report(None),
+        msgspec.convert(source, Source),
+        shared_port=True,
+        warnings=warnings,
+    )
 
 
 def _die_with(parent: int) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,8 +43,13 @@ class WorkerHandle:
         self._hub_id = hub_id
 
     @classmethod
-    async def start(cls, settings: Settings, source: Source) -> WorkerHandle:
-        """Start a worker with these settings. Raises WorkerError when no process can start."""
+    async def start(
+        cls, settings: Settings, source: Source, warnings: Sequence[str]
+    ) -> WorkerHandle:
+        """Start a worker with these settings, which tells these warnings too.
+
+        Raises WorkerError when no process can start.
+        """
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", WORKER, settings.hub_id),
@@ -62,6 +68,7 @@ class WorkerHandle:
             "path": sys.path,
             "settings": settings,
             "source": source,
+            "warnings": warnings,
         }
         process.stdin.write(msgspec.json.encode(orders) + b"\n")
         process.stdin.close()

@@ -12,7 +12,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
@@ -56,16 +56,17 @@ def run(settings: Settings, announce: Callable[[str], None], source: Source) -> 
 class _Slot:
     """One worker's slot: its settings, and the process that has it now."""
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings, source: Source, warnings: Sequence[str]) -> None:
         self.settings = settings
         self.source = source
+        self.warnings = warnings
         self.process: WorkerHandle | None = None
         self.serves = False
 
     async def start(self) -> None:
         """Start a process, and wait until it serves. Raises WorkerError."""
         self.serves = False
-        self.process = process = await WorkerHandle.start(self.settings, self.source)
+        self.process = process = await WorkerHandle.start(self.settings, self.source, self.warnings)
         try:
             await process.listening()
         except BaseException:
@@ -110,6 +111,7 @@ class Workers:
                         hub_id=worker_id(settings.hub_id, number),
                     ),
                     self._source,
+                    [] if self._engine is None else self._engine.warnings,
                 )
                 for number in range(1, settings.workers + 1)
             ]

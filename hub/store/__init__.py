@@ -9,6 +9,7 @@ from hub.store.backends.connect import MEMORY, connect
 from hub.store.backends.failures import StoreError, StoreUnavailableError
 from hub.store.keys import Keys
 from hub.store.redis_store import RedisStore
+from hub.store.repair import repair
 
 __all__ = [
     "MEMORY",
@@ -18,4 +19,5 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "connect",
+    "repair",
 ]

@@ -23,6 +23,7 @@ class Keys:
         "active",
         "agent_prefix",
         "aside",
+        "base",
         "hubs",
         "log",
         "log_name",
@@ -60,6 +61,8 @@ class Keys:
         """Stream: the entries that hubs have renewed within the last half minute."""
         self.loss = f"{base}agents:loss".encode()
         """Hash: the revision up to which a loss of agents has been acknowledged."""
+        self.base = base.encode()
+        """What all keys of the namespace begin with."""
         self.aside = f"{base}set-aside:".encode()
         """What the name of a key begins with that held what no hub wrote; its old name follows."""
         self.probe = f"{base}agents:probe".encode()

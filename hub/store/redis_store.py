@@ -51,6 +51,7 @@ from hub.store.permissions import check_permissions
 from hub.store.read_batcher import ReadBatcher
 from hub.store.reply_tasks import ReplyTasks, log_bug
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
+from hub.store.written import await_written
 
 T = TypeVar("T")
 
@@ -83,7 +84,9 @@ class RedisStore:
     connect; the caller closes it. Needs a running loop, on which every reply is called, exactly
     once, also when the store is closed in the meantime. `url`, `version`, `started` and `times`
     describe the hub to others in its lease, which expires `hub_lease` seconds after the last commit
-    or `renew_lease`. `rival_found` is called when another hub has taken over the lease.
+    or `renew_lease`. `rival_found` is called when another hub has taken over the lease. With
+    `confirm` a commit of changes is answered only once the server has written it; see
+    `hub.store.written`.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class RedisStore:
         command_timeout: float = DEFAULT_TIMEOUT,
         hub_lease: float = HUB_LEASE,
         rival_found: RivalFound = lambda _url, _goes_on: None,
+        confirm: bool = False,
     ) -> None:
         self._backend = backend
         self._keys = keys
@@ -122,6 +126,9 @@ class RedisStore:
             self._names = backend.lane(keys.namespaces, command_timeout)
         self._lanes = [self._writes, self._reads, self._follow, self._names]
         self._rival_found = rival_found
+        self._confirm = confirm
+        self._last_batch: asyncio.Event | None = None
+        """Set when the batch that was sent last has ended; only with `confirm`."""
         self._has_opened = False
         self._generation = b""
         self._opened_on: int | None = None
@@ -175,7 +182,10 @@ class RedisStore:
         Fenced also before the first `open`, and when the connection is not the one that it was
         made on: behind another may be a server that a failover put in the place of ours.
         """
-        self._start(partial(self._commit, changes, announce, sent), reply, finish=True)
+        commit = partial(self._commit, changes, announce, sent)
+        if self._confirm:  # which one batch may have to wait for, and the next one not
+            commit = partial(self._in_turn, commit)
+        self._start(commit, reply, finish=True)
 
     def read_log(
         self,
@@ -404,6 +414,19 @@ class RedisStore:
         )
         return answer, self._writes.connection_number
 
+    async def _in_turn(
+        self, commit: Callable[[], Awaitable[Committed | Fenced]]
+    ) -> Committed | Fenced:
+        """Answer a batch after those before it."""
+        before, self._last_batch = self._last_batch, asyncio.Event()
+        ended = self._last_batch
+        try:
+            return await commit()
+        finally:
+            if before is not None:
+                await before.wait()
+            ended.set()
+
     async def _commit(
         self, changes: list[Change | Renewal], announce: bool, sent: Callable[[], None] | None
     ) -> Committed | Fenced:
@@ -415,6 +438,7 @@ class RedisStore:
         if self._opened_on is None:
             return Fenced()
         keys, log, generation = self._keys, self._log_name, self._generation
+        opened_on = self._opened_on
         try:
             answer = await self._writes.run(
                 COMMIT,
@@ -428,7 +452,7 @@ class RedisStore:
                     b"%d" % self._limits.max_log_bytes,
                     *arguments_of(changes, announce=announce),
                 ],
-                connection_number=self._opened_on,
+                connection_number=opened_on,
                 in_turn=True,
             )
         except ReconnectedError:
@@ -436,6 +460,9 @@ class RedisStore:
         if answer == b"fenced":
             self._fence(generation)
             return Fenced()
+        # A renewal that is lost is made again by the next; a change is not.
+        if self._confirm and any(isinstance(each, Change) for each in changes):
+            self._confirm = await await_written(self._writes, opened_on)
         return committed(log, answer, self.findings, keys)
 
     async def _renew_lease(self, report: HubReport) -> Roster | Fenced:

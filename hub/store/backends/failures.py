@@ -124,6 +124,11 @@ def not_allowed(commands: list[str], *, user: str | None = None) -> str:
     return f"the Redis user may not run {names}: allow it with ACL SETUSER {user or 'NAME'} {rules}"
 
 
+def not_saved() -> str:
+    """The phrase for a server that cannot write its data to its disk."""
+    return _PHRASES["MISCONF"]
+
+
 def not_known(commands: list[str]) -> str:
     """The phrase for commands that a server does not have, or has under another name."""
     names = ", ".join(command.upper().replace("|", " ") for command in commands)

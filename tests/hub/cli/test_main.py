@@ -25,6 +25,7 @@ COMMANDS = [
     "pick",
     "register",
     "remove",
+    "repair",
     "serve",
     "watch",
 ]
