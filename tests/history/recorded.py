@@ -119,7 +119,9 @@ class Watch(Struct, kw_only=True):
     `filter` holds attributes of a record and the values they must have; {} is all agents. `kinds`
     are those of the events that were asked for; empty for all.
     `since` and `since_log` are what was asked for (None: a snapshot); `resumed`, `log` and
-    `revision` what `watching` said. `open` while it has not ended.
+    `revision` what `watching` said. `known_at` is when the watcher had been given the position that
+    it asked by; None when it asked by `since` and `log`, which say less. `open` while it has not
+    ended.
     """
 
     watcher: str
@@ -130,6 +132,7 @@ class Watch(Struct, kw_only=True):
     revision: int
     since: int | None = None
     since_log: str = ""
+    known_at: float | None = None
     filter: dict[str, Any] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
     seen: list[Snapshot | Event] = field(default_factory=list)
@@ -146,11 +149,23 @@ class Fault(Struct, kw_only=True):
 
 
 class Loss(Struct, kw_only=True):
-    """The store lost changes: of `log`, all after revision `kept` (None: all that it held)."""
+    """The store lost changes: of `log`, all after revision `kept` (None: all that it held).
+
+    `unseen` when no hub lived then that knew of them.
+    """
 
     at: float
     log: str
     kept: int | None = None
+    unseen: bool = False
+
+
+class Alarm(Struct, kw_only=True):
+    """A hub found that the store had come back older, and said so in these words."""
+
+    at: float
+    hub: str
+    words: str
 
 
 class Found(Struct, kw_only=True):
@@ -195,7 +210,8 @@ class History(Struct, kw_only=True):
 
     `dead` are agents that ended without a goodbye, with the time after which they gave no sign of
     life. `ran_out` tells when entries ran out in the store without having been removed: from then
-    on it knew nothing of those agents. Each identity is one agent's, whatever sessions it has.
+    on it knew nothing of those agents. The log keeps its newest `log_reach` entries at least. Each
+    identity is one agent's, whatever sessions it has.
     """
 
     terms: Terms
@@ -205,6 +221,8 @@ class History(Struct, kw_only=True):
     watches: list[Watch] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    log_reach: int = 50_000
+    alarms: list[Alarm] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     living: list[Living] = field(default_factory=list)
     dead: dict[str, float] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from homeport_protocol.timestamps import format_timestamp
 from tests.history.checks import CHECKS, longest_until_found, violations
 from tests.history.recorded import (
     OLDER,
+    Alarm,
     Ask,
     Event,
     Fault,
@@ -182,6 +183,18 @@ def _older(history: History, agent_id: str) -> None:
     ask.says["metadata"] = OLDER
 
 
+def _lose(history: History, kept: int) -> None:
+    """The store comes back older just before the second watch, and no hub lives."""
+    at = history.watches[1].at - 0.1
+    history.losses.append(Loss(at=at, log="L", kept=kept, unseen=True))
+
+
+def _refused(history: History) -> None:
+    """The second watch asks by what was lost, and gets a snapshot of the log that goes on."""
+    watch = history.watches[1]
+    watch.known_at, watch.resumed = 1.0, False
+
+
 WRONG: dict[str, list[Spoil]] = {
     "watch_is_ordered": [
         lambda h: h.watches[0].seen.append(h.watches[0].seen[-1]),
@@ -210,6 +223,13 @@ WRONG: dict[str, list[Spoil]] = {
     "same_revision_same_event": [
         lambda h: _change_agent(h, 2, 2, version="9"),
         lambda h: setattr(_event(h, 2, 1), "kind", "expired"),
+    ],
+    "no_watch_goes_on_over_a_loss": [
+        lambda h: (_lose(h, 2), setattr(h.watches[1], "known_at", 1.0)),
+    ],
+    "losses_are_told": [
+        lambda h: (_lose(h, 2), _refused(h)),
+        lambda h: h.alarms.append(Alarm(at=3.0, hub="hub-1", words="older")),
     ],
     "acknowledged_is_logged": [
         lambda h: setattr(h.asks[2], "revision", 4),

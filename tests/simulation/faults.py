@@ -90,6 +90,11 @@ class Faults:
                 self._note(kind, "store", lasts)
                 self._store.distance = self._random.choice([0.03, 0.15, 0.3, 0.5])
                 self._later(lasts, lambda: setattr(self._store, "distance", 0.0))
+            case "store goes back":
+                lag = self._random.choice([0.1, 0.5, 2.0, 6.0])
+                self._note(kind, "store", lag + lasts)
+                held = self._store.checkpoint()
+                self._later(lag, lambda: self._go_back(held, lasts))
             case "connections drop":
                 self._note(kind, "network", 0.0)
                 for wire in self._network.live_wires():
@@ -114,6 +119,21 @@ class Faults:
         self._store.crash()
         self._store.roll_back(held)
         self._later(lasts, self._store.start)
+
+    def _go_back(self, held: dict[str, object], lasts: float) -> None:
+        """Nobody is left who knows what the store loses."""
+        self._trace("all hubs die, and the store comes back older")
+        for hub in self._hubs:
+            self._note("kill", hub.hub_id, lasts)
+            hub.kill(silently=False)
+        self._store.crash()
+        self._store.roll_back(held, unseen=True)
+        self._store.start()
+        self._later(lasts, lambda: self._revive_all())
+
+    def _revive_all(self) -> None:
+        for hub in self._hubs:
+            self._revive(hub)
 
     def _drained(self, hub: SimHub, lasts: float) -> None:
         self._later(0.0 if self._ended else lasts, lambda: self._revive(hub))

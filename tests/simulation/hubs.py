@@ -12,6 +12,7 @@ from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
+from tests.history.recorded import Alarm
 from tests.simulation.storage import SimPort, SimStore
 from tests.support.clock import ProcessClock, VirtualClock
 from tests.support.world import Recorder
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
 
 
 class Quiet(Recorder):
-    """Observes without keeping: a simulation has its own record."""
+    """Observes without keeping: a simulation has its own record. Only alarms are kept."""
+
+    def __init__(self, hub: SimHub, clock: VirtualClock) -> None:
+        super().__init__()
+        self._hub = hub
+        self._clock = clock
+
+    def rolled_back(self, found: str) -> None:
+        alarm = Alarm(at=self._clock.now(), hub=self._hub.hub_id, words=found)
+        self._hub.alarms.append(alarm)
 
     def changed(self, kind: str, record: object) -> None: ...
 
@@ -60,6 +70,7 @@ class SimHub:
         self.draining = False
         self.stopped = False
         self.failures: list[str] = []
+        self.alarms: list[Alarm] = []
         self._base = clock
         self._store = store
         self._random = random
@@ -95,7 +106,7 @@ class SimHub:
             runtime=Runtime(self.clock, self._failed),
             store=self.port,
             random=random,
-            observer=Quiet(),
+            observer=Quiet(self, self._base),
             limits=self._limits,
             incarnation=str(self._starts),
         )

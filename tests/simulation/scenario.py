@@ -12,7 +12,12 @@ from actors.timing import Timing
 
 HubFault = Literal["kill", "vanish", "stop", "drain", "isolate", "stall", "trouble"]
 StoreFault = Literal[
-    "store stops", "store crashes", "store forgets", "store rolls back", "store is far"
+    "store stops",
+    "store crashes",
+    "store forgets",
+    "store rolls back",
+    "store goes back",
+    "store is far",
 ]
 OtherFault = Literal["connections drop", "slow network"]
 Kind = HubFault | StoreFault | OtherFault
@@ -97,7 +102,7 @@ def scenario_of(seed: int) -> Scenario:
         ),
         trim_to=random.choice([None, None, None, 30]),
         skew=random.choice([0.0, 0.0, 0.0, 0.3]),
-        faults=_faults(random, hubs, active),
+        faults=_faults(random, hubs, active) + _unseen_loss(seed, active),
         deeds=_deeds(random, agents, callers, watchers, active),
     )
 
@@ -134,6 +139,18 @@ def _faults(random: Random, hubs: int, active: float) -> list[Planned]:
         for _ in range(count)
     ]
     return sorted(faults, key=lambda each: each.at)
+
+
+def _unseen_loss(seed: int, active: float) -> list[Planned]:
+    """Now and then the store comes back older while all hubs are dead.
+
+    Decided apart, so that all else of a seed is as it was before there was this fault.
+    """
+    random = Random(f"unseen loss {seed}")
+    if random.random() > 0.2:
+        return []
+    at, lasts = random.uniform(6.0, active), random.choice([0.2, 1.0, 4.0])
+    return [Planned(at=at, lasts=lasts, kind="store goes back", hub=0, share=1.0)]
 
 
 def _deeds(random: Random, agents: int, callers: int, watchers: int, active: float) -> list[Deed]:

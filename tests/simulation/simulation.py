@@ -31,6 +31,11 @@ from tests.support.clock import START_WALL, VirtualClock
 
 OLDER_SEEDS, OLDER_SHARE = 0.4, 0.4
 """Share of the seeds with older processes over HTTP, and of the websocket agents that have one."""
+FEW_BYTES = 2**20
+"""A log that may have fewer keeps nobody knows how many entries."""
+
+BY_REVISION = 1
+"""The watcher that goes on by `since` and `log`, as older ones do."""
 
 QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
@@ -174,7 +179,8 @@ class Simulation:
             self.agents.append(kind(around, number, interval))
 
         def watcher(number: int) -> None:
-            watcher = Watcher(around, f"w{number}", filters[number], frames, kinds[number])
+            by = {"by_position": number != BY_REVISION}
+            watcher = Watcher(around, f"w{number}", filters[number], frames, kinds[number], **by)
             self.watchers.append(watcher)
 
         for number in range(scenario.agents + scenario.callers):
@@ -264,6 +270,12 @@ class Simulation:
         history.entries = store.history
         history.losses = store.losses
         history.ran_out = store.ran_out
+        limits = self.scenario.limits
+        if limits.max_log_bytes < FEW_BYTES:
+            history.log_reach = 0
+        else:
+            history.log_reach = min(limits.log_length, self.scenario.trim_to or limits.log_length)
+        history.alarms = [alarm for hub in self.hubs for alarm in hub.alarms]
         history.living = [living for agent in self.agents if (living := agent.living()) is not None]
         for agent in self.agents:
             if isinstance(agent, WebsocketAgent):

@@ -133,14 +133,12 @@ class SimStore(ModelStore):
             "acknowledged": self.acknowledged,
         }
 
-    def roll_back(self, held: dict[str, Any]) -> None:
-        """The replica takes over: what came after its state is lost."""
+    def roll_back(self, held: dict[str, Any], *, unseen: bool = False) -> None:
+        """The replica takes over: what came after its state is lost; `unseen` if no hub lives."""
         now = self.clock.now()
-        if self.log_name == held["log_name"]:
-            self.losses.append(Loss(at=now, log=self.log_name, kept=held["revision"]))
-        else:
-            self.losses.append(Loss(at=now, log=self.log_name, kept=None))
-            self.losses.append(Loss(at=now, log=held["log_name"], kept=held["revision"]))
+        if self.log_name != held["log_name"]:
+            self.losses.append(Loss(at=now, log=self.log_name, kept=None, unseen=unseen))
+        self.losses.append(Loss(at=now, log=held["log_name"], kept=held["revision"], unseen=unseen))
         for name, value in held.items():
             setattr(self, name, value)
 

@@ -54,7 +54,7 @@ def test_the_command_replays_a_seed() -> None:
 def test_other_seeds_are_other_scenarios() -> None:
     scenarios = [scenario_of(seed) for seed in range(200)]
     kinds = {fault.kind for scenario in scenarios for fault in scenario.faults}
-    assert len(kinds) == 14, "every kind of fault is planned"
+    assert len(kinds) == 15, "every kind of fault is planned"
     assert {scenario.hubs for scenario in scenarios} == {2, 3, 4}
     assert max(scenario.agents + scenario.callers for scenario in scenarios) > 100
     assert any(not scenario.faults for scenario in scenarios)

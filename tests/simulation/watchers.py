@@ -44,16 +44,23 @@ class Watcher:
         filter: dict[str, Any],
         frames: Frames,
         kinds: list[str],
+        *,
+        by_position: bool = True,
     ) -> None:
         self.around = around
         self.name = name
         self.filter = filter
         self.kinds = kinds
         self.watch: recorded.Watch | None = None
+        self.by_position = by_position
         self.position: tuple[str, int] | None = None
+        self._text: str | None = None
+        """The position as hubs give it, and when this watcher had it."""
+        self._text_at = 0.0
         self._frames = frames
         self._wire: Wire | None = None
         self._asked: tuple[str, int] | None = None
+        self._asked_at: float | None = None
         self._chunks: list[AgentRecord] = []
         self._heard_at = 0.0
         self._failures = 0
@@ -72,8 +79,10 @@ class Watcher:
         request: dict[str, Any] = {"op": "watch", "id": 1, "filter": self.filter}
         if self.kinds:
             request["kinds"] = self.kinds
-        self._asked = self.position
-        if self._asked is not None:
+        self._asked, self._asked_at = self.position, None
+        if self._asked is not None and self.by_position:
+            request["position"], self._asked_at = self._text, self._text_at
+        elif self._asked is not None:
             request |= {"log": self._asked[0], "since": self._asked[1]}
         wire.say(encode(request))
 
@@ -104,7 +113,7 @@ class Watcher:
                         )
                     )
                     self._chunks = []
-                    self.position = message.log, message.revision
+                    self._stands(message.log, message)
             case Event():
                 assert self.position is not None, "an event before the snapshot"
                 self._seen(
@@ -116,11 +125,16 @@ class Watcher:
                         coalesced=message.coalesced is True,
                     )
                 )
-                self.position = self.position[0], message.revision
+                self._stands(self.position[0], message)
             case Error():
                 self._again()
             case Pong():
                 pass
+
+    def _stands(self, log: str, message: Snapshot | Event) -> None:
+        assert isinstance(message.position, str)
+        self.position, self._text = (log, message.revision), message.position
+        self._text_at = self.around.clock.now()
 
     def _watching(self, hub: SimHub, message: Watching) -> None:
         log, since = self._asked if self._asked is not None else ("", None)
@@ -134,6 +148,7 @@ class Watcher:
             revision=message.revision,
             since=since,
             since_log=log,
+            known_at=self._asked_at,
             filter=self.filter,
             kinds=self.kinds,
         )

@@ -13,6 +13,7 @@ from tests.history.checks.epochs import (
     no_stale_write,
     older_process_changes_nothing,
 )
+from tests.history.checks.losses import losses_are_told, no_watch_goes_on_over_a_loss
 from tests.history.checks.presence import (
     every_ask_ends,
     hubs_agree,
@@ -40,6 +41,8 @@ CHECKS: tuple[Checker, ...] = (
     watch_resumes,
     watch_gives_the_directory,
     same_revision_same_event,
+    no_watch_goes_on_over_a_loss,
+    losses_are_told,
     acknowledged_is_logged,
     acknowledged_is_kept,
     epochs_only_rise,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from homeport_protocol.timestamps import parse_timestamp
-from tests.history.logs import by_agent, logs_of, lost_between
+from tests.history.logs import by_agent, logs_of, lost_between, was_lost
 from tests.history.recorded import Ask, Entry, History, Session, Slack
 
 
@@ -110,6 +110,7 @@ def one_event_per_silence(history: History, slack: Slack) -> list[str]:
                     older.agent.status == newer.agent.status == "unreachable"
                     and newer.kind == "status_changed"
                     and older.kind != "expired"
+                    and not was_lost(history, log, older.revision)
                 ):
                     wrong.append(
                         f"{agent_id}: unreachable at {older.revision} of {log}, and again at "
