@@ -332,7 +332,8 @@ class _Process:
 
 
 def _ends_a_snapshot(message: bytes) -> bool:
-    return message.endswith(b',"last":true}')
+    # Near the end, behind all agents, where nothing that they say can stand.
+    return message.rfind(b',"last":true', -200) >= 0
 
 
 def _unregistered(answers: list[bytes], count: int) -> list[str]:

@@ -67,7 +67,7 @@ class _Deliveries:
 async def run(options: Options, report: Report) -> None:
     """Change an agent, and have a bare server write the same number of bytes, in turn."""
     count = options.watchers
-    changes = [encode(Update(id=0, load=place / 8)).decode() for place in (1, 3)]
+    changes = [encode(Update(id=0, version=f"1.{place}")).decode() for place in (1, 3)]
     async with SpeedScene() as scene:
         say(f"connecting {count:,} watchers to a hub, and as many to a bare server")
         hub, bare = await scene.hub_at(options.url), await scene.bare("uvicorn-upgrades")
