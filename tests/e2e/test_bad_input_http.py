@@ -202,7 +202,7 @@ WRONG_METHODS = [
     ("GET", f"/agents/{SOMEONE}/heartbeat"),
     ("GET", f"/agents/{SOMEONE}/unregister"),
     ("PUT", f"/agents/{SOMEONE}/heartbeat"),
-    ("DELETE", f"/agents/{SOMEONE}"),
+    ("PUT", f"/agents/{SOMEONE}"),
     ("PATCH", f"/agents/{SOMEONE}"),
     ("POST", "/agents"),
     ("DELETE", "/agents"),

@@ -217,7 +217,8 @@ def test_registering_a_living_websocket_agent_over_http_fences_it_off(place: Pla
 def test_a_heartbeat_over_http_counts_for_a_websocket_agent_too(place: Place) -> None:
     wire, registered = place.agent("both ways")
     body = {"status": "degraded", "metadata": {"k": 1}}
-    response = place.post(f"/agents/{registered['agent_id']}/heartbeat", json=body)
+    headers = {"Homeport-Session-Token": registered["session_token"]}
+    response = place.post(f"/agents/{registered['agent_id']}/heartbeat", json=body, headers=headers)
     assert response.status_code == 200
     record = wire.record(registered["agent_id"])
     assert (record["status"], record["metadata"]) == ("degraded", {"k": 1})
