@@ -34,7 +34,7 @@ from agent_client.hub_client import HubClient
 from agent_client.lease import Lease
 from agent_client.transport.backoff import Backoff
 from agent_client.watch import Watch
-from agent_client.watch_items import Event, Resync, Snapshot, WatchItem
+from agent_client.watch_items import Event, Reading, Resync, Snapshot, WatchItem
 from homeport_protocol.answers import HeartbeatAck, Hubs, HubStatus, LossAcknowledged, Updated
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord, Health
@@ -68,6 +68,7 @@ __all__ = [
     "NotFound",
     "NotRegistered",
     "RateLimited",
+    "Reading",
     "Resync",
     "Snapshot",
     "Timeout",

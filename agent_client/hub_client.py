@@ -168,6 +168,7 @@ class HubClient:
         filter: Filter | Mapping[str, Any] | None = None,
         *,
         kinds: Sequence[Kind] | None = None,
+        readings: bool = False,
         since: int | None = None,
         log: str | None = None,
         position: str | None = None,
@@ -179,6 +180,9 @@ class HubClient:
         agents nevertheless. With `position`, which is an earlier watch's, it begins there. So it
         does with `since` and `log`, an earlier watch's `revision` and `log`; but only a position
         shows for certain that Redis came back older than what the earlier watch had seen.
+
+        A load that moves is no `Event`: with `readings` it yields a `Reading` of those that moved
+        as well, at most about once a second.
         """
         if position is not None and since is not None:
             raise BadRequest("position: give it alone, or since and log", field="position")
@@ -191,6 +195,7 @@ class HubClient:
             self._dialer,
             as_filter(filter, keys),
             kinds=None if kinds is None else checked_kinds(kinds),
+            readings=readings,
             start=position if since is None or log is None else (log, since),
             timeout=self._timeout,
             keepalive=self._keepalive,

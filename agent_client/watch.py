@@ -24,7 +24,7 @@ from agent_client.transport.backoff import Backoff
 from agent_client.transport.connection import PONG_TIMEOUT, Connection
 from agent_client.transport.decoding import NotUnderstood, failure
 from agent_client.transport.dialer import Dialer
-from agent_client.watch_items import Event, Resync, Snapshot, WatchItem
+from agent_client.watch_items import Event, Reading, Resync, Snapshot, WatchItem
 from homeport_protocol import answers
 from homeport_protocol.bounds import Kind
 from homeport_protocol.filters import Filter
@@ -39,6 +39,8 @@ _LAGGING_ANSWERS = 5
 
 class Watch:
     """An async iterator of `Snapshot`, then `Event`s, and a `Resync` where there is a gap.
+
+    With `readings`, of `Reading`s as well.
 
     After a lost connection it continues from `position`; a program may store that and begin a later
     watch there. It reads from the socket only when the program
@@ -56,6 +58,7 @@ class Watch:
         filter: Filter,
         *,
         kinds: tuple[Kind, ...] | None,
+        readings: bool,
         start: tuple[str, int] | str | None,
         timeout: float,
         keepalive: float,
@@ -65,6 +68,7 @@ class Watch:
         self._dialer = dialer
         self._filter = filter
         self._kinds = kinds
+        self._readings = readings
         self._goes_on = start is not None
         self._position = start if isinstance(start, str) else None
         self._log: str | None = None
@@ -165,6 +169,8 @@ class Watch:
             if not self._in_snapshot:
                 return self._event(message)
             self._buffered.append(message)
+        if isinstance(message, answers.Reading) and message.watch == self._watch_number:
+            return Reading(loads=message.loads)
         return None
 
     def _snapshot_chunk(self, chunk: answers.Snapshot[AgentRecord]) -> WatchItem | None:
@@ -243,6 +249,7 @@ class Watch:
             id=request_id,
             filter=self._filter,
             kinds=UNSET if self._kinds is None else [*self._kinds],
+            readings=True if self._readings else UNSET,
             **self._start(),
         )
         try:

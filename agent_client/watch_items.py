@@ -49,4 +49,13 @@ class Event(Struct, frozen=True, kw_only=True):
     position: str | None = None
 
 
-WatchItem = Snapshot | Event | Resync
+class Reading(Struct, frozen=True, kw_only=True):
+    """The newest loads, by agent's id, of agents whose load has moved; no change, and no revision.
+
+    Only a watch with `readings` yields it, at most about once a second.
+    """
+
+    loads: dict[str, float]
+
+
+WatchItem = Snapshot | Event | Resync | Reading

@@ -161,6 +161,16 @@ class Event(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", tag="
     coalesced: bool | UnsetType = UNSET
 
 
+class Reading(Struct, frozen=True, kw_only=True, tag_field="op", tag="reading"):
+    """The newest loads, by agent's id, of those in the watch's filter whose load has moved.
+
+    Only for watches with `readings`. A reading is no change: it has no revision.
+    """
+
+    watch: int
+    loads: dict[str, float]
+
+
 class Error(Struct, frozen=True, kw_only=True, tag_field="op", tag="error"):
     """A request was refused. `field` names the wrong field; `retry_after` is in seconds.
 
@@ -192,4 +202,4 @@ Answer = (
     | LossAcknowledged
     | Error
 )
-Message = Answer | Snapshot[AgentRecord] | Event[AgentRecord]
+Message = Answer | Snapshot[AgentRecord] | Event[AgentRecord] | Reading

@@ -13,6 +13,7 @@ from homeport_protocol.answers import (
     Hubs,
     LossAcknowledged,
     Pong,
+    Reading,
     Registered,
     Removed,
     Snapshot,
@@ -85,7 +86,7 @@ _CHANNEL = "#/channels/homeport"
 def asyncapi() -> Document:
     """The whole document: every message with its direction, every error and close code."""
     requests: list[type] = list(get_args(Request))
-    pushed: list[type] = [Snapshot, Event]
+    pushed: list[type] = [Snapshot, Event, Reading]
     answers = [*dict.fromkeys(ANSWERS.values()), Error]
     messages = [*requests, *answers, *pushed]
     return {
@@ -190,7 +191,7 @@ def _message(message: type) -> Document:
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{message.__name__}"},
     }
-    if message not in (Snapshot, Event):
+    if message not in (Snapshot, Event, Reading):
         # The answer to a malformed request has a null id when none could be read.
         document["correlationId"] = {
             "description": "The request's own id.",

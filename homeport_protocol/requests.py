@@ -106,7 +106,8 @@ class Watch(_Request, frozen=True, kw_only=True, tag="watch"):
     """Subscribe to the changes of the agents that match, from the beginning or from where one was.
 
     That is a `position`, or `since` and `log`, which go together. With `kinds`, only events of
-    these kinds are sent; the snapshot has all agents nevertheless.
+    these kinds are sent; the snapshot has all agents nevertheless. With `readings`, loads that move
+    are sent as well, at most once a second.
     """
 
     filter: Filter = MATCH_ALL
@@ -114,6 +115,7 @@ class Watch(_Request, frozen=True, kw_only=True, tag="watch"):
     log: ShortString | UnsetType = UNSET
     position: Position | UnsetType = UNSET
     kinds: Kinds | UnsetType = UNSET
+    readings: bool | UnsetType = UNSET
 
 
 class Unwatch(_Request, frozen=True, kw_only=True, tag="unwatch"):

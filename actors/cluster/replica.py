@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from actors.cluster.differing_times import differing_hubs
 from actors.cluster.events import (
@@ -53,6 +53,7 @@ from actors.runtime.turns import Turns
 from actors.timing import Timing
 from actors.watch.feed import Feed
 from actors.watch.history import REMOVALS, LogEvent
+from actors.watch.readings import Readings
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 
@@ -88,6 +89,7 @@ class Replica:
         self.directory = Directory()
         trimmed = partial(observer.limited, "max_log_bytes")
         self.feed = Feed(self.directory, limits, turns, trimmed)
+        self.readings = Readings(scheduler, self.directory, self.feed, turns)
         self.committer = Committer(scheduler, store, self, f"{hub_id}/{incarnation}")
         self.membership = Membership(
             scheduler,
@@ -228,7 +230,7 @@ class Replica:
         change, record = proposal.change, proposal.record
         data = complete(change.head, applied.epoch, change.hub, applied.revision)
         if not change.kind:
-            self.directory.refresh(record, data)
+            self._refresh(record, data)
             return record
         record = structs.replace(
             record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
@@ -244,7 +246,7 @@ class Replica:
         """A renewal of this hub is durable: only `last_seen` and `load` have moved on."""
         renewal = proposal.change
         data = complete(renewal.head, renewal.epoch, renewal.hub, renewal.revision)
-        self.directory.refresh(proposal.record, data)
+        self._refresh(proposal.record, data)
 
     def foreign(self, entry: LogEntry) -> None:
         """A change of another hub is durable: the directory takes it in."""
@@ -263,12 +265,19 @@ class Replica:
         if known is not None and known.epoch == record.epoch and known.last_seen > record.last_seen:
             # A renewal after this change has been heard of before it.
             newest = seen_later(record, known.last_seen, known.load)
-            self.directory.refresh(newest, completed(newest))
+            self._refresh(newest, completed(newest))
         if (hub_id := entry.key.partition("/")[0]) != "":
             self.membership.wrote(hub_id)
         self._events.handle(ChangedElsewhere(record, entry.kind in REMOVALS))
 
+    def _refresh(self, record: AgentRecord, data: bytes) -> None:
+        if self.directory.refresh(record, data):
+            self.readings.moved(record.id)
+
     def _fold(self, kind: Kind, record: AgentRecord, data: bytes, key: str) -> None:
+        entry = self.directory.get(record.id)
+        if record.load != (UNSET if entry is None else entry.record.load):
+            self.readings.moved(record.id)  # a watch may leave out events of this kind
         self.feed.fold(kind, record, data, key)
         self.changes += 1
         if kind == "expired":
@@ -308,7 +317,7 @@ class Replica:
             if entry is None or entry.record.last_seen >= renewal.last_seen:
                 continue
             record = seen_later(entry.record, renewal.last_seen, renewal.load)
-            self.directory.refresh(record, completed(record))
+            self._refresh(record, completed(record))
             newer.append(renewal)
         if newer:
             self._emit(RenewedElsewhere(newer, now))

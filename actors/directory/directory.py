@@ -131,16 +131,22 @@ class Directory:
         self._note_change(agent_id)
         return previous
 
-    def refresh(self, record: AgentRecord, data: bytes) -> None:
-        """Replace a record that differs in no more than `last_seen` and `load`, as for filters."""
+    def refresh(self, record: AgentRecord, data: bytes) -> bool:
+        """Replace a record that differs in no more than `last_seen` and `load`, as for filters.
+
+        Returns whether the load moved.
+        """
         entry = self._entries.get(record.id)
-        if entry is not None:
-            if entry.picks or entry.record.load != record.load:
-                entry.picks = 0
-                self.movements.note(record.id)
-            entry.record = record
-            entry.data = data
-            self._pages.clear()
+        if entry is None:
+            return False
+        moved = entry.record.load != record.load
+        if moved or entry.picks:
+            entry.picks = 0
+            self.movements.note(record.id)
+        entry.record = record
+        entry.data = data
+        self._pages.clear()
+        return moved
 
     def remove(self, agent_id: str) -> AgentRecord | None:
         """Remove an agent; returns its record, or None when it is not known."""

@@ -79,7 +79,7 @@ class SessionWatches:
             raise ProtocolError(
                 "not_found", f"watch: there is no watch {request.watch}", field="watch"
             )
-        self._supervisor.feed.forget(watch)
+        self._forget(watch)
         return encode(Unwatched(id=request.id))
 
     def end_all(self) -> None:
@@ -88,13 +88,17 @@ class SessionWatches:
         if self._work is not None:
             self._work.cancel()
         for watch in self._watches.values():
-            self._supervisor.feed.forget(watch)
+            self._forget(watch)
         self._watches.clear()
 
     def pump(self) -> None:
         """The peer has read on: each sends more of what it holds back."""
         for watch in self._watches.values():
             watch.pump()
+
+    def _forget(self, watch: Watch) -> None:
+        self._supervisor.feed.forget(watch)
+        self._supervisor.replica.readings.forget(watch)
 
     def _make(self, request: WatchRequest) -> Watch:
         _check_start(request)
@@ -139,7 +143,12 @@ class SessionWatches:
         )
         answer(encode(watching))
         self._watches[watch.number] = watch
+        readings = self._supervisor.replica.readings
+        if request.readings is True and since is None:
+            readings.follow(watch, behind=False)  # its snapshot has the loads
         yield from feed.follow(watch, since)
+        if request.readings is True and since is not None:
+            readings.follow(watch, behind=True)
 
 
 def _check_start(request: WatchRequest) -> None:

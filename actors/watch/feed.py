@@ -68,6 +68,11 @@ class Feed:
         return self._history.bytes
 
     @property
+    def is_up_to_date(self) -> bool:
+        """Whether all changes have been passed on to the watches."""
+        return self._passing_on is None and self._missing is None
+
+    @property
     def incomplete(self) -> bool:
         """Whether agents are missing in a new log, so that no watch knows of it yet."""
         return self._missing is not None

@@ -92,6 +92,14 @@ class Watch:
         else:
             self._postpone(event)
 
+    def send_loads(self, loads: bytes) -> bool:
+        """Send readings, a JSON object of loads by id; False if other things are to come first."""
+        waits = self.after == INFINITE or self._snapshot is not None or self._pending
+        if waits or self._link.unsent >= HIGH_WATER:
+            return False
+        self._link.send(b'{"op":"reading","watch":%d,"loads":%s}' % (self.number, loads))
+        return True
+
     def pump(self) -> None:
         """Send what is pending while the link takes it."""
         link = self._link

@@ -13,7 +13,7 @@ from msgspec import structs
 from agent_client.errors import ConnectionLost, HomeportError, Internal, Timeout
 from agent_client.transport.connection import Connection
 from agent_client.transport.decoding import NotUnderstood, failure
-from homeport_protocol.answers import Answer, Error, Event, Message, Snapshot
+from homeport_protocol.answers import Answer, Error, Event, Message, Reading, Snapshot
 from homeport_protocol.requests import Request
 
 logger = logging.getLogger("homeport.client")
@@ -139,7 +139,7 @@ class Channel:
             self._connection.abort()
 
     def _dispatch(self, message: Message | NotUnderstood) -> None:
-        if isinstance(message, Snapshot | Event):
+        if isinstance(message, Snapshot | Event | Reading):
             return
         if message.id is None:
             logger.warning("the hub could not read a message of this client: %s", message)

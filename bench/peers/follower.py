@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_client import AgentRecord, Event, HubClient, Resync, Watch
+from agent_client import AgentRecord, Event, HubClient, Reading, Resync, Watch
 from bench.results.report import Report, listed
 
 
@@ -35,7 +35,8 @@ class Follower:
                     self.resumed.add(item.agent.id)
             elif isinstance(item, Resync):
                 self.resyncs += 1
-            position = self.revision = item.revision
+            if not isinstance(item, Reading):
+                position = self.revision = item.revision
 
     def judge(self, report: Report, who: str) -> None:
         """Check that it heard of everything once, and of no agent that was unreachable.

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from bench.errors import BenchError
 from bench.peers.frames import masked_text
 from bench.peers.raw_websocket import RawWebsocket, Target
-from homeport_protocol.answers import Answer, Error, Event, Registered, Snapshot
+from homeport_protocol.answers import Answer, Error, Event, Reading, Registered, Snapshot
 from homeport_protocol.codec import decode_message, encode
 from homeport_protocol.record import AgentRecord, AgentSpec
 from homeport_protocol.requests import Register, Request
@@ -146,6 +146,8 @@ class RawClient(RawWebsocket):
 
     def text_received(self, payload: bytes) -> None:
         message = decode_message(payload)
+        if isinstance(message, Reading):
+            return
         if isinstance(message, Snapshot | Event):
             if self._on_push is not None:
                 self._on_push(message, self._read_at)

@@ -11,7 +11,7 @@ from typing import Any, TypedDict, assert_never
 import click
 from rich.text import Text
 
-from agent_client import Event, Resync, Snapshot, WatchItem
+from agent_client import Event, Reading, Resync, Snapshot
 from homeport_protocol.bounds import KINDS, Kind
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
@@ -29,6 +29,7 @@ from hub.cli.text import SHORT_ID, condition, one_line, printable
         "homeport watch",
         "homeport watch --type cost --capability sql",
         "homeport watch --kind registered --kind unregistered --kind expired",
+        "homeport watch --type cost --readings",
         "homeport watch --json | jq -c 'select(.kind == \"expired\") | .agent.name'",
         "homeport watch --json --position 5f0c9a1e.1842.f2a96c0d1b3e.0c7e51d2a8b94f60",
     ),
@@ -41,6 +42,7 @@ from hub.cli.text import SHORT_ID, condition, one_line, printable
     multiple=True,
     help="Only events of this kind; repeat it for several.",
 )
+@click.option("--readings", is_flag=True, help="Show loads that move as well; they are no events.")
 @click.option(
     "--position",
     metavar="TEXT",
@@ -60,6 +62,7 @@ def watch(
     target: Target,
     filter: Filter,
     kinds: tuple[Kind, ...],
+    readings: bool,
     position: str | None,
     since: int | None,
     log: str | None,
@@ -71,9 +74,9 @@ def watch(
     the hub cannot tell what was missed, all agents are shown again.
 
     With --json, one JSON object a line: {"op": "snapshot" or "resync", "agents", "log",
-    "revision", "position"} or {"op": "event", "kind", "agent", "log", "revision", "position",
-    "coalesced"?}. The last line's position is what --position takes to go on from there; --log and
-    --since do so too, but do not see a Redis that came back older.
+    "revision", "position"}, {"op": "event", "kind", "agent", "log", "revision", "position",
+    "coalesced"?} or {"op": "reading", "loads"}. The last position is what --position takes to go on
+    from there; --log and --since do so too, but do not see a Redis that came back older.
     """
     if position is not None and (since is not None or log is not None):
         raise click.UsageError(
@@ -81,25 +84,32 @@ def watch(
         )
     if (since is None) != (log is None):
         raise click.UsageError("--since REVISION and --log NAME go together")
-    start = _Start(since=since, log=log, position=position)
+    options = _Options(
+        kinds=kinds or None, readings=readings, since=since, log=log, position=position
+    )
     printer = _JsonLines() if as_json else _Lines()
     logging.getLogger("homeport.client").addHandler(_Troubles())
     try:
-        asyncio.run(_follow(target, filter, kinds, start, printer))
+        asyncio.run(_follow(target, filter, options, printer))
     except KeyboardInterrupt:
         if is_terminal():
             note("")  # so that the shell's prompt does not follow the ^C on one line
 
 
 async def _follow(
-    target: Target, wanted: Filter, kinds: tuple[Kind, ...], start: _Start, printer: _Printer
+    target: Target,
+    wanted: Filter,
+    options: _Options,
+    printer: _Printer,
 ) -> None:
     async with connected(target) as hub:
-        messages = hub.watch(wanted, kinds=kinds or None, **start)
+        messages = hub.watch(wanted, **options)
         async for message in messages:
             match message:
                 case Event():
                     printer.event(message, messages.log)
+                case Reading():
+                    printer.reading(message)
                 case Resync():
                     printer.resync(message)
                 case Snapshot():
@@ -108,9 +118,11 @@ async def _follow(
                     assert_never(message)
 
 
-class _Start(TypedDict):
-    """Where an earlier watch was."""
+class _Options(TypedDict):
+    """What is watched, and where an earlier watch was."""
 
+    kinds: tuple[Kind, ...] | None
+    readings: bool
     since: int | None
     log: str | None
     position: str | None
@@ -152,6 +164,9 @@ class _JsonLines:
             line["coalesced"] = True
         show_json_line(line)
 
+    def reading(self, reading: Reading) -> None:
+        show_json_line({"op": "reading", "loads": reading.loads})
+
     def _all(self, op: str, message: Snapshot | Resync) -> None:
         show_json_line(
             {
@@ -164,7 +179,7 @@ class _JsonLines:
         )
 
 
-def _position_of(item: WatchItem) -> dict[str, str]:
+def _position_of(item: Snapshot | Resync | Event) -> dict[str, str]:
     return {} if item.position is None else {"position": item.position}
 
 
@@ -173,6 +188,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._conditions: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self._show(snapshot.agents)
@@ -188,8 +204,10 @@ class _Lines:
         after = condition(agent)
         if event.kind in ("unregistered", "expired"):
             self._conditions.pop(agent.id, None)
+            self._names.pop(agent.id, None)
         else:
             self._conditions[agent.id] = after
+            self._names[agent.id] = agent.name
         line = Text(f"{time.strftime('%H:%M:%S')}  {event.kind:<14}  ")
         line.append(f"{printable(agent.name)} ", style="bold")
         line.append(f"({agent.id[:SHORT_ID] if is_terminal() else agent.id})  ", style="dim")
@@ -199,9 +217,18 @@ class _Lines:
             line.append("  (earlier changes were skipped)", style="dim")
         show_rich(line)
 
+    def reading(self, reading: Reading) -> None:
+        for agent_id, load in reading.loads.items():
+            line = Text(f"{time.strftime('%H:%M:%S')}  {'reading':<14}  ")
+            line.append(f"{printable(self._names.get(agent_id, '?'))} ", style="bold")
+            line.append(f"({agent_id[:SHORT_ID] if is_terminal() else agent_id})  ", style="dim")
+            line.append(f"load {load:g}")
+            show_rich(line)
+
     def _show(self, agents: Iterable[AgentRecord]) -> None:
         known = list(agents)
         self._conditions = {agent.id: condition(agent) for agent in known}
+        self._names = {agent.id: agent.name for agent in known}
         if known:
             show_agents(known)
         else:

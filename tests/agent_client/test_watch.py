@@ -16,6 +16,7 @@ from agent_client import (
     CannotConnect,
     Event,
     HubClient,
+    Reading,
     Resync,
     Snapshot,
     Unauthorized,
@@ -89,6 +90,26 @@ async def test_kinds_go_with_every_watch_request(hub: FakeHub, client: HubClient
     first, second = hub.requests("watch")
     assert first["kinds"] == second["kinds"] == ["lost", "expired"]
     assert second["since"] == 7
+
+
+async def test_readings_come_between_the_changes_where_they_are_asked_for(
+    hub: FakeHub, client: HubClient
+) -> None:
+    reading = {"op": "reading", "watch": 1, "loads": {agent_id(1): 0.4, agent_id(2): 3}}
+    script(
+        hub,
+        [watching(5), snapshot(revision=5), reading, event(6), {**reading, "watch": 2}],
+        [watching(6, resumed=True), reading],
+    )
+    watch = client.watch(readings=True)
+    items = [await anext(watch) for _ in range(3)]
+    assert [type(each) for each in items] == [Snapshot, Reading, Event]
+    assert items[1] == Reading(loads={agent_id(1): 0.4, agent_id(2): 3.0})
+    assert watch.revision == 6
+    hub.peer.abort()
+    assert isinstance(await anext(watch), Reading)
+    first, second = hub.requests("watch")
+    assert first["readings"] is second["readings"] is True
 
 
 async def test_an_older_hub_that_ignores_kinds_makes_no_difference(

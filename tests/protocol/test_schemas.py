@@ -155,6 +155,7 @@ GOOD_MESSAGES: list[dict[str, Any]] = [
         "agent": RECORD,
         "coalesced": True,
     },
+    {"op": "reading", "watch": 1, "loads": {AGENT_ID: 0.4}},
     {"op": "error", "id": None, "code": "bad_request", "message": "m", "retryable": False},
     {
         "op": "error",
@@ -346,6 +347,7 @@ def test_every_message_has_its_direction_and_every_request_its_answer() -> None:
     assert {name for name, each in operations.items() if each["action"] == "send"} == {
         "snapshot",
         "event",
+        "reading",
     }
     for name in received:
         replies = [

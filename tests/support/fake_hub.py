@@ -313,6 +313,15 @@ class ThreadedHub(FakeHub):
 
         self._do(send())
 
+    def read(self, loads: dict[str, float]) -> None:
+        """Send every watch a reading."""
+
+        async def send() -> None:
+            for peer in self._watchers:
+                await peer.send({"op": "reading", "watch": 1, "loads": loads})
+
+        self._do(send())
+
     def begin_log(self, log: str) -> None:
         """Begin a new log: every watch gets a snapshot in the middle."""
 

@@ -138,6 +138,28 @@ def test_the_kinds_reach_the_hub(hub: ThreadedHub, homeport: Homeport) -> None:
     assert stop(process)[0] == 0
 
 
+def test_readings_are_asked_for_and_shown(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.add(ONE)
+    process = homeport.begin("watch", "--url", hub.url, "--readings", "--json")
+    assert hub.wait_for("watch")["readings"] is True
+    assert told(process)["op"] == "snapshot"
+    hub.read({ONE["id"]: 0.25})
+    assert told(process) == {"op": "reading", "loads": {ONE["id"]: 0.25}}
+    assert stop(process)[0] == 0
+
+
+def test_people_read_a_line_for_each_load_that_moves(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.add(ONE)
+    process = homeport.begin("watch", "--url", hub.url, "--readings")
+    hub.wait_for("watch")
+    while line(process).strip():
+        pass
+    hub.read({ONE["id"]: 0.25})
+    words = line(process).split()
+    assert words[1:] == ["reading", "one", f"({ONE['id']})", "load", "0.25"]
+    assert stop(process)[0] == 0
+
+
 def test_a_kind_that_does_not_exist_is_wrong_usage(homeport: Homeport) -> None:
     done = homeport.run("watch", "--kind", "gone")
     assert done.returncode == 2
