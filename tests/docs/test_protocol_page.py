@@ -84,8 +84,8 @@ def test_every_request_and_answer_has_an_example() -> None:
     shown = {value["op"] for block in protocol_blocks("json") for value in json_values(block.text)}
     answers = {
         "registered", "heartbeat_ack", "updated", "unregistered", "removed", "agents", "agent",
-        "watching", "unwatched", "pong", "hubs", "loss_acknowledged", "snapshot", "event", "reading",
-        "error",
+        "watching", "unwatched", "pong", "hubs", "loss_acknowledged", "snapshot", "event",
+        "reading", "error",
     }  # fmt: skip
     assert shown == OPS | answers
 
