@@ -36,11 +36,13 @@ class Slack(Struct, frozen=True, kw_only=True):
     """After faults end: until every living agent is found at every hub."""
     answered_within: float = 5.0
     """An ask on a connection that lives is answered."""
+    held_for: float = 0.005
+    """What queries may hold a hub's loop for in a row."""
     last_seen_lag: float = 5.0
     """What `last_seen` in a list may lag behind what is stored."""
 
 
-Op = Literal["register", "resume", "heartbeat", "update", "unregister"]
+Op = Literal["register", "resume", "heartbeat", "update", "unregister", "find"]
 
 
 OLDER = {"process": "older"}
@@ -229,5 +231,7 @@ class History(Struct, kw_only=True):
     ran_out: dict[str, list[float]] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
     stored: Stored | None = None
+    held: dict[str, float] = field(default_factory=dict)
+    """By hub, the longest time for which queries held its loop in a row, where that is known."""
     calm_from: float = 0.0
     end: float = 0.0

@@ -263,6 +263,7 @@ WRONG: dict[str, list[Spoil]] = {
         lambda h: (setattr(h.asks[7], "answered", None), setattr(h.asks[7], "code", "")),
         lambda h: setattr(h.asks[5], "answered", 19.0),
     ],
+    "queries_take_turns": [lambda h: h.held.update({"hub-1": 0.006})],
     "living_are_found": [
         lambda h: h.found[-1].agents.clear(),
         lambda h: h.found[-1].agents.__setitem__(0, record(A, 8, status="unreachable")),

@@ -10,11 +10,12 @@ from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
 from actors.runtime.dispatch import Runtime
+from actors.runtime.turns import Turns
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from tests.history.recorded import Alarm
 from tests.simulation.storage import SimPort, SimStore
-from tests.support.clock import ProcessClock, VirtualClock
+from tests.support.clock import ProcessClock, VirtualClock, WorkClock
 from tests.support.world import Recorder
 
 if TYPE_CHECKING:
@@ -63,8 +64,11 @@ class SimHub:
         limits: Limits,
         skew: float,
         trace: Callable[..., None],
+        work_cost: float = 0.0,
     ) -> None:
         self.hub_id = hub_id
+        self._work_cost = work_cost
+        self._works: list[WorkClock] = []
         self.wires: list[Wire] = []
         self.up = False
         self.draining = False
@@ -103,7 +107,7 @@ class SimHub:
             hub_id=self.hub_id,
             timing=self._timing,
             scheduler=self.clock,
-            runtime=Runtime(self.clock, self._failed),
+            runtime=self._runtime(),
             store=self.port,
             random=random,
             observer=Quiet(self, self._base),
@@ -112,6 +116,19 @@ class SimHub:
         )
         self._trace(self.hub_id, "starts")
         self.supervisor.start()
+
+    def _runtime(self) -> Runtime:
+        runtime = Runtime(self.clock, self._failed)
+        if self._work_cost:
+            work = WorkClock(self.clock, self._work_cost)
+            self._works.append(work)
+            runtime.turns = Turns(work, self._failed)
+        return runtime
+
+    @property
+    def held(self) -> float:
+        """The longest time for which queries held its loop."""
+        return max((work.held for work in self._works), default=0.0)
 
     def _failed(self, name: str, message: object, error: BaseException) -> None:
         self._trace(self.hub_id, "fails:", name, repr(message), repr(error))

@@ -73,6 +73,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     limits: Limits
     trim_to: int | None
     skew: float
+    work_cost: float
+    """Seconds that each step of queries' work takes; 0: none."""
     faults: list[Planned]
     deeds: list[Deed]
 
@@ -101,6 +103,7 @@ def scenario_of(seed: int) -> Scenario:
             max_log_bytes=Random(f"bytes {seed}").choice([1, 5_000, 2**20, 2**20]),
         ),
         trim_to=random.choice([None, None, None, 30]),
+        work_cost=Random(f"work {seed}").choice([0.0, 0.0, 0.0, 0.0003]),
         skew=random.choice([0.0, 0.0, 0.0, 0.3]),
         faults=_faults(random, hubs, active) + _unseen_loss(seed, active),
         deeds=_deeds(random, agents, callers, watchers, active),

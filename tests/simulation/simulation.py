@@ -20,6 +20,7 @@ from tests.history.recorded import Found, History, Slack, Stored, Terms
 from tests.simulation.agents import WebsocketAgent
 from tests.simulation.asking import Surroundings
 from tests.simulation.callers import HttpAgent
+from tests.simulation.dear import DearCaller
 from tests.simulation.faults import Faults
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
@@ -36,6 +37,9 @@ FEW_BYTES = 2**20
 
 BY_REVISION = 1
 """The watcher that goes on by `since` and `log`, as older ones do."""
+
+DEAR = 3
+"""Callers that ask for much, in seeds where that takes time."""
 
 QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
@@ -88,6 +92,7 @@ class Simulation:
                 scenario.limits,
                 hub_random.uniform(-scenario.skew, scenario.skew),
                 self.trace,
+                scenario.work_cost,
             )
             for number in range(scenario.hubs)
         ]
@@ -191,6 +196,10 @@ class Simulation:
             clock.call_at(at, lambda number=number: watcher(number))  # type: ignore[misc]
 
         self._populate_older(interval)
+        if scenario.work_cost:
+            for number in range(DEAR):
+                at = chosen.uniform(2.0, 4.0)
+                clock.call_at(at, partial(DearCaller, around, number))
 
     def _populate_older(self, interval: float) -> None:
         """Some websocket agents have an older process, which registers at about the same time."""
@@ -282,4 +291,5 @@ class Simulation:
                 for connection in (agent.connection, *agent.zombies):
                     if connection is not None and not connection.wire.alive:
                         connection.record.ended = connection.wire.broken_at
+        history.held = {hub.hub_id: hub.held for hub in self.hubs}
         history.end = self.clock.now()

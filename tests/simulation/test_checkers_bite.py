@@ -17,6 +17,7 @@ from actors.cluster.rollback import RollbackDetector
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry, Renewal
 from actors.rules.liveness import Liveness
+from actors.runtime import turns
 from actors.session.session import Session
 from actors.watch.feed import Feed
 from actors.watch.history import LogEvent
@@ -227,6 +228,11 @@ def some_heartbeats_are_never_answered(patch: pytest.MonkeyPatch) -> None:
             heartbeat(self, *said)
 
     patch.setattr(Supervisor, "heartbeat", broken)
+
+
+@catches("queries_take_turns")
+def queries_are_done_without_a_pause(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(turns, "BUDGET", 10.0)
 
 
 @catches("living_are_found")

@@ -90,6 +90,40 @@ class _Deferred(Struct):
     timer: Timer
 
 
+class WorkClock:
+    """A process's clock as queries' work sees it: each reading of it takes `cost` seconds.
+
+    So does each step of work, after which the clock is read; and a turn of the loop takes TURN.
+    `held` is the longest time for which work held the loop, with nothing else in between.
+    """
+
+    TURN = 0.002
+
+    def __init__(self, clock: ProcessClock, cost: float) -> None:
+        self._clock = clock
+        self._cost = cost
+        self._spent = 0.0
+        self._at = self._since = 0.0
+        self.held = 0.0
+
+    def now(self) -> float:
+        at = self._clock.now()
+        if at != self._at:
+            self._at, self._since = at, self._spent
+        self._spent += self._cost
+        self.held = max(self.held, self._spent - self._since)
+        return at + self._spent
+
+    def wall(self) -> float:
+        return self._clock.wall()
+
+    def call_soon(self, callback: Callback) -> None:
+        self.call_at(self._clock.now() + self.TURN, callback)
+
+    def call_at(self, when: float, callback: Callback) -> Timer:
+        return self._clock.call_at(when, callback)
+
+
 class ProcessClock:
     """The scheduler of one hub process, which can be stopped (SIGSTOP) and killed.
 

@@ -22,6 +22,7 @@ from tests.history.checks.presence import (
     removed_is_gone,
 )
 from tests.history.checks.silence import nobody_unreachable_early, one_event_per_silence
+from tests.history.checks.turns import queries_take_turns
 from tests.history.checks.watching import (
     same_revision_same_event,
     watch_gives_the_directory,
@@ -52,6 +53,7 @@ CHECKS: tuple[Checker, ...] = (
     nobody_unreachable_early,
     one_event_per_silence,
     every_ask_ends,
+    queries_take_turns,
     living_are_found,
     removed_is_gone,
     hubs_agree,
