@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from agent_client import AgentClient, Backoff, HomeportError
 from tests.faults.doubles import Doubles
-from tests.faults.legacy import LegacyAgent
+from tests.faults.legacy import LegacyAgent, OlderProcess
 from tests.faults.notes import Pen, Pulse, Trouble
 from tests.faults.tape import record
 from tests.faults.watchers import Follower, Mover
@@ -95,6 +95,9 @@ class Crew:
         self._quiet = asyncio.Event()
         self._agents = [Changing(spec, number) for number in range(spec.agents)]
         self._legacy = [LegacyAgent(spec.hubs, spec.namespace, pen, n) for n in range(spec.legacy)]
+        self._older = [
+            OlderProcess(spec.hubs, spec.namespace, pen, each) for each in agent_ids(spec)[::2]
+        ]
         kinds = [Mover if number % 2 else Follower for number in range(spec.watchers)]
         self._watchers = [
             kind(spec.hubs, spec.namespace, pen, f"{kind.__name__.lower()}-{number}")
@@ -108,6 +111,7 @@ class Crew:
     async def begin(self) -> None:
         """Everyone registers; then changes begin."""
         self._tasks += [asyncio.create_task(each.follow()) for each in self._watchers]
+        await asyncio.gather(*(older.register() for older in self._older))
         await asyncio.gather(
             *(agent.client.start() for agent in self._agents),
             *(agent.register() for agent in self._legacy),
@@ -115,7 +119,7 @@ class Crew:
         self._changing = [asyncio.create_task(each.change_on(self._quiet)) for each in self._agents]
         self._beating = [
             asyncio.create_task(each.beat_on(self._spec.interval, self._quiet))
-            for each in self._legacy
+            for each in [*self._legacy, *self._older]
         ]
 
     async def obey(self, word: str) -> None:

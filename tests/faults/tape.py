@@ -160,14 +160,14 @@ class TapedConnection(Connection):
                 )
             case WatchingAnswer():
                 assert self._watch is not None
-                since = self._watch.since
+                since_log, since = _asked_for(self._watch)
                 self._pen.note(
                     Watching,
                     connection=self.number,
                     watcher=WATCHER.get(),
                     hub=self._hub,
-                    since=None if since is UNSET else since,
-                    since_log="" if self._watch.log is UNSET else self._watch.log,
+                    since=since,
+                    since_log=since_log,
                     resumed=message.resumed,
                     log=message.log,
                     revision=message.revision,
@@ -189,6 +189,16 @@ class TapedConnection(Connection):
             case _:
                 pass
         self._pen.note(Answered, number=number, **{"code": "ok", **more})
+
+
+def _asked_for(watch: Watch) -> tuple[str, int | None]:
+    """The log and the revision that a watch asked for, in either way; None for a snapshot."""
+    if watch.position is not UNSET:
+        log, revision, _, _ = watch.position.rsplit(".", 3)
+        return log, int(revision)
+    if watch.since is UNSET or watch.log is UNSET:
+        return "", None
+    return watch.log, watch.since
 
 
 def _version(says: Any) -> dict[str, Any]:

@@ -46,7 +46,8 @@ Op = Literal["register", "resume", "heartbeat", "update", "unregister", "find"]
 
 
 OLDER = {"process": "older"}
-"""The metadata that an older process reports over HTTP, and nobody else."""
+OLDER_TYPE = "older"
+"""The metadata that an older process reports over HTTP, and the type that it registers as."""
 
 
 class Session(Struct, kw_only=True):

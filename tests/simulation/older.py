@@ -10,7 +10,7 @@ import msgspec
 from actors.agent.outcomes import Lease, Outcome
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
-from tests.history.recorded import OLDER, Ask
+from tests.history.recorded import OLDER, OLDER_TYPE, Ask
 from tests.simulation.asking import Surroundings
 from tests.simulation.callers import HttpAgent
 from tests.simulation.hubs import SimHub
@@ -39,7 +39,9 @@ class OlderProcess(HttpAgent):
         super().__init__(around, number, interval)
 
     def _register(self) -> None:
-        spec = msgspec.convert({"name": self.name, "type": "older", "metadata": OLDER}, AgentSpec)
+        spec = msgspec.convert(
+            {"name": self.name, "type": OLDER_TYPE, "metadata": OLDER}, AgentSpec
+        )
 
         def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
             hub.supervisor.register(spec, self.agent_id, reply)

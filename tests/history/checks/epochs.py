@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.history.logs import REMOVALS, by_agent, logs_of, lost_between, was_lost
-from tests.history.recorded import OLDER, Ask, History, Session, Slack
+from tests.history.recorded import OLDER, OLDER_TYPE, Ask, History, Session, Slack
 
 
 def epochs_only_rise(history: History, slack: Slack) -> list[str]:
@@ -127,24 +127,18 @@ def _troubled(history: History, start: float, end: float) -> bool:
 def older_process_changes_nothing(history: History, slack: Slack) -> list[str]:
     """What an older process says over HTTP is in no record of a newer registration.
 
-    Nor does it end one: whoever is unregistered has asked for that over its session, unless the
-    older process did while its registration was the newest.
+    Nor does it end one: whoever is unregistered has asked for that over its session. The older
+    process registers as another type, which tells its own registration from a newer one.
     """
-    own: dict[str, set[int]] = {}
-    unsure: set[str] = set()
-    goodbyes: set[str] = set()
-    for ask in history.asks:
-        if ask.says.get("metadata") == OLDER and ask.op == "register":
-            own.setdefault(ask.agent_id, set()).add(ask.given)
-            if not ask.acknowledged:
-                unsure.add(ask.agent_id)  # it may take effect, and nobody knows its epoch
-        elif ask.op == "unregister" and ask.session is not None:
-            goodbyes.add(ask.agent_id)
+    older = {ask.agent_id for ask in history.asks if ask.says.get("metadata") == OLDER}
+    goodbyes = {
+        ask.agent_id for ask in history.asks if ask.op == "unregister" and ask.session is not None
+    }
     wrong = []
     for log, entries in logs_of(history).items():
         for entry in entries.values():
             agent = entry.agent
-            if agent.id not in own or agent.id in unsure or agent.epoch in own[agent.id]:
+            if agent.id not in older or agent.type == OLDER_TYPE:
                 continue
             words = f"{agent.id}, epoch {agent.epoch}, at {entry.revision} of {log}: "
             if agent.metadata == OLDER:
