@@ -107,6 +107,10 @@ class AgentContext(Protocol):
         """The actor has ended: its agent is no more, or another hub owns it."""
         ...
 
+    def registration_lost(self, agent_id: str, epoch: int) -> None:
+        """Somebody holds a later registration of the agent than this one, of that epoch."""
+        ...
+
     def superseded(self, agent_id: str, epoch: int) -> None:
         """The store knows of a newer session of the agent than that epoch, or of its end."""
         ...

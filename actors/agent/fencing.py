@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from actors.agent.messages import Ask, Heartbeat, Unregister
-from actors.agent.outcomes import bad_token, fenced, held_by_websocket
+from actors.agent.outcomes import bad_token, fenced, gone, held_by_websocket
 from actors.agent.parts import AgentParts
 from actors.rules.tokens import check_token
 from homeport_protocol.errors import ProtocolError
@@ -37,8 +39,29 @@ def refusal_over_http(
     """Why a caller over HTTP may not speak for the agent of this record; None when it may."""
     if ask.token is None:
         return None if record.health.connection == "http" else held_by_websocket()
-    validity = check_token(agent.context.secret, record.id, record.registered_at, ask.token)
-    return None if validity == "valid" else bad_token(superseded=validity == "superseded")
+    return refusal_of_token(agent, record, ask.token)
+
+
+def refusal_of_token(agent: AgentParts, record: AgentRecord, token: str) -> ProtocolError | None:
+    """Why who shows this token may not speak for the agent of this record; None when it may.
+
+    Where the store has lost the registration, the agent is told to register anew, and not that a
+    newer session has taken its place. While the store is away, that cannot be known.
+    """
+    context = agent.context
+    validity = check_token(context.secret, record.id, record.registered_at, record.epoch, token)
+    match validity:
+        case "valid":
+            return None
+        case "lost" if context.store_is_away:
+            return ProtocolError("unavailable", "the registration is not known at this hub yet")
+        case "lost":
+            context.registration_lost(record.id, record.epoch)
+            return gone()
+        case "superseded" | "invalid":
+            return bad_token(superseded=validity == "superseded")
+        case _:
+            assert_never(validity)
 
 
 def not_held(agent: AgentParts) -> ProtocolError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
+from actors.agent.fencing import refusal_of_token
 from actors.agent.messages import Register, Resume
-from actors.agent.outcomes import NEWER_SESSION, Lease, bad_token, gone
+from actors.agent.outcomes import NEWER_SESSION, Lease, gone
 from actors.agent.parts import AgentParts
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, new_record
 from actors.rules.states import State
-from actors.rules.tokens import check_token, issue_token
+from actors.rules.tokens import issue_token
 from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.record import AgentRecord
 
@@ -41,9 +42,9 @@ def resume(agent: AgentParts, ask: Resume) -> None:
     if record is None:
         ask.reply(gone())
         return
-    validity = check_token(context.secret, writer.agent_id, record.registered_at, ask.token)
-    if validity != "valid":
-        ask.reply(bad_token(superseded=validity == "superseded"))
+    refusal = refusal_of_token(agent, record, ask.token)
+    if refusal is not None:
+        ask.reply(refusal)
         return
     status = None if ask.changes.status is UNSET else ask.changes.status
     resumed = monitor.liveness.resumed(status, context.now())
@@ -72,7 +73,7 @@ def begin_lease(agent: AgentParts, ask: Register | Resume, record: AgentRecord) 
     monitor.arm()
     lease = Lease(
         agent_id=record.id,
-        session_token=issue_token(context.secret, record.id, record.registered_at),
+        session_token=_token(agent, ask, record),
         epoch=record.epoch,
         resumed=isinstance(ask, Resume),
         registered_at=record.registered_at,
@@ -80,6 +81,13 @@ def begin_lease(agent: AgentParts, ask: Register | Resume, record: AgentRecord) 
         revision=record.revision,
     )
     agent.asks.answer(lease)
+
+
+def _token(agent: AgentParts, ask: Register | Resume, record: AgentRecord) -> str:
+    """The token of the registration; it stays the same for as long as that lasts."""
+    if isinstance(ask, Resume):
+        return ask.token
+    return issue_token(agent.context.secret, record.id, record.registered_at, record.epoch)
 
 
 def give_up_lease(agent: AgentParts, record: AgentRecord, *, newborn: bool) -> None:

@@ -1,9 +1,10 @@
 """A store that came back older while no hub was alive to notice (a restored backup, a lost AOF).
 
 Its log goes on under the same name, so no hub can tell by itself. What clients bring can: a
-position that a hub has given, and that the log does not hold, proves that changes were lost. Then a
-new log is begun, above all revisions that are known, so that every watch starts over, also those
-that cannot prove anything. That is done once for each log.
+position that a hub has given, and that the log does not hold, proves that changes were lost. So
+does a session token of a later registration than the one that is stored. Then a new log is begun,
+above all revisions that are known, so that every watch starts over, also those that cannot prove
+anything. That is done once for each log.
 """
 
 from __future__ import annotations
@@ -55,9 +56,18 @@ class RollbackDetector:
         if self._log in self._replaced or position.log in self._replaced:
             return  # a new log has been begun since, or is being begun
         if self._feed.contradicts(position):
-            self._tell(position)
-            self._replaced.append(self._log)
-            self._begin_new_log(position.revision)
+            self._found(self._words(position), position.revision)
+
+    def registration_lost(self, agent_id: str) -> None:
+        """Everything durable has been folded, and lacks a registration that a hub has confirmed.
+
+        A token does not say of which log it is. So it is news only to a hub that has been in no
+        other log, and has not begun one.
+        """
+        if not self._replaced:
+            self._found(
+                f"Redis came back older: agent {agent_id} was registered later than is stored", 0
+            )
 
     @property
     def warning(self) -> str | None:
@@ -66,8 +76,7 @@ class RollbackDetector:
             return None
         return self._told[1]
 
-    def _tell(self, position: LogPosition) -> None:
-        self.found += 1
+    def _words(self, position: LogPosition) -> str:
         reached = self._feed.revision
         if position.log != self._log:
             holds = f"and the log is {self._log} at {reached}"
@@ -75,9 +84,14 @@ class RollbackDetector:
             holds = f"which ends at {reached}"
         else:
             holds = "which has another change there"
-        found = (
+        return (
             f"Redis came back older: a watcher knew revision {position.revision} of log "
             f"{position.log}, {holds}"
         )
-        self._told = self._scheduler.now(), found
-        self._observer.rolled_back(found)
+
+    def _found(self, words: str, above: int) -> None:
+        self.found += 1
+        self._told = self._scheduler.now(), words
+        self._observer.rolled_back(words)
+        self._replaced.append(self._log)
+        self._begin_new_log(above)

@@ -234,6 +234,16 @@ class ActorRegistry:
         elif self.owns(entry.record):  # an ask failed, and yet its silence must be judged
             self._take_over(entry.record)
 
+    def registration_lost(self, agent_id: str, epoch: int) -> None:
+        """Somebody proves a later registration than the one of that epoch, which is known here."""
+
+        def caught_up(complete: bool) -> None:
+            entry = self._replica.directory.get(agent_id)
+            if complete and entry is not None and entry.record.epoch == epoch:
+                self._replica.rollback.registration_lost(agent_id)
+
+        self._replica.committer.catch_up(caught_up)
+
     def superseded(self, agent_id: str, epoch: int) -> None:
         """The store knows a newer session of the agent than that epoch, or its end.
 

@@ -156,8 +156,10 @@ def test_watches_start_over_epochs_only_rise_and_it_is_told(
     way.after_keeping(place)
 
     watcher = place.watcher()
-    for agent_id in known:  # a second session of each, whose epoch is lost
-        known[agent_id] = place.agent(agent_id=agent_id)[1]["epoch"]
+    held: dict[str, str] = {}
+    for agent_id in known:  # a second registration of each, which is lost
+        answer = place.agent(agent_id=agent_id)[1]
+        known[agent_id], held[agent_id] = answer["epoch"], answer["session_token"]
     phantoms = {place.agent(f"phantom-{n}")[1]["agent_id"] for n in range(PHANTOMS)}
     last = newest(watcher)
     for hub in running:
@@ -172,6 +174,9 @@ def test_watches_start_over_epochs_only_rise_and_it_is_told(
     place = enter(running[-1], None)
     agents = start_over(place.connect(), last["position"], new_log=way.proven)
     assert not phantoms & agents
+    for agent_id, token in held.items():
+        answer = first.connect().ask("resume", agent_id=agent_id, session_token=token)
+        assert answer["code"] == "not_found", "it registers anew, and is not fenced off"
     for agent_id, epoch in known.items():
         answer = first.agent(agent_id=agent_id)[1]
         assert answer["epoch"] > epoch, "an epoch was given twice"

@@ -224,6 +224,77 @@ def test_agents_live_on_through_the_new_log_and_their_changes_are_told() -> None
     story.cluster.agree()
 
 
+class LostRegistration:
+    """An agent registered, a copy was made, it registered again, and the copy came back."""
+
+    def __init__(self, names: str = "a") -> None:
+        self.cluster = cluster = Cluster(*names)
+        first = cluster["a"].agent("a1", agent_id=agent_id(1))[1]
+        copy = cluster.replica()
+        cluster.advance(1)
+        self.held = cluster["a"].agent("a1", agent_id=agent_id(1))[1]
+        cluster["a"].resume(self.held)
+        cluster.settle()
+        for name in names:
+            cluster.kill(name)
+        cluster.fail_over(copy)
+        cluster.store.leases.clear()
+        # As Redis does: no epoch that was given before is given again.
+        cluster.store.epochs_by_clock = True
+        for name in names:
+            cluster.start(name)
+        cluster.advance(1.5)
+        self.first = first
+
+    @property
+    def hub(self) -> Hub:
+        return list(self.cluster.hubs.values())[-1]
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_an_agent_whose_registration_was_lost_registers_anew_and_is_told_of(names: str) -> None:
+    story = LostRegistration(names)
+    hub, old = story.hub, story.hub.supervisor.log
+    link, answer = hub.resume(story.held)
+    assert (answer["op"], answer["code"]) == ("error", "not_found")
+    story.cluster.advance(7)
+    (found,) = hub.observer.rollbacks
+    assert agent_id(1) in found
+    assert hub.supervisor.log != old
+    spec = {"name": "a1", "type": "cost"}
+    again = link.ask(op="register", agent=spec, agent_id=agent_id(1))
+    assert again["op"] == "registered"
+    assert again["epoch"] > story.held["epoch"]
+    _, answer = hub.resume(story.first)
+    assert answer["code"] == "fenced", "an older program stays fenced off"
+    _, answer = hub.resume(story.held)
+    assert answer["code"] == "fenced"
+    story.cluster.advance(7)
+    assert len(hub.observer.rollbacks) == 1
+
+
+def test_while_the_store_is_away_a_later_registration_is_not_judged() -> None:
+    story = LostRegistration()
+    story.hub.port.cut = True
+    story.cluster.advance(4)
+    assert story.hub.supervisor.store_is_away
+    link = story.hub.connect()
+    token = {each: story.held[each] for each in ("agent_id", "session_token")}
+    link.say(op="resume", id=1, **token)
+    story.cluster.advance(4)
+    (answer,) = link.take("error")
+    assert (answer["code"], answer["retryable"]) == ("unavailable", True)
+    assert story.hub.observer.rollbacks == []
+
+
+def test_the_token_of_the_registration_that_came_back_is_good() -> None:
+    story = LostRegistration()
+    _, answer = story.hub.resume(story.first)
+    assert answer["resumed"] is True
+    assert answer["session_token"] == story.first["session_token"]
+    assert story.hub.observer.rollbacks == []
+
+
 def test_the_warning_ends_after_a_day() -> None:
     story = Story()
     story.go_back()
