@@ -383,10 +383,13 @@ class RedisStore:
             self._reads.connect(),
             return_exceptions=True,
         )
-        for each in outcomes:
+        remembered, begun, taught, _ = outcomes
+        if isinstance(remembered, StoreUnavailableError):
+            remembered = None  # it is listed later, by `namespaces` and `remember`
+        for each in (remembered, begun, taught):
             if isinstance(each, BaseException):
                 raise each
-        answer, opened_on = outcomes[1]
+        answer, opened_on = begun
         if answer[0] == b"taken":
             self._rival_found(answer[1].decode(errors="replace"), True)
             raise StoreUnavailableError(TAKEN)

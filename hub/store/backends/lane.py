@@ -140,7 +140,6 @@ class Lane:
 
     async def _send(self, command: bytes, patience: float | None, number: int | None = None) -> Any:
         loop = asyncio.get_running_loop()
-        limit = self._limit if patience is None else patience
         async with self._turn:
             if self._retired:
                 if self._last is not None:
@@ -150,7 +149,8 @@ class Lane:
                 await self.drop()  # the library would open it again, at another server perhaps
             if number is not None and number != self.connection_number:
                 raise ReconnectedError
-            connection = await self._write(command, limit)
+            connection = await self._write(command)
+            limit = self._limit if patience is None else patience
             before, self._last = self._last, asyncio.Event()
             answered, sent_at = self._last, loop.time()
             self._used = sent_at
@@ -187,13 +187,14 @@ class Lane:
                 connection = self._connection = await self._connect()
             # The lane has its own timeout; the library's costs a task per command.
             connection.socket_timeout = None
+            self._near = False  # what is known was of another connection, and perhaps server
         return connection
 
-    async def _write(self, command: bytes, limit: float) -> AbstractConnection:
+    async def _write(self, command: bytes) -> AbstractConnection:
         """Write the command to the connection, which is opened if there is none."""
         try:
             connection = await self._open()
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(self._limit):
                 with resets_as_gone():
                     await connection.send_packed_command(command)
         except BaseException:
