@@ -17,7 +17,10 @@ from agent_client.errors import (
     ConnectionLost,
     Fenced,
     HomeportError,
+    NotFound,
+    NotRegistered,
     Timeout,
+    Unavailable,
 )
 from agent_client.lease import Lease
 from agent_client.session.callbacks import Callback, CallbackTasks
@@ -30,6 +33,7 @@ from agent_client.transport.dialer import Dialer
 from agent_client.validation import changes_from, checked_id, spec_from
 from homeport_protocol.answers import HeartbeatAck, Unregistered, Updated
 from homeport_protocol.bounds import Status
+from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentChanges
 from homeport_protocol.requests import Heartbeat, Unregister, Update
 
@@ -118,6 +122,7 @@ class AgentClient:
         self._state = ReportedState(spec)
         self._connect_timeout = connect_timeout
         self._request_timeout = request_timeout
+        self._sleep = sleep
         self._callbacks = CallbackTasks()
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._running: asyncio.Task[None] | None = None
@@ -227,8 +232,9 @@ class AgentClient:
 
         Arguments that are None leave their fields unchanged. `metadata` is merged key by key; a
         value of None deletes its key. While disconnected this waits for up to `request_timeout`.
-        After ConnectionLost, CannotConnect or Timeout the report is remembered and goes with the
-        next registration. Any other error is the hub's refusal, and discards it.
+        After ConnectionLost, CannotConnect or Timeout, and any error whose `outcome` is "unknown",
+        the report is remembered and goes with the next registration. Any other error is the hub's
+        refusal, and discards it: it has not happened.
         """
         changes = changes_from(status=status, metadata=metadata, load=load)
         return await self._deliver(_heartbeat(changes), changes, HeartbeatAck)
@@ -246,7 +252,8 @@ class AgentClient:
     ) -> Updated:
         """Change the agent's record; the answer says from which revision on this is visible.
 
-        Waits, remembers and raises as `report` does; Unavailable while the hub cannot write.
+        Waits, remembers and raises as `report` does; Unavailable while the hub cannot write. An
+        update whose outcome is unknown is sent again, for up to `request_timeout`.
         """
         changes = changes_from(
             capabilities=capabilities,
@@ -293,6 +300,12 @@ class AgentClient:
                 except ConnectionLost:
                     if loop.time() >= deadline:
                         raise
+                except Unavailable as error:
+                    # Whether it was made is found out by making it again.
+                    wait = 1.0 if error.retry_after is None else error.retry_after
+                    if error.outcome is None or loop.time() + wait >= deadline:
+                        raise
+                    await self._sleep(wait)
                 except SESSION_UNKNOWN as error:
                     if channel.ended:
                         raise
@@ -303,8 +316,9 @@ class AgentClient:
                 else:
                     self._state.acknowledge(changes)
                     return answer
-        except (CannotConnect, ConnectionLost, Timeout) as error:
-            if error.retryable:
+        except (CannotConnect, ConnectionLost, Timeout, Unavailable) as error:
+            refused = isinstance(error, Unavailable) and error.outcome is None
+            if error.retryable and not refused:
                 self._state.add_pending(changes)
             raise
 
@@ -315,17 +329,42 @@ class AgentClient:
 
     async def _unregister(self, channel: Channel) -> None:
         try:
-            seconds = min(_UNREGISTER_TIMEOUT, self._request_timeout)
-            await channel.request(Unregister(id=0), Unregistered, seconds=seconds)
+            async with asyncio.timeout(min(_UNREGISTER_TIMEOUT, self._request_timeout)):
+                await self._ask_to_unregister(channel)
+        except TimeoutError:
+            logger.warning("agent %s could not unregister in time", self._agent_id)
         except HomeportError as error:
             logger.warning("agent %s could not unregister: %s", self._agent_id, error)
         finally:
             await channel.close()
 
+    async def _ask_to_unregister(self, channel: Channel) -> None:
+        asked = False
+        while True:
+            try:
+                await channel.request(Unregister(id=0), Unregistered)
+            except Unavailable as error:
+                if error.outcome is None:
+                    raise
+                asked = True  # it may have happened: that is found out by asking again
+                await self._sleep(0.1)
+            except HomeportError as error:
+                done = isinstance(error, (NotFound, NotRegistered)) or _closed_as_done(error)
+                if not (asked and done):
+                    raise
+                return
+            else:
+                return
+
     def _final_error(self) -> HomeportError:
         error = self._session.final_error
         assert error is not None  # a session stops only by `end`, which sets it
         return error.with_traceback(None)
+
+
+def _closed_as_done(error: HomeportError) -> bool:
+    """Whether the hub closed the connection because the agent had been unregistered."""
+    return isinstance(error, ConnectionLost) and error.close_code == CloseCode.DONE
 
 
 def _heartbeat(changes: AgentChanges) -> Heartbeat:

@@ -269,6 +269,69 @@ async def test_a_refused_report_is_raised_and_not_remembered(hub: FakeHub) -> No
         assert hub.requests("register")[1]["agent"]["version"] == ""
 
 
+def unknown(**more: Any) -> dict[str, Any]:
+    return error("unavailable", retryable=True, retry_after=1.0, outcome="unknown", **more)
+
+
+async def test_an_update_whose_outcome_is_unknown_is_sent_again(hub: FakeHub, waits: Waits) -> None:
+    answers = iter([unknown(), unknown()])
+    updated = {"op": "updated", "log": "log-a", "revision": 9}
+    hub.on("update", lambda _p, _r: next(answers, updated))
+    async with client(hub, sleep=waits) as agent:
+        assert (await agent.update(version="2")).revision == 9
+    assert [each["version"] for each in hub.requests("update")] == ["2"] * 3
+    assert list(waits) == [1.0, 1.0]
+
+
+async def test_an_update_whose_outcome_stays_unknown_is_raised_and_remembered(
+    hub: FakeHub,
+) -> None:
+    hub.on("update", lambda _p, _r: unknown())
+    async with client(hub, request_timeout=0.5) as agent:
+        with pytest.raises(Unavailable) as caught:
+            await agent.update(version="2")
+        assert caught.value.outcome == "unknown"
+        hub.agents.clear()
+        hub.peer.abort()
+        await hub.heard("register", 2)
+        assert hub.requests("register")[1]["agent"]["version"] == "2"
+
+
+async def test_a_registration_whose_outcome_is_unknown_is_made_again_under_the_same_id(
+    hub: FakeHub, waits: Waits
+) -> None:
+    answers = iter([unknown()])
+
+    def register(_peer: Any, request: dict[str, Any]) -> Any:
+        return next(answers, None) or hub.registered(request["agent_id"], resumed=False)
+
+    hub.on("register", register)
+    async with client(hub, sleep=waits) as agent:
+        assert agent.connected
+    assert len({each["agent_id"] for each in hub.requests("register")}) == 1
+
+
+@pytest.mark.parametrize("then", ["not_registered", "not_found", "unregistered", 1000])
+async def test_an_unregistration_whose_outcome_is_unknown_is_asked_for_again(
+    hub: FakeHub, waits: Waits, caplog: pytest.LogCaptureFixture, then: str | int
+) -> None:
+    answers = iter([unknown()])
+
+    def unregister(peer: Any, _request: dict[str, Any]) -> Any:
+        first = next(answers, None)
+        if first is not None:
+            return first
+        if isinstance(then, int):
+            return peer.close(then, "unregistered")
+        return {"op": then} if then == "unregistered" else error(then)
+
+    hub.on("unregister", unregister)
+    async with client(hub, sleep=waits):
+        pass
+    assert len(hub.requests("unregister")) == 2
+    assert "could not unregister" not in caplog.text
+
+
 async def test_a_request_not_answered_in_time_raises_and_drops_the_connection(
     hub: FakeHub, waits: Waits
 ) -> None:

@@ -212,13 +212,14 @@ class FakeHub:
                 answer = handler(peer, request)
                 if asyncio.iscoroutine(answer):
                     answer = await answer
+                messages: list[Message] = []
                 if answer is not None:
                     messages = answer if isinstance(answer, list) else [answer]
                     if "id" not in messages[0]:
                         messages[0]["id"] = request["id"]
                     await peer.send(*messages)
                 self._handled.append(request)
-                if answer is not None and request["op"] == "unregister":
+                if messages and messages[0]["op"] == "unregistered":
                     await peer.close(1000)
         except ConnectionClosed:
             pass
