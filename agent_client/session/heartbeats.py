@@ -25,6 +25,7 @@ from agent_client.session.reported_state import ReportedState
 from agent_client.transport.channel import Channel
 from agent_client.transport.connection import PONG_TIMEOUT
 from homeport_protocol.answers import HeartbeatAck
+from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Heartbeat
 
 logger = logging.getLogger("homeport.client")
@@ -43,6 +44,11 @@ def ack_timeout(lease: Lease, timeout: float) -> float:
     """
     left = max(lease.heartbeat_timeout - lease.heartbeat_interval, lease.heartbeat_timeout / 3)
     return min(timeout, max(PONG_TIMEOUT, left / 2))
+
+
+def heartbeat_of(spec: AgentSpec) -> Heartbeat:
+    """What a heartbeat says: status and load, as they were reported last."""
+    return Heartbeat(id=0, status=spec.status, load=spec.load)
 
 
 class Heartbeats:
@@ -93,8 +99,7 @@ class Heartbeats:
 
     async def _heartbeat(self, interval: float) -> float:
         """Send one heartbeat, and return the interval to the next one."""
-        spec = self._state.current()
-        request = Heartbeat(id=0, status=spec.status, load=spec.load)
+        request = heartbeat_of(self._state.current())
         try:
             ack = await self._channel.request(request, HeartbeatAck, seconds=self._ack_timeout)
         except (ConnectionLost, Timeout, *SESSION_UNKNOWN):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import cycle
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from homeport_protocol.codec import encode
 from homeport_protocol.filters import Filter
@@ -30,11 +30,15 @@ class Talk(Struct, frozen=True):
         return len(self.requests[0])
 
 
-def heartbeats(outstanding: int) -> Talk:
-    """Heartbeats, each acknowledged in its turn and durable."""
+def heartbeats(outstanding: int, *said: Heartbeat) -> Talk:
+    """Heartbeats, each acknowledged in its turn and durable; they say `said` in turn, or nothing.
+
+    All in `said` must have the same length.
+    """
     ids = range(FIRST_ID, FIRST_ID + max(4, outstanding))
+    words = cycle(said or (Heartbeat(id=0),))
     return Talk(
-        [encode(Heartbeat(id=number)).decode() for number in ids],
+        [encode(structs.replace(next(words), id=number)).decode() for number in ids],
         [f'{{"op":"heartbeat_ack","id":{number},' for number in ids],
         '"durable":true',
     )
