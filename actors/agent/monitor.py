@@ -147,7 +147,7 @@ class Monitor:
             case StateChange.SILENT:
                 self._writer.write_unreachable(record, liveness, last_seen)
                 self.end_session(CloseCode.LEASE_LOST, "no sign of life in time")
-            case StateChange.OVERDUE:
+            case StateChange.OVERDUE | StateChange.SOCKET_LOST:
                 self._write_status()
             case _:
                 assert_never(change)

@@ -360,8 +360,10 @@ class RecordWriter:
         committed = self.committed
         if committed is None or self.logged_in != self._context.log:
             return "registered"
-        if (committed.health.connection, record.health.connection) == ("websocket", "lost") and (
-            committed.status == record.status
-        ):
-            return "lost"
+        if record.health.connection == "lost" and committed.status == record.status:
+            before, now = committed.health, record.health
+            if before.connection == "websocket" or (
+                before.reason == "draining" and now.reason != "draining"
+            ):
+                return "lost"
         return kind_of(committed, record)

@@ -6,6 +6,7 @@ All rules of silence, grace and removal stand here:
   when neither does. One that came over HTTP is silent when no heartbeat comes.
 - One that lost its websocket may resume within `resume_window`. When its hub died, restarted or
   drained it, it is given a grace.
+- Watches hear that a hub let go of an agent only when it is not back within `resume_window`.
 - Who is silent, or did not resume, is unreachable, and removed when the lease is over: `lease_ttl`
   later, unless removal is held.
 - The hub's own absence, and the store's, is charged to nobody: everybody is given a fresh timeout.
@@ -35,7 +36,9 @@ _STATES: dict[str, State] = {
     "lost": State.LOST,
 }
 
-TimedChange = Literal[StateChange.OVERDUE, StateChange.SILENT, StateChange.LEASE_OVER]
+TimedChange = Literal[
+    StateChange.OVERDUE, StateChange.SOCKET_LOST, StateChange.SILENT, StateChange.LEASE_OVER
+]
 """What can happen to an agent because time passes."""
 
 HOLD_CHECK = 5.0
@@ -56,6 +59,7 @@ class Liveness:
         "reported",
         "resume_until",
         "state",
+        "tell_loss_at",
         "turned_at",
     )
 
@@ -71,6 +75,8 @@ class Liveness:
         """When a message came last: proof that the program lives, not only its socket."""
         self.resume_until = INFINITE
         self.lease_over_at = INFINITE
+        self.tell_loss_at = INFINITE
+        """When watches are told that it is lost, which they are not when its hub lets go of it."""
         self.fresh_timeout_from = -INFINITE
         """When the last absence ended that the agent was given a fresh timeout for."""
         self.turned_at = now
@@ -112,6 +118,8 @@ class Liveness:
         until = now + grace
         liveness.lease_over_at = max(until, now + lease_left(record, wall, timing))
         liveness.resume_until = until
+        if record.health.reason == "draining":
+            liveness.tell_loss_at = now + timing.resume_window
         if liveness.state is State.CONNECTED:
             liveness._lose(until)
         return liveness
@@ -146,6 +154,7 @@ class Liveness:
         liveness.last_activity_at = before.last_activity_at
         liveness.resume_until = before.resume_until
         liveness.lease_over_at = before.lease_over_at
+        liveness.tell_loss_at = before.tell_loss_at
         if liveness.state is State.CONNECTED and owned:
             liveness._lose(before.resume_until)
         elif liveness.state is State.UNREACHABLE and liveness.lease_over_at == INFINITE:
@@ -258,7 +267,7 @@ class Liveness:
             case State.CONNECTED | State.POLLING:
                 return silent_at
             case State.LOST:
-                return min(silent_at, self.resume_until)
+                return min(silent_at, self.resume_until, self.tell_loss_at)
             case State.UNREACHABLE:
                 return self.lease_over_at
             case State.GONE:
@@ -280,6 +289,11 @@ class Liveness:
             self.overdue = True
             self._transit(StateChange.OVERDUE)
             return StateChange.OVERDUE
+        if self.state is State.LOST and now >= self.tell_loss_at:
+            self.tell_loss_at = INFINITE
+            if not silent and now < self.resume_until:
+                self.cause = "ok"  # no longer `draining`, which is not told
+                return StateChange.SOCKET_LOST
         resumable = self.state is State.LOST and now >= self.resume_until
         self.cause = "connection_lost" if resumable else "heartbeat_timeout"
         self.turned_at = now

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from actors.directory.predicates import Predicate, compile_filter
 from actors.ports.clock import INFINITE
 from actors.ports.link import Link
+from actors.rules.records import kind_of
 from actors.watch.history import REMOVALS, LogEvent
 from homeport_protocol.bounds import Kind
 from homeport_protocol.codec import encode
@@ -128,14 +129,29 @@ class Watch:
 
 
 def concerns(matches: Predicate | None, event: LogEvent) -> bool:
-    """Whether the agent is or was in a filter."""
+    """Whether the agent is or was in a filter, and there is something to tell.
+
+    That a stopping hub let go of an agent is not told: mostly the agent is back at once, and where
+    it is not, the hub that owns it by then makes a change of that.
+    """
     previous = event.previous
+    if event.kind == "lost" and event.record.health.reason == "draining" and _only_lost(event):
+        return False
     return (
         matches is None
         or matches(event.record)
         or previous is UNSET  # it may have matched, so the peer may know it
         or (previous is not None and matches(previous))
     )
+
+
+def _only_lost(event: LogEvent) -> bool:
+    previous, record = event.previous, event.record
+    if previous is None:
+        return False
+    if previous is UNSET:  # what else it says, the next change says too
+        return True
+    return kind_of(structs.replace(previous, health=record.health), record) is None
 
 
 def event_frame(number: int, event: LogEvent, *, coalesced: bool = False) -> bytes:

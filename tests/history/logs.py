@@ -30,6 +30,11 @@ def logs_of(history: History) -> Logs:
     return {log: dict(sorted(entries.items())) for log, entries in logs.items()}
 
 
+def is_drained(entry: Entry | Event) -> bool:
+    """Whether it says that a stopping hub let go of the agent, which watches need not hear."""
+    return entry.kind == "lost" and entry.agent.health.reason == "draining"
+
+
 def events_of(watch: Watch) -> Iterator[tuple[str, Event]]:
     """The events of a watch, each with the name of its log."""
     log = watch.log

@@ -211,6 +211,16 @@ WRONG: dict[str, list[Spoil]] = {
     "watch_keeps_to_its_kinds": [
         lambda h: setattr(h.watches[2], "kinds", ["registered", "expired"]),
     ],
+    "drained_is_told_late": [
+        lambda h: h.watches[0].seen.append(
+            Event(
+                at=9.0,
+                revision=99,
+                kind="lost",
+                agent=record(A, 99, version="2", connection="lost", reason="draining"),
+            )
+        ),
+    ],
     "watch_resumes": [
         lambda h: setattr(h.watches[1], "log", "M"),
         lambda h: setattr(h.watches[1], "since", 6),

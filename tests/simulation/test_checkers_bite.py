@@ -19,6 +19,7 @@ from actors.ports.store import Applied, Change, LogEntry, Renewal
 from actors.rules.liveness import Liveness
 from actors.runtime import turns
 from actors.session.session import Session
+from actors.watch import watch as watch_module
 from actors.watch.feed import Feed
 from actors.watch.history import LogEvent
 from actors.watch.watch import Watch
@@ -63,6 +64,11 @@ def the_feed_skips_entries(patch: pytest.MonkeyPatch) -> None:
             publish(self, entry)
 
     patch.setattr(Watch, "publish", broken)
+
+
+@catches("drained_is_told_late")
+def a_drain_is_told_as_every_loss(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(watch_module, "_only_lost", lambda _event: False)
 
 
 @catches("watch_keeps_to_its_kinds")

@@ -144,9 +144,14 @@ def test_a_drained_hubs_agents_have_the_heartbeat_timeout_to_resume_elsewhere() 
     watcher = cluster["a"].watcher()
     cluster.drain("b")
     assert [link.close_code for link in watcher.world.links if link.close_code] == []
-    assert kinds(watcher) == ["lost", "lost"]
+    assert kinds(watcher) == []
     assert cluster["a"].record(held["agent_id"])["health"]["reason"] == "draining"
-    cluster.advance(40)
+    assert cluster["a"].connect().ask(op="pick", filter={})["code"] == "no_match"
+    cluster.advance(4.9)
+    assert kinds(watcher) == []
+    cluster.advance(1.2)  # the resume window, since the other hub knows that it is gone
+    assert kinds(watcher) == ["lost", "lost"]
+    cluster.advance(33.9)
     link, _ = cluster["a"].resume(held)
     assert link.close_code is None
     assert kinds(watcher) == ["resumed"]
@@ -155,6 +160,28 @@ def test_a_drained_hubs_agents_have_the_heartbeat_timeout_to_resume_elsewhere() 
     cluster.advance(3)
     assert kinds(watcher) == ["status_changed"]
     assert cluster["a"].status(gone["agent_id"]) == ("unreachable", "lost")
+    cluster.agree()
+
+
+def test_watches_hear_of_no_loss_of_what_is_back_within_the_resume_window() -> None:
+    cluster = Cluster("a", "b")
+    (held,) = fleet(cluster, "b", 1)
+    cluster.advance(1)
+    watcher = cluster["a"].watcher()
+    well = cluster["a"].watcher(status="healthy")
+    cluster.drain("b")
+    cluster.advance(4)
+    assert cluster["a"].connect().ask(op="pick", filter={})["code"] == "no_match"
+    link, answer = cluster["a"].resume(held)
+    assert answer["resumed"] is True
+    cluster.advance(10)
+    assert link.ask(op="heartbeat")["op"] == "heartbeat_ack"
+    assert kinds(watcher) == ["resumed"]
+    assert kinds(well) == ["resumed"]
+    late = cluster["a"].connect()
+    late.ask(op="watch", since=0, log=answer["log"])
+    late.take("watching")
+    assert kinds(late) == ["registered", "resumed"]  # the same, again
     cluster.agree()
 
 

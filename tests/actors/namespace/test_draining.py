@@ -18,7 +18,7 @@ def test_draining_writes_for_everyone_that_the_hub_lets_go() -> None:
     health = world.stored(answer["agent_id"])["health"]
     assert (health["connection"], health["reason"]) == ("lost", "draining")
     assert world.record(lease.agent_id)["health"]["connection"] == "http"
-    assert watcher.events() == [("lost", "a1", "healthy")]
+    assert watcher.events() == []  # it may be back at once
     assert world.connect().ask(op="register", agent=SPEC)["code"] == "unavailable"
     assert world.http_register("h2").code == "unavailable"
     assert "the hub is stopping" in world.supervisor.not_ready_reasons()

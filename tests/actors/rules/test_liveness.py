@@ -89,6 +89,12 @@ def test_an_agent_taken_over_has_the_grace_to_come_back() -> None:
 def test_an_agent_whose_hub_drained_it_has_a_heartbeat_timeout_to_come_back() -> None:
     drained = stored("lost", reason="draining")
     liveness = Liveness.taken_over(drained, NOW, wall=WALL, grace=5.0, timing=TIMING)
+    told_at = NOW + TIMING.resume_window
+    assert liveness.deadline(TIMING) == told_at
+    assert liveness.derived_status().reason == "draining"
+    assert liveness.pass_time(told_at, TIMING) is StateChange.SOCKET_LOST
+    assert liveness.state is State.LOST
+    assert liveness.derived_status().reason == "ok"
     assert liveness.deadline(TIMING) == NOW + TIMING.heartbeat_timeout
 
 

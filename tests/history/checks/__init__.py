@@ -24,6 +24,7 @@ from tests.history.checks.presence import (
 from tests.history.checks.silence import nobody_unreachable_early, one_event_per_silence
 from tests.history.checks.turns import queries_take_turns
 from tests.history.checks.watching import (
+    drained_is_told_late,
     same_revision_same_event,
     watch_gives_the_directory,
     watch_has_no_gap,
@@ -39,6 +40,7 @@ CHECKS: tuple[Checker, ...] = (
     watch_is_ordered,
     watch_has_no_gap,
     watch_keeps_to_its_kinds,
+    drained_is_told_late,
     watch_resumes,
     watch_gives_the_directory,
     same_revision_same_event,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
+from actors.rules.records import kind_of
 from homeport_protocol.record import AgentRecord
 from tests.history.logs import (
     REMOVALS,
     events_of,
+    is_drained,
     logs_of,
     matches,
     was_lost,
@@ -51,7 +55,12 @@ def watch_has_no_gap(history: History, slack: Slack) -> list[str]:
                     continue
                 upto = max(upto, stored.revision)
             if not watch.filter and not watch.kinds:
-                missing = [each for each in range(since + 1, upto + 1) if each not in seen]
+                drained = {each for each, entry in logs.get(log, {}).items() if is_drained(entry)}
+                missing = [
+                    each
+                    for each in range(since + 1, upto + 1)
+                    if each not in seen and each not in drained
+                ]
             else:
                 missing = [
                     each
@@ -90,6 +99,7 @@ def _unseen(
             before is not None and matches(watch.filter, before)
         )
         asked_for = not watch.kinds or entry.kind in watch.kinds  # type: ignore[attr-defined]
+        asked_for = asked_for and not is_drained(entry)  # type: ignore[arg-type]
         if since < revision <= upto and concerns and asked_for and revision not in seen:
             missing.append(revision)
         if entry.kind in REMOVALS:  # type: ignore[attr-defined]
@@ -97,6 +107,27 @@ def _unseen(
         else:
             known[record.id] = record
     return missing
+
+
+def drained_is_told_late(history: History, slack: Slack) -> list[str]:
+    """That a stopping hub let go of an agent is told only once the agent is not back in time.
+
+    So no watch sees that change itself, unless it says something else as well.
+    """
+    wrong = []
+    for watch in history.watches:
+        known: dict[str, AgentRecord] = {}
+        for seen in watch.seen:
+            if isinstance(seen, Snapshot):
+                known = {agent.id: agent for agent in seen.agents}
+                continue
+            before, record = known.get(seen.agent.id), seen.agent
+            known[record.id] = record
+            if before is None or seen.coalesced or watch.kinds or not is_drained(seen):
+                continue
+            if kind_of(structs.replace(before, health=record.health), record) is None:
+                wrong.append(f"{_name(watch)}: it was told at once that {record.name} was let go")
+    return wrong
 
 
 def watch_keeps_to_its_kinds(history: History, slack: Slack) -> list[str]:
