@@ -99,6 +99,25 @@ async def test_a_filter_key_that_does_not_exist_is_refused_by_name(client: HubCl
     assert caught.value.field == "filter.capability"
 
 
+@pytest.mark.parametrize(
+    ("filter", "field"),
+    [
+        ({"capabilities": ["a"] * 33}, "filter.capabilities"),
+        ({"version": ",".join([">1"] * 9)}, "filter.version"),
+        ({"metadata": {str(number): 1 for number in range(33)}}, "filter.metadata"),
+        ({"metadata": {"é" * 129: 1}}, "filter.metadata"),
+    ],
+)
+async def test_a_filter_beyond_its_bounds_is_refused_before_it_is_sent(
+    hub: FakeHub, client: HubClient, filter: dict[str, Any], field: str
+) -> None:
+    for ask in (client.find, client.pick):
+        with pytest.raises(BadRequest) as caught:
+            await ask(filter)
+        assert caught.value.field == field
+    assert hub.requests("find") == hub.requests("pick") == []
+
+
 async def test_get_returns_the_record_or_raises_not_found(hub: FakeHub, client: HubClient) -> None:
     hub.on("get", lambda _p, r: {"op": "agent", "agent": wire_record(3, load=0.5)})
     agent = await client.get(agent_id(3))
