@@ -171,6 +171,9 @@ def may_be_replaced(error: BaseException) -> bool:
 
 def _code_of(error: BaseException) -> str | None:
     """The code in `_PHRASES` of an error; None when it has none of them."""
+    cause = error.__cause__
+    if type(error) is exceptions.ConnectionError and isinstance(cause, exceptions.RedisError):
+        return _code_of(cause)  # see `reason_of`
     text = str(error)
     for kind, code in _CODES:
         if isinstance(error, kind):
