@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tests.faults.cluster import TERMS, side_by_side
 from tests.faults.scene import Scene
+from tests.faults.stores import revision_at
 
 SHORT = 3.0
 """Seconds that most faults last."""
@@ -78,6 +79,25 @@ def kill_all_hubs(scene: Scene) -> None:
             faults.enter_context(scene.fault("killed", name))
             hub.kill()
         time.sleep(random.uniform(0.0, SHORT / 2))
+        side_by_side([partial(scene.cluster.restart, name) for name in scene.cluster.hubs])
+
+
+def lose_unseen(scene: Scene) -> None:
+    """kill -9 of every hub and the store, whose file has lost its end: nobody is left who knows."""
+    store = scene.cluster.store
+    with ExitStack() as faults:
+        loss = faults.enter_context(scene.loss())
+        size = store.size()
+        time.sleep(1.0)
+        faults.enter_context(scene.fault("away", "store"))
+        for name, hub in scene.cluster.hubs.items():
+            faults.enter_context(scene.fault("killed", name))
+            hub.kill()
+        loss.at, loss.unseen = time.monotonic(), True
+        store.kill()
+        store.truncate(size)
+        store.start()
+        loss.kept = revision_at(store.client(scene.prefix), scene.prefix)
         side_by_side([partial(scene.cluster.restart, name) for name in scene.cluster.hubs])
 
 
@@ -305,6 +325,11 @@ FAULTS: dict[str, FaultPlan] = {
         ),
         FaultPlan("store-killed", "kill -9 of Redis, restart with data", kill_store),
         FaultPlan("store-emptied", "kill -9 of Redis, restart without data", empty_store),
+        FaultPlan(
+            "store-older",
+            "kill -9 of all hubs and Redis, which lacks the last second",
+            lose_unseen,
+        ),
         FaultPlan("store-stopped", "SIGSTOP of Redis", stop_store),
         FaultPlan(
             "store-stopped-long",

@@ -67,6 +67,7 @@ class Watching(Note, frozen=True, kw_only=True, tag="watching"):
     hub: str
     since: int | None
     since_log: str
+    by_position: bool = False
     resumed: bool
     log: str
     revision: int

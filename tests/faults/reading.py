@@ -35,6 +35,8 @@ class _Reader(Struct):
     sessions: dict[int, Session] = {}
     asks: dict[int, Ask] = {}
     watches: dict[int, Watch] = {}
+    told: dict[str, float] = {}
+    """When each watcher was given its newest position."""
 
 
 def fill(history: History, notes: list[Note], killed_at: float | None) -> None:
@@ -76,12 +78,15 @@ def _take(reader: _Reader, note: Note) -> None:
                 revision=note.revision,
                 since=note.since,
                 since_log=note.since_log,
+                known_at=reader.told.get(note.watcher) if note.by_position else None,
             )
         case Snapped():
+            reader.told[reader.watches[note.connection].watcher] = note.at
             reader.watches[note.connection].seen.append(
                 Snapshot(at=note.at, log=note.log, revision=note.revision, agents=note.agents)
             )
         case Heard():
+            reader.told[reader.watches[note.connection].watcher] = note.at
             reader.watches[note.connection].seen.append(
                 Event(
                     at=note.at,

@@ -107,8 +107,13 @@ def _judge(outcome: Outcome, plan: FaultPlan, scene: Scene) -> None:
 
 
 def lost_changes(history: History) -> list[str]:
-    """Acknowledged changes that are gone, whatever the store lost: their owners put them back."""
-    kept = msgspec.structs.replace(history, losses=[])
+    """Acknowledged changes that are gone, whatever the store lost: their owners put them back.
+
+    Only where no hub lived that knew of them, nobody does.
+    """
+    unseen = [loss for loss in history.losses if loss.unseen]
+    unseen_until = max((loss.at for loss in unseen), default=0.0)
+    kept = msgspec.structs.replace(history, losses=unseen)
     wrong = acknowledged_is_kept(kept, SLACK) + acknowledged_is_logged(history, SLACK)
     shown = {each.id: each for found in history.found[-1:] for each in found.agents}
     for living in history.living:
@@ -116,7 +121,7 @@ def lost_changes(history: History) -> list[str]:
         if living.way != "http" or record is None:
             continue
         asks = [each for each in history.asks if each.agent_id == living.agent_id and each.says]
-        done = [each for each in asks if each.acknowledged]
+        done = [each for each in asks if each.acknowledged and each.said > unseen_until]
         value = (record.metadata or {}).get("value", 0)
         last = max((each.says["value"] for each in done), default=0)
         # Over HTTP, one that nobody answered may arrive late, at the hub that was asked.

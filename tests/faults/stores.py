@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import msgspec
 import redis
@@ -43,6 +45,19 @@ class Store:
         self._server.kill()
         if forget:
             self._server.forget()
+
+    def size(self) -> int:
+        """How many bytes are on disk."""
+        return self._append_only_file.stat().st_size
+
+    def truncate(self, size: int) -> None:
+        """Lose what came after so many bytes; only while the server is not running."""
+        os.truncate(self._append_only_file, size)
+
+    @property
+    def _append_only_file(self) -> Path:
+        """The part of the append-only file that grows."""
+        return max((self._server.directory / "appendonlydir").glob("*.incr.aof"))
 
     def suspend(self) -> None:
         """SIGSTOP."""

@@ -168,6 +168,7 @@ class TapedConnection(Connection):
                     hub=self._hub,
                     since=since,
                     since_log=since_log,
+                    by_position=self._watch.position is not UNSET,
                     resumed=message.resumed,
                     log=message.log,
                     revision=message.revision,
