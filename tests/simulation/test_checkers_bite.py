@@ -21,7 +21,7 @@ from actors.runtime import turns
 from actors.session.session import Session
 from actors.watch import watch as watch_module
 from actors.watch.feed import Feed
-from actors.watch.history import LogEvent
+from actors.watch.history import History, LogEvent
 from actors.watch.watch import Watch
 from tests.history.checks import CHECKS
 from tests.simulation.campaign import run_seed
@@ -69,6 +69,16 @@ def the_feed_skips_entries(patch: pytest.MonkeyPatch) -> None:
 @catches("drained_is_told_late")
 def a_drain_is_told_as_every_loss(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(watch_module, "_only_lost", lambda _event: False)
+
+
+@catches("watch_has_no_gap")
+def what_is_trimmed_by_its_bytes_is_thought_to_be_there(patch: pytest.MonkeyPatch) -> None:
+    """A log that is trimmed by bytes says that it reaches back as far as by count alone."""
+
+    def broken(self: History, since: int) -> bool:
+        return max(0, self._revision - self._length) <= since <= self._revision
+
+    patch.setattr(History, "reaches", broken)
 
 
 @catches("watch_keeps_to_its_kinds")
