@@ -66,11 +66,6 @@ def the_feed_skips_entries(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Watch, "publish", broken)
 
 
-@catches("drained_is_told_late")
-def a_drain_is_told_as_every_loss(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(watch_module, "_only_lost", lambda _event: False)
-
-
 @catches("watch_has_no_gap")
 def what_is_trimmed_by_its_bytes_is_thought_to_be_there(patch: pytest.MonkeyPatch) -> None:
     """A log that is trimmed by bytes says that it reaches back as far as by count alone."""
@@ -93,6 +88,11 @@ def some_events_are_sent_whatever_their_kind(patch: pytest.MonkeyPatch) -> None:
         self._kinds = kinds
 
     patch.setattr(Watch, "publish", broken)
+
+
+@catches("drained_is_told_late")
+def a_drain_is_told_as_every_loss(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(watch_module, "_only_lost", lambda _event: False)
 
 
 @catches("watch_resumes")
