@@ -15,12 +15,25 @@ from homeport_protocol.record import AgentRecord
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """The settings that the hubs ran with, in seconds."""
+    """The settings that the hubs ran with, in seconds.
+
+    Where hubs have different times, `heartbeat_timeout` is the shortest, `longest_timeout` the
+    longest one (0: there is only one), and `lease_ttl` the longest. `hold` is for how long an agent
+    may be held at most after a mass loss; None when that is not judged.
+    """
 
     heartbeat_timeout: float
     lease_ttl: float
     resume_window: float
     hub_lease: float
+    longest_timeout: float = 0.0
+    hold: float | None = None
+
+    @property
+    def longest_life(self) -> float:
+        """How long an agent that died without a goodbye may be shown, without faults and holds."""
+        timeout = max(self.heartbeat_timeout, self.longest_timeout)
+        return self.hub_lease + self.resume_window + timeout + self.lease_ttl
 
 
 class Slack(Struct, frozen=True, kw_only=True):
@@ -74,8 +87,9 @@ class Ask(Struct, kw_only=True):
     """One request of an agent. `session` is None over HTTP.
 
     `code` is `ok`, the error's code, or "" when no answer ever came. `epoch` is that of the
-    session that asked (0 before it has one); `given` the epoch that an answer gave. `says` holds
-    what it said of itself. `revision` and `log` come from the answer (0 and "" if it has none).
+    session that asked (0 before it has one); `given` the epoch that an answer gave, and `told` the
+    `heartbeat_timeout` with it (0: not known). `says` holds what it said of itself. `revision` and
+    `log` come from the answer (0 and "" if it has none).
     """
 
     said: float
@@ -88,6 +102,7 @@ class Ask(Struct, kw_only=True):
     answered: float | None = None
     code: str = ""
     given: int = 0
+    told: float = 0.0
     revision: int = 0
     log: str = ""
     durable: bool = True

@@ -28,7 +28,7 @@ from tests.history.recorded import (
     Watch,
 )
 
-TERMS = Terms(heartbeat_timeout=5.0, lease_ttl=8.0, resume_window=2.0, hub_lease=10.0)
+TERMS = Terms(heartbeat_timeout=5.0, lease_ttl=8.0, resume_window=2.0, hub_lease=10.0, hold=6.0)
 A, B, C = "agent-a", "agent-b", "agent-c"
 
 
@@ -195,6 +195,30 @@ def _refused(history: History) -> None:
     watch.known_at, watch.resumed = 1.0, False
 
 
+def _told_more_time(history: History) -> None:
+    """C was told 7 s, fell silent on a connection that lived, and was judged after 5."""
+    history.sessions[1].ended = None
+    history.asks[3].told = 7.0
+    for watch, place in ((1, 1), (2, 2)):
+        event = _event(history, watch, place)
+        health = structs.replace(event.agent.health, reason="heartbeat_timeout")
+        event.agent = structs.replace(event.agent, health=health)
+
+
+def _show(history: History, at: float, *agents: AgentRecord) -> None:
+    """A reading of hub-1 that is not the last one."""
+    history.found.insert(0, Found(at=at, hub="hub-1", log="L", revision=8, agents=[*agents]))
+
+
+def _held_for_ever(history: History) -> None:
+    _show(history, 60.0, record(C, 6, at=44.9, status="unreachable", connection="lost"))
+
+
+def _held_without_bounds(history: History) -> None:
+    gone = [record(f"gone-{n}", 6, at=48.0, status="unreachable") for n in range(11)]
+    _show(history, 57.5, *gone)
+
+
 WRONG: dict[str, list[Spoil]] = {
     "watch_is_ordered": [
         lambda h: h.watches[0].seen.append(h.watches[0].seen[-1]),
@@ -268,7 +292,9 @@ WRONG: dict[str, list[Spoil]] = {
         lambda h: _judge_at(h, 19.8),
         lambda h: setattr(h.sessions[1], "ended", None),
     ],
+    "judged_by_what_was_told": [_told_more_time],
     "one_event_per_silence": [_verdict_twice],
+    "held_in_bounds": [_held_for_ever, _held_without_bounds],
     "every_ask_ends": [
         lambda h: (setattr(h.asks[7], "answered", None), setattr(h.asks[7], "code", "")),
         lambda h: setattr(h.asks[5], "answered", 19.0),
@@ -330,6 +356,20 @@ def test_a_hub_that_was_away_explains_a_lost_connection() -> None:
     history = good()
     history.sessions[1].ended = None
     history.faults.append(Fault(at=7.0, until=25.0, kind="stop", subject="hub-1"))
+    assert violations(history) == []
+
+
+def test_what_is_held_within_its_bounds_is_no_violation() -> None:
+    history = good()
+    gone = [record(f"gone-{n}", 6, at=48.0, status="unreachable") for n in range(10)]
+    _show(history, 48.0 + 8.0 + 1.0 + 6.0, *gone)
+    assert not [each for each in violations(history) if each.checker == "held_in_bounds"]
+
+
+def test_one_that_was_told_less_time_may_be_judged_sooner_than_others() -> None:
+    history = good()
+    _told_more_time(history)
+    history.asks[3].told = 5.0
     assert violations(history) == []
 
 

@@ -126,6 +126,8 @@ class WebsocketAgent:
             case Registered():
                 ask.code, ask.given = "ok", answer.epoch
                 ask.log, ask.revision = answer.log, answer.revision
+                ask.told = answer.heartbeat_timeout
+                self.interval = answer.heartbeat_interval
                 self._joined(connection, answer)
             case HeartbeatAck():
                 ask.code, ask.durable = "ok", answer.durable
@@ -318,3 +320,11 @@ class WebsocketAgent:
         if self.hangs and (self.connection is None or not self.connection.wire.alive):
             return None  # it does not notice
         return Living(agent_id=self.agent_id, way="websocket", since=self.started)
+
+
+class CrashingAgent(WebsocketAgent):
+    """One that comes, and crashes as soon as it is registered."""
+
+    def _joined(self, connection: Connection, answer: Registered) -> None:
+        super()._joined(connection, answer)
+        self._later(0.2, lambda: self.die(silently=False))

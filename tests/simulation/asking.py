@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from actors.timing import Timing
 from tests.history.recorded import Ask, History, Op
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
@@ -37,6 +38,10 @@ class Surroundings:
         if last is not None and self.random.random() < 0.4:
             return last
         return self.random.choice(self.hubs)
+
+    def timing_of(self, hub_id: str) -> Timing:
+        """The times of that hub, which it tells to agents."""
+        return next(hub.timing for hub in self.hubs if hub.hub_id == hub_id)
 
     def asked(
         self,

@@ -133,6 +133,8 @@ class HttpAgent:
             case Lease():
                 ask.code, ask.given = "ok", outcome.epoch
                 ask.log, ask.revision = outcome.log, outcome.revision
+                told = self.around.timing_of(ask.hub)
+                ask.told, self.interval = told.heartbeat_timeout, told.heartbeat_interval
             case Acknowledged():
                 ask.code, ask.durable = "ok", outcome.durable
                 if ask.op == "unregister":

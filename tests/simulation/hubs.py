@@ -78,7 +78,7 @@ class SimHub:
         self._base = clock
         self._store = store
         self._random = random
-        self._timing = timing
+        self.timing = timing
         self._limits = limits
         self._skew = skew
         self._trace = trace
@@ -100,12 +100,12 @@ class SimHub:
         random = Random(self._random.getrandbits(64))
         self.clock = ProcessClock(self._base, random.randrange(1, 100_000) + 0.125, self._skew)
         self.port = self._store.connect(self.hub_id, self.clock)
-        self.port.times = shared_times(self._timing).decode()
+        self.port.times = shared_times(self.timing).decode()
         self.wires = []
         self.up, self.draining, self.stopped = True, False, False
         self.supervisor = Supervisor(
             hub_id=self.hub_id,
-            timing=self._timing,
+            timing=self.timing,
             scheduler=self.clock,
             runtime=self._runtime(),
             store=self.port,

@@ -69,6 +69,7 @@ class OlderProcess(HttpAgent):
         match outcome:
             case Lease():
                 ask.given, ask.log, ask.revision = outcome.epoch, outcome.log, outcome.revision
+                ask.told = self.around.timing_of(ask.hub).heartbeat_timeout
                 self._token = outcome.session_token
             case _ if ask.op == "register" or (ask.op == "unregister" and ask.acknowledged):
                 self.over = True

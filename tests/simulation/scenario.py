@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from actors.limits import Limits
 from actors.timing import Timing
@@ -41,6 +41,10 @@ STORE_FAULTS: tuple[StoreFault, ...] = (
 KINDS: tuple[Kind, ...] = (*HUB_FAULTS, *STORE_FAULTS, "connections drop", "slow network")
 
 
+HOLD = 8.0
+"""Seconds for which agents that were lost at once are held."""
+
+
 class Planned(Struct, frozen=True):
     """A fault that begins at `at` and lasts for `lasts` seconds; `hub` is a number."""
 
@@ -67,7 +71,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     agents: int
     callers: int
     watchers: int
-    timing: Timing
+    timings: list[Timing]
+    """Of each hub; mostly they are all the same."""
+    crashes_every: float = 0.0
+    """Seconds between two agents that come and crash at once; 0 for none."""
     active: float
     calm: float
     limits: Limits
@@ -89,15 +96,20 @@ def scenario_of(seed: int) -> Scenario:
     watchers = random.randint(3, 6)
     hubs = random.choice([2, 2, 3, 3, 3, 4])
     active = 22.0 if large else random.uniform(25.0, 60.0)
-    longest = 10.0 + timing.resume_window + timing.heartbeat_timeout + timing.lease_ttl
-    return Scenario(
+    unseen = _unseen_loss(seed, active)
+    # One such thing a seed: few seeds have the one or the other.
+    timings = [timing] * hubs if unseen else _timings(Random(f"times {seed}"), timing, hubs)
+    longest = 10.0 + timing.resume_window
+    longest += max(each.heartbeat_timeout for each in timings)
+    longest += max(each.lease_ttl for each in timings)
+    scenario = Scenario(
         hubs=hubs,
         agents=agents,
         callers=callers,
         watchers=watchers,
-        timing=timing,
+        timings=timings,
         active=active,
-        calm=longest + timing.loss_hold + 25.0,
+        calm=longest + HOLD + 25.0,
         limits=Limits(
             log_length=random.choice([5, 50, 1000, 1000, 1000]),
             max_log_bytes=Random(f"bytes {seed}").choice([1, 5_000, 2**20, 2**20]),
@@ -105,9 +117,13 @@ def scenario_of(seed: int) -> Scenario:
         trim_to=random.choice([None, None, None, 30]),
         work_cost=Random(f"work {seed}").choice([0.0, 0.0, 0.0, 0.0003]),
         skew=random.choice([0.0, 0.0, 0.0, 0.3]),
-        faults=_faults(random, hubs, active) + _unseen_loss(seed, active),
+        faults=_faults(random, hubs, active) + unseen,
         deeds=_deeds(random, agents, callers, watchers, active),
     )
+    # Faults give agents more time: what is held is judged where there are none.
+    if scenario.faults:
+        return scenario
+    return structs.replace(scenario, crashes_every=_crashes_every(Random(f"crashes {seed}")))
 
 
 def _timing(random: Random) -> Timing:
@@ -120,8 +136,31 @@ def _timing(random: Random) -> Timing:
         heartbeat_timeout=timeout,
         lease_ttl=lease_ttl,
         resume_window=random.uniform(0.5, 4.0),
-        loss_hold=8.0,
+        loss_hold=HOLD,
     )
+
+
+def _timings(random: Random, timing: Timing, hubs: int) -> list[Timing]:
+    """Now and then each hub has its own times."""
+    if random.random() >= 0.2:
+        return [timing] * hubs
+    timings = []
+    for _ in range(hubs):
+        factor = random.choice([0.6, 1.0, 1.8])
+        timeout = timing.heartbeat_timeout * factor
+        timings.append(
+            structs.replace(
+                timing,
+                heartbeat_interval=timing.heartbeat_interval * factor,
+                heartbeat_timeout=timeout,
+                lease_ttl=max(timing.lease_ttl, timeout * 1.3),
+            )
+        )
+    return timings
+
+
+def _crashes_every(random: Random) -> float:
+    return random.uniform(0.3, 0.6) if random.random() < 0.7 else 0.0
 
 
 def _faults(random: Random, hubs: int, active: float) -> list[Planned]:

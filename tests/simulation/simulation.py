@@ -17,7 +17,7 @@ from homeport_protocol.filters import MATCH_ALL
 from homeport_protocol.record import AgentRecord
 from tests.history.checks import Violation, longest_until_found, violations
 from tests.history.recorded import Found, History, Slack, Stored, Terms
-from tests.simulation.agents import WebsocketAgent
+from tests.simulation.agents import CrashingAgent, WebsocketAgent
 from tests.simulation.asking import Surroundings
 from tests.simulation.callers import HttpAgent
 from tests.simulation.dear import DearCaller
@@ -25,7 +25,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
 from tests.simulation.older import OlderProcess
-from tests.simulation.scenario import Deed, Scenario, scenario_of
+from tests.simulation.scenario import HOLD, Deed, Scenario, scenario_of
 from tests.simulation.storage import SimStore
 from tests.simulation.watchers import Frames, Watcher
 from tests.support.clock import START_WALL, VirtualClock
@@ -43,6 +43,9 @@ DEAR = 3
 
 QUIET = 1.0
 """Seconds before the end from which nobody says anything any more."""
+
+FIRST_CRASHER = 10_000
+"""From which number on agents are those that crash."""
 
 Printer = Callable[[str], None]
 
@@ -67,14 +70,17 @@ class Simulation:
         self._printer = printer
         self._digest = hashlib.blake2b(digest_size=16)
         scenario = self.scenario
-        timing = scenario.timing
+        timings = scenario.timings
+        timeouts = [each.heartbeat_timeout for each in timings]
         self.clock = VirtualClock(start=0.0)
         self.history = History(
             terms=Terms(
-                heartbeat_timeout=timing.heartbeat_timeout,
-                lease_ttl=timing.lease_ttl,
-                resume_window=timing.resume_window,
+                heartbeat_timeout=min(timeouts),
+                longest_timeout=max(timeouts),
+                lease_ttl=max(each.lease_ttl for each in timings),
+                resume_window=timings[0].resume_window,
                 hub_lease=HUB_LEASE,
+                hold=HOLD,
             ),
             wall_offset=START_WALL,
         )
@@ -94,12 +100,13 @@ class Simulation:
                 self.trace,
                 scenario.work_cost,
             )
-            for number in range(scenario.hubs)
+            for number, timing in enumerate(timings)
         ]
         self.around = Surroundings(
             self.clock, self._random("clients"), self.network, self.hubs, self.history
         )
         self.agents: list[WebsocketAgent | HttpAgent] = []
+        self.crashers: list[CrashingAgent] = []
         self.watchers: list[Watcher] = []
         self._decoded: dict[bytes, AgentRecord] = {}
 
@@ -136,6 +143,9 @@ class Simulation:
         faults.plan(scenario.faults)
         for deed in scenario.deeds:
             clock.call_at(deed.at, lambda deed=deed: self._do(deed))  # type: ignore[misc]
+        while scenario.crashes_every and clock.now() + 1.0 < scenario.active:
+            clock.run_until(clock.now() + 1.0)
+            self._read_directories()
         clock.run_until(scenario.active)
         faults.end_all()
         around.calm = True
@@ -150,7 +160,7 @@ class Simulation:
         self._finish()
         slack = Slack(
             clock=0.001 + 2 * scenario.skew,
-            found_within=25.0 + scenario.timing.heartbeat_timeout,
+            found_within=25.0 + self.history.terms.longest_timeout,
         )
         wrong = violations(self.history, slack)
         wrong += [
@@ -169,7 +179,7 @@ class Simulation:
         """Everybody comes within the first seconds."""
         scenario, clock, around = self.scenario, self.clock, self.around
         random = self._random("arrivals")
-        interval = scenario.timing.heartbeat_interval
+        interval = scenario.timings[0].heartbeat_interval
         frames = Frames()
         filters = [{}, {}, {"type": "cost"}, {"status": "unreachable"}, {}, {"status": "healthy"}]
 
@@ -191,6 +201,10 @@ class Simulation:
         for number in range(scenario.agents + scenario.callers):
             at = random.uniform(0.1, 1.9)
             clock.call_at(at, lambda number=number: agent(number))  # type: ignore[misc]
+        if scenario.crashes_every:
+            for number in range(int((scenario.active - 2.0) / scenario.crashes_every)):
+                at = 2.0 + number * scenario.crashes_every
+                clock.call_at(at, lambda number=number: self._crash(number))  # type: ignore[misc]
         for number in range(scenario.watchers):
             at = random.uniform(0.1, 1.9)
             clock.call_at(at, lambda number=number: watcher(number))  # type: ignore[misc]
@@ -218,6 +232,12 @@ class Simulation:
             return any(each.over for each in self.agents if each.name == name)
 
         OlderProcess(self.around, number, interval, own, ended)
+
+    def _crash(self, number: int) -> None:
+        around, timing = self.around, self.scenario.timings[0]
+        self.crashers.append(
+            CrashingAgent(around, FIRST_CRASHER + number, timing.heartbeat_interval)
+        )
 
     def _do(self, deed: Deed) -> None:
         self.trace("deed:", deed.what, deed.number)
@@ -286,7 +306,7 @@ class Simulation:
             history.log_reach = min(limits.log_length, self.scenario.trim_to or limits.log_length)
         history.alarms = [alarm for hub in self.hubs for alarm in hub.alarms]
         history.living = [living for agent in self.agents if (living := agent.living()) is not None]
-        for agent in self.agents:
+        for agent in [*self.agents, *self.crashers]:
             if isinstance(agent, WebsocketAgent):
                 for connection in (agent.connection, *agent.zombies):
                     if connection is not None and not connection.wire.alive:

@@ -12,11 +12,13 @@ from actors.agent import actor, fencing, ownership, registering, settlement
 from actors.agent.actor import AgentActor
 from actors.agent.outcomes import Acknowledged
 from actors.agent.parts import AgentParts
+from actors.cluster.mass_loss import NEVER, MassLossGuard, Population
 from actors.cluster.replica import Replica
 from actors.cluster.rollback import RollbackDetector
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry, Renewal
 from actors.rules.liveness import Liveness
+from actors.rules.told_times import ToldTimes
 from actors.runtime import turns
 from actors.session.session import Session
 from actors.watch import watch as watch_module
@@ -212,12 +214,18 @@ def lives_judge_early(patch: pytest.MonkeyPatch) -> None:
     deadline, pass_time = Liveness.deadline, Liveness.pass_time
 
     def sooner(timing: Any) -> Any:
-        return structs.replace(timing, heartbeat_timeout=timing.heartbeat_timeout * 0.6)
+        timeout = timing.heartbeat_timeout * 0.6
+        return structs.replace(timing, heartbeat_timeout=timeout, heartbeat_interval=timeout / 2)
 
     patch.setattr(Liveness, "deadline", lambda self, timing: deadline(self, sooner(timing)))
     patch.setattr(
         Liveness, "pass_time", lambda self, now, timing: pass_time(self, now, sooner(timing))
     )
+
+
+@catches("judged_by_what_was_told")
+def hubs_judge_by_their_own_times(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ToldTimes, "of", lambda self, agent_id: self.own)
 
 
 @catches("one_event_per_silence")
@@ -233,6 +241,21 @@ def verdicts_are_written_twice(patch: pytest.MonkeyPatch) -> None:
         return result
 
     patch.setattr(ModelStore, "apply", broken)
+
+
+@catches("held_in_bounds")
+def any_loss_is_held_until_the_last_one_is_over(patch: pytest.MonkeyPatch) -> None:
+    """As before: nothing is usual, nothing bounds what is held, and no agent has its own end."""
+
+    def held_until(self: MassLossGuard, agent_id: str) -> float:
+        return self._latest if agent_id in self._held else NEVER
+
+    def is_unusual(self: MassLossGuard, population: Population, at: float) -> bool:
+        return self._is_many(len(self._recent), population)
+
+    patch.setattr(MassLossGuard, "held_until", held_until)
+    patch.setattr(MassLossGuard, "_is_unusual", is_unusual)
+    patch.setattr(MassLossGuard, "_full", False)
 
 
 @catches("every_ask_ends")

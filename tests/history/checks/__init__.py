@@ -13,6 +13,7 @@ from tests.history.checks.epochs import (
     no_stale_write,
     older_process_changes_nothing,
 )
+from tests.history.checks.holding import held_in_bounds
 from tests.history.checks.losses import losses_are_told, no_watch_goes_on_over_a_loss
 from tests.history.checks.presence import (
     every_ask_ends,
@@ -21,7 +22,11 @@ from tests.history.checks.presence import (
     longest_until_found,
     removed_is_gone,
 )
-from tests.history.checks.silence import nobody_unreachable_early, one_event_per_silence
+from tests.history.checks.silence import (
+    judged_by_what_was_told,
+    nobody_unreachable_early,
+    one_event_per_silence,
+)
 from tests.history.checks.turns import queries_take_turns
 from tests.history.checks.watching import (
     drained_is_told_late,
@@ -53,7 +58,9 @@ CHECKS: tuple[Checker, ...] = (
     fenced_in_time,
     older_process_changes_nothing,
     nobody_unreachable_early,
+    judged_by_what_was_told,
     one_event_per_silence,
+    held_in_bounds,
     every_ask_ends,
     queries_take_turns,
     living_are_found,

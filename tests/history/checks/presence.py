@@ -86,9 +86,7 @@ def removed_is_gone(history: History, slack: Slack) -> list[str]:
     """Who unregistered, or died long enough ago, is at no hub and not in the store."""
     living = {each.agent_id for each in history.living}
     gone = {each for each in _unregistered(history) if each not in living}
-    terms = history.terms
-    longest = terms.hub_lease + terms.resume_window + terms.heartbeat_timeout + terms.lease_ttl
-    since = history.end - longest - slack.found_within
+    since = history.end - history.terms.longest_life - slack.found_within
     quiet = history.calm_from <= since
     gone |= {each for each, at in history.dead.items() if quiet and at <= since}
     wrong = []

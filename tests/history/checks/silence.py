@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 from homeport_protocol.timestamps import parse_timestamp
@@ -16,29 +17,62 @@ def nobody_unreachable_early(history: History, slack: Slack) -> list[str]:
     was not `durable` binds only the hub that gave it. A connection is lost when it ended, or when
     its hub was away for longer than its lease.
     """
-    asks: dict[str, list[Ask]] = {}
-    for ask in history.asks:
-        if ask.acknowledged and ask.op != "unregister":
-            asks.setdefault(ask.agent_id, []).append(ask)
+    asks = _signs_of_life(history)
     sessions: dict[str, list[Session]] = {}
     for session in history.sessions:
         if session.joined is not None:
             sessions.setdefault(session.agent_id, []).append(session)
+    timeout = history.terms.heartbeat_timeout
     wrong = []
-    for log, entries in logs_of(history).items():
+    for agent_id, entry, at in _verdicts(history):
+        if entry.agent.health.reason == "connection_lost":
+            why = _connected(history, slack, sessions.get(agent_id, []), entry, at)
+        else:
+            why = _heard(history, slack, asks.get(agent_id, []), entry, at, timeout)
+        if why:
+            wrong.append(f"{_words(agent_id, entry, at)}, {why}")
+    return wrong
+
+
+def judged_by_what_was_told(history: History, slack: Slack) -> list[str]:
+    """For silence not before the `heartbeat_timeout` that the agent's present session was told.
+
+    Whichever hub judges it, and whatever its own times are.
+    """
+    asks = _signs_of_life(history)
+    wrong = []
+    for agent_id, entry, at in _verdicts(history):
+        if entry.agent.health.reason != "heartbeat_timeout":
+            continue
+        known = asks.get(agent_id, [])
+        told = [ask.told for ask in known if ask.told and ask.given == entry.agent.epoch]
+        if not told:
+            continue  # the agent never got the answer
+        why = _heard(history, slack, known, entry, at, min(told))
+        if why:
+            wrong.append(f"{_words(agent_id, entry, at)}, told {min(told):.3f} s, {why}")
+    return wrong
+
+
+def _signs_of_life(history: History) -> dict[str, list[Ask]]:
+    asks: dict[str, list[Ask]] = {}
+    for ask in history.asks:
+        if ask.acknowledged and ask.op != "unregister":
+            asks.setdefault(ask.agent_id, []).append(ask)
+    return asks
+
+
+def _verdicts(history: History) -> Iterator[tuple[str, Entry, float]]:
+    for entries in logs_of(history).values():
         for agent_id, each in by_agent(entries).items():
             for entry in each:
-                if not _is_verdict(entry):
-                    continue
-                at = parse_timestamp(entry.agent.health.since) - history.wall_offset
-                words = f"{agent_id} unreachable at {at:.3f} ({entry.revision} of {log}), "
-                if entry.agent.health.reason == "connection_lost":
-                    why = _connected(history, slack, sessions.get(agent_id, []), entry, at)
-                else:
-                    why = _heard(history, slack, asks.get(agent_id, []), entry, at)
-                if why:
-                    wrong.append(words + why)
-    return wrong
+                if _is_verdict(entry):
+                    since = parse_timestamp(entry.agent.health.since)
+                    yield agent_id, entry, since - history.wall_offset
+
+
+def _words(agent_id: str, entry: Entry, at: float) -> str:
+    return f"{agent_id} unreachable at {at:.3f} ({entry.revision} of {entry.log})"
 
 
 def _is_verdict(entry: Entry) -> bool:
@@ -50,8 +84,9 @@ def _is_verdict(entry: Entry) -> bool:
     )
 
 
-def _heard(history: History, slack: Slack, asks: list[Ask], entry: Entry, at: float) -> str:
-    timeout = history.terms.heartbeat_timeout
+def _heard(  # noqa: PLR0917 - all that it depends on
+    history: History, slack: Slack, asks: list[Ask], entry: Entry, at: float, timeout: float
+) -> str:
     for ask in asks:
         assert ask.answered is not None
         if ask.answered > at - slack.clock or at >= ask.said + timeout - slack.clock:
