@@ -210,6 +210,7 @@ class Scene:
         for eye in self._eyes.values():
             eye.end()
         self.history.stored = self.cluster.store.stored(self.prefix)
+        self.history.entries = self.cluster.store.drained(self.prefix)
         time.sleep(0.5)  # for what watchers are being told
         self.history.end = time.monotonic()
         self._eyes = self._look()

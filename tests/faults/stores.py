@@ -10,7 +10,8 @@ import msgspec
 import redis
 
 from homeport_protocol.record import AgentRecord
-from tests.history.recorded import Stored
+from tests.history.logs import is_drained
+from tests.history.recorded import Entry, Stored
 from tests.support.ports import free_port
 from tests.support.redis_servers import RedisServer
 
@@ -103,6 +104,17 @@ class Store:
             records={record.id: record for record in records},
             active=sorted(members),
         )
+
+    def drained(self, prefix: str) -> list[Entry]:
+        """The entries of the log that watches need not hear; see `is_drained`."""
+        log, found = self.log_name(prefix), []
+        for entry_id, fields in self.client(prefix).xrange(f"{prefix}agents:log"):
+            agent = msgspec.json.decode(fields["agent"], type=AgentRecord)
+            revision = int(str(entry_id).partition("-")[0])
+            entry = Entry(log=log, revision=revision, kind=fields["kind"], agent=agent)
+            if is_drained(entry):
+                found.append(entry)
+        return found
 
 
 def revision_at(client: redis.Redis, prefix: str) -> int:
