@@ -23,6 +23,7 @@ from actors.timing import Timing
 from homeport_protocol.bounds import Kind
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentRecord
+from homeport_protocol.timestamps import format_timestamp, parse_timestamp
 
 
 class RecordWriter:
@@ -331,10 +332,22 @@ class RecordWriter:
         known, stored = self._seen_stored
         return stored if known == committed.last_seen else committed.last_seen
 
+    def _seen_last(self, record: AgentRecord) -> AgentRecord:
+        """The record, seen after the committed one even if that is of a hub whose clock is ahead.
+
+        Other hubs would take it for older than what they know.
+        """
+        known = "" if self.committed is None else self.committed.last_seen
+        if record.last_seen > known:
+            return record
+        later = format_timestamp(parse_timestamp(known) + 1e-6)
+        return structs.replace(record, last_seen=later)
+
     def _renew(self, record: AgentRecord, liveness: Liveness, ttl: float, born: float) -> None:
         context = self._context
         hub = "" if liveness.over_http else record.hub or context.hub_id
         if record.hub != context.hub_id and not context.alone:
+            record = self._seen_last(record)
             self._propose("write", None, record, liveness, hub, born, "")
             return
         renewal = Renewal(

@@ -27,6 +27,7 @@ SLACK = Slack(
     fenced_within=3.0,
     found_within=FOUND_LIMIT,
     answered_within=15.0,
+    load_lag=5.0,
     last_seen_lag=8.0,
 )
 """Wide enough for a busy machine; the bench measures what is promised for an idle one."""

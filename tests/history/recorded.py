@@ -51,6 +51,8 @@ class Slack(Struct, frozen=True, kw_only=True):
     """An ask on a connection that lives is answered."""
     held_for: float = 0.005
     """What queries may hold a hub's loop for in a row."""
+    load_lag: float = 2.0
+    """What a load may lag behind at another hub than the agent's."""
     last_seen_lag: float = 5.0
     """What `last_seen` in a list may lag behind what is stored."""
 
@@ -154,6 +156,8 @@ class Watch(Struct, kw_only=True):
     filter: dict[str, Any] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
     seen: list[Snapshot | Event] = field(default_factory=list)
+    loads: dict[str, float] | None = None
+    """By agent, what the watcher believes at the end, if it asked for readings."""
     open: bool = True
 
 

@@ -316,7 +316,34 @@ WRONG: dict[str, list[Spoil]] = {
         lambda h: h.stored.active.clear(),  # type: ignore[union-attr]
         lambda h: h.found[-1].agents.__setitem__(0, record(A, 8, at=-9.0, version="2", epoch=2)),
     ],
+    "readings_are_no_events": [lambda h: log_a_load(h)],
+    "loads_are_current": [lambda h: h.asks.append(reading(3.0))],
+    "newest_load_is_kept": [lambda h: h.asks.append(reading(3.0))],
+    "readings_reach_watchers": [lambda h: setattr(h.watches[1], "loads", {A: 4.0})],
 }
+
+
+def reading(load: float) -> Ask:
+    """An acknowledged heartbeat of A, of which nobody shows the load."""
+    return Ask(
+        said=35.0,
+        op="heartbeat",
+        agent_id=A,
+        hub="hub-2",
+        session=3,
+        epoch=2,
+        says={"load": load},
+        answered=35.1,
+        code="ok",
+    )
+
+
+def log_a_load(history: History) -> None:
+    """Have the third change tell of nothing but a load."""
+    _, first, _, third, _ = history.watches[0].seen
+    assert isinstance(first, Event)
+    assert isinstance(third, Event)
+    third.agent = structs.replace(first.agent, revision=3, load=1.0)
 
 
 def test_a_good_history_passes_every_checker() -> None:

@@ -278,7 +278,9 @@ class WebsocketAgent:
             return
         random = self.around.random
         if not self.hangs:
-            if self.around.calm or random.random() < 0.6:
+            if self.around.calm and self._type == "cost" and random.random() < 0.5:
+                self._say("heartbeat", load=float(random.randrange(9)))
+            elif self.around.calm or random.random() < 0.6:
                 self._say("heartbeat")
             elif random.random() < 0.5:
                 load = float(random.randrange(9))

@@ -64,10 +64,13 @@ class HttpAgent:
         self._ask("register", call, {"version": str(self.version)})
 
     def _beat(self) -> None:
-        def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
-            hub.supervisor.heartbeat(self.agent_id, UNSET, UNSET, reply)
+        random = self.around.random
+        load = float(random.randrange(9)) if random.random() < 0.3 else UNSET
 
-        self._ask("heartbeat", call, {})
+        def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
+            hub.supervisor.heartbeat(self.agent_id, UNSET, UNSET, reply, load=load)
+
+        self._ask("heartbeat", call, {} if load is UNSET else {"load": load})
 
     def _leave(self) -> None:
         def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:

@@ -35,6 +35,9 @@ OLDER_SEEDS, OLDER_SHARE = 0.4, 0.4
 FEW_BYTES = 2**20
 """A log that may have fewer keeps nobody knows how many entries."""
 
+READERS = (1, 4)
+"""Watchers of everything that ask for readings."""
+
 BY_REVISION = 1
 """The watcher that goes on by `since` and `log`, as older ones do."""
 
@@ -194,7 +197,7 @@ class Simulation:
             self.agents.append(kind(around, number, interval))
 
         def watcher(number: int) -> None:
-            by = {"by_position": number != BY_REVISION}
+            by = {"by_position": number != BY_REVISION, "readings": number in READERS}
             watcher = Watcher(around, f"w{number}", filters[number], frames, kinds[number], **by)
             self.watchers.append(watcher)
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
-from actors.agent import actor, fencing, ownership, registering, settlement
+from actors.agent import actor, fencing, ownership, record_writer, registering, settlement
 from actors.agent.actor import AgentActor
 from actors.agent.outcomes import Acknowledged
 from actors.agent.parts import AgentParts
+from actors.agent.record_writer import RecordWriter
+from actors.cluster import replica
 from actors.cluster.mass_loss import NEVER, MassLossGuard, Population
 from actors.cluster.replica import Replica
 from actors.cluster.rollback import RollbackDetector
@@ -24,7 +26,9 @@ from actors.session.session import Session
 from actors.watch import watch as watch_module
 from actors.watch.feed import Feed
 from actors.watch.history import History, LogEvent
+from actors.watch.readings import Readings
 from actors.watch.watch import Watch
+from homeport_protocol.record import AgentRecord
 from tests.history.checks import CHECKS
 from tests.simulation.campaign import run_seed
 from tests.simulation.storage import SimStore
@@ -303,6 +307,47 @@ def removals_are_not_folded(patch: pytest.MonkeyPatch) -> None:
 @catches("hubs_agree")
 def renewals_of_other_hubs_are_not_heard(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Replica, "_renewed_elsewhere", lambda self, renewals: None)
+
+
+@catches("readings_are_no_events")
+def loads_are_changes(patch: pytest.MonkeyPatch) -> None:
+    """As it was: a load that moves is logged."""
+    only_renews, kind_of = RecordWriter.only_renews, record_writer.kind_of
+
+    def logged(old: AgentRecord, new: AgentRecord) -> Any:
+        return kind_of(old, new) or ("updated" if old.load != new.load else None)
+
+    def broken(self: RecordWriter, changes: Any, *rest: Any, **how: Any) -> bool:
+        return changes.load is UNSET and only_renews(self, changes, *rest, **how)
+
+    patch.setattr(record_writer, "kind_of", logged)
+    patch.setattr(RecordWriter, "only_renews", broken)
+
+
+@catches("loads_are_current")
+def renewals_of_other_hubs_tell_no_load(patch: pytest.MonkeyPatch) -> None:
+    def broken(record: AgentRecord, last_seen: str, load: object) -> AgentRecord:
+        return structs.replace(record, last_seen=last_seen)
+
+    patch.setattr(replica, "seen_later", broken)
+
+
+@catches("newest_load_is_kept")
+def what_other_hubs_read_is_overwritten(patch: pytest.MonkeyPatch) -> None:
+    """A hub writes an agent that another one held as it believes it to be."""
+    patch.setattr(RecordWriter, "_seen_by_others", lambda self, operation: "")
+    renewals_of_other_hubs_tell_no_load(patch)
+
+
+@catches("readings_reach_watchers")
+def some_readings_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    moved = Readings.moved
+
+    def broken(self: Readings, agent_id: str) -> None:
+        if self._scheduler.now() % 1 < 0.7:
+            moved(self, agent_id)
+
+    patch.setattr(Readings, "moved", broken)
 
 
 def test_every_checker_has_a_rule_that_it_catches() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from homeport_protocol.answers import Error, Event, Message, Pong, Snapshot, Watching
+from homeport_protocol.answers import Error, Event, Message, Pong, Reading, Snapshot, Watching
 from homeport_protocol.record import AgentRecord
 from tests.history import recorded
 from tests.simulation.asking import Surroundings
@@ -46,11 +47,13 @@ class Watcher:
         kinds: list[str],
         *,
         by_position: bool = True,
+        readings: bool = False,
     ) -> None:
         self.around = around
         self.name = name
         self.filter = filter
         self.kinds = kinds
+        self.loads: dict[str, float] | None = {} if readings else None
         self.watch: recorded.Watch | None = None
         self.by_position = by_position
         self.position: tuple[str, int] | None = None
@@ -79,6 +82,8 @@ class Watcher:
         request: dict[str, Any] = {"op": "watch", "id": 1, "filter": self.filter}
         if self.kinds:
             request["kinds"] = self.kinds
+        if self.loads is not None:
+            request["readings"] = True
         self._asked, self._asked_at = self.position, None
         if self._asked is not None and self.by_position:
             request["position"], self._asked_at = self._text, self._text_at
@@ -114,6 +119,9 @@ class Watcher:
                     )
                     self._chunks = []
                     self._stands(message.log, message)
+            case Reading():
+                assert self.loads is not None, "a reading that was not asked for"
+                self.loads.update(message.loads)
             case Event():
                 assert self.position is not None, "an event before the snapshot"
                 self._seen(
@@ -151,12 +159,21 @@ class Watcher:
             known_at=self._asked_at,
             filter=self.filter,
             kinds=self.kinds,
+            loads=self.loads,
         )
         self.around.history.watches.append(self.watch)
 
     def _seen(self, what: recorded.Snapshot | recorded.Event) -> None:
         assert self.watch is not None
         self.watch.seen.append(what)
+        if self.loads is None:
+            return
+        if isinstance(what, recorded.Snapshot):
+            self.loads.clear()
+        for agent in what.agents if isinstance(what, recorded.Snapshot) else [what.agent]:
+            self.loads.pop(agent.id, None)
+            if agent.load is not UNSET:
+                self.loads[agent.id] = agent.load
 
     # --- connecting ------------------------------------------------------------------------------
 

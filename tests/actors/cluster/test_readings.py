@@ -204,6 +204,18 @@ def test_a_reading_behind_another_hub_s_clock_is_stored_all_the_same() -> None:
     assert stored_load(cluster, lease.agent_id) == 3
 
 
+def test_a_reading_behind_another_hub_s_clock_is_heard_of_there() -> None:
+    cluster = Cluster("a", "b")
+    lease = cluster["a"].http_register(load=1)
+    cluster.settle()
+    behind, wall = cluster["b"].supervisor.registry, cluster["b"].scheduler.wall
+    behind.wall = lambda: wall() - 30  # type: ignore[method-assign]
+    for load in (2, 3):
+        assert outcome(cluster["b"], lease.agent_id, load=load).durable
+        cluster.advance(KNOWN_WITHIN)
+        assert load_of(cluster["a"], lease.agent_id) == load
+
+
 def test_a_reading_of_an_outage_is_written_without_an_event_and_told_to_the_others() -> None:
     cluster = Cluster("a", "b")
     link, held = cluster["a"].agent(load=1)

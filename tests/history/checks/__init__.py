@@ -22,6 +22,12 @@ from tests.history.checks.presence import (
     longest_until_found,
     removed_is_gone,
 )
+from tests.history.checks.readings import (
+    loads_are_current,
+    newest_load_is_kept,
+    readings_are_no_events,
+    readings_reach_watchers,
+)
 from tests.history.checks.silence import (
     judged_by_what_was_told,
     nobody_unreachable_early,
@@ -66,6 +72,10 @@ CHECKS: tuple[Checker, ...] = (
     living_are_found,
     removed_is_gone,
     hubs_agree,
+    readings_are_no_events,
+    loads_are_current,
+    newest_load_is_kept,
+    readings_reach_watchers,
 )
 
 
