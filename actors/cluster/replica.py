@@ -316,6 +316,9 @@ class Replica:
             entry = self.directory.get(renewal.agent_id)
             if entry is None or entry.record.last_seen >= renewal.last_seen:
                 continue
+            if entry.record.hub == self._hub_id:
+                # Its session is here: by a clock that is ahead, that was of an earlier one.
+                renewal = structs.replace(renewal, load=UNSET)  # noqa: PLW2901
             record = seen_later(entry.record, renewal.last_seen, renewal.load)
             self._refresh(record, completed(record))
             newer.append(renewal)
