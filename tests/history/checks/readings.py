@@ -8,7 +8,6 @@ from homeport_protocol.record import AgentRecord
 from tests.history.logs import logs_of, lost_between, was_lost
 from tests.history.recorded import Ask, History, Slack
 
-
 SAME_CLOCK = 0.1
 """Seconds by which clocks may differ that count as the same."""
 
