@@ -377,13 +377,13 @@ class RedisStore:
         # All at once, since the server may be far away. The commit is fenced: it makes the script
         # known, so that none has to be sent again with its text, behind later ones.
         outcomes: list[Any] = await asyncio.gather(
-            self.remember(),
             self._begin_generation(arguments),
             self._writes.run(COMMIT, self._commit_keys, [b"", b"", self._lease, b"1", b"", b"1"]),
+            self.remember(),
             self._reads.connect(),
             return_exceptions=True,
         )
-        remembered, begun, taught, _ = outcomes
+        begun, taught, remembered, _ = outcomes
         if isinstance(remembered, StoreUnavailableError):
             remembered = None  # it is listed later, by `namespaces` and `remember`
         for each in (remembered, begun, taught):
