@@ -83,6 +83,7 @@ class LegacyAgent:
                 Answered,
                 number=number,
                 code="ok" if done else str(answer.status),
+                unknown=answer.json().get("outcome") == "unknown",
                 agent_id=registered,
             )
             if answer.status != 503:

@@ -56,6 +56,7 @@ class Answered(Note, frozen=True, kw_only=True, tag="answered"):
     revision: int = 0
     log: str = ""
     durable: bool = True
+    unknown: bool = False
     agent_id: str = ""
 
 

@@ -123,7 +123,7 @@ def _take_answer(reader: _Reader, note: Answered) -> None:
     ask = reader.asks[note.number]
     ask.answered, ask.code = note.at, note.code
     ask.given, ask.revision, ask.log = note.given, note.revision, note.log
-    ask.durable = note.durable
+    ask.durable, ask.unknown = note.durable, note.unknown
     ask.agent_id = note.agent_id or ask.agent_id
     session = reader.sessions.get(ask.session or 0)
     if session is not None and ask.acknowledged and ask.op in JOINING:

@@ -179,8 +179,10 @@ class TapedConnection(Connection):
     def _note_answer(self, number: int, message: Message | NotUnderstood) -> None:
         more: dict[str, Any] = {}
         match message:
-            case Error() | NotUnderstood():
-                more = {"code": message.code}
+            case Error():
+                more = {"code": message.code, "unknown": message.outcome == "unknown"}
+            case NotUnderstood():
+                more = {"code": message.code, "unknown": True}
             case Registered():
                 more = {"given": message.epoch, "log": message.log, "revision": message.revision}
             case Updated():

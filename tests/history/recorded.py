@@ -88,10 +88,11 @@ class Session(Struct, kw_only=True):
 class Ask(Struct, kw_only=True):
     """One request of an agent. `session` is None over HTTP.
 
-    `code` is `ok`, the error's code, or "" when no answer ever came. `epoch` is that of the
-    session that asked (0 before it has one); `given` the epoch that an answer gave, and `told` the
-    `heartbeat_timeout` with it (0: not known). `says` holds what it said of itself. `revision` and
-    `log` come from the answer (0 and "" if it has none).
+    `code` is `ok`, the error's code, or "" when no answer ever came; `unknown` when the error said
+    that the outcome is. `epoch` is that of the session that asked (0 before it has one); `given`
+    the epoch that an answer gave, and `told` the `heartbeat_timeout` with it (0: not known). `says`
+    holds what it said of itself. `revision` and `log` come from the answer (0 and "" if it has
+    none).
     """
 
     said: float
@@ -108,6 +109,7 @@ class Ask(Struct, kw_only=True):
     revision: int = 0
     log: str = ""
     durable: bool = True
+    unknown: bool = False
 
     @property
     def acknowledged(self) -> bool:

@@ -172,6 +172,14 @@ def _verdict_twice(history: History) -> None:
         _event(history, watch, place).kind = "status_changed"
 
 
+def _heard(history: History, **says: object) -> None:
+    """A heartbeat of the last session is acknowledged, and not durable yet."""
+    ask = _ask("heartbeat", A, 33.0, 0, session=3, epoch=2)
+    ask.says.update(says)
+    ask.durable = False
+    history.asks.append(ask)
+
+
 def _old_session_writes(history: History) -> None:
     history.asks.append(_ask("heartbeat", A, 31.0, 0, session=1, epoch=1))
 
@@ -273,6 +281,14 @@ WRONG: dict[str, list[Spoil]] = {
     "acknowledged_is_kept": [
         lambda h: [f.agents.__setitem__(0, record(A, 8, version="1", epoch=2)) for f in h.found]
     ],
+    "heard_is_kept": [
+        lambda h: _heard(h, load=5.0),
+        lambda h: _heard(h, status="degraded"),
+    ],
+    "refused_never_happens": [
+        lambda h: setattr(h.asks[2], "code", "unavailable"),
+        lambda h: setattr(h.asks[4], "code", "unavailable"),
+    ],
     "epochs_only_rise": [
         lambda h: [_change_agent(h, watch, -1, epoch=0) for watch in (1, 2)],
         lambda h: setattr(h.asks[7], "given", 1),
@@ -371,6 +387,14 @@ def test_what_the_store_lost_is_held_against_nobody() -> None:
     history.asks[2].says["version"] = "3"
     _change_agent(history, 2, 2, version="9")
     assert violations(history) == []
+
+
+def test_what_has_an_unknown_outcome_may_have_happened_or_not() -> None:
+    for number in (2, 4):
+        history = good()
+        ask = history.asks[number]
+        ask.code, ask.unknown = "unavailable", True
+        assert "refused_never_happens" not in {each.checker for each in violations(history)}
 
 
 def test_slack_is_granted_where_clocks_differ() -> None:

@@ -140,7 +140,7 @@ class WebsocketAgent:
                     self._note_end(self.connection)
                     self.connection.wire.hang_up()
             case Error():
-                ask.code = answer.code
+                ask.code, ask.unknown = answer.code, answer.outcome == "unknown"
                 self._refused(connection, ask)
 
     def closed(self, wire: Wire, code: int) -> None:

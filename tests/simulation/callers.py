@@ -145,7 +145,7 @@ class HttpAgent:
                     self.around.history.dead[self.agent_id] = clock.now()
                     return
             case ProtocolError():
-                ask.code = outcome.code
+                ask.code, ask.unknown = outcome.code, outcome.outcome == "unknown"
                 if ask.op == "register" or (ask.code == "not_found" and not self.leaving):
                     clock.call_later(again, self._register)
                 else:

@@ -168,6 +168,27 @@ def resuming_forgets_what_was_updated(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(registering, "resume", broken)
 
 
+@catches("heard_is_kept")
+def changes_that_nobody_waits_for_are_undone(patch: pytest.MonkeyPatch) -> None:
+    """They may carry what was acknowledged as not durable before."""
+    applied = settlement._applied
+
+    def broken(agent: AgentParts, change: Change, record: AgentRecord) -> None:
+        before, unasked = agent.writer.committed, not agent.asks.under_way
+        applied(agent, change, record)
+        made, writer = agent.writer.current, agent.writer
+        undoes = unasked and change.operation in ("write", "restore") and writer.proposal is None
+        if undoes and before is not None and made is not None and made.load != before.load:
+            writer.write(structs.replace(made, load=before.load), agent.monitor.liveness)
+
+    patch.setattr(settlement, "_applied", broken)
+
+
+@catches("refused_never_happens")
+def what_was_sent_is_refused_as_if_it_had_not_been(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(settlement, "unknown_outcome", settlement.not_sent)
+
+
 @catches("epochs_only_rise")
 def the_store_gives_epochs_twice(patch: pytest.MonkeyPatch) -> None:
     apply = ModelStore.apply

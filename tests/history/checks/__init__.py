@@ -15,6 +15,7 @@ from tests.history.checks.epochs import (
 )
 from tests.history.checks.holding import held_in_bounds
 from tests.history.checks.losses import losses_are_told, no_watch_goes_on_over_a_loss
+from tests.history.checks.outcomes import heard_is_kept, refused_never_happens
 from tests.history.checks.presence import (
     every_ask_ends,
     hubs_agree,
@@ -59,6 +60,8 @@ CHECKS: tuple[Checker, ...] = (
     losses_are_told,
     acknowledged_is_logged,
     acknowledged_is_kept,
+    heard_is_kept,
+    refused_never_happens,
     epochs_only_rise,
     no_stale_write,
     fenced_in_time,
