@@ -158,8 +158,9 @@ class Feed:
         """Whether the log has that very entry, and every change after it is still known."""
         if not self.reaches(position.log, position.revision):
             return False
-        # The position of a log's beginning has no entry; and where that log goes on, it began so.
-        key = self._history.key_at(position.revision) or ""
+        key = self._history.key_at(position.revision)
+        if not key:  # there is no entry: nothing came before it, or it has been trimmed
+            return position.revision == 0 and position.entry == entry_digest("")
         return position.entry == entry_digest(key)
 
     def follows(self, position: LogPosition) -> bool:

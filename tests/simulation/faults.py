@@ -35,6 +35,7 @@ class Faults:
         self._history = history
         self._trace = trace
         self._ended = False
+        self._went_back = 0
 
     def plan(self, planned: list[Planned]) -> None:
         """Have each fault begin in its time."""
@@ -85,7 +86,8 @@ class Faults:
                 lag = self._random.choice([0.01, 0.1, 0.5, 2.0])
                 self._note(kind, "store", lag + lasts)
                 held = self._store.checkpoint()
-                self._later(lag, lambda: self._fail_over(held, lasts))
+                went_back = self._went_back
+                self._later(lag, lambda: self._fail_over(held, lasts, went_back))
             case "store is far":
                 self._note(kind, "store", lasts)
                 self._store.distance = self._random.choice([0.03, 0.15, 0.3, 0.5])
@@ -114,7 +116,9 @@ class Faults:
         else:
             wire.cut()  # type: ignore[attr-defined]
 
-    def _fail_over(self, held: dict[str, object], lasts: float) -> None:
+    def _fail_over(self, held: dict[str, object], lasts: float, went_back: int) -> None:
+        if went_back != self._went_back:
+            return  # or it would bring back what has been lost
         self._trace("the store fails over, and loses what was done lately")
         self._store.crash()
         self._store.roll_back(held)
@@ -128,6 +132,7 @@ class Faults:
             hub.kill(silently=False)
         self._store.crash()
         self._store.roll_back(held, unseen=True)
+        self._went_back += 1
         self._store.start()
         self._later(lasts, lambda: self._revive_all())
 
