@@ -34,9 +34,11 @@ async def run(options: Options, report: Report) -> None:
     async with Pair() as pair:
         await pair.start(options.agents)
         sessions = await pair.register()
+        handed_over = 0
         for name, hub in zip(NAMES, pair.hubs, strict=True):
             before = pair.of(hub, sessions)
             say(f"stopping {name}, which holds {len(before):,} agents")
+            handed_over += len(before)
             stopped_at = time.monotonic()
             await hub.stop()
             gone_after = time.monotonic() - stopped_at
@@ -55,5 +57,6 @@ async def run(options: Options, report: Report) -> None:
         report.figure("agents that a watcher ever saw unreachable", len(unreachable))
         judge_directory(report, {*sessions}, directory, {*NAMES})
         for name, follower in zip(NAMES, pair.followers, strict=True):
-            follower.judge(report, f"to a watch of the client package that began at {name}")
+            who = f"to a watch of the client package that began at {name}"
+            follower.judge(report, who, handed_over=handed_over)
         pair.judge_hubs(report)
