@@ -11,11 +11,12 @@ import re
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from homeport_protocol.answers import Error, Message
 from homeport_protocol.bounds import KINDS, PATTERNS, STATUSES, STRATEGIES, RequestId
 from homeport_protocol.errors import FAILURES, ProtocolError
+from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import RESERVED_OPS, Request
 
@@ -46,6 +47,8 @@ class _RequestId(Struct, frozen=True):
 
 _op = msgspec.json.Decoder(_Op)
 _request_id = msgspec.json.Decoder(_RequestId)
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_FILTER_KEYS = frozenset(Filter.__struct_fields__)
 
 MAX_QUOTED = 300
 """Characters of msgspec's message, or of a field's path, that an error repeats."""
@@ -65,7 +68,7 @@ _KNOWN_VALUES: dict[str, tuple[str, ...]] = {
 
 
 def decode_request(data: bytes) -> Request:
-    """Decode one text frame to its request.
+    """Decode one text frame to its request; a field that is null is absent.
 
     Raises ProtocolError `bad_request` (with `field` if one is wrong) or `unknown_op`, with
     `request_id` if the sender's id could be read.
@@ -73,9 +76,16 @@ def decode_request(data: bytes) -> Request:
     try:
         return _request.decode(data)
     except msgspec.ValidationError as error:
-        raise _explain(data, error) from None
+        if b"null" not in data:
+            raise _explain(data, error) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError("bad_request", _malformed(error)) from None
+    # Few clients send nulls, so the others do not pay for them.
+    data = _without_nulls(data)
+    try:
+        return _request.decode(data)
+    except msgspec.ValidationError as error:
+        raise _explain(data, error) from None
 
 
 def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
@@ -110,6 +120,28 @@ def error_answer(error: ProtocolError, request_id: int | str | None) -> Error:
         field=msgspec.UNSET if error.field is None else error.field,
         outcome=msgspec.UNSET if error.outcome is None else error.outcome,
     )
+
+
+def _without_nulls(data: bytes) -> bytes:
+    """The request without those of its fields, its agent's and its filter's keys that are null.
+
+    An unknown key of a filter stays, for it is an error. So do the nulls in `metadata`.
+    """
+    try:
+        fields = _given(_fields.decode(data))
+        if "agent" in fields:
+            fields["agent"] = Raw(encode(_given(_fields.decode(fields["agent"]))))
+        if "filter" in fields:
+            keys = _fields.decode(fields["filter"])
+            given = _given(keys) | {key: keys[key] for key in keys.keys() - _FILTER_KEYS}
+            fields["filter"] = Raw(encode(given))
+        return encode(fields)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return data
+
+
+def _given(fields: dict[str, Raw]) -> dict[str, Raw]:
+    return {name: value for name, value in fields.items() if bytes(value) != b"null"}
 
 
 def _explain(data: bytes, error: msgspec.ValidationError) -> ProtocolError:

@@ -12,6 +12,7 @@ from homeport_protocol.bounds import STATUSES, STRATEGIES
 from homeport_protocol.codec import decode_request, encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
+from homeport_protocol.requests import Find, Heartbeat
 
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
 ABSENT = object()
@@ -179,7 +180,13 @@ def cases(index: int) -> list[Any]:
         for op, paths in PATHS.items()
         for path, kind in paths.items()
         for number, value in enumerate(FIELDS[kind][index])
+        if value is not None or (op, path) in REQUIRED
     ]
+
+
+OPTIONAL = [
+    (op, path) for op, paths in PATHS.items() for path in paths if (op, path) not in REQUIRED
+]
 
 
 @pytest.mark.parametrize("op", sorted(SMALLEST))
@@ -209,9 +216,29 @@ def test_a_missing_field_is_named(op: str, path: str) -> None:
     assert (error.code, error.field, error.request_id) == ("bad_request", path, 7)
 
 
+@pytest.mark.parametrize(("op", "path"), OPTIONAL)
+def test_a_field_that_is_null_is_absent(op: str, path: str) -> None:
+    assert decode_request(request(op, path, None)) == decode_request(request(op))
+
+
+def test_a_wrong_field_is_named_beside_one_that_is_null() -> None:
+    error = refused(_encode({"op": "heartbeat", "id": 7, "load": None, "status": "fine"}))
+    assert (error.code, error.field, error.request_id) == ("bad_request", "status", 7)
+
+
+def test_a_null_in_metadata_stays_for_it_deletes_a_key_or_is_a_value() -> None:
+    nulls = {"load": None, "metadata": {"queue": None}}
+    heartbeat = decode_request(_encode({"op": "heartbeat", "id": 7, **nulls}))
+    assert heartbeat == Heartbeat(id=7, metadata={"queue": None})
+    filter = {"type": None, "metadata": {"queue": None}}
+    find = decode_request(_encode({"op": "find", "id": 7, "filter": filter}))
+    assert find == Find(id=7, filter=Filter(metadata={"queue": None}))
+
+
+@pytest.mark.parametrize("value", ["cost", None])
 @pytest.mark.parametrize("op", ["find", "pick", "watch"])
-def test_an_unknown_key_of_a_filter_is_named(op: str) -> None:
-    error = refused(request(op, "filter.typ", "cost"))
+def test_an_unknown_key_of_a_filter_is_named(op: str, value: str | None) -> None:
+    error = refused(request(op, "filter.typ", value))
     assert (error.code, error.field, error.request_id) == ("bad_request", "filter.typ", 7)
 
 
