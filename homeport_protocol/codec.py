@@ -89,9 +89,13 @@ def decode_request(data: bytes) -> Request:
 
 
 def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode one HTTP body to `type_`; raises ProtocolError `bad_request` as `decode_request`."""
+    """Decode one HTTP body to `type_`; raises ProtocolError `bad_request` as `decode_request`.
+
+    Names of fields count in any case, and a body `null` is an empty object, as the legacy service
+    read them.
+    """
     try:
-        return decoder.decode(data)
+        return decoder.decode(_as_legacy(data))
     except msgspec.ValidationError as error:
         message, field = _locate(error)
         raise ProtocolError("bad_request", message, field=field) from None
@@ -136,6 +140,18 @@ def _without_nulls(data: bytes) -> bytes:
             given = _given(keys) | {key: keys[key] for key in keys.keys() - _FILTER_KEYS}
             fields["filter"] = Raw(encode(given))
         return encode(fields)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return data
+
+
+def _as_legacy(data: bytes) -> bytes:
+    """The body with the names of its fields in lower case; the last of two equal ones counts."""
+    if data.strip() == b"null":
+        return b"{}"
+    if data == data.lower():
+        return data
+    try:
+        return encode({name.lower(): value for name, value in _fields.decode(data).items()})
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return data
 

@@ -50,6 +50,9 @@ async def test_an_agent_of_another_hub_is_told_the_interval_that_it_was_told_the
         (b'{"metadata":{"a":1,"b":null},"other":[]}', (UNSET, {"a": 1, "b": None})),
         (b'{"load":0.5}', (UNSET, UNSET, 0.5)),
         (b'{"load":null}', (UNSET, UNSET)),
+        (b" null\n", (UNSET, UNSET)),
+        (b'{"STATUS":"degraded","Metadata":{"Queue":1}}', ("degraded", {"Queue": 1})),
+        (b'{"Status":"healthy","status":"degraded"}', ("degraded", UNSET)),
     ],
 )
 async def test_what_is_reported_reaches_the_brain(
@@ -68,7 +71,7 @@ async def test_an_unknown_agent_is_404_and_told_to_register(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"null", b"[]", b"{", b"\xff", b"[" * 60_000, b'{"status": NaN}', b'{"load": -1}'],
+    [b"", b"[]", b"{", b"\xff", b"[" * 60_000, b'{"status": NaN}', b'{"load": -1}'],
 )
 async def test_a_bad_body_is_400(hub: FakeHub, ask: Ask, path: str, sent: bytes) -> None:
     answer = await ask("POST", f"{path}/heartbeat", sent)

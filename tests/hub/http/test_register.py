@@ -136,6 +136,15 @@ async def test_nulls_an_empty_status_and_unknown_fields_pass_as_the_legacy_let_t
     assert hub.default.asked[-1][2] is None
 
 
+async def test_names_of_fields_count_in_any_case_as_the_legacy_took_them(
+    hub: FakeHub, ask: Ask
+) -> None:
+    sent = b'{"Name": "Cost-1", "TYPE": "cost", "Host": "A", "pORT": 1, "metadata": {"Zone": "B"}}'
+    assert await registered_spec(hub, ask, sent) == AgentSpec(
+        name="Cost-1", type="cost", host="A", port=1, metadata={"Zone": "B"}
+    )
+
+
 async def test_an_agent_may_bring_its_own_identity(hub: FakeHub, ask: Ask) -> None:
     own = "123e4567-e89b-42d3-a456-426614174000"
     answer = await ask("POST", "/agents/register", body(agent_id=own))
