@@ -126,10 +126,14 @@ def test_a_watch_that_missed_something_or_saw_anyone_unreachable_or_not_return_t
 
 
 def test_a_follower_that_saw_anyone_unreachable_or_a_gap_tells() -> None:
-    for change in ({"unreachable": [seen(0.0).agent]}, {"gaps": [4]}, {"resyncs": 1}):
+    for change in (
+        {"unreachable": [seen(0.0).agent]},
+        {"gaps": [4], "passed_over": 1},
+        {"resyncs": 1},
+    ):
         follower = Follower.__new__(Follower)
         follower.items, follower.resyncs, follower.gaps, follower.unreachable = 1, 0, [], []
-        follower.coalesced = 3
+        follower.coalesced, follower.passed_over = 3, 0
         for name, value in change.items():
             setattr(follower, name, value)
         report = Report(name="n", title="t", options={})
