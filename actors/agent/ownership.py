@@ -52,6 +52,8 @@ def overtaken(agent: AgentParts, news: Overtaken) -> None:
     if writer.committed is None:
         if not news.removed and writer.proposal is None:
             adopt(agent, record, agent.context.log)
+        elif not news.removed:
+            writer.registered_elsewhere(record)
         return
     if not supersedes(record, writer.committed):
         return

@@ -131,6 +131,14 @@ class RecordWriter:
         self.committed = self._unwritten = self._in_flight = None
         self._marked_dirty = False
 
+    def registered_elsewhere(self, record: AgentRecord) -> None:
+        """Another hub has registered the identity while it is being registered here."""
+        self._epoch_floor = max(self._epoch_floor, record.epoch)
+
+    def is_newborn(self, change: Change) -> bool:
+        """Whether the identity was no agent's when it was registered with this change."""
+        return self.committed is None and self._epoch_floor == change.epoch
+
     def mark_dirty(self) -> None:
         """The store may not hold what it should: put it back when there is time."""
         self._marked_dirty = True

@@ -71,7 +71,7 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
     if change.operation == "remove":
         _removed(agent)
         return
-    before = writer.committed
+    newborn = writer.is_newborn(change)
     writer.applied(record, logged=bool(change.kind))
     writer.take_times()
     if not writer.dirty:  # else it has reported something newer
@@ -82,8 +82,6 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         case [Register() | Resume() as ask]:
             registering.begin_lease(agent, ask, record)
         case [] if change.operation in ("register", "resume"):
-            # One more than the epoch that was known here: nobody else has registered it since.
-            newborn = before is None and record.epoch == change.epoch + 1
             registering.give_up_lease(agent, record, newborn=newborn)
         case _:
             _acknowledge(agent, record)

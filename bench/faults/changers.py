@@ -27,7 +27,8 @@ REGISTER_PAUSE = 0.25
 class Attempt(Struct, frozen=True):
     """A change that was asked for, and the answer: `done`, or an error's code.
 
-    `value` is what an update set. `agent_id` is empty where only the hub's answer would tell it.
+    `unknown` when the error said that its outcome is. `value` is what an update set. `agent_id` is
+    empty where only the hub's answer would tell it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Attempt(Struct, frozen=True):
     answer: str
     sent: float
     at: float
+    unknown: bool = False
 
     @property
     def done(self) -> bool:
@@ -125,11 +127,12 @@ class Changers:
 
 
 def _attempt(name: str, agent_id: str, value: str, heard: Heard) -> Attempt:
+    unknown = False
     match heard.answer:
         case Registered() | Updated():
             said = "done"
-        case Error(code=code):
-            said = code
+        case Error(code=code, outcome=outcome):
+            said, unknown = code, outcome == "unknown"
         case other:
             said = type(other).__name__
-    return Attempt(name, agent_id, value, said, heard.sent, heard.at)
+    return Attempt(name, agent_id, value, said, heard.sent, heard.at, unknown)

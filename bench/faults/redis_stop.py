@@ -267,14 +267,14 @@ def _judge_changes(
     present = {*stored, *active, *(record.name for record in stored.values())}
     left = [each.name for each in refused if {each.agent_id, each.name} & present]
     report.none(
-        "no registration that was refused is",
+        "no registration that was refused is, nor one whose outcome was not known",
         left,
         f"{len(refused)} refused, found: {listed(left)}",
     )
     made = {(key, value) for key, record in stored.items() for value in values_of(record)}
     known = [(each, (each.agent_id, each.value) in made) for each in changers.updates]
     forgotten = [each.value for each, is_made in known if each.done and not is_made]
-    applied = [each.value for each, is_made in known if not each.done and is_made]
+    applied = [each.value for each, made in known if made and not (each.done or each.unknown)]
     report.none("every update that was acknowledged is, too", forgotten)
     report.none("and none that was refused", applied)
     told = {(e.agent.id, e.agent.version) for e in watcher.events if e.kind == "updated"}

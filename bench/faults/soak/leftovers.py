@@ -39,6 +39,7 @@ LOOK_EVERY = 1.0  # seconds between two looks at a hub that all have left
 KEPT = (
     (r"agents:log", "the changes of the directory, trimmed by count"),
     (r"agents:log:name", "the name of that log"),
+    (r"agents:times", "the times that agents were told, other than the hub's own"),
     (r"agents:secret", "signs session tokens, so that agents can resume at any hub"),
     (r"agents:hubs", "the ids of the hubs"),
     (r"homeport:namespaces", "the namespaces that are in use"),
@@ -50,7 +51,7 @@ RUNNING_OUT = (
     (r"hub:.+", "the lease of a hub, renewed while it lives"),
     (r"agents:seen", "which entries hubs renewed within the last half minute"),
     (
-        r"\{.+\}:(agents:(log|log:name|secret|hubs|loss)|epoch:.+)",
+        r"\{.+\}:(agents:(log|log:name|secret|hubs|loss|times)|epoch:.+)",
         "of a namespace that nobody uses any more, for an hour after the last hub let go of it",
     ),
 )

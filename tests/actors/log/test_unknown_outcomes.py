@@ -242,3 +242,18 @@ def test_a_log_that_was_lost_before_it_was_read_on_is_not_taken_for_read() -> No
     assert world.supervisor.log == world.store.log_name != "log-1"
     assert world.supervisor.revision == max(told)
     world.check_store()
+
+
+@pytest.mark.parametrize("by_clock", [False, True])
+def test_a_newborn_whose_registration_was_told_unknown_is_removed_again(by_clock: bool) -> None:
+    world = World()
+    world.store.epochs_by_clock = by_clock
+    world.store.latency = 2.5
+    link = world.connect()
+    link.say(op="register", id="r", agent={"name": "a1", "type": "cost"}, agent_id=agent_id(1))
+    world.advance(2.2)
+    (error,) = link.take("error")
+    assert (error["id"], error["outcome"]) == ("r", "unknown")
+    world.advance(10)
+    assert world.log_kinds() == ["registered", "unregistered"]
+    world.check_store()
