@@ -287,9 +287,9 @@ def any_loss_is_held_until_the_last_one_is_over(patch: pytest.MonkeyPatch) -> No
 def some_heartbeats_are_never_answered(patch: pytest.MonkeyPatch) -> None:
     heartbeat = Supervisor.heartbeat
 
-    def broken(self: Supervisor, *said: Any) -> None:
+    def broken(self: Supervisor, *said: Any, **how: Any) -> None:
         if self._random.random() < 0.95:
-            heartbeat(self, *said)
+            heartbeat(self, *said, **how)
 
     patch.setattr(Supervisor, "heartbeat", broken)
 
