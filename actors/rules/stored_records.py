@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from actors.ports.observer import Observer
 from homeport_protocol.bounds import STATUSES, Status
-from homeport_protocol.codec import decode_record
+from homeport_protocol.codec import decode_record, read_float
 from homeport_protocol.record import AgentRecord, Health
 from homeport_protocol.timestamps import normalize_timestamp, parse_timestamp
 
@@ -30,7 +30,7 @@ class _Legacy(Struct, frozen=True):
     metadata: dict[str, Any] | None = None
 
 
-_legacy = msgspec.json.Decoder(_Legacy)
+_legacy = msgspec.json.Decoder(_Legacy, float_hook=read_float)
 
 
 def read_record(data: bytes) -> AgentRecord:

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from actors.agent.outcomes import Acknowledged, Lease
 from actors.directory.directory import Page
 from actors.runtime.turns import Steps
-from homeport_protocol.codec import encode
+from homeport_protocol.codec import encode, read_float
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.http import (
     Confirmation,
@@ -33,8 +33,8 @@ T = TypeVar("T")
 SLICE_BYTES = 128 * 1024
 """Bytes of a long list that are written at a time."""
 
-_registration = msgspec.json.Decoder(LegacyRegistration)
-_heartbeat = msgspec.json.Decoder(LegacyHeartbeat)
+_registration = msgspec.json.Decoder(LegacyRegistration, float_hook=read_float)
+_heartbeat = msgspec.json.Decoder(LegacyHeartbeat, float_hook=read_float)
 _BEGIN = b'{"agents":['
 _REMOVED = encode(Confirmation("Agent removed successfully"))
 _UNREGISTERED = encode(Confirmation("Agent unregistered successfully"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from time import perf_counter
+
 import msgspec
 import pytest
 from msgspec import UNSET
@@ -20,7 +23,7 @@ from homeport_protocol.filters import Filter
 from homeport_protocol.http import LegacyHeartbeat
 from homeport_protocol.namespaces import is_namespace
 from homeport_protocol.record import AgentSpec
-from homeport_protocol.requests import RESERVED_OPS, Register
+from homeport_protocol.requests import RESERVED_OPS, Heartbeat, Register
 
 HEARTBEAT = msgspec.json.Decoder(LegacyHeartbeat)
 
@@ -228,3 +231,70 @@ def test_a_namespace_is_a_short_slug(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "x" * 64, ".a", "-a", "a b", "a/b", "{a}", "a:b", "a\n", "é"])
 def test_a_namespace_holds_nothing_that_means_something_to_redis(name: str) -> None:
     assert not is_namespace(name)
+
+
+# --- numbers that a decoder takes long for -------------------------------------------------------
+
+
+def quickest(data: bytes) -> float:
+    """Seconds that the message takes to be decoded or refused, undisturbed by other programs."""
+    taken = []
+    for _ in range(5):
+        began = perf_counter()
+        with suppress(ProtocolError):
+            decode_request(data)
+        taken.append(perf_counter() - began)
+    return min(taken)
+
+
+@pytest.mark.parametrize("number", [b"1e308", b"1.5e300", b"1.5e-300", b"4.9e-324", b"0.1"])
+@pytest.mark.parametrize(
+    ("head", "item", "tail"),
+    [
+        pytest.param(b'"filter":{"metadata":{"x":[0', b",%b", b"]}}", id="in a list"),
+        pytest.param(b'"y":0', b',"load":%b', b"", id="as one field again and again"),
+        pytest.param(b'"y":[0', b",%b", b"]", id="in an unknown field"),
+    ],
+)
+@pytest.mark.parametrize("op", [b"find", b"heartbeat"])
+def test_no_message_of_numbers_takes_long(
+    op: bytes, head: bytes, item: bytes, tail: bytes, number: bytes
+) -> None:
+    """The longest message takes less than the 10 ms that no request may hold the loop for."""
+    each = item % number
+    repeated = each * ((64 * 1024 - 100) // len(each))
+    data = b'{"op":"%b","id":1,%b%b%b}' % (op, head, repeated, tail)
+
+    assert quickest(data) < 0.010
+
+
+def test_numbers_are_the_same_in_small_and_large_messages() -> None:
+    numbers = [1e308, -1.5e300, 5e-324, 0.1, 1e23, 7, 2**63 - 1, 0.0]
+    small = {"op": "heartbeat", "id": 1, "load": 1e22, "metadata": {"x": numbers}}
+    large = {**small, "ignored": "x" * 5000}
+
+    for message in (small, large):
+        request = decode_request(encode(message))
+        assert isinstance(request, Heartbeat)
+        assert request.load == 1e22
+        assert request.metadata == {"x": numbers}
+        assert [type(each) for each in request.metadata["x"]] == [type(each) for each in numbers]
+
+
+@pytest.mark.parametrize("ignored", [b"", b"x" * 5000], ids=["small", "large"])
+def test_a_number_beyond_a_float_is_refused(ignored: bytes) -> None:
+    error = refused(b'{"op":"heartbeat","id":1,"y":"%b","metadata":{"x":1e999}}' % ignored)
+    assert (error.code, "out of range" in error.message) == ("bad_request", True)
+
+
+def test_metadata_may_be_full_of_numbers_with_an_exponent() -> None:
+    numbers = b",".join([b"1e9"] * 4096)  # 16 KiB
+    assert decode_request(b'{"op":"heartbeat","id":1,"metadata":{"x":[%b]}}' % numbers)
+    error = refused(b'{"op":"heartbeat","id":1,"metadata":{"x":[%b,1e9]}}' % numbers)
+    assert error.code == "bad_request"
+    assert "more than 4096 numbers with an exponent" in error.message
+
+
+def test_a_large_body_of_numbers_is_read_like_a_message() -> None:
+    body = b'{"metadata":{"x":[%b]}}' % b",".join([b"1e308"] * 10_000)
+    assert "numbers with an exponent" in refused_body(body).message
