@@ -133,9 +133,9 @@ async def _register(
             label = f"{printable(wanted['name'])} as {agent.agent_id} with {target.shown}"
             if command:
                 note(f"homeport: registered {label}")
-                return await _accompany(agent, signals, target, command)
+                return await _accompany(agent, signals, connection, target, command)
             show(f"Registered {label}; Ctrl-C unregisters it.")
-            return await _stay(agent, signals)
+            return await _stay(agent, signals, connection)
         finally:
             if not agent.connected:
                 connection.gone()
@@ -157,7 +157,11 @@ async def _started(agent: AgentClient, signals: Signals) -> bool:
 
 
 async def _accompany(
-    agent: AgentClient, signals: Signals, target: Target, command: Sequence[str]
+    agent: AgentClient,
+    signals: Signals,
+    connection: _ConnectionNotes,
+    target: Target,
+    command: Sequence[str],
 ) -> int:
     """Run COMMAND until it ends while the agent is registered; return its exit status."""
     environment = {"HOMEPORT_AGENT_ID": agent.agent_id, "HOMEPORT_URL": ",".join(target.urls)}
@@ -165,7 +169,7 @@ async def _accompany(
     signals.receiver = child.forward
     if signals.first.done():
         child.forward(signals.first.result())  # it came while COMMAND was starting
-    guard = asyncio.create_task(_tell_when_over(agent))
+    guard = asyncio.create_task(_tell_when_over(agent, connection))
     try:
         return await child.wait()
     finally:
@@ -173,14 +177,15 @@ async def _accompany(
         await asyncio.wait({guard})
 
 
-async def _tell_when_over(agent: AgentClient) -> None:
+async def _tell_when_over(agent: AgentClient, connection: _ConnectionNotes) -> None:
     try:
         await agent.wait_ended()
     except HomeportError as error:
+        connection.over()
         note(f"homeport: {_over(error)}; the command runs on without being registered")
 
 
-async def _stay(agent: AgentClient, signals: Signals) -> int:
+async def _stay(agent: AgentClient, signals: Signals, connection: _ConnectionNotes) -> int:
     """Stay registered until a signal (status 0); raises HubError when that is lost for good."""
     ending = asyncio.create_task(agent.wait_ended())
     await _first_of(ending, signals.first)
@@ -188,6 +193,7 @@ async def _stay(agent: AgentClient, signals: Signals) -> int:
         ending.cancel()
         await asyncio.wait({ending})
         return 0
+    connection.over()
     error = ending.exception()
     assert isinstance(error, HomeportError)  # `wait_ended` ends no other way
     raise HubError(_over(error)) from error
@@ -217,6 +223,10 @@ class _ConnectionNotes:
     def lost(self, error: HomeportError) -> None:
         self._away = True
         note(f"homeport: the hub is away ({one_line(error.message)}); trying to come back")
+
+    def over(self) -> None:
+        """The registration has ended elsewhere, so there is no lease left to tell of."""
+        self._away = False
 
     def gone(self) -> None:
         if self._away:

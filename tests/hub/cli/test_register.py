@@ -290,6 +290,19 @@ def test_a_fenced_agent_without_a_command_fails(hub: ThreadedHub, homeport: Home
     assert (status, error) == (1, "homeport: a newer session has taken over this agent's id.\n")
 
 
+def test_no_lease_is_left_to_tell_of_when_the_agent_was_removed(
+    hub: ThreadedHub, homeport: Homeport
+) -> None:
+    process = homeport.begin(*SIDECAR, "--url", hub.url)
+    hub.wait_for("heartbeat")
+    hub.refuse("resume", "not_found")
+    hub.close_connections(1000, "unregistered")
+    status, _, error = finish(process)
+    assert status == 1
+    assert "homeport: the registration is lost: the agent was removed" in error
+    assert "lease" not in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
