@@ -37,6 +37,7 @@ from tests.docs.pages import (
     inline_code,
     links,
     page_id,
+    prose,
     table_rows,
 )
 
@@ -68,6 +69,13 @@ def test_every_file_and_directory_that_is_named_exists(page: Path) -> None:
     for code in inline_code(page):
         if re.fullmatch(rf"(?:{tops}|examples|\.ci)/[\w./*-]*", code):
             assert list(ROOT.glob(code.rstrip("/"))), f"{code} does not exist"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_a_list_of_contents_has_every_section(page: Path) -> None:
+    listed = re.findall(r"^- \[([^\]]*)\]\(#", prose(page), re.MULTILINE)
+    if listed:
+        assert listed == re.findall(r"^## (.+)$", prose(page), re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
