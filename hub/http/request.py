@@ -38,7 +38,12 @@ class Request:
 
     def headers(self, name: bytes) -> list[str]:
         """The values of the headers of this name, which is in lower case."""
-        return [str(value, "latin-1") for each, value in self._scope["headers"] if each == name]
+        # The parser leaves the whitespace behind a value, which is no part of it.
+        return [
+            str(value.strip(b" \t"), "latin-1")
+            for each, value in self._scope["headers"]
+            if each == name
+        ]
 
     @property
     def session_token(self) -> str | None:

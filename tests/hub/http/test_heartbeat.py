@@ -158,6 +158,7 @@ async def test_an_agent_that_is_called_type_can_be_asked_for(hub: FakeHub, ask: 
     [
         ({"Homeport-Session-Token": "abc"}, "abc"),
         ({"HOMEPORT-SESSION-TOKEN": "abc"}, "abc"),
+        ({"Homeport-Session-Token": "abc \t"}, "abc"),  # whitespace is not of the value: RFC 9110
         ({"Homeport-Session-Token": ""}, None),
         ({}, None),
     ],
