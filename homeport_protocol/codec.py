@@ -97,22 +97,20 @@ def decode_request(data: bytes) -> Request:
     `request_id` if the sender's id could be read.
     """
     try:
-        if len(data) < LARGE:
-            return _request.decode(data)
-        return _decode_large(data, _request)
-    except msgspec.ValidationError as error:
-        if b"null" not in data:
-            raise _explain(data, error) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError("bad_request", _malformed(error)) from None
-    # Few clients send nulls, so the others do not pay for them.
-    data = _without_nulls(data)
-    try:
-        if len(data) < LARGE:
-            return _request.decode(data)
-        return _decode_large(data, _request)
+        try:
+            if len(data) < LARGE:
+                return _request.decode(data)
+            return _decode_large(data, _request)
+        except msgspec.ValidationError:
+            # Few clients send nulls, so the others do not pay for them.
+            if b"null" not in data:
+                raise
+            data = _without_nulls(data)
+            return _decode_large(data, _request)
     except msgspec.ValidationError as error:
         raise _explain(data, error) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError("bad_request", _malformed(error)) from None
 
 
 def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
@@ -189,7 +187,7 @@ def _without_nulls(data: bytes) -> bytes:
             given = _given(keys) | {key: keys[key] for key in keys.keys() - _FILTER_KEYS}
             fields["filter"] = Raw(encode(given))
         return encode(fields)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except msgspec.ValidationError:  # of another shape, which the next decoder names
         return data
 
 

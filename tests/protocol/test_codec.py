@@ -77,6 +77,27 @@ def test_a_frame_that_is_no_json_is_a_bad_request_without_id(data: bytes) -> Non
     assert len(error.message) < 1000
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"metadata":{"a":"\xff"}}',
+        b'"metadata":{"a":"\\ud800"}}',
+        b'"metadata":{"a":NaN}}',
+        b'"metadata":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001,
+        b'"load":01}',
+        b'"agent":{"\xff":null}}',
+        b'"\xff":null}',
+        b'"x":' + b"[" * 60_000,
+        b'"x":{}',
+    ],
+)
+def test_what_is_no_json_behind_a_null_is_refused(rest: bytes) -> None:
+    error = refused(b'{"op":"heartbeat","id":1,"status":null,%s' % rest)
+    assert error.code == "bad_request"
+    assert error.message
+    assert len(error.message) < 1000
+
+
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b'"' + b"x" * 100_000])
 def test_a_hundred_thousand_brackets_are_refused_and_nothing_breaks(data: bytes) -> None:
     assert refused(data).code == "bad_request"
