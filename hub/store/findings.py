@@ -21,12 +21,16 @@ def shown(key: bytes) -> str:
 
 
 class _Finding:
-    """A sentence, and what the key held when it was first looked at again."""
+    """A sentence, and what the key held when it was first looked at again.
 
-    __slots__ = ("held", "sentence")
+    `wanted` is the type that the key should have, where that is what is wrong with it.
+    """
 
-    def __init__(self, sentence: str) -> None:
+    __slots__ = ("held", "sentence", "wanted")
+
+    def __init__(self, sentence: str, wanted: bytes) -> None:
         self.sentence = sentence
+        self.wanted = wanted
         self.held: object = None
 
 
@@ -57,12 +61,13 @@ class Findings:
             "look at it, then delete it",
         )
 
-    def of_another_type(self, key: bytes, effect: str) -> None:
-        """The key holds another type than a hub writes there, which has this effect."""
+    def of_another_type(self, key: bytes, wanted: bytes, effect: str) -> None:
+        """The key holds another type than the `wanted` one, which has this effect."""
         self._add(
             key,
             f"the Redis key {shown(key)} holds another type than a hub writes there, and {effect}: "
             "`homeport repair` sets it aside",
+            wanted,
         )
 
     def mended(self, sentence: str) -> None:
@@ -77,10 +82,10 @@ class Findings:
                 held = await lane.ask(b"GETRANGE", key, b"0", b"%d" % _BEGINNING)
             if finding.held is None:
                 finding.held = held
-            if kind == b"none" or held != finding.held:
+            if kind in (b"none", finding.wanted) or held != finding.held:
                 self._findings.pop(key, None)
 
-    def _add(self, key: bytes, sentence: str) -> None:
+    def _add(self, key: bytes, sentence: str, wanted: bytes = b"") -> None:
         if key not in self._findings and len(self._findings) < MOST:
-            self._findings[key] = _Finding(sentence)
+            self._findings[key] = _Finding(sentence, wanted)
             logger.warning(sentence)

@@ -240,17 +240,15 @@ class RedisStore:
         try:
             members = await self._run(partial(self._names.ask, b"SMEMBERS", key))
         except WrongTypeError:
-            self.findings.of_another_type(key, "hubs do not hear of new namespaces")
+            self.findings.of_another_type(key, b"set", "hubs do not hear of new namespaces")
             members = []
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(is_namespace, names))]
 
     async def remember(self) -> None:
         """Add the namespace to the list that every hub opens, as `open` does."""
-        keys = self._keys
-        ask = partial(self._names.ask, b"SADD", keys.namespaces, keys.namespace.encode())
         with suppress(WrongTypeError):  # `namespaces` tells of it
-            await self._run(ask)
+            await self._run(self._list_namespace)
 
     def unreadable(self, record: bytes) -> None:
         """What was loaded for an agent is no record after all: tell of its key."""
@@ -379,14 +377,14 @@ class RedisStore:
         outcomes: list[Any] = await asyncio.gather(
             self._begin_generation(arguments),
             self._writes.run(COMMIT, self._commit_keys, [b"", b"", self._lease, b"1", b"", b"1"]),
-            self.remember(),
+            self._list_namespace(),
             self._reads.connect(),
             return_exceptions=True,
         )
-        begun, taught, remembered, _ = outcomes
-        if isinstance(remembered, StoreUnavailableError):
-            remembered = None  # it is listed later, by `namespaces` and `remember`
-        for each in (remembered, begun, taught):
+        begun, taught, listed, _ = outcomes
+        if isinstance(listed, Exception) and (is_wrong_type(listed) or not needs_a_person(listed)):
+            listed = None  # by `remember`, later: another node of a cluster may have the list
+        for each in (listed, begun, taught):
             if isinstance(each, BaseException):
                 raise each
         answer, opened_on = begun
@@ -403,6 +401,10 @@ class RedisStore:
         self._opened_on = opened_on
         key = key[:256].decode(errors="replace")
         return Opened(self._log_name, int(reached), fresh == b"1", secret, key)
+
+    async def _list_namespace(self) -> None:
+        keys = self._keys
+        await self._names.ask(b"SADD", keys.namespaces, keys.namespace.encode())
 
     async def _begin_generation(self, arguments: list[bytes]) -> tuple[Any, int]:
         """The answer of the script, and the number of the connection that it was run on."""

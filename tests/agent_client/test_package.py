@@ -42,6 +42,7 @@ def test_the_exported_names_are_these() -> None:
         "NotFound",
         "NotRegistered",
         "RateLimited",
+        "Reading",
         "Resync",
         "Snapshot",
         "Timeout",

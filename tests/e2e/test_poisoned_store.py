@@ -287,4 +287,5 @@ def test_a_list_of_namespaces_of_another_type_is_told_and_stops_nothing(
     (warning,) = wait_until(lambda: place.get("/ready").json().get("warnings"))
     assert "the Redis key homeport:namespaces holds another type" in warning
     assert "homeport:namespaces held no set of namespaces" in repaired(server, tmp_path)
-    wait_until(lambda: place.get("/ready").json().get("warnings") == [], 15.0)
+    # It may have others, such as that the store is slow.
+    wait_until(lambda: "homeport:namespaces" not in place.get("/ready").text, 15.0)

@@ -268,6 +268,18 @@ async def test_what_was_set_aside_is_told_until_it_is_gone(store: Asked, client:
         assert store.store.findings.sentences() == []
 
 
+async def test_a_list_that_was_repaired_before_anybody_looked_again_is_told_no_more(
+    store: Asked, client: Redis
+) -> None:
+    await client.set("homeport:namespaces", "x")
+    assert await store.store.namespaces() == ["default"]
+    assert len(store.store.findings.sentences()) == 1
+    await client.delete("homeport:namespaces")
+    await client.sadd("homeport:namespaces", "default")
+    await store.store.look_again()
+    assert store.store.findings.sentences() == []
+
+
 async def test_a_refused_change_takes_no_revision(store: Asked) -> None:
     results = await store.commit(
         change("register", 1), change("write", 2, epoch=1), change("register", 3)
