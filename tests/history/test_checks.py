@@ -410,6 +410,24 @@ def test_a_hub_that_was_away_explains_a_lost_connection() -> None:
     assert violations(history) == []
 
 
+def test_a_load_that_nobody_looked_at_may_have_been_told() -> None:
+    """It was said after the last look but one, and the next reading is to come after the end."""
+    for said, right in ((77.5, True), (79.2, True), (76.0, False)):
+        history = good()
+        history.watches[1].loads = {A: 4.0}
+        for at, load in ((70.0, 1.0), (said, 4.0), (said + 0.5, 6.0)):
+            ask = reading(load)
+            ask.said, ask.answered = at, at + 0.01
+            history.asks.append(ask)
+        shown = record(A, 8, version="2", epoch=2, load=6.0)
+        for found in history.found[2:]:
+            found.agents = [shown]
+        assert history.stored is not None
+        history.stored.records[A] = shown
+        found_wrong = {each.checker for each in violations(history)}
+        assert ("readings_reach_watchers" not in found_wrong) is right, said
+
+
 def test_what_is_held_within_its_bounds_is_no_violation() -> None:
     history = good()
     gone = [record(f"gone-{n}", 6, at=48.0, status="unreachable") for n in range(10)]
