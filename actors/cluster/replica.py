@@ -115,6 +115,7 @@ class Replica:
             observer,
             self.feed,
             lambda above: self.committer.begin_new_log(above=above),
+            self.committer.catch_up,
         )
         self._scheduler = scheduler
         self._observer = observer
@@ -215,7 +216,7 @@ class Replica:
         self._emit(StoreReopened())
         self.membership.store_returned()
         if not self._resync.under_way:
-            self._emit(StoreReturned())
+            self._store_returned()
 
     def away(self, reason: str) -> None:
         """The store does not answer."""
@@ -279,6 +280,7 @@ class Replica:
         if record.load != (UNSET if entry is None else entry.record.load):
             self.readings.moved(record.id)  # a watch may leave out events of this kind
         self.feed.fold(kind, record, data, key)
+        self.rollback.folded(record.revision, key)
         self.changes += 1
         if kind == "expired":
             self.expired += 1
@@ -361,8 +363,12 @@ class Replica:
             callback()
 
     def _resynced(self) -> None:
-        self._emit(StoreReturned())
+        self._store_returned()
         self._hubs_changed()
+
+    def _store_returned(self) -> None:
+        self._emit(StoreReturned())
+        self.rollback.store_returned()
 
     def _emit(self, event: ClusterEvent) -> None:
         self._events.handle(event)

@@ -5,6 +5,10 @@ position that a hub has given, and that the log does not hold, proves that chang
 does a session token of a later registration than the one that is stored. Then a new log is begun,
 above all revisions that are known, so that every watch starts over, also those that cannot prove
 anything. That is done once for each log.
+
+A position is brought only once: its watcher then goes on by a newer one. So while it cannot be
+judged, because the store is away, it is kept; and it is compared with the entries that are folded
+meanwhile, since what is kept of the log may not reach back to it afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from collections.abc import Callable
 
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
-from actors.rules.positions import LogPosition
+from actors.rules.positions import LogPosition, entry_digest
 from actors.watch.feed import Feed
 
 TOLD = 24 * 3600.0
@@ -22,10 +26,14 @@ TOLD = 24 * 3600.0
 
 _KNOWN_LOGS = 16
 
+MOST_DOUBTED = 1000
+"""Positions that wait to be judged; watchers mostly bring the same few."""
+
 
 class RollbackDetector:
     """Judges what clients know of the log; `begin_new_log` gets a revision to begin above.
 
+    `catch_up` folds everything durable, and then calls back, with False if it could not.
     `found` counts the times that the store turned out to be older.
     """
 
@@ -35,14 +43,18 @@ class RollbackDetector:
         observer: Observer,
         feed: Feed,
         begin_new_log: Callable[[int], None],
+        catch_up: Callable[[Callable[[bool], None]], None],
     ) -> None:
         self._scheduler = scheduler
         self._observer = observer
         self._feed = feed
         self._begin_new_log = begin_new_log
+        self._catch_up = catch_up
         self._log = ""
         self._replaced: deque[str] = deque(maxlen=_KNOWN_LOGS)
         self._told: tuple[float, str] | None = None
+        self._doubted: dict[LogPosition, bool] = {}
+        """The positions that wait, and whether the log turned out to have another entry there."""
         self.found = 0
 
     def opened(self, log: str) -> None:
@@ -51,11 +63,36 @@ class RollbackDetector:
             self._replaced.append(self._log)
         self._log = log
 
+    def doubt(self, position: LogPosition) -> None:
+        """A watcher was given this position, which is not in what has been folded here so far."""
+        if len(self._doubted) < MOST_DOUBTED:
+            within = position.revision <= self._feed.revision
+            self._doubted.setdefault(position, within and self._feed.contradicts(position))
+
+    def folded(self, revision: int, key: str) -> None:
+        """The log has an entry of that key at `revision`."""
+        for position in self._doubted:
+            if position.revision == revision and position.log == self._log:
+                self._doubted[position] = position.entry != entry_digest(key)
+
+    def store_returned(self) -> None:
+        """The store answers again: judge the positions that wait once everything is folded."""
+        doubted = [*self._doubted]
+
+        def caught_up(complete: bool) -> None:
+            if complete:
+                for position in doubted:
+                    self.judge(position)
+
+        if doubted:
+            self._catch_up(caught_up)
+
     def judge(self, position: LogPosition) -> None:
         """A watcher was given this position, and everything durable has been folded here."""
+        contradicted = self._doubted.pop(position, False)
         if self._log in self._replaced or position.log in self._replaced:
             return  # a new log has been begun since, or is being begun
-        if self._feed.contradicts(position):
+        if contradicted or self._feed.contradicts(position):
             self._found(self._words(position), position.revision)
 
     def registration_lost(self, agent_id: str) -> None:

@@ -62,6 +62,8 @@ class SessionWatches:
         position = self._position_in(request)
         if position is not None:
             current = supervisor.feed.follows(position)
+            if not current:
+                supervisor.replica.rollback.doubt(position)
         else:
             since = request.since
             current = since is UNSET or since <= supervisor.revision or supervisor.alone

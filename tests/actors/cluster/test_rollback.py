@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.cluster.rollback import TOLD
-from actors.rules.positions import PositionIssuer
+from actors.cluster.rollback import MOST_DOUBTED, TOLD
+from actors.limits import Limits
+from actors.rules.positions import LogPosition, PositionIssuer
 from tests.support.cluster_world import Cluster, Hub, told
 from tests.support.records import agent_id
 from tests.support.world import FakeLink
@@ -28,8 +29,8 @@ def newest(watcher: FakeLink) -> dict[str, Any]:
 class Story:
     """Hubs a and b, a copy of the store, more changes, all hubs dead, and the copy put back."""
 
-    def __init__(self, *, lost: int = 5, hubs: int = 2) -> None:
-        self.cluster = cluster = Cluster(*"ab"[:hubs])
+    def __init__(self, *, lost: int = 5, hubs: int = 2, limits: Limits | None = None) -> None:
+        self.cluster = cluster = Cluster(*"ab"[:hubs], limits=limits)
         lives(cluster, "a", 3)
         self.copy = cluster.replica()
         self.log = cluster.store.log_name
@@ -318,3 +319,79 @@ def test_while_the_store_is_away_nothing_is_found() -> None:
     story.cluster.advance(3)
     assert link.take("watching")[0]["resumed"] is False
     assert hub.observer.rollbacks == []
+
+
+SHORT_LOG = Limits(log_length=1000, max_log_bytes=1)
+"""What is kept of the log does not reach back to what was lost."""
+
+
+@pytest.mark.parametrize("limits", [None, SHORT_LOG], ids=["long log", "short log"])
+@pytest.mark.parametrize("grown", [0, 2, 20], ids=["behind", "less", "beyond"])
+def test_what_a_watcher_brought_while_the_store_was_away_is_judged_when_it_answers(
+    grown: int, limits: Limits | None
+) -> None:
+    story = Story(limits=limits)
+    story.go_back()
+    a, b = story.start("a", "b")
+    a.port.cut = True
+    story.cluster.advance(4)
+    assert a.supervisor.store_is_away
+    watcher = a.connect()
+    assert watcher.watch(position=story.position)["resumed"] is False
+    for number in range(grown):
+        lives(story.cluster, "b", 0, first=10 + number)
+    story.cluster.advance(1)
+    assert a.observer.rollbacks == []
+    a.port.cut = False
+    story.cluster.advance(10)
+    (found,) = a.observer.rollbacks
+    assert f"revision {story.revision} of log {story.log}" in found
+    assert b.observer.rollbacks == []
+    assert a.supervisor.log != story.log
+    *_, last = watcher.take("snapshot")
+    assert last["log"] == a.supervisor.log
+    story.cluster.agree()
+
+
+def test_a_hub_that_lags_behind_judges_by_what_it_then_folds() -> None:
+    story = Story(limits=SHORT_LOG)
+    story.go_back()
+    a, _ = story.start("a", "b")
+    a.port.cut = True
+    for number in range(20):
+        lives(story.cluster, "b", 0, first=10 + number)
+    a.port.cut = False
+    assert a.revision < story.revision
+    assert not a.supervisor.store_is_away
+    assert a.connect().watch(position=story.position)["resumed"] is False
+    story.cluster.advance(7)
+    assert len(a.observer.rollbacks) == 1
+
+
+@pytest.mark.parametrize("limits", [None, SHORT_LOG], ids=["long log", "short log"])
+def test_a_newer_position_brought_while_the_store_was_away_proves_nothing(
+    limits: Limits | None,
+) -> None:
+    cluster = Cluster("a", "b", limits=limits)
+    cluster["a"].port.cut = True
+    cluster.advance(4)
+    elsewhere = cluster["b"].watcher()
+    lives(cluster, "b", 5)
+    known = newest(elsewhere)
+    lives(cluster, "b", 5, first=2)
+    hub, log = cluster["a"], cluster["a"].supervisor.log
+    assert hub.supervisor.revision < known["revision"]
+    assert hub.connect().watch(position=known["position"])["resumed"] is False
+    hub.port.cut = False
+    cluster.advance(10)
+    assert hub.observer.rollbacks == []
+    assert hub.supervisor.log == log
+    assert hub.supervisor.replica.rollback._doubted == {}, "it has been judged"
+    cluster.agree()
+
+
+def test_the_positions_that_wait_are_bounded() -> None:
+    rollback = Cluster("a")["a"].supervisor.replica.rollback
+    for number in range(MOST_DOUBTED + 10):
+        rollback.doubt(LogPosition("log-1", 100 + number, "x"))
+    assert len(rollback._doubted) == MOST_DOUBTED
