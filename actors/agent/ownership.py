@@ -6,6 +6,8 @@ What another hub wrote counts here too, unless the agent has its session here: t
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from actors.agent.messages import Overtaken, RenewedElsewhere
 from actors.agent.outcomes import NEWER_SESSION
 from actors.agent.parts import AgentParts
@@ -62,7 +64,13 @@ def overtaken(agent: AgentParts, news: Overtaken) -> None:
         return
     before = writer.committed
     fenced_off = _of_another_session(record, before, agent.context.hub_id)
-    writer.overtaken(record)
+    if not fenced_off and record.hub and record.last_seen < before.last_seen:
+        # The store lost its data, and that hub, which had missed changes, put back what it knew.
+        writer.turned_back(record, before)
+        health = structs.replace(record.health, reported=before.health.reported)
+        record = structs.replace(record, health=health)
+    else:
+        writer.overtaken(record)
     if fenced_off:
         monitor.end_session(CloseCode.FENCED, NEWER_SESSION)
         _follow(agent, record)

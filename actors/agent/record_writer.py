@@ -11,6 +11,7 @@ from actors.rules.liveness import Liveness
 from actors.rules.records import (
     amend,
     combine,
+    difference,
     head_of,
     kind_of,
     says_nothing_new,
@@ -107,6 +108,16 @@ class RecordWriter:
     def overtaken(self, record: AgentRecord) -> None:
         """Another hub changed the record to this; the log has an entry for it."""
         self.adopt(record, self._context.log)
+
+    def turned_back(self, record: AgentRecord, known: AgentRecord) -> None:
+        """Another hub put this back, and knew less than is known here: the rest is unwritten."""
+        self.overtaken(record)
+        self._unwritten_seen = max(self._unwritten_seen, known.last_seen)
+        lost = difference(record, known)
+        if self.proposal is None:
+            self._unwritten = combine(lost, self._unwritten or NO_CHANGES)
+        else:  # it has all that is known here: the rest is unwritten if it is refused
+            self._in_flight = combine(lost, self._in_flight or NO_CHANGES)
 
     def renewed_elsewhere(self, last_seen: str, load: float | UnsetType) -> None:
         """Another hub renewed the entry: what is written next must not turn that back."""
@@ -372,9 +383,8 @@ class RecordWriter:
         context.propose(proposal)
 
     def _ttl(self, liveness: Liveness, timing: Timing) -> float:
-        context = self._context
-        held = liveness.state is State.UNREACHABLE and context.holds_removal
-        return liveness.storage_ttl(context.now(), timing, removal_held=held)
+        held = liveness.state is State.UNREACHABLE and self._context.holds_removal
+        return liveness.storage_ttl(self._context.now(), timing, removal_held=held)
 
     def _kind(self, record: AgentRecord) -> Kind | None:
         """The log entry that the record needs; None when only `last_seen` moved on."""

@@ -101,6 +101,10 @@ class Membership:
         """The store was away, perhaps for all hubs: give the others one lease's time to be back."""
         self._absences_count_from = self._scheduler.now() + HUB_LEASE
 
+    def loaded(self, roster: Roster) -> None:
+        """Everything was loaded again, with this roster: whoever is in it owns its agents."""
+        self._set_alive(self._alive | {hub.hub_id for hub in roster.hubs})
+
     def wrote(self, hub_id: str) -> None:
         """That hub has just written: it lives, whatever the roster said a moment ago."""
         if hub_id not in self._alive:

@@ -155,6 +155,7 @@ class Resync:
 
     def _merge(self, loaded: Loaded) -> None:
         self.under_way = False
+        self._membership.loaded(loaded.roster)
         folded = self._folded
         stored = {
             each.id: each

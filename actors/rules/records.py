@@ -87,6 +87,21 @@ def combine(earlier: AgentChanges, later: AgentChanges) -> AgentChanges:
     return AgentChanges(**fields)
 
 
+def difference(old: AgentRecord, new: AgentRecord) -> AgentChanges:
+    """The changes that give `old` what the agent says of itself in `new`; without `status`."""
+    fields = {name: getattr(new, name) for name in CHANGEABLE}
+    for name, value in fields.items():
+        before = getattr(old, name)
+        if name != "metadata":
+            fields[name] = UNSET if value == before else value
+        elif same_value(before, value):
+            fields[name] = UNSET
+        else:
+            deleted = {} if before is UNSET else dict.fromkeys(before)
+            fields[name] = deleted | ({} if value is UNSET else value)
+    return AgentChanges(**fields)
+
+
 def with_derived_status(
     record: AgentRecord,
     committed: AgentRecord | None,

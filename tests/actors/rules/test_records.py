@@ -14,6 +14,7 @@ from actors.rules.records import (
     WORDS,
     amend,
     complete,
+    difference,
     head_of,
     kind_of,
     new_record,
@@ -146,6 +147,27 @@ def test_amending_nothing_is_the_same_record() -> None:
     old = record(1)
     assert amend(old, AgentChanges()) is old
     assert amend(old, AgentChanges(status="degraded")) is old
+
+
+FULL: dict[str, Any] = {
+    "capabilities": ["a", "b"],
+    "version": "2",
+    "host": "new",
+    "port": 2,
+    "metadata": {"goes": None, "moves": 2, "comes": {"x": 1}},
+    "load": 2.0,
+}
+
+
+@pytest.mark.parametrize("field", [*FULL, "all", "none"])
+def test_a_difference_amends_the_old_record_to_what_the_new_one_says(field: str) -> None:
+    old = amend(record(1), AgentChanges(metadata={"goes": 1, "moves": 1, "stays": 1}, load=1.0))
+    changes = {name: value for name, value in FULL.items() if field in {name, "all"}}
+    new = amend(old, AgentChanges(**changes))
+    assert amend(old, difference(old, new)) == new
+    assert amend(new, difference(new, old)) == old
+    told = {name for name in FULL if getattr(difference(old, new), name) is not UNSET}
+    assert told == changes.keys()
 
 
 def test_metadata_that_is_empty_again_is_absent_again() -> None:
