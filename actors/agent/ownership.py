@@ -165,4 +165,4 @@ def _readable(stored: Stored | None) -> AgentRecord | None:
     try:
         return read_record(stored.record)
     except (ValueError, RecursionError):
-        return None  # not ours: a change will be refused as poisoned
+        return None  # not ours: the next change sets it aside

@@ -63,6 +63,14 @@ class Fleet:
         self.registered[agent_id] = at
         self.find(agent_id, at)
 
+    def crash(self, second: int) -> None:
+        """A crasher comes; that of 5 s ago is lost, and that of 65 s ago is removed."""
+        self.come(f"crasher-{second}", float(second))
+        if second >= 5:
+            self.lose_one(f"crasher-{second - 5}", second + 0.5)
+        if second >= 65:
+            self.remove(f"crasher-{second - 65}", second + 0.6)
+
     def remove(self, agent_id: str, at: float) -> None:
         self.unreachable.discard(agent_id)
         self.guard.found(agent_id)
@@ -152,11 +160,7 @@ def test_agents_that_crash_and_are_replaced_are_no_mass_loss_from_the_first_seco
     fleet = Fleet(40)
     listed = 0
     for second in range(1800):
-        fleet.come(f"crasher-{second}", float(second))
-        if second >= 5:
-            fleet.lose_one(f"crasher-{second - 5}", second + 0.5)
-        if second >= 65:
-            fleet.remove(f"crasher-{second - 65}", second + 0.6)
+        fleet.crash(second)
         assert fleet.held(second + 0.9) == 0
         listed = max(listed, fleet.population.listed)
     assert len(fleet.guard._not_held) <= 256, "nothing grows"
@@ -195,11 +199,7 @@ def test_waves_that_come_every_minute_are_usual_after_three_of_them() -> None:
 def test_a_mass_loss_beyond_what_is_usual_is_held() -> None:
     fleet = Fleet(200)
     for second in range(600):
-        fleet.come(f"crasher-{second}", float(second))
-        if second >= 5:
-            fleet.lose_one(f"crasher-{second - 5}", second + 0.5)
-        if second >= 65:
-            fleet.remove(f"crasher-{second - 65}", second + 0.6)
+        fleet.crash(second)
     assert fleet.held(600.0) == 0
     fleet.lose(0, 100, 600.0)
     assert {f"a{number}" for number in range(100)} <= fleet.guard.held(600.0).keys()
@@ -208,11 +208,7 @@ def test_a_mass_loss_beyond_what_is_usual_is_held() -> None:
 def test_those_that_crash_all_the_time_take_no_place_of_others() -> None:
     fleet = Fleet(40)
     for second in range(600):
-        fleet.come(f"crasher-{second}", float(second))
-        if second >= 5:
-            fleet.lose_one(f"crasher-{second - 5}", second + 0.5)
-        if second >= 65:
-            fleet.remove(f"crasher-{second - 65}", second + 0.6)
+        fleet.crash(second)
     fleet.lose(0, 40, 600.0)
     held = fleet.guard.held(600.0).keys()
     assert len(held) <= 46

@@ -197,13 +197,10 @@ def test_hubs_of_the_same_times_say_nothing() -> None:
         assert hub.observer.differing == []
 
 
-@pytest.mark.parametrize(
-    "times",
-    ["", "{", "null", "[1]", '{"lease_ttl":"x"}', "{}", '{"something_new":1.0}', "[" * 5000],
-)
-def test_a_hub_that_tells_no_times_or_nonsense_is_let_be(times: str) -> None:
-    old = HubLease(
-        hub_id="old",
+def lease_of(hub_id: str, times: str) -> HubLease:
+    """The lease of a hub that tells these times."""
+    return HubLease(
+        hub_id=hub_id,
         url="",
         version="",
         started="",
@@ -212,20 +209,17 @@ def test_a_hub_that_tells_no_times_or_nonsense_is_let_be(times: str) -> None:
         revision=0,
         times=times,
     )
-    assert differing_hubs([old], "a", Timing()) == []
+
+
+@pytest.mark.parametrize(
+    "times",
+    ["", "{", "null", "[1]", '{"lease_ttl":"x"}', "{}", '{"something_new":1.0}', "[" * 5000],
+)
+def test_a_hub_that_tells_no_times_or_nonsense_is_let_be(times: str) -> None:
+    assert differing_hubs([lease_of("old", times)], "a", Timing()) == []
 
 
 def test_a_hold_that_only_one_hub_was_given_is_told_too() -> None:
     given = shared_times(Timing(loss_hold=30.0)).decode()
-    hub = HubLease(
-        hub_id="b",
-        url="",
-        version="",
-        started="",
-        agents=0,
-        sessions=0,
-        revision=0,
-        times=given,
-    )
-    (sentence,) = differing_hubs([hub], "a", Timing())
+    (sentence,) = differing_hubs([lease_of("b", given)], "a", Timing())
     assert sentence == "hub b has other times than a: loss_hold 30, here by default"

@@ -2,40 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from typing import Any
-
 from actors.runtime.dispatch import BUDGET, MAX_RESTARTS, RESTART_PERIOD, TURN, Ref, Runtime
-
-
-class Loop:
-    """A scheduler of callbacks in order; its time moves when a test says so."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-        self.callbacks: deque[Callable[[], None]] = deque()
-
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> float:
-        return self.time
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        self.callbacks.append(callback)
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Any:
-        raise AssertionError("the runtime has no timers")
-
-    def turn(self) -> None:
-        """Run what was scheduled before this turn, as an event loop does."""
-        for _ in range(len(self.callbacks)):
-            self.callbacks.popleft()()
-
-    def run(self) -> None:
-        while self.callbacks:
-            self.turn()
+from tests.actors.runtime.loop import Loop
 
 
 class Scribe:

@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from actors.runtime.turns import BUDGET, SLICE, Steps, Turns, Work, complete
 from homeport_protocol.errors import ProtocolError
+from tests.actors.runtime.loop import Loop as BareLoop
 
 STEP = SLICE * 0.51
 """Seconds that a step takes, in these tests: a slice has two."""
 
 
-class Loop:
+class Loop(BareLoop):
     """An event loop whose clock only steps of work move on; notes how long each turn takes."""
 
     def __init__(self) -> None:
-        self.time = 100.0
-        self.callbacks: deque[Callable[[], None]] = deque()
+        super().__init__(100.0)
         self.turns: list[float] = []
         self.reports: list[BaseException] = []
         self.work = Turns(self, lambda _name, _about, error: self.reports.append(error))
         self.done: list[tuple[str, object]] = []
         self.order: list[str] = []
 
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> float:
-        return self.time
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        self.callbacks.append(callback)
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Any:
-        raise AssertionError("turns have no timers")
-
     def turn(self) -> None:
-        """Run what was scheduled before this turn, as an event loop does."""
         began = self.time
-        for _ in range(len(self.callbacks)):
-            self.callbacks.popleft()()
+        super().turn()
         self.turns.append(self.time - began)
-
-    def run(self) -> None:
-        while self.callbacks:
-            self.turn()
 
     def steps(self, name: str, count: int, cost: float = STEP) -> Steps[str]:
         """Work of so many steps, which comes to its name."""
