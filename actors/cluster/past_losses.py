@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import itemgetter
+from typing import assert_never
 
 from msgspec import UNSET, Struct
 
@@ -72,5 +73,7 @@ def _counts_before(event: LogEvent) -> tuple[int, int]:
             return 1, int(event.record.status == "unreachable")
         case "expired":
             return 1, 0
-        case _:
+        case "lost" | "resumed" | "updated" | "unregistered":
             return _counts(event.record)
+        case _:
+            assert_never(event.kind)
