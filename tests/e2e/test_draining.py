@@ -16,12 +16,12 @@ def test_watches_hear_resumed_alone_where_the_agent_is_back_in_time(
     first, second = (start_hub(*times, "--hub-id", name) for name in ("one", "two"))
     leaving, staying = enter(first, None), enter(second, None)
     back, gone = leaving.agent("back"), leaving.agent("gone")
-    wait_until(lambda: staying.record(gone[1]["agent_id"]))
+    wait_until(lambda: len(staying.listed()) == 2)
     watcher = staying.watcher()
     first.signal(signal.SIGTERM)
     for wire, _ in (back, gone):
         assert wire.closing()[0] == 1001
-    wait_until(lambda: staying.record(back[1]["agent_id"])["health"]["reason"] == "draining")
+    wait_until(lambda: {it["health"]["reason"] for it in staying.listed().values()} == {"draining"})
     assert staying.get("/agents/pick").status_code == 404  # none is picked meanwhile
     resumed = staying.connect().ask(
         "resume", agent_id=back[1]["agent_id"], session_token=back[1]["session_token"]

@@ -114,6 +114,14 @@ class Place:
         assert response.status_code == 201, response.text
         return str(response.json()["agent_id"])
 
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """The records that this hub's directory has, by name.
+
+        To wait for what another hub did: `record` asks the store, and is ahead of watches.
+        """
+        agents: list[dict[str, Any]] = self.get("/agents").json()["agents"]
+        return {agent["name"]: agent for agent in agents}
+
     def record(self, agent_id: str) -> dict[str, Any] | None:
         """An agent's record over HTTP; None when there is none."""
         response = self.get(f"/agents/{agent_id}")
