@@ -36,6 +36,7 @@ from agent_client.transport.backoff import Backoff
 from agent_client.watch import Watch
 from agent_client.watch_items import Event, Reading, Resync, Snapshot, WatchItem
 from homeport_protocol.answers import HeartbeatAck, Hubs, HubStatus, LossAcknowledged, Updated
+from homeport_protocol.bounds import Kind, Status, Strategy
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord, Health
 
@@ -62,6 +63,7 @@ __all__ = [
     "HubStatus",
     "Hubs",
     "Internal",
+    "Kind",
     "Lease",
     "LossAcknowledged",
     "NoMatch",
@@ -71,6 +73,8 @@ __all__ = [
     "Reading",
     "Resync",
     "Snapshot",
+    "Status",
+    "Strategy",
     "Timeout",
     "TooLarge",
     "Unauthorized",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -30,6 +29,7 @@ from agent_client.session.session import Session
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.channel import Channel
 from agent_client.transport.dialer import Dialer
+from agent_client.transport.seams import current_seams
 from agent_client.validation import changes_from, checked_id, spec_from
 from homeport_protocol.answers import HeartbeatAck, Unregistered, Updated
 from homeport_protocol.bounds import Status
@@ -104,8 +104,6 @@ class AgentClient:
         keepalive: float = 5.0,
         shuffle: bool = True,
         backoff: Backoff | None = None,
-        chance: Callable[[], float] = random.random,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         spec = spec_from(
             name=name,
@@ -118,25 +116,32 @@ class AgentClient:
             status=status,
             load=load,
         )
+        self._name = spec.name
         self._agent_id = str(uuid.uuid4()) if agent_id is None else checked_id(agent_id)
         self._state = ReportedState(spec)
         self._connect_timeout = connect_timeout
         self._request_timeout = request_timeout
-        self._sleep = sleep
+        self._sleep = current_seams().sleep
         self._callbacks = CallbackTasks()
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._running: asyncio.Task[None] | None = None
         self._session = Session(
-            Dialer(url, namespace=namespace, token=token, shuffle=shuffle, chance=chance),
+            Dialer(url, namespace=namespace, token=token, shuffle=shuffle),
             self._state,
             self._agent_id,
-            backoff=backoff or Backoff(chance=chance),
-            sleep=sleep,
+            backoff=(backoff or Backoff()).again(),
+            sleep=self._sleep,
             timeout=request_timeout,
             keepalive=keepalive,
             on_connected=lambda lease: self._callbacks.call(on_connected, lease),
             on_disconnected=lambda error: self._callbacks.call(on_disconnected, error),
             on_fenced=lambda error: self._callbacks.call(on_fenced, error),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<AgentClient name={self._name!r} agent_id={self._agent_id!r} "
+            f"status={self._state.current().status!r} connected={self.connected}>"
         )
 
     @property

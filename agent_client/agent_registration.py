@@ -24,7 +24,7 @@ from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.urls import is_loopback, split_urls, without_secrets
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("homeport.client")
 
 _REGISTER_TIMEOUT = 10.0
 """Seconds that registering and unregistering may take."""

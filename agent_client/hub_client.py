@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -15,6 +14,7 @@ from agent_client.errors import BadRequest
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.failover_channel import FailoverChannel, client_closed
+from agent_client.transport.seams import current_seams
 from agent_client.validation import FilterKeys, as_filter, checked_kinds
 from agent_client.watch import Watch
 from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong, Removed
@@ -59,18 +59,24 @@ class HubClient:
         request_timeout: float = 10.0,
         keepalive: float = 5.0,
         shuffle: bool = True,
-        backoff: Callable[[], Backoff] = Backoff,
-        chance: Callable[[], float] = random.random,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        backoff: Backoff | None = None,
     ) -> None:
-        self._dialer = Dialer(url, namespace=namespace, token=token, shuffle=shuffle, chance=chance)
+        self._dialer = Dialer(url, namespace=namespace, token=token, shuffle=shuffle)
         self._timeout = request_timeout
         self._keepalive = keepalive
-        self._backoff = backoff
-        self._sleep = sleep
+        self._backoff = backoff or Backoff()
+        self._sleep = current_seams().sleep
         self._channel = FailoverChannel(self._dialer, timeout=request_timeout, keepalive=keepalive)
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<HubClient {self._dialer.endpoints} connected={self.connected}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection for requests is open now; one is made at the next request."""
+        return self._channel.connected
 
     async def __aenter__(self) -> Self:
         return self
@@ -199,7 +205,7 @@ class HubClient:
             start=position if since is None or log is None else (log, since),
             timeout=self._timeout,
             keepalive=self._keepalive,
-            backoff=self._backoff(),
+            backoff=self._backoff.again(),
             sleep=self._sleep,
         )
         self._watches.add(watch)

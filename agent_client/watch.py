@@ -91,6 +91,10 @@ class Watch:
         self._closing = asyncio.Event()
         self._lag_tolerance = _LAGGING_ANSWERS
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closing.is_set() else f"connected={self._connection is not None}"
+        return f"<Watch revision={self._revision} {state}>"
+
     @property
     def position(self) -> str | None:
         """Where a later watch may go on; None before the first item, unless one was given."""

@@ -7,23 +7,29 @@ all come back at the same moment.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+import copy
+from typing import Self
+
+from agent_client.transport.seams import current_seams
 
 
 class Backoff:
-    """Waits for one series of attempts. `base` and `cap` are seconds; `chance` gives [0, 1)."""
+    """Waits for one series of attempts. `base` and `cap` are seconds."""
 
-    def __init__(
-        self,
-        base: float = 0.5,
-        cap: float = 30.0,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, base: float = 0.5, cap: float = 30.0) -> None:
         self._base = base
         self._cap = cap
-        self._chance = chance
+        self._chance = current_seams().chance
         self._failures = 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base={self._base:g}, cap={self._cap:g})"
+
+    def again(self) -> Self:
+        """A new series with the same bounds."""
+        series = copy.copy(self)
+        series.reset()
+        return series
 
     def next(self, hint: float | None = None, *, least: float = 0.0) -> float:
         """Seconds to wait now: a hub's `hint` in full, and the jitter on top.

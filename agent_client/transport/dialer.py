@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -37,8 +36,8 @@ _QUEUED_FRAMES = 64
 class Dialer:
     """Connects to hubs: holds their URLs and the headers to send.
 
-    `url` is read by `hub_urls`; `token` falls back to HOMEPORT_TOKEN; `shuffle` and `chance` are
-    those of `Endpoints`. Raises BadURL, and BadRequest for a namespace or token that no hub could
+    `url` is read by `hub_urls`; `token` falls back to HOMEPORT_TOKEN; `shuffle` is that of
+    `Endpoints`. Raises BadURL, and BadRequest for a namespace or token that no hub could
     accept.
     """
 
@@ -49,9 +48,8 @@ class Dialer:
         namespace: str | None,
         token: str | None,
         shuffle: bool = True,
-        chance: Callable[[], float] = random.random,
     ) -> None:
-        self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle, chance=chance)
+        self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle)
         self._headers: dict[str, str] = {}
         if namespace is not None:
             if not is_namespace(namespace):

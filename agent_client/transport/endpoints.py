@@ -15,11 +15,12 @@ waits between rounds only.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from agent_client.errors import ConnectionLost, HomeportError
 from agent_client.transport.backoff import Backoff
+from agent_client.transport.seams import current_seams
+from agent_client.transport.urls import without_secrets
 
 ATTEMPT_TIMEOUT = 3.0
 """Seconds that one of several hubs has to answer before the next one is tried.
@@ -37,21 +38,19 @@ SPREAD = 2.0
 
 
 class Endpoints:
-    """The hubs' URLs in the order in which to try them. `chance` gives [0, 1)."""
+    """The hubs' URLs in the order in which to try them."""
 
-    def __init__(
-        self,
-        urls: Sequence[str],
-        *,
-        shuffle: bool = True,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, urls: Sequence[str], *, shuffle: bool = True) -> None:
         self._urls = list(urls)
         self._failed_rounds = 0
         if shuffle:
+            chance = current_seams().chance
             for last in range(len(self._urls) - 1, 0, -1):
                 drawn = int(chance() * (last + 1))
                 self._urls[last], self._urls[drawn] = self._urls[drawn], self._urls[last]
+
+    def __str__(self) -> str:
+        return ",".join(without_secrets(url) for url in self._urls)
 
     @property
     def several(self) -> bool:

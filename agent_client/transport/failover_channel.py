@@ -34,6 +34,11 @@ class FailoverChannel:
         self._dialling: asyncio.Task[Channel] | None = None
         self._closed = False
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open now."""
+        return self._channel is not None and not self._channel.ended
+
     async def close(self) -> None:
         """Close the connection; pending and later requests raise ConnectionLost."""
         self._closed = True

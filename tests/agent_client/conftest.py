@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import pytest
 
+from agent_client.transport.seams import Seams, replaced
 from tests.support.fake_hub import FakeHub
+
+T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +49,15 @@ class Waits(list[float]):
 @pytest.fixture
 def waits() -> Waits:
     return Waits()
+
+
+def with_seams(
+    make: Callable[..., T],
+    *given: Any,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    chance: Callable[[], float] = random.random,
+    **more: Any,
+) -> T:
+    """`make(*given, **more)`, which waits with `sleep` and draws from `chance`."""
+    with replaced(Seams(sleep=sleep, chance=chance)):
+        return make(*given, **more)

@@ -22,13 +22,13 @@ from agent_client import (
     Unauthorized,
     Unavailable,
 )
-from tests.agent_client.conftest import Waits
+from tests.agent_client.conftest import Waits, with_seams
 from tests.support.fake_hub import FakeHub, error, eventually, silent
 from tests.support.records import agent_id
 
 
 def client(hub: FakeHub, **more: Any) -> AgentClient:
-    return AgentClient(hub.url, **{"name": "cost-1", "type": "cost", **more})
+    return with_seams(AgentClient, hub.url, **{"name": "cost-1", "type": "cost", **more})
 
 
 async def test_entering_registers_and_leaving_unregisters(hub: FakeHub) -> None:

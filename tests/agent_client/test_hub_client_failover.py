@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from agent_client import (
-    Backoff,
     Event,
     HubClient,
     NoMatch,
@@ -18,17 +17,17 @@ from agent_client import (
     Timeout,
     Unavailable,
 )
-from tests.agent_client.conftest import Waits
+from tests.agent_client.conftest import Waits, with_seams
 from tests.support.fake_hub import FakeHub, error, event, script, silent, snapshot, watching
 
 
 def client(*hubs: FakeHub, **more: Any) -> HubClient:
     given: dict[str, Any] = {
         "shuffle": False,
-        "backoff": lambda: Backoff(chance=lambda: 0.5),
+        "chance": lambda: 0.5,
         **more,
     }
-    return HubClient([hub.url for hub in hubs], **given)
+    return with_seams(HubClient, [hub.url for hub in hubs], **given)
 
 
 # --- requests ------------------------------------------------------------------------------------

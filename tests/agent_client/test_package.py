@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import inspect
+import pkgutil
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
+
+import pytest
 
 import agent_client
 from tests.support.fake_hub import FakeHub
@@ -36,6 +41,7 @@ def test_the_exported_names_are_these() -> None:
         "HubStatus",
         "Hubs",
         "Internal",
+        "Kind",
         "Lease",
         "LossAcknowledged",
         "NoMatch",
@@ -45,6 +51,8 @@ def test_the_exported_names_are_these() -> None:
         "Reading",
         "Resync",
         "Snapshot",
+        "Status",
+        "Strategy",
         "Timeout",
         "TooLarge",
         "Unauthorized",
@@ -97,3 +105,51 @@ async def test_a_program_may_have_files_named_as_homeport_s_folders(
         ["register", "heartbeat", "unregister"],
         ["ping"],
     ]
+
+
+CLIENTS = [agent_client.AgentClient, agent_client.HubClient]
+
+
+@pytest.mark.parametrize("public", [*CLIENTS, agent_client.AgentRegistration, agent_client.Backoff])
+def test_no_signature_shows_what_only_tests_replace(public: type) -> None:
+    shown = str(inspect.signature(public))
+    assert "sleep" not in shown
+    assert "chance" not in shown
+    assert " at 0x" not in shown
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_description_of_a_client_fits_on_a_screen(client: type) -> None:
+    assert len((inspect.getdoc(client) or "").splitlines()) <= 45
+
+
+def test_the_client_library_has_one_logger() -> None:
+    names = set()
+    for _, name, _ in pkgutil.walk_packages(agent_client.__path__, "agent_client."):
+        logger = getattr(importlib.import_module(name), "logger", None)
+        if logger is not None:
+            names.add(logger.name)
+    assert names == {"homeport.client"}
+
+
+async def test_a_repr_tells_who_and_whether_connected_and_no_secret(hub: FakeHub) -> None:
+    url = hub.url.replace("http://", "http://me:PASSWORD@")
+    agent = agent_client.AgentClient(
+        f"{url}/?key=SECRET", name="cost-1", type="cost", token="TOKEN", metadata={"k": "META"}
+    )
+    caller = agent_client.HubClient(f"{url}/?key=SECRET", token="TOKEN")
+    shown_url = hub.url.replace("http://", "ws://")
+    who = f"<AgentClient name='cost-1' agent_id='{agent.agent_id}' status="
+    assert repr(agent) == f"{who}'healthy' connected=False>"
+    assert repr(caller) == f"<HubClient {shown_url}/ws connected=False>"
+    async with agent, caller:
+        await agent.report(status="degraded")
+        await caller.ping()
+        watch = caller.watch()
+        assert repr(agent) == f"{who}'degraded' connected=True>"
+        assert repr(caller) == f"<HubClient {shown_url}/ws connected=True>"
+        assert repr(watch) == "<Watch revision=None connected=False>"
+        await watch.close()
+        assert repr(watch) == "<Watch revision=None closed>"
+    assert repr(agent) == f"{who}'degraded' connected=False>"
+    assert not caller.connected

@@ -21,7 +21,7 @@ from agent_client import (
     Snapshot,
     Unauthorized,
 )
-from tests.agent_client.conftest import Waits
+from tests.agent_client.conftest import Waits, with_seams
 from tests.support.fake_hub import (
     FakeHub,
     Message,
@@ -39,7 +39,7 @@ from tests.support.records import agent_id, wire_record
 
 @pytest.fixture
 async def client(hub: FakeHub, waits: Waits) -> AsyncIterator[HubClient]:
-    async with HubClient(hub.url, sleep=waits) as client:
+    async with with_seams(HubClient, hub.url, sleep=waits) as client:
         yield client
 
 
@@ -374,11 +374,9 @@ async def test_a_hub_that_is_not_there_is_an_error_at_first_and_waited_for_later
 
 
 async def test_it_waits_as_the_hub_asks(hub: FakeHub, waits: Waits) -> None:
-    def backoff() -> Backoff:
-        return Backoff(base=1.0, chance=lambda: 0.5)
-
+    backoff = with_seams(Backoff, base=1.0, chance=lambda: 0.5)
     script(hub, [watching(1), snapshot(revision=1)], [watching(2, resumed=True), event(2)])
-    async with HubClient(hub.url, sleep=waits, backoff=backoff) as client:
+    async with with_seams(HubClient, hub.url, sleep=waits, backoff=backoff) as client:
         watch = client.watch()
         await anext(watch)
         await hub.peer.close(1001, "retry in 4 s")
@@ -390,7 +388,9 @@ async def test_it_moves_on_to_the_next_hub_with_its_position(waits: Waits) -> No
     async with FakeHub() as first, FakeHub() as second:
         script(first, [watching(3), snapshot(revision=3)])
         script(second, [watching(4, resumed=True), event(4)])
-        async with HubClient([first.url, second.url], shuffle=False, sleep=waits) as client:
+        async with with_seams(
+            HubClient, [first.url, second.url], shuffle=False, sleep=waits
+        ) as client:
             watch = client.watch()
             await anext(watch)
             first.handshake = (502, {}, {})
@@ -425,7 +425,9 @@ async def test_a_slow_watch_is_not_read_ahead_and_blocks_no_one(
 
 async def test_a_hub_that_fell_silent_is_noticed(hub: FakeHub, waits: Waits) -> None:
     script(hub, [watching(1), snapshot(revision=1)], [watching(2, resumed=True), event(2)])
-    async with HubClient(hub.url, sleep=waits, keepalive=0.1, request_timeout=0.5) as client:
+    async with with_seams(
+        HubClient, hub.url, sleep=waits, keepalive=0.1, request_timeout=0.5
+    ) as client:
         watch = client.watch()
         await anext(watch)
         hub.peer.websocket.transport.pause_reading()  # its pongs will not come
@@ -435,7 +437,7 @@ async def test_a_hub_that_fell_silent_is_noticed(hub: FakeHub, waits: Waits) -> 
 
 async def test_a_quiet_hub_that_answers_pings_is_left_alone(hub: FakeHub, waits: Waits) -> None:
     script(hub, [watching(1), snapshot(revision=1)])
-    async with HubClient(hub.url, sleep=waits, keepalive=0.05) as client:
+    async with with_seams(HubClient, hub.url, sleep=waits, keepalive=0.05) as client:
         watch = client.watch()
         await anext(watch)
         waiting = asyncio.create_task(anext(watch))
@@ -463,7 +465,7 @@ async def test_a_hub_that_never_answers_the_watch_is_left(hub: FakeHub, waits: W
         script(hub, [watching(1), snapshot(revision=1)])
 
     hub.on("watch", mute_once)
-    async with HubClient(hub.url, sleep=waits, request_timeout=0.1) as client:
+    async with with_seams(HubClient, hub.url, sleep=waits, request_timeout=0.1) as client:
         assert (await anext(client.watch())).revision == 1
         assert len(hub.peers) == 2
 
@@ -524,7 +526,7 @@ async def test_closing_does_not_wait_out_the_back_off(hub: FakeHub) -> None:
         await asyncio.Event().wait()
 
     script(hub, [watching(1), snapshot(revision=1)])
-    async with HubClient(hub.url, sleep=sleep) as client:
+    async with with_seams(HubClient, hub.url, sleep=sleep) as client:
         watch = client.watch()
         await anext(watch)
         hub.peer.abort()

@@ -35,7 +35,7 @@ class Follower:
             namespace=namespace,
             request_timeout=PATIENCE,
             keepalive=1.0,
-            backoff=lambda: Backoff(base=0.2, cap=1.0),
+            backoff=Backoff(base=0.2, cap=1.0),
         )
 
     async def follow(self) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent_client import AgentClient, Backoff, ConnectionLost, Fenced, HomeportError, Lease
-from tests.agent_client.conftest import Waits
+from agent_client import AgentClient, ConnectionLost, Fenced, HomeportError, Lease
+from tests.agent_client.conftest import Waits, with_seams
 from tests.support.fake_hub import FakeHub, Message, error, eventually, silent
 from tests.support.records import wire_record
 
@@ -22,10 +22,10 @@ def client(*urls: str, **more: Any) -> AgentClient:
         "name": "cost-1",
         "type": "cost",
         "shuffle": False,
-        "backoff": Backoff(chance=lambda: 0.5),
+        "chance": lambda: 0.5,
         **more,
     }
-    return AgentClient(list(urls), **given)
+    return with_seams(AgentClient, list(urls), **given)
 
 
 def share(hub: FakeHub, other: FakeHub) -> None:

@@ -19,14 +19,14 @@ from agent_client import (
     Timeout,
     Updated,
 )
-from tests.agent_client.conftest import Waits
+from tests.agent_client.conftest import Waits, with_seams
 from tests.support.fake_hub import FakeHub, Message, Peer, error, eventually, silent
 from tests.support.records import wire_record
 
 
 def client(*hubs: FakeHub, **more: Any) -> AgentClient:
     given: dict[str, Any] = {"name": "cost-1", "type": "cost", "shuffle": False, **more}
-    return AgentClient([hub.url for hub in hubs], **given)
+    return with_seams(AgentClient, [hub.url for hub in hubs], **given)
 
 
 async def test_it_resumes_with_its_token_after_a_lost_connection(
@@ -299,7 +299,7 @@ async def test_an_answer_that_came_while_the_program_stood_still_is_not_overdue(
 
 
 async def test_it_waits_as_long_as_the_hub_that_goes_away_asks(hub: FakeHub, waits: Waits) -> None:
-    async with client(hub, sleep=waits, backoff=Backoff(chance=lambda: 0.5)) as agent:
+    async with client(hub, sleep=waits, chance=lambda: 0.5) as agent:
         await hub.peer.close(1001, "going away, retry in 7.5 s")
         await hub.heard("resume")
         await agent.wait_connected()
@@ -310,7 +310,7 @@ async def test_it_waits_longer_with_each_failure_and_anew_after_a_good_heartbeat
     waits: Waits,
 ) -> None:
     async with FakeHub(heartbeat_interval=0.02) as hub:
-        backoff = Backoff(base=1.0, cap=5.0, chance=lambda: 0.5)
+        backoff = with_seams(Backoff, base=1.0, cap=5.0, chance=lambda: 0.5)
         async with client(hub, sleep=waits, backoff=backoff) as agent:
             hub.handshake = (503, {"error": "starting"}, {"Retry-After": "3"})
             hub.peer.abort()

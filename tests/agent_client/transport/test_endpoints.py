@@ -11,6 +11,7 @@ import pytest
 from agent_client import Backoff, CannotConnect, ConnectionLost, Timeout, Unavailable
 from agent_client.errors import closed
 from agent_client.transport.endpoints import ATTEMPT_TIMEOUT, Endpoints
+from tests.agent_client.conftest import with_seams
 
 URLS = ["ws://a/ws", "ws://b/ws", "ws://c/ws"]
 A, B, C = URLS
@@ -21,7 +22,7 @@ def in_order(*urls: str) -> Endpoints:
 
 
 def half() -> Backoff:
-    return Backoff(base=0.5, chance=lambda: 0.5)
+    return with_seams(Backoff, base=0.5, chance=lambda: 0.5)
 
 
 # --- the order -----------------------------------------------------------------------------------
@@ -29,7 +30,9 @@ def half() -> Backoff:
 
 def test_a_fleet_spreads_over_the_hubs_and_over_what_is_tried_after_them() -> None:
     chance = random.Random(7).random
-    orders = Counter(tuple(Endpoints(URLS, chance=chance).in_turn()) for _ in range(6000))
+    orders = Counter(
+        tuple(with_seams(Endpoints, URLS, chance=chance).in_turn()) for _ in range(6000)
+    )
     assert len(orders) == 6
     assert all(850 < count < 1150 for count in orders.values()), orders
 
@@ -128,7 +131,7 @@ def test_the_agents_of_a_killed_hub_are_all_at_the_other_long_before_their_lease
     The hub also works off the requests of those who have given up meanwhile.
     """
     chance = random.Random(5).random
-    agents = [(in_order(A, B), Backoff(chance=chance)) for _ in range(5000)]
+    agents = [(in_order(A, B), with_seams(Backoff, chance=chance)) for _ in range(5000)]
     lost = ConnectionLost("it broke")
     arrivals = [
         (endpoints.wait_after_loss(A, lost, backoff), number)
@@ -162,7 +165,7 @@ def test_the_agents_of_a_stopping_hub_come_to_the_other_no_faster_than_it_can_ta
     for _ in range(5000):
         hint = dice.uniform(0.1, 0.5 + 5000 / 500)  # as a hub spreads them
         error = closed(1001, f"hub going away, retry in {hint:.1f} s")
-        wait = in_order(A, B).wait_after_loss(A, error, Backoff(chance=dice.random))
+        wait = in_order(A, B).wait_after_loss(A, error, with_seams(Backoff, chance=dice.random))
         assert wait <= hint + 0.05
         crowds[int(wait)] += 1
     assert max(crowds.values()) < 2000, "the crowd of a second"
