@@ -35,7 +35,14 @@ from agent_client.lease import Lease
 from agent_client.transport.backoff import Backoff
 from agent_client.watch import Watch
 from agent_client.watch_items import Event, Reading, Resync, Snapshot, WatchItem
-from homeport_protocol.answers import HeartbeatAck, Hubs, HubStatus, LossAcknowledged, Updated
+from homeport_protocol.answers import (
+    FlappingAgent,
+    HeartbeatAck,
+    Hubs,
+    HubStatus,
+    LossAcknowledged,
+    Updated,
+)
 from homeport_protocol.bounds import Kind, Status, Strategy
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord, Health
@@ -55,6 +62,7 @@ __all__ = [
     "Event",
     "Fenced",
     "Filter",
+    "FlappingAgent",
     "Forbidden",
     "Health",
     "HeartbeatAck",

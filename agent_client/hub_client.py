@@ -17,13 +17,31 @@ from agent_client.transport.failover_channel import FailoverChannel, client_clos
 from agent_client.transport.seams import current_seams
 from agent_client.validation import FilterKeys, as_filter, checked_kinds
 from agent_client.watch import Watch
-from homeport_protocol.answers import Agent, Agents, Hubs, LossAcknowledged, Pong, Removed
-from homeport_protocol.bounds import DEFAULT_FIND_LIMIT, MAX_FIND_LIMIT, Kind, Strategy
+from homeport_protocol.answers import (
+    Agent,
+    Agents,
+    Flapping,
+    FlappingAgent,
+    Hubs,
+    LossAcknowledged,
+    Pong,
+    Removed,
+)
+from homeport_protocol.bounds import (
+    DEFAULT_FIND_LIMIT,
+    DEFAULT_FLAPPING_CHANGES,
+    DEFAULT_FLAPPING_LIMIT,
+    DEFAULT_FLAPPING_WITHIN,
+    MAX_FIND_LIMIT,
+    Kind,
+    Strategy,
+)
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import (
     AcknowledgeLoss,
     Find,
+    FindFlapping,
     Get,
     ListHubs,
     Pick,
@@ -118,6 +136,25 @@ class HubClient:
             cursor = answer.next_cursor
             if cursor is UNSET or (limit is not None and len(found) >= limit):
                 return found
+
+    async def flapping(
+        self,
+        filter: Filter | Mapping[str, Any] | None = None,
+        *,
+        changes: int = DEFAULT_FLAPPING_CHANGES,
+        within: float = DEFAULT_FLAPPING_WITHIN,
+        limit: int = DEFAULT_FLAPPING_LIMIT,
+        **keys: Unpack[FilterKeys],
+    ) -> list[FlappingAgent]:
+        """Return the agents that match and change often, the worst first.
+
+        These were lost, came back, or changed their status at least `changes` times (32 at most)
+        within the last `within` seconds (3,600 at most), as the hub has counted since it started.
+        """
+        wanted = as_filter(filter, keys)
+        request = FindFlapping(id=0, filter=wanted, changes=changes, within=within, limit=limit)
+        answer: Flapping = await self._request(request, Flapping)
+        return answer.agents
 
     async def get(self, agent_id: str) -> AgentRecord:
         """Return one agent; raises NotFound."""

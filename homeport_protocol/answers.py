@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
-from homeport_protocol.bounds import Kind
+from homeport_protocol.bounds import Kind, Status
 from homeport_protocol.errors import ErrorCode, Unknown
 from homeport_protocol.record import AgentRecord
 
@@ -113,6 +113,30 @@ class HubStatus(Struct, frozen=True, kw_only=True):
     lag: int
 
 
+class FlappingAgent(Struct, frozen=True, kw_only=True):
+    """An agent that changes often: how often it was lost, came back, or changed its status.
+
+    `changes` is at most 32. `last_kind` and `last_change` (RFC 3339) are of the newest change;
+    `last_reason` is the newest reason of `health` that was not `ok`, "" if there was none.
+    """
+
+    agent_id: str
+    name: str
+    type: str
+    status: Status
+    changes: int
+    last_kind: Kind
+    last_reason: str
+    last_change: str
+
+
+class Flapping(_Answer, frozen=True, kw_only=True, tag="flapping"):
+    """The agents that change often, the worst first; `since` is from when on changes count."""
+
+    agents: list[FlappingAgent]
+    since: str
+
+
 class Hubs(_Answer, frozen=True, kw_only=True, tag="hubs"):
     """The living hubs, ordered by id; `answered_by` is the id of the one that answers."""
 
@@ -198,6 +222,7 @@ Answer = (
     | Watching
     | Unwatched
     | Pong
+    | Flapping
     | Hubs
     | LossAcknowledged
     | Error

@@ -27,6 +27,15 @@ MAX_PAGE_BYTES = 1024 * 1024
 MAX_FIND_LIMIT = 10_000
 DEFAULT_FIND_LIMIT = 1_000
 
+MAX_CHANGES = 32
+"""Newest changes of an agent that a hub counts to find out whether it flaps."""
+
+MAX_WITHIN = 3600.0
+"""Seconds for which they are remembered."""
+
+MAX_FLAPPING_LIMIT = 1_000
+DEFAULT_FLAPPING_CHANGES, DEFAULT_FLAPPING_WITHIN, DEFAULT_FLAPPING_LIMIT = 3, 600.0, 100
+
 MAX_EXACT_INTEGER = 2**64 - 1
 """Integers in metadata beyond ± this are refused: most parsers would silently change them."""
 
@@ -62,6 +71,9 @@ Kind = Literal[
 Kinds = Annotated[list[Kind], Meta(min_length=1, max_length=16)]
 Strategy = Literal["round_robin", "least_loaded", "random", "sticky"]
 FindLimit = Annotated[int, Meta(ge=1, le=MAX_FIND_LIMIT)]
+FlappingChanges = Annotated[int, Meta(ge=1, le=MAX_CHANGES)]
+FlappingWithin = Annotated[float, Meta(gt=0, le=MAX_WITHIN)]
+FlappingLimit = Annotated[int, Meta(ge=1, le=MAX_FLAPPING_LIMIT)]
 Revision = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 WatchNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 RequestId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]

@@ -8,9 +8,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from homeport_protocol.bounds import (
     DEFAULT_FIND_LIMIT,
+    DEFAULT_FLAPPING_CHANGES,
+    DEFAULT_FLAPPING_LIMIT,
+    DEFAULT_FLAPPING_WITHIN,
     AgentId,
     Capabilities,
     FindLimit,
+    FlappingChanges,
+    FlappingLimit,
+    FlappingWithin,
     Host,
     Kinds,
     Load,
@@ -88,6 +94,15 @@ class Find(_Request, frozen=True, kw_only=True, tag="find"):
     cursor: ShortString | UnsetType = UNSET
 
 
+class FindFlapping(_Request, frozen=True, kw_only=True, tag="flapping"):
+    """Ask for the agents that match and changed at least so often within the last seconds."""
+
+    filter: Filter = MATCH_ALL
+    changes: FlappingChanges = DEFAULT_FLAPPING_CHANGES
+    within: FlappingWithin = DEFAULT_FLAPPING_WITHIN
+    limit: FlappingLimit = DEFAULT_FLAPPING_LIMIT
+
+
 class Get(_Request, frozen=True, kw_only=True, tag="get"):
     """Ask for one agent."""
 
@@ -144,6 +159,7 @@ Request = (
     | Unregister
     | Remove
     | Find
+    | FindFlapping
     | Get
     | Pick
     | Watch

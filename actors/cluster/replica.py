@@ -25,6 +25,7 @@ from actors.cluster.events import (
     StoreReopened,
     StoreReturned,
 )
+from actors.cluster.flapping import FlappingAgents
 from actors.cluster.initial_load import InitialLoad
 from actors.cluster.membership import Membership
 from actors.cluster.removal_hold import RemovalHold
@@ -87,6 +88,7 @@ class Replica:
         self.changes = 0
         self.expired = 0
         self.directory = Directory()
+        self.flapping = FlappingAgents(scheduler, self.directory)
         trimmed = partial(observer.limited, "max_log_bytes")
         self.feed = Feed(self.directory, limits, turns, trimmed)
         self.readings = Readings(scheduler, self.directory, self.feed, turns)
@@ -289,6 +291,7 @@ class Replica:
         if self._resync.under_way:
             self._resync.folded(record.id)
         self.removal.changed(kind, record)
+        self.flapping.folded(kind, record, known=entry is not None)
         self._observer.changed(kind, record)
 
     # --- other hubs ------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from actors.agent.outcomes import unavailable
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import HubLease
 from actors.runtime.turns import Steps
-from homeport_protocol.answers import Agent, Hubs, HubStatus
+from homeport_protocol.answers import Agent, Flapping, Hubs, HubStatus
 from homeport_protocol.bounds import MAX_PAGE_BYTES
 from homeport_protocol.codec import encode
-from homeport_protocol.requests import Find, Get, ListHubs, Pick
+from homeport_protocol.requests import Find, FindFlapping, Get, ListHubs, Pick
 
 
 def find(supervisor: Supervisor, request: Find) -> Steps[bytes]:
@@ -30,6 +30,16 @@ def find(supervisor: Supervisor, request: Find) -> Steps[bytes]:
         supervisor.revision,
         more,
     )
+
+
+def flapping(supervisor: Supervisor, request: FindFlapping) -> Steps[bytes]:
+    """The agents that change often."""
+    if not supervisor.ready:
+        raise unavailable(supervisor.not_ready_reasons())
+    flapping = supervisor.replica.flapping
+    found = yield from flapping.find(request.filter, request.changes, request.within, request.limit)
+    since = flapping.counted_since(request.within)
+    return encode(Flapping(id=request.id, agents=found, since=since))
 
 
 def agent(request: Get, record: bytes) -> bytes:

@@ -25,6 +25,7 @@ from homeport_protocol.record import NO_CHANGES, AgentChanges
 from homeport_protocol.requests import (
     AcknowledgeLoss,
     Find,
+    FindFlapping,
     Get,
     Heartbeat,
     ListHubs,
@@ -238,6 +239,8 @@ class Session:
                     self._heartbeat(item, self._registered_agent())
                 case Find():
                     self._query(item, queries.find(self._supervisor, item))
+                case FindFlapping():
+                    self._query(item, queries.flapping(self._supervisor, item))
                 case Get():
                     self._get(item)
                 case Pick():

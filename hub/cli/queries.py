@@ -7,14 +7,25 @@ import re
 
 import click
 
-from homeport_protocol.bounds import STRATEGIES, UUID, Strategy
+from agent_client import FlappingAgent
+from homeport_protocol.bounds import (
+    DEFAULT_FLAPPING_CHANGES,
+    DEFAULT_FLAPPING_LIMIT,
+    DEFAULT_FLAPPING_WITHIN,
+    MAX_CHANGES,
+    MAX_FLAPPING_LIMIT,
+    MAX_WITHIN,
+    STRATEGIES,
+    UUID,
+    Strategy,
+)
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from hub.cli.client import connected
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import show, show_json
-from hub.cli.tables import show_agent, show_agents
+from hub.cli.tables import show_agent, show_agents, show_flapping
 from hub.errors import HubError
 
 _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
@@ -27,6 +38,7 @@ _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
         "homeport agents --type cost --status healthy",
         "homeport agents --capability sql --capability csv --version '>=1.2,<2'",
         "homeport agents --meta region=eu --meta gpu.count=4",
+        "homeport agents --flapping --within 60",
         "homeport agents --json | jq -r '.agents[].name'",
     ),
 )
@@ -34,13 +46,52 @@ _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; all when absent."
 )
+@click.option(
+    "--flapping",
+    is_flag=True,
+    help="Only agents that change often: that were lost, came back or changed their status.",
+)
+@click.option(
+    "--changes",
+    type=click.IntRange(1, MAX_CHANGES),
+    metavar="N",
+    help=f"With --flapping: at least so often.  [default: {DEFAULT_FLAPPING_CHANGES}]",
+)
+@click.option(
+    "--within",
+    type=click.FloatRange(0, MAX_WITHIN / 60, min_open=True),
+    metavar="MINUTES",
+    help=f"With --flapping: within the last minutes.  [default: {DEFAULT_FLAPPING_WITHIN / 60:g}]",
+)
 @json_option
 @hub_options
-def agents(target: Target, filter: Filter, limit: int | None, as_json: bool) -> None:
+def agents(
+    target: Target,
+    filter: Filter,
+    limit: int | None,
+    as_json: bool,
+    *,
+    flapping: bool,
+    changes: int | None,
+    within: float | None,
+) -> None:
     """List the agents, all of them or those that match every given option.
+
+    With --flapping, the agents that change often, the worst first: how often, and why last.
 
     With --json: {"agents": [...], "count": N}. A list without agents is no failure.
     """
+    if flapping:
+        often = asyncio.run(_flapping(target, filter, limit, changes, within))
+        if as_json:
+            show_json({"agents": often, "count": len(often)})
+        elif often:
+            show_flapping(often)
+        else:
+            show("No agent changes so often.")
+        return
+    if changes is not None or within is not None:
+        raise click.UsageError("--changes and --within need --flapping")
     found = asyncio.run(_find(target, filter, limit))
     if as_json:
         show_json({"agents": found, "count": len(found)})
@@ -120,6 +171,20 @@ def pick(
 async def _find(target: Target, wanted: Filter, limit: int | None) -> list[AgentRecord]:
     async with connected(target) as hub:
         return await hub.find(wanted, limit=limit)
+
+
+async def _flapping(
+    target: Target, wanted: Filter, limit: int | None, changes: int | None, within: float | None
+) -> list[FlappingAgent]:
+    if limit is not None:
+        limit = min(limit, MAX_FLAPPING_LIMIT)
+    async with connected(target) as hub:
+        return await hub.flapping(
+            wanted,
+            changes=changes or DEFAULT_FLAPPING_CHANGES,
+            within=within * 60 if within else DEFAULT_FLAPPING_WITHIN,
+            limit=limit or DEFAULT_FLAPPING_LIMIT,
+        )
 
 
 async def _get(target: Target, agent_id: str) -> AgentRecord:

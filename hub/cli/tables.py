@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agent_client import FlappingAgent
 from homeport_protocol.bounds import STATUSES, Status
 from homeport_protocol.record import AgentRecord
 from hub.cli.output import is_terminal, now
@@ -51,6 +52,22 @@ def show_agents(agents: Sequence[AgentRecord]) -> None:
         show_rich(_summary(ordered))
     else:
         click.echo("\n".join(_plain_table(ordered)))
+
+
+def show_flapping(agents: Sequence[FlappingAgent]) -> None:
+    """Print a table of agents that change often, in their order."""
+    instant = now()
+    head = ("ID", "NAME", "TYPE", "STATUS", "REASON", "LAST CHANGE", "CHANGES")
+    rows = [
+        (
+            *(agent.agent_id, agent.name, agent.type, agent.status, agent.last_reason),
+            f"{agent.last_kind} {ago(agent.last_change, instant)}",
+            str(agent.changes),
+        )
+        for agent in agents
+    ]
+    table = [head, *(tuple(printable(cell) or "-" for cell in row) for row in rows)]
+    click.echo("\n".join(columns(table, numbers=1)))
 
 
 def show_agent(agent: AgentRecord) -> None:

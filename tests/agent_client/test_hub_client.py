@@ -14,6 +14,7 @@ from agent_client import (
     CannotConnect,
     ConnectionLost,
     Filter,
+    FlappingAgent,
     HubClient,
     Hubs,
     HubStatus,
@@ -149,6 +150,17 @@ async def test_the_hubs_of_the_cluster_are_typed(hub: FakeHub, client: HubClient
     assert isinstance(hubs, Hubs)
     assert (hubs.answered_by, hubs.log, hubs.revision) == ("hub-1", "l", 11)
     assert hubs.hubs == [HubStatus(**status)]
+
+
+async def test_agents_that_change_often_are_typed(hub: FakeHub, client: HubClient) -> None:
+    often = {"agent_id": agent_id(1), "name": "a1", "type": "cost", "status": "healthy"}
+    often |= {"changes": 7, "last_kind": "resumed", "last_reason": "connection_lost"}
+    often |= {"last_change": NOW}
+    hub.on("flapping", lambda _p, _r: {"op": "flapping", "agents": [often], "since": NOW})
+    found = await client.flapping(type="cost", changes=5, within=60)
+    assert found == [FlappingAgent(**often)]
+    (asked,) = hub.requests("flapping")
+    assert (asked["filter"], asked["changes"], asked["within"]) == ({"type": "cost"}, 5, 60)
 
 
 async def test_a_loss_is_acknowledged_and_counted(hub: FakeHub, client: HubClient) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tests.hub.cli.records import agent
-from tests.support.fake_hub import ThreadedHub, silent
+from tests.support.fake_hub import NOW, ThreadedHub, silent
 from tests.support.programs import END_LIMIT, Homeport
 
 ONE, TWO = agent("one"), agent("two", type="resource", load=0.5)
@@ -43,6 +43,35 @@ def test_no_agents_are_no_failure(hub: ThreadedHub, homeport: Homeport) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "No agents match.\n", "")
     done = homeport.run("agents", "--url", hub.url, "--json")
     assert json.loads(done.stdout) == {"agents": [], "count": 0}
+
+
+def test_agents_that_change_often_are_listed_with_how_often_and_why(
+    hub: ThreadedHub, homeport: Homeport
+) -> None:
+    often = {"agent_id": ONE["id"], "name": "one", "type": "cost", "status": "healthy"}
+    often |= {"changes": 7, "last_kind": "resumed", "last_reason": "connection_lost"}
+    often |= {"last_change": "2026-11-23T21:44:36Z"}
+    hub.on("flapping", lambda _p, _r: {"op": "flapping", "agents": [often], "since": NOW})
+    done = homeport.run(
+        *("agents", "--url", hub.url, "--flapping", "--type", "cost"),
+        *("--changes", "5", "--within", "1.5", "--limit", "9"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    head, row = done.stdout.splitlines()
+    assert head.split("  ")[0] == "ID"
+    assert row.split()[:5] == [ONE["id"], "one", "cost", "healthy", "connection_lost"]
+    assert row.split()[-1] == "7"
+    asked = hub.wait_for("flapping")
+    assert asked["filter"] == {"type": "cost"}
+    assert (asked["changes"], asked["within"], asked["limit"]) == (5, 90, 9)
+    done = homeport.run("agents", "--url", hub.url, "--flapping", "--json")
+    assert json.loads(done.stdout) == {"agents": [often], "count": 1}
+
+
+def test_without_flapping_its_bounds_are_wrong_usage(hub: ThreadedHub, homeport: Homeport) -> None:
+    done = homeport.run("agents", "--url", hub.url, "--changes", "3")
+    assert done.returncode == 2
+    assert "--changes and --within need --flapping" in done.stderr
 
 
 def test_filter_and_limit_reach_the_hub(hub: ThreadedHub, homeport: Homeport) -> None:
