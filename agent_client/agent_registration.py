@@ -12,16 +12,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import urllib.request
-from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError
 
 import msgspec
 
 from agent_client.transport.dialer import bearer
 from agent_client.transport.endpoints import Endpoints
-from agent_client.transport.urls import is_loopback, split_urls, without_secrets
+from agent_client.transport.http import NO_ANSWER, HttpAnswer, post
+from agent_client.transport.urls import split_urls, without_secrets
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 
 logger = logging.getLogger("homeport.client")
@@ -31,8 +29,6 @@ _REGISTER_TIMEOUT = 10.0
 
 _HEARTBEAT_TIMEOUT = 5.0
 """Seconds that a heartbeat may take, and that stopping waits for a running one."""
-
-_MAX_ANSWER_BYTES = 1 << 20
 
 _NOT_KNOWN = (401, 404)
 """Statuses of a heartbeat whose agent, or whose registration of it, the hub does not know."""
@@ -89,7 +85,7 @@ class AgentRegistration:
         """Register this agent, and return whether that worked."""
         try:
             with self._identity:
-                status, body = self._post(
+                answer = self._post(
                     "/agents/register",
                     {
                         "name": self.agent_name,
@@ -102,14 +98,14 @@ class AgentRegistration:
                     },
                     timeout=_REGISTER_TIMEOUT,
                 )
-                if status != 201:
-                    logger.error("Registration failed: %s - %s", status, _shown(body))
+                if answer.status != 201:
+                    logger.error("Registration failed: %s - %s", answer.status, answer.shown)
                     return False
-                answer = msgspec.json.decode(body, type=_RegisterAnswer)
-                self.agent_id, self._session_token = answer.agent_id, answer.session_token
+                lease = msgspec.json.decode(answer.body, type=_RegisterAnswer)
+                self.agent_id, self._session_token = lease.agent_id, lease.session_token
                 self.fenced = False
-                self._set_interval(answer.heartbeat_interval_seconds)
-                logger.info("Agent registered successfully: %s", answer.agent_id)
+                self._set_interval(lease.heartbeat_interval_seconds)
+                logger.info("Agent registered successfully: %s", lease.agent_id)
                 return True
         except Exception as error:
             logger.error("Registration error: %s", error)
@@ -150,12 +146,12 @@ class AgentRegistration:
         try:
             self.stop_heartbeat_loop()
             with self._identity:
-                status, _ = self._post(
+                status = self._post(
                     f"/agents/{self.agent_id}/unregister",
                     None,
                     timeout=_REGISTER_TIMEOUT,
                     session_token=self._session_token,
-                )
+                ).status
                 if status == 200:
                     logger.info("Agent unregistered successfully: %s", self.agent_id)
                 elif status == _FENCED:
@@ -182,15 +178,16 @@ class AgentRegistration:
         agent_id = self.agent_id
         if not agent_id:
             return
-        status, body = self._post(
+        answer = self._post(
             f"/agents/{agent_id}/heartbeat",
             {"status": "healthy", "metadata": self.metadata},
             timeout=_HEARTBEAT_TIMEOUT,
             session_token=self._session_token,
         )
+        status = answer.status
         if status == 200:
             self._set_interval(
-                msgspec.json.decode(body, type=_HeartbeatAnswer).next_interval_seconds
+                msgspec.json.decode(answer.body, type=_HeartbeatAnswer).next_interval_seconds
             )
         elif status in _NOT_KNOWN:
             logger.warning("Agent %s is not known any more, registering again", agent_id)
@@ -217,24 +214,24 @@ class AgentRegistration:
         *,
         timeout: float,
         session_token: str | None = None,
-    ) -> tuple[int, bytes]:
+    ) -> HttpAnswer:
         """Return the answer of the first hub that gives one; the last hub's failure otherwise."""
         endpoints = self._current_endpoints()
-        headers = {} if session_token is None else {SESSION_TOKEN_HEADER: session_token}
         seconds = endpoints.attempt_timeout(timeout)
+        data, headers = _encoded(body), _headers(session_token)
         *others, last = endpoints.in_turn()
         for base in others:
             try:
-                status, answer = _post_to(base + path, body, headers, seconds)
-            except (OSError, HTTPException) as error:
+                answer = post(base + path, data, headers, seconds)
+            except NO_ANSWER as error:
                 logger.warning("No answer from %s: %s", without_secrets(base), error)
             else:
-                if status not in _UNAVAILABLE:
+                if answer.status not in _UNAVAILABLE:
                     endpoints.prefer(base)
-                    return status, answer
-                logger.warning("%s answers %s", without_secrets(base), status)
+                    return answer
+                logger.warning("%s answers %s", without_secrets(base), answer.status)
             endpoints.defer(base)
-        return _post_to(last + path, body, headers, seconds)
+        return post(last + path, data, headers, seconds)
 
     def _current_endpoints(self) -> Endpoints:
         # The program may have changed the attribute.
@@ -246,25 +243,16 @@ class AgentRegistration:
         return self._endpoints
 
 
-def _post_to(
-    url: str, body: dict[str, Any] | None, headers: dict[str, str], timeout: float
-) -> tuple[int, bytes]:
-    headers = {"Content-Type": "application/json", **headers}
+def _encoded(body: dict[str, Any] | None) -> bytes:
+    return b"" if body is None else msgspec.json.encode(body)
+
+
+def _headers(session_token: str | None) -> dict[str, str]:
+    headers = {} if session_token is None else {SESSION_TOKEN_HEADER: session_token}
     token = os.environ.get("HOMEPORT_TOKEN")
     if token:
         headers["Authorization"] = bearer(token)
-    data = b"" if body is None else msgspec.json.encode(body)
-    request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
-        url, data=data, headers=headers, method="POST"
-    )
-    proxies = [urllib.request.ProxyHandler({})] if is_loopback(url) else []
-    opener = urllib.request.build_opener(*proxies)
-    try:
-        with opener.open(request, timeout=timeout) as response:
-            return response.status, response.read(_MAX_ANSWER_BYTES)
-    except HTTPError as error:
-        with error:
-            return error.code, error.read(_MAX_ANSWER_BYTES)
+    return headers
 
 
 class _RegisterAnswer(msgspec.Struct):
@@ -275,7 +263,3 @@ class _RegisterAnswer(msgspec.Struct):
 
 class _HeartbeatAnswer(msgspec.Struct):
     next_interval_seconds: float | None = None
-
-
-def _shown(body: bytes) -> str:
-    return body[:500].decode(errors="replace")

@@ -1,0 +1,139 @@
+"""One POST to a hub over HTTP, by the standard library's client, for programs without asyncio.
+
+A redirection that keeps the method (301 of a proxy, 307, 308) is followed with the body. One that
+does not (302, 303) is mostly a login page, and so an error that says it. No secret leaves by a
+redirection: nothing goes from https to http, and no token to another host.
+"""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from agent_client.transport.urls import is_loopback, without_secrets
+from homeport_protocol.http import SESSION_TOKEN_HEADER
+
+MAX_ANSWER_BYTES = 1 << 20
+"""What is read of an answer."""
+
+LONGEST_RETRY_AFTER = 30.0
+"""Seconds; a `Retry-After` counts up to this."""
+
+NO_ANSWER = (OSError, HTTPException)
+"""What `post` raises when there is no answer."""
+
+_KEEPS_METHOD = (301, 307, 308)
+
+_TO_OTHER_HOSTS = ("content-type", SESSION_TOKEN_HEADER.lower())
+"""Headers that a redirection may take to another host; any other may be a secret of the first."""
+
+
+class HttpAnswer(Struct, frozen=True):
+    """An answer. `retry_after` is in seconds, None when the header is missing or a date.
+
+    `error` is what a hub says in the body of a failure; None for a body that no hub would send.
+    """
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+    @property
+    def error(self) -> str | None:
+        try:
+            return msgspec.json.decode(self.body, type=_ErrorBody).error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    @property
+    def shown(self) -> str:
+        """The beginning of the body, for a log."""
+        return self.body[:500].decode(errors="replace")
+
+
+class _ErrorBody(Struct):
+    error: str
+
+
+def post(url: str, body: bytes, headers: dict[str, str], seconds: float) -> HttpAnswer:
+    """Send `body` as JSON to `url`, which is http or https, and return the answer.
+
+    Raises one of NO_ANSWER.
+    """
+    headers = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
+        url, data=body, headers=headers, method="POST"
+    )
+    proxies = [urllib.request.ProxyHandler({})] if is_loopback(url) else []
+    opener = urllib.request.build_opener(*proxies, _Redirections())
+    until = time.monotonic() + seconds
+    try:
+        with opener.open(request, timeout=seconds) as response:
+            return _answer(response.status, response, until)
+    except HTTPError as error:
+        with error:
+            return _answer(error.code, error, until)
+    except URLError as error:
+        reason = error.reason
+        raise reason if isinstance(reason, OSError) else OSError(reason) from None
+
+
+def _answer(status: int, response: HTTPResponse | HTTPError, until: float) -> HttpAnswer:
+    """Read the body piece by piece: one that comes slowly must not take for ever."""
+    body = b""
+    while len(body) < MAX_ANSWER_BYTES:
+        piece = response.read1(MAX_ANSWER_BYTES - len(body))
+        if not piece:
+            break
+        body += piece
+        if time.monotonic() > until:
+            raise TimeoutError("the answer took too long")
+    return HttpAnswer(status, body, _seconds(response.headers.get("Retry-After")))
+
+
+def _seconds(value: str | None) -> float | None:
+    if value is None or not value.strip().isdecimal():
+        return None
+    return min(float(value), LONGEST_RETRY_AFTER)
+
+
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    max_redirections = 5
+
+    def redirect_request(  # noqa: PLR0917 - of the class that it overrides
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request:
+        del fp, msg, headers
+        shown, before, after = without_secrets(newurl), urlsplit(req.full_url), urlsplit(newurl)
+        if code not in _KEEPS_METHOD:
+            raise OSError(
+                f"HTTP {code} leads to {shown}, as to the login page of a proxy: give the proxy "
+                "what it asks for, or use the hub's own URL"
+            )
+        downgraded = before.scheme == "https" and after.scheme == "http"
+        if downgraded or after.scheme not in ("http", "https"):
+            raise OSError(
+                f"HTTP {code} leads to {shown}, which is not followed from {before.scheme}"
+            )
+        others = [name for name in req.headers if name.lower() not in _TO_OTHER_HOSTS]
+        if after.hostname != before.hostname and others:
+            raise OSError(
+                f"HTTP {code} leads to {shown}, another host, to which {others[0]} is not sent: "
+                "use that URL if it is the hub's"
+            )
+        return urllib.request.Request(  # noqa: S310 - checked above
+            newurl, data=req.data, headers=dict(req.headers), method="POST"
+        )
