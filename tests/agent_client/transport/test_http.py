@@ -59,10 +59,12 @@ def answering(status: int, body: bytes = b"{}", **headers: str) -> Handler:
 
 @pytest.mark.parametrize("status", [301, 307, 308])
 def test_a_redirection_is_followed_with_method_body_and_headers(status: int) -> None:
-    with server(answering(201, b'{"done":true}')) as (hub, calls):
-        with server(answering(status, Location=f"{hub}/moved")) as (old, _):
-            headers = {"Authorization": "Bearer t", "Homeport-Session-Token": "s"}
-            answer = post(f"{old}/agents/register", b'{"name":"a"}', headers, 5)
+    headers = {"Authorization": "Bearer t", "Homeport-Session-Token": "s"}
+    with (
+        server(answering(201, b'{"done":true}')) as (hub, calls),
+        server(answering(status, Location=f"{hub}/moved")) as (old, _),
+    ):
+        answer = post(f"{old}/agents/register", b'{"name":"a"}', headers, 5)
     assert (answer.status, answer.body) == (201, b'{"done":true}')
     [(method, path, body, sent)] = calls
     assert (method, path, body) == ("POST", "/moved", b'{"name":"a"}')
@@ -74,24 +76,28 @@ def test_a_redirection_is_followed_with_method_body_and_headers(status: int) -> 
 
 @pytest.mark.parametrize("status", [302, 303])
 def test_a_login_page_is_an_error_that_names_it(status: int) -> None:
-    with server(answering(200, b"<html>")) as (page, asked):
-        with server(answering(status, Location=f"{page}/login?next=secret")) as (proxy, _):
-            with pytest.raises(NO_ANSWER) as raised:
-                post(proxy, b"{}", {}, 5)
+    with (
+        server(answering(200, b"<html>")) as (page, asked),
+        server(answering(status, Location=f"{page}/login?next=secret")) as (proxy, _),
+        pytest.raises(NO_ANSWER) as raised,
+    ):
+        post(proxy, b"{}", {}, 5)
     assert not asked
     assert str(raised.value).startswith(f"HTTP {status} leads to {page}/login, as to the login")
     assert "secret" not in str(raised.value)
 
 
 def test_a_token_does_not_go_to_another_host_and_a_session_does() -> None:
-    with server(answering(200), "localhost") as (other, calls):
-        with server(answering(308, Location=other)) as (hub, _):
-            with pytest.raises(NO_ANSWER, match="another host, to which Authorization is not sent"):
-                post(hub, b"{}", {"Authorization": "Bearer t"}, 5)
-            with pytest.raises(NO_ANSWER, match="to which X-access is not sent"):
-                post(hub, b"{}", {"X-Access": "1"}, 5)
-            assert not calls
-            assert post(hub, b"{}", {"Homeport-Session-Token": "s"}, 5).status == 200
+    with (
+        server(answering(200), "localhost") as (other, calls),
+        server(answering(308, Location=other)) as (hub, _),
+    ):
+        with pytest.raises(NO_ANSWER, match="another host, to which Authorization is not sent"):
+            post(hub, b"{}", {"Authorization": "Bearer t"}, 5)
+        with pytest.raises(NO_ANSWER, match="to which X-access is not sent"):
+            post(hub, b"{}", {"X-Access": "1"}, 5)
+        assert not calls
+        assert post(hub, b"{}", {"Homeport-Session-Token": "s"}, 5).status == 200
     assert len(calls) == 1
 
 
@@ -157,6 +163,8 @@ def test_an_answer_that_comes_slowly_does_not_take_for_ever() -> None:
 
 
 def test_a_connection_that_is_cut_is_no_answer() -> None:
-    with server(lambda request, _body: request.connection.close()) as (hub, _):
-        with pytest.raises(NO_ANSWER):
-            post(hub, b"{}", {}, 5)
+    with (
+        server(lambda request, _body: request.connection.close()) as (hub, _),
+        pytest.raises(NO_ANSWER),
+    ):
+        post(hub, b"{}", {}, 5)
