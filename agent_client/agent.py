@@ -60,7 +60,9 @@ class AgentClient:
     context unregisters.
 
     `url` is one or several (http, https, ws, wss; a list, or a string with commas); None reads
-    HOMEPORT_URL, and `token` reads HOMEPORT_TOKEN. `host` and `port` say where the agent itself
+    HOMEPORT_URL, and `token` reads HOMEPORT_TOKEN. `headers` are sent along with each handshake,
+    for a gateway in front of the hub; None reads HOMEPORT_HEADERS, `Name: value` one a line. They
+    follow a redirect only to the same host and port. `host` and `port` say where the agent itself
     listens, if it does. `connect_timeout` (seconds, None for no limit) is how long entering the
     context keeps trying, `request_timeout` how long one request may take.
 
@@ -96,6 +98,7 @@ class AgentClient:
         agent_id: str | None = None,
         namespace: str | None = None,
         token: str | None = None,
+        headers: Mapping[str, str] | None = None,
         on_connected: Callback[Lease] | None = None,
         on_disconnected: Callback[HomeportError] | None = None,
         on_fenced: Callback[Fenced] | None = None,
@@ -126,7 +129,13 @@ class AgentClient:
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._running: asyncio.Task[None] | None = None
         self._session = Session(
-            Dialer(url, namespace=namespace, token=token, shuffle=shuffle),
+            Dialer(
+                url,
+                namespace=namespace,
+                token=token,
+                headers=headers,
+                shuffle=shuffle,
+            ),
             self._state,
             self._agent_id,
             backoff=(backoff or Backoff()).again(),

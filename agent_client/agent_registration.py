@@ -3,21 +3,22 @@
 It has the constructor, attributes and methods of the helper that it replaces, and uses the legacy
 HTTP routes with the standard library's client, so it works with the legacy service, too. New are:
 an agent that the hub no longer knows registers again by itself, under a new id; one whose id was
-taken by a newer registration stops; the hub decides the next interval; HOMEPORT_TOKEN is sent when
-it is set; and `orchestrator_url` may name several hubs of one cluster.
+taken by a newer registration stops; the hub decides the next interval; HOMEPORT_TOKEN and
+HOMEPORT_HEADERS are sent when they are set; and `orchestrator_url` may name several hubs of one
+cluster.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from agent_client.transport.dialer import bearer
 from agent_client.transport.endpoints import Endpoints
+from agent_client.transport.headers import headers_to_hub, user_headers
 from agent_client.transport.http import NO_ANSWER, HttpAnswer, post
 from agent_client.transport.urls import split_urls, without_secrets
 from homeport_protocol.http import SESSION_TOKEN_HEADER
@@ -49,6 +50,9 @@ class AgentRegistration:
     commas. The first one is drawn at random and used until it does not answer within 3 s or
     answers 502, 503 or 504; then the next one is used. (When a hub registers the agent but its
     answer is lost, its entry is never renewed and expires.)
+
+    `headers` go with each request, as those of `AgentClient` do; the constructor raises BadRequest
+    for one that cannot be sent.
     """
 
     def __init__(  # noqa: PLR0917 - the order is that of the helper it replaces
@@ -61,6 +65,8 @@ class AgentRegistration:
         orchestrator_url: str = "http://localhost:8080",
         version: str = "1.0.0",
         metadata: dict[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.agent_name = agent_name
         self.agent_type = agent_type
@@ -80,6 +86,7 @@ class AgentRegistration:
         self._identity = threading.RLock()
         self._session_token: str | None = None
         self._endpoints = Endpoints([])
+        self._headers = user_headers(headers)
 
     def register(self) -> bool:
         """Register this agent, and return whether that worked."""
@@ -218,7 +225,9 @@ class AgentRegistration:
         """Return the answer of the first hub that gives one; the last hub's failure otherwise."""
         endpoints = self._current_endpoints()
         seconds = endpoints.attempt_timeout(timeout)
-        data, headers = _encoded(body), _headers(session_token)
+        data, headers = _encoded(body), headers_to_hub(self._headers)
+        if session_token is not None:
+            headers[SESSION_TOKEN_HEADER] = session_token
         *others, last = endpoints.in_turn()
         for base in others:
             try:
@@ -245,14 +254,6 @@ class AgentRegistration:
 
 def _encoded(body: dict[str, Any] | None) -> bytes:
     return b"" if body is None else msgspec.json.encode(body)
-
-
-def _headers(session_token: str | None) -> dict[str, str]:
-    headers = {} if session_token is None else {SESSION_TOKEN_HEADER: session_token}
-    token = os.environ.get("HOMEPORT_TOKEN")
-    if token:
-        headers["Authorization"] = bearer(token)
-    return headers
 
 
 class _RegisterAnswer(msgspec.Struct):

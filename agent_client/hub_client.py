@@ -59,10 +59,10 @@ class HubClient:
         async with HubClient("http://hub:8080") as hub:
             agent = await hub.pick(type="cost", capabilities=["spot_migration"])
 
-    `url`, `shuffle`, `namespace` and `token` are as for `AgentClient`. Requests may be made
-    concurrently. One whose connection breaks is repeated once on a new connection; with several
-    hubs, one that a hub did not answer within 3 s or could not answer is repeated once at the next
-    hub. Every method raises CannotConnect when no hub can be reached, Timeout after
+    `url`, `shuffle`, `namespace`, `token` and `headers` are as for `AgentClient`. Requests may be
+    made concurrently. One whose connection breaks is repeated once on a new connection; with
+    several hubs, one that a hub did not answer within 3 s or could not answer is repeated once at
+    the next hub. Every method raises CannotConnect when no hub can be reached, Timeout after
     `request_timeout` seconds without an answer, and the hub's refusal. Each watch has a separate
     connection. A hub that is silent for `keepalive` seconds is pinged, and left when no answer
     comes within three more.
@@ -74,12 +74,19 @@ class HubClient:
         *,
         namespace: str | None = None,
         token: str | None = None,
+        headers: Mapping[str, str] | None = None,
         request_timeout: float = 10.0,
         keepalive: float = 5.0,
         shuffle: bool = True,
         backoff: Backoff | None = None,
     ) -> None:
-        self._dialer = Dialer(url, namespace=namespace, token=token, shuffle=shuffle)
+        self._dialer = Dialer(
+            url,
+            namespace=namespace,
+            token=token,
+            headers=headers,
+            shuffle=shuffle,
+        )
         self._timeout = request_timeout
         self._keepalive = keepalive
         self._backoff = backoff or Backoff()

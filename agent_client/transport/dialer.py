@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Sequence
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
@@ -25,20 +25,30 @@ from agent_client.errors import (
 )
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
 from agent_client.transport.endpoints import Endpoints
-from agent_client.transport.urls import hub_urls, is_loopback, without_secrets
-from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_RULE, is_namespace
+from agent_client.transport.headers import headers_to_hub
+from agent_client.transport.urls import (
+    hub_urls,
+    is_loopback,
+    keeps_secrets,
+    origin,
+    redirect_target,
+    without_secrets,
+)
 from homeport_protocol.websocket import SUBPROTOCOL
 
 _QUEUED_FRAMES = 64
 """Messages buffered for a slow reader; beyond it the socket is not read, which is backpressure."""
 
+_REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 10
+
 
 class Dialer:
     """Connects to hubs: holds their URLs and the headers to send.
 
-    `url` is read by `hub_urls`; `token` falls back to HOMEPORT_TOKEN; `shuffle` is that of
-    `Endpoints`. Raises BadURL, and BadRequest for a namespace or token that no hub could
-    accept.
+    `url` is read by `hub_urls`; `namespace`, `token` and `headers` by `headers_to_hub`; `shuffle`
+    is that of `Endpoints`. Raises BadURL, and BadRequest for a namespace, token or header that no
+    hub could accept.
     """
 
     def __init__(
@@ -47,17 +57,11 @@ class Dialer:
         *,
         namespace: str | None,
         token: str | None,
+        headers: Mapping[str, str] | None = None,
         shuffle: bool = True,
     ) -> None:
         self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle)
-        self._headers: dict[str, str] = {}
-        if namespace is not None:
-            if not is_namespace(namespace):
-                raise BadRequest(f"namespace: expected {NAMESPACE_RULE}", field="namespace")
-            self._headers[NAMESPACE_HEADER] = namespace
-        token = os.environ.get("HOMEPORT_TOKEN") if token is None else token
-        if token:
-            self._headers["Authorization"] = bearer(token)
+        self._headers = headers_to_hub(headers, token=token, namespace=namespace)
 
     async def dial(self, url: str, *, seconds: float, keepalive: float | None = None) -> Connection:
         """Connect to `url` within `seconds`; with `keepalive` (seconds) the library sends pings.
@@ -72,35 +76,77 @@ class Dialer:
             raise
 
     async def _open(self, url: str, seconds: float, keepalive: float | None) -> Connection:
+        at = url
         try:
-            websocket = await connect(
-                url,
-                additional_headers=self._headers,
-                compression=None,
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
-                max_size=None,
-                max_queue=_QUEUED_FRAMES,
-                open_timeout=seconds,
-                ping_interval=keepalive,
-                ping_timeout=keepalive,
-                close_timeout=CLOSING_TIMEOUT,
-                proxy=None if is_loopback(url) else True,
-            )
-        except InvalidStatus as error:
-            raise _handshake_refused(url, error) from None
+            async with asyncio.timeout(seconds):
+                for _ in range(_MOST_REDIRECTS):
+                    try:
+                        return Connection(await self._handshake(at, keepalive), url)
+                    except InvalidStatus as error:
+                        location = error.response.headers.get("Location")
+                        if error.response.status_code not in _REDIRECTS or location is None:
+                            raise _handshake_refused(url, error) from None
+                        at = self._redirected(at, location)
+            raise CannotConnect(f"{without_secrets(url)} redirects without end")
+        except TimeoutError as error:
+            raise CannotConnect(f"{without_secrets(url)} did not answer in time") from error
         except (OSError, WebSocketException) as error:
             words = str(error) or type(error).__name__
             raise CannotConnect(f"cannot connect to {without_secrets(url)}: {words}") from error
         except ValueError as error:
             raise BadURL(f"cannot use the URL {without_secrets(url)}: {error}") from None
-        return Connection(websocket, url)
+
+    def _redirected(self, at: str, location: str) -> str:
+        """Where the answer of `at` redirects to. Raises BadURL when that must not be followed."""
+        to = redirect_target(at, location)
+        before, after = origin(at), origin(to)
+        shown = f"{without_secrets(at)} redirects to {without_secrets(to)}"
+        if before.secure and not after.secure:
+            raise BadURL(f"{shown}, which has no TLS")
+        if self._headers and not keeps_secrets(before, after):
+            # They may be secrets of the first; and without its namespace an agent would go astray.
+            name = next(iter(self._headers))
+            raise BadURL(
+                f"{shown}, another origin, to which {name} is not sent: use that URL if it is the "
+                "hub's"
+            )
+        return to
+
+    async def _handshake(self, url: str, keepalive: float | None) -> ClientConnection:
+        return await _Once(
+            url,
+            additional_headers=self._headers,
+            compression=None,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            max_size=None,
+            max_queue=_QUEUED_FRAMES,
+            open_timeout=None,
+            ping_interval=keepalive,
+            ping_timeout=keepalive,
+            close_timeout=CLOSING_TIMEOUT,
+            proxy=None if is_loopback(url) else True,
+            logger=_websocket_logger,
+        )
 
 
-def bearer(token: str) -> str:
-    """The Authorization header's value; raises BadRequest, which does not repeat the token."""
-    if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise BadRequest("token: expected visible ASCII characters only", field="token")
-    return f"Bearer {token}"
+class _Once(connect):
+    """`connect` without its redirects, which take a user's headers along to other origins."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class _NoHeaders(logging.Filter):
+    """Hides the values of headers, which the library logs at the level DEBUG."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == "> %s: %s" and isinstance(record.args, tuple) and len(record.args) == 2:
+            record.args = (record.args[0], "(hidden)")
+        return True
+
+
+_websocket_logger = logging.getLogger("homeport.client.websocket")
+_websocket_logger.addFilter(_NoHeaders())
 
 
 class _Body(Struct):

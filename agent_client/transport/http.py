@@ -2,13 +2,14 @@
 
 A redirection that keeps the method (301 of a proxy, 307, 308) is followed with the body. One that
 does not (302, 303) is mostly a login page, and so an error that says it. No secret leaves by a
-redirection: nothing goes from https to http, and no token to another host.
+redirection: nothing goes from https to http, and no token or other header to another origin.
 """
 
 from __future__ import annotations
 
 import time
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import IO
 from urllib.error import HTTPError, URLError
@@ -17,7 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from agent_client.transport.urls import is_loopback, without_secrets
+from agent_client.transport.headers import Headers
+from agent_client.transport.urls import is_loopback, keeps_secrets, origin, without_secrets
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -31,8 +33,8 @@ NO_ANSWER = (OSError, HTTPException)
 
 _KEEPS_METHOD = (301, 307, 308)
 
-_TO_OTHER_HOSTS = ("content-type", SESSION_TOKEN_HEADER.lower())
-"""Headers that a redirection may take to another host; any other may be a secret of the first."""
+_TO_OTHER_ORIGINS = ("content-type", SESSION_TOKEN_HEADER.lower())
+"""Headers that a redirection may take to another origin; others may be secrets of the first."""
 
 
 class HttpAnswer(Struct, frozen=True):
@@ -62,12 +64,12 @@ class _ErrorBody(Struct):
     error: str
 
 
-def post(url: str, body: bytes, headers: dict[str, str], seconds: float) -> HttpAnswer:
+def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> HttpAnswer:
     """Send `body` as JSON to `url`, which is http or https, and return the answer.
 
     Raises one of NO_ANSWER.
     """
-    headers = {"Content-Type": "application/json", **headers}
+    headers = Headers({"Content-Type": "application/json", **headers})
     request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
         url, data=body, headers=headers, method="POST"
     )
@@ -128,10 +130,10 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
             raise OSError(
                 f"HTTP {code} leads to {shown}, which is not followed from {before.scheme}"
             )
-        others = [name for name in req.headers if name.lower() not in _TO_OTHER_HOSTS]
-        if after.hostname != before.hostname and others:
+        others = [name for name in req.headers if name.lower() not in _TO_OTHER_ORIGINS]
+        if others and not keeps_secrets(origin(req.full_url), origin(newurl)):
             raise OSError(
-                f"HTTP {code} leads to {shown}, another host, to which {others[0]} is not sent: "
+                f"HTTP {code} leads to {shown}, another origin, to which {others[0]} is not sent: "
                 "use that URL if it is the hub's"
             )
         return urllib.request.Request(  # noqa: S310 - checked above

@@ -6,12 +6,15 @@ import ipaddress
 import os
 import re
 from collections.abc import Sequence
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from typing import NamedTuple
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from agent_client.errors import BadURL
 from homeport_protocol.websocket import WEBSOCKET_PATH
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+
+_PORTS = {"ws": 80, "wss": 443}
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
@@ -48,6 +51,35 @@ def websocket_url(url: str) -> str:
     if not path.endswith(WEBSOCKET_PATH):
         path += WEBSOCKET_PATH
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
+
+
+class Origin(NamedTuple):
+    """Whom a URL leads to: what is a secret of one origin is not sent to another."""
+
+    secure: bool
+    host: str
+    port: int
+
+
+def origin(url: str) -> Origin:
+    """The origin of `url`; http and ws are the same, and so are https and wss. Raises BadURL."""
+    parts = _split(url)
+    scheme = _SCHEMES[parts.scheme]
+    return Origin(scheme == "wss", parts.hostname or "", parts.port or _PORTS[scheme])
+
+
+def keeps_secrets(before: Origin, after: Origin) -> bool:
+    """Whether a redirect may take secrets along: to the same origin, or to its form with TLS."""
+    return after == before or (
+        before == Origin(False, after.host, _PORTS["ws"])
+        and after == Origin(True, before.host, _PORTS["wss"])
+    )
+
+
+def redirect_target(url: str, location: str) -> str:
+    """The websocket's URL to which `location`, an answer of `url`, redirects. Raises BadURL."""
+    parts = _split(urljoin(url, location))
+    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, parts.query, ""))
 
 
 def is_loopback(url: str) -> bool:

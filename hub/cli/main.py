@@ -132,7 +132,8 @@ def _failed(sentence: str) -> int:
 def _wrong_usage(error: click.UsageError) -> int:
     path = error.ctx.command_path if error.ctx is not None else _PROGRAM
     message = one_line(error.format_message())
-    message = message[:1].lower() + message[1:]
+    if not message[1:2].isupper():  # the name of a variable stays as it is
+        message = message[:1].lower() + message[1:]
     note(f'{path}: {message} (see "{path} --help").')
     return WRONG_USAGE
 

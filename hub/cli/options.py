@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from agent_client.errors import BadURL
+from agent_client.errors import BadRequest, BadURL
+from agent_client.transport.headers import HEADERS_VARIABLE, Headers, header_lines, user_headers
 from agent_client.transport.urls import DEFAULT_URL, hub_urls, without_secrets
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 
@@ -20,6 +21,7 @@ class Target(NamedTuple):
     urls: list[str]
     namespace: str | None
     token: str | None
+    headers: Headers
 
     @property
     def shown(self) -> str:
@@ -42,6 +44,15 @@ def _check_namespace(
     if namespace is not None and not is_namespace(namespace):
         raise click.BadParameter(f"{namespace!r} is not a namespace: {NAMESPACE_RULE}")
     return namespace
+
+
+def _read_headers(
+    context: click.Context, parameter: click.Parameter, lines: tuple[str, ...]
+) -> Headers:
+    try:
+        return header_lines(lines, "--header") if lines else user_headers(None)
+    except BadRequest as error:
+        raise click.UsageError(error.message) from None
 
 
 _OPTIONS = (
@@ -68,6 +79,15 @@ _OPTIONS = (
         help="The token to show to the hub. Others on this machine can read a command line: "
         "prefer the variable.  [HOMEPORT_TOKEN]",
     ),
+    click.option(
+        "--header",
+        "headers",
+        multiple=True,
+        callback=_read_headers,
+        metavar="'NAME: VALUE'",
+        help="A header for a gateway in front of the hub; repeatable. Others on this machine can "
+        f"read a command line: for secrets prefer the variable, one a line.  [{HEADERS_VARIABLE}]",
+    ),
 )
 
 
@@ -76,9 +96,14 @@ def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_target(
-        *args: Any, urls: list[str], namespace: str | None, token: str | None, **kwargs: Any
+        *args: Any,
+        urls: list[str],
+        namespace: str | None,
+        token: str | None,
+        headers: Headers,
+        **kwargs: Any,
     ) -> Any:
-        return command(*args, target=Target(urls, namespace, token), **kwargs)
+        return command(*args, target=Target(urls, namespace, token, headers), **kwargs)
 
     for option in reversed(_OPTIONS):
         with_target = option(with_target)

@@ -116,6 +116,7 @@ async def _register(
             target.urls,
             namespace=target.namespace,
             token=target.token,
+            headers=target.headers,
             connect_timeout=wait,
             on_connected=connection.made,
             on_disconnected=connection.lost,

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOMEPORT_URL", "HOMEPORT_TOKEN"):
+    for name in ("HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_HEADERS"):
         monkeypatch.delenv(name, raising=False)
 
 

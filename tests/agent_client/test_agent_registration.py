@@ -41,7 +41,8 @@ def eventually(holds: Callable[[], Any]) -> None:
 
 def test_its_constructor_and_attributes_are_those_of_the_helper_it_replaces() -> None:
     parameters = inspect.signature(AgentRegistration).parameters
-    assert list(parameters) == [
+    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert [name for name, each in parameters.items() if each.kind is positional] == [
         "agent_name",
         "agent_type",
         "host",

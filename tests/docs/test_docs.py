@@ -247,12 +247,13 @@ def test_the_toml_example_is_a_good_configuration(tmp_path: Path) -> None:
 
 def test_every_variable_that_is_named_is_read() -> None:
     ours = {field.variable for field in FIELDS.values()}
-    clients = {"HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_CONFIG", "HOMEPORT_DEBUG"}
+    clients = {"HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_HEADERS"}
+    commands = {"HOMEPORT_CONFIG", "HOMEPORT_DEBUG"}
     sidecars = {"HOMEPORT_AGENT_ID"}
     tests = {"HOMEPORT_CI_ENV"}
     for file in [*PAGES, *(ROOT / "deploy").iterdir()]:
         named = set(re.findall(r"\bHOMEPORT_[A-Z_]*[A-Z]\b", file.read_text(encoding="utf-8")))
-        assert named <= ours | clients | sidecars | tests, file.name
+        assert named <= ours | clients | commands | sidecars | tests, file.name
 
 
 # --- HTTP, metrics, Redis ------------------------------------------------------------------------

@@ -60,13 +60,13 @@ def answering(status: int, body: bytes = b"{}", **headers: str) -> Handler:
 @pytest.mark.parametrize("status", [301, 307, 308])
 def test_a_redirection_is_followed_with_method_body_and_headers(status: int) -> None:
     headers = {"Authorization": "Bearer t", "Homeport-Session-Token": "s"}
-    with (
-        server(answering(201, b'{"done":true}')) as (hub, calls),
-        server(answering(status, Location=f"{hub}/moved")) as (old, _),
-    ):
-        answer = post(f"{old}/agents/register", b'{"name":"a"}', headers, 5)
+    moved, done = answering(status, Location="/moved"), answering(201, b'{"done":true}')
+    with server(
+        lambda request, body: (done if request.path == "/moved" else moved)(request, body)
+    ) as (hub, calls):
+        answer = post(f"{hub}/agents/register", b'{"name":"a"}', headers, 5)
     assert (answer.status, answer.body) == (201, b'{"done":true}')
-    [(method, path, body, sent)] = calls
+    _, (method, path, body, sent) = calls
     assert (method, path, body) == ("POST", "/moved", b'{"name":"a"}')
     sent = {name.lower(): value for name, value in sent.items()}
     assert sent["content-type"] == "application/json"
@@ -87,12 +87,12 @@ def test_a_login_page_is_an_error_that_names_it(status: int) -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_a_token_does_not_go_to_another_host_and_a_session_does() -> None:
+def test_a_token_does_not_go_to_another_origin_and_a_session_does() -> None:
     with (
         server(answering(200), "localhost") as (other, calls),
         server(answering(308, Location=other)) as (hub, _),
     ):
-        with pytest.raises(NO_ANSWER, match="another host, to which Authorization is not sent"):
+        with pytest.raises(NO_ANSWER, match="another origin, to which Authorization is not sent"):
             post(hub, b"{}", {"Authorization": "Bearer t"}, 5)
         with pytest.raises(NO_ANSWER, match="to which X-access is not sent"):
             post(hub, b"{}", {"X-Access": "1"}, 5)

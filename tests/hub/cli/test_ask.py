@@ -108,6 +108,31 @@ def test_namespace_and_token_go_with_the_connection(hub: ThreadedHub, homeport: 
     assert hub.handshakes[1].headers["Authorization"] == "Bearer open"
 
 
+def test_headers_go_with_the_connection(hub: ThreadedHub, homeport: Homeport) -> None:
+    inherited = {"HOMEPORT_HEADERS": "X-Gate: from: outside\nX-Other: 2"}
+    homeport.run("agents", "--url", hub.url, **inherited)
+    given = ("--header", "X-Gate: 1", "--header", "X-More:2")
+    homeport.run("agents", "--url", hub.url, *given, **inherited)
+    names = ("X-Gate", "X-Other", "X-More")
+    assert [[each.headers.get(name) for name in names] for each in hub.handshakes] == [
+        ["from: outside", "2", None],
+        ["1", None, "2"],
+    ]
+
+
+def test_a_header_that_cannot_be_sent_is_a_usage_error_without_its_value(
+    hub: ThreadedHub, homeport: Homeport
+) -> None:
+    done = homeport.run("agents", "--url", hub.url, "--header", "Host: s3cret")
+    assert done.returncode == 2
+    assert "--header: Host is not one to be set by hand" in done.stderr
+    again = homeport.run("watch", "--url", hub.url, HOMEPORT_HEADERS="X-Gate s3cret")
+    assert again.returncode == 2
+    assert "HOMEPORT_HEADERS: header 1 is not of the form Name: value" in again.stderr
+    assert "s3cret" not in done.stderr + again.stderr
+    assert hub.handshakes == []
+
+
 def test_a_token_that_is_refused_is_not_repeated(hub: ThreadedHub, homeport: Homeport) -> None:
     hub.handshake = (401, "refused\n", {})
     done = homeport.run("agents", "--url", hub.url, "--token", "sesame")
