@@ -36,18 +36,20 @@ MAX_WITHIN = 3600.0
 MAX_FLAPPING_LIMIT = 1_000
 DEFAULT_FLAPPING_CHANGES, DEFAULT_FLAPPING_WITHIN, DEFAULT_FLAPPING_LIMIT = 3, 600.0, 100
 
-MAX_EXACT_INTEGER = 2**64 - 1
-"""Integers in metadata beyond ± this are refused: most parsers would silently change them."""
+MAX_INTEGER = 2**1024 - 2**970
+"""Integers in metadata beyond ± this, the largest float, are refused: many JSON parsers fail.
+
+Smaller ones are kept digit by digit; a parser whose numbers are floats rounds those beyond 2**53.
+"""
 
 # In Python, `$` alone also matches before a final line feed; `$(?!\n)` is the end in every dialect.
 NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
-SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
 UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
 NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)"
 
 AgentId = Annotated[str, Meta(pattern=UUID, description="UUID of the agent")]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_CONTROL)]
-AgentType = Annotated[str, Meta(min_length=1, max_length=64, pattern=SLUG)]
+AgentType = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROL)]
 Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROL)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Capability = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -85,7 +87,6 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 PATTERNS: dict[str, str] = {
     NO_CONTROL: "must hold no control characters",
-    SLUG: "must be letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
     UUID: "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000",
 }
 """What each pattern requires, in the words of an error."""

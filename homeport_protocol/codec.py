@@ -8,6 +8,7 @@ a ProtocolError, which names the wrong field where msgspec knows it.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from math import isinf
 from typing import Any, TypeVar
 
@@ -75,6 +76,7 @@ _FILTER_KEYS = frozenset(Filter.__struct_fields__)
 MAX_QUOTED = 300
 """Characters of msgspec's message, or of a field's path, that an error repeats."""
 
+_LONG_S = "\u017f".encode()
 _EXPONENT = re.compile(rb"[0-9][eE][-+]?[0-9]")  # also where it is in a string
 _WHERE = re.compile(r" - at `(?:key in )?\$(.*)`$")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
@@ -117,7 +119,7 @@ def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -
     """Decode one HTTP body to `type_`; raises ProtocolError `bad_request` as `decode_request`.
 
     Names of fields count in any case, and a body `null` is an empty object, as the legacy service
-    read them.
+    read them. A byte order mark is passed over.
     """
     try:
         return _decode_large(_as_legacy(data), decoder)
@@ -193,14 +195,20 @@ def _without_nulls(data: bytes) -> bytes:
 
 def _as_legacy(data: bytes) -> bytes:
     """The body with the names of its fields in lower case; the last of two equal ones counts."""
+    data = data.removeprefix(BOM_UTF8)
     if data.strip() == b"null":
         return b"{}"
-    if data == data.lower():
+    if data == data.lower() and b"\\u" not in data and _LONG_S not in data:
         return data
     try:
-        return encode({name.lower(): value for name, value in _fields.decode(data).items()})
+        return encode({_folded(name): value for name, value in _fields.decode(data).items()})
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return data
+
+
+def _folded(name: str) -> str:
+    """The name in lower case, as Go compares names: its long s is an s."""
+    return name.replace("\u017f", "s").lower()
 
 
 def _given(fields: dict[str, Raw]) -> dict[str, Raw]:

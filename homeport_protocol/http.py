@@ -1,20 +1,20 @@
 """The bodies of the HTTP routes: the legacy registry's documented ones, and those added.
 
 Bodies of callers are read as leniently as by the legacy service: `null` and an empty `status` mean
-absent, and unknown fields are ignored.
+absent, and unknown fields are ignored. So is a `status` at registration that is none.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from homeport_protocol.bounds import (
+    STATUSES,
     AgentId,
     AgentType,
-    Capabilities,
     Host,
     Load,
     Metadata,
@@ -34,6 +34,12 @@ R = TypeVar("R")
 ReportedStatus = Literal[Status, ""]
 """A status, or the empty string that callers of the legacy service send for none."""
 
+_STATUS = "`healthy`, `degraded`, `unhealthy` or `unreachable`; anything else counts as `healthy`."
+
+LegacyCapabilities = Annotated[
+    list[Annotated[str, Meta(max_length=128)] | None], Meta(max_length=256)
+]
+
 _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+)):([0-9]{1,5})")
 
 
@@ -41,17 +47,18 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
     """Body of `POST /agents/register`.
 
     `port` may be left out when `host` has the form `name:port`. `agent_id` asks for a stable
-    identity.
+    identity. The legacy service ignored a `status` here, so one that is unknown is ignored; and it
+    took empty and null capabilities, which are dropped.
     """
 
     name: Name
     type: AgentType
     host: Host
     port: Port | None = None
-    capabilities: Capabilities | None = None
+    capabilities: LegacyCapabilities | None = None
     version: Version | None = None
     metadata: Metadata | None = None
-    status: ReportedStatus | None = None
+    status: Annotated[Any, Meta(description=_STATUS)] = None
     load: Load | None = None
     agent_id: AgentId | None = None
 
@@ -66,10 +73,10 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
             type=self.type,
             host=host,
             port=port,
-            capabilities=self.capabilities or [],
+            capabilities=[each for each in self.capabilities or () if each],
             version=self.version or "",
             metadata=UNSET if self.metadata is None else self.metadata,
-            status=self.status or "healthy",
+            status=self.status if self.status in STATUSES else "healthy",
             load=UNSET if self.load is None else self.load,
         )
 

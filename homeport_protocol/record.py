@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from homeport_protocol.bounds import (
-    MAX_EXACT_INTEGER,
+    MAX_INTEGER,
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
     AgentId,
@@ -175,10 +175,10 @@ def _check_values(value: Any, field: str, depth: int) -> None:
             )
         for child in value.values() if isinstance(value, dict) else value:
             _check_values(child, field, depth - 1)
-    elif isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ProtocolError(
             "bad_request",
-            f"{field} holds an integer beyond 64 bits; send it as a string",
+            f"{field} holds an integer beyond what a float can be; send it as a string",
             field=field,
         )
 

@@ -5,6 +5,9 @@ It is plain ASGI: the routing of a framework takes longer than a whole handler.
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 from starlette.types import Receive, Scope, Send
 
 from hub.http.agents import AgentRoutes
@@ -13,6 +16,10 @@ from hub.http.ports import HubPort
 from hub.http.responses import refusal
 from hub.http.route import Handler, Route
 from hub.telemetry import logs
+
+_ENCODED_SLASH = re.compile(rb"%2[fF]")
+_SLASH = "\ud800"
+"""Stands for a slash that is part of a value, such as an agent's type; no path can have it."""
 
 logger = logs.get("hub.http")
 
@@ -39,7 +46,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            resource, value = self._find(scope["path"])
+            resource, value = self._find(_path(scope))
             if resource is not None:
                 await resource.serve(scope, receive, send, value)
                 return
@@ -63,8 +70,19 @@ class App:
             if path.startswith(before) and path.endswith(behind):
                 value = path[len(before) : len(path) - len(behind)]
                 if value and "/" not in value:
-                    return resource, value
+                    return resource, value.replace(_SLASH, "/")
         return None, ""
+
+
+def _path(scope: Scope) -> str:
+    """The decoded path, in which the slashes that were sent encoded are `_SLASH`."""
+    path: str = scope["path"]
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2" not in raw or not _ENCODED_SLASH.search(raw):
+        return path
+    return unquote(_ENCODED_SLASH.sub(b"\xff", raw).decode("ascii", "surrogateescape")).replace(
+        "\udcff", _SLASH
+    )
 
 
 def _handlers(hub: HubPort) -> dict[str, dict[str, Handler]]:

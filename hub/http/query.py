@@ -16,6 +16,8 @@ from homeport_protocol.bounds import MAX_FIND_LIMIT, MAX_PAGE_BYTES, STRATEGIES,
 from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
+from homeport_protocol.namespaces import NAMESPACE_PARAMETER
+from hub.http.misspelling import meant_parameter
 from hub.http.ports import NamespaceApi
 
 MAX_AMBIGUOUS = 4
@@ -27,6 +29,9 @@ MAX_KEY_LENGTH = 256
 _WORDS = ("type", "name", "host", "version")
 _LISTS = {"capability": "capabilities", "any_capability": "any_capability"}
 _FILTER = ("type", "name", "capability", "any_capability", "status", "host", "version", "meta.KEY")
+_ROUTED = ("limit", "cursor", "strategy")
+"""Parameters of some of the routes: at the others they are refused, not ignored."""
+
 _LIMIT = re.compile(r"[0-9]{1,9}")
 
 
@@ -163,10 +168,13 @@ def _read(
             metadata[name.removeprefix("meta.")] = _once(name, values)
         elif name in others:
             rest[name] = _once(name, values)
-        elif name != "namespace":
-            names = [each for each in _FILTER if each not in known]
-            accepted = ", ".join([*names, *others, "namespace"])
-            raise _bad(name, f"no such query parameter; there are {accepted}")
+        elif name != NAMESPACE_PARAMETER:
+            names = [*(each for each in _FILTER if each not in known), *others, NAMESPACE_PARAMETER]
+            meant = meant_parameter(name, [*names, *known, *_ROUTED])
+            if meant is not None:
+                if meant in names:
+                    raise _bad(name, f"no such query parameter; is {meant} meant?")
+                raise _bad(name, f"not a parameter here; there are {', '.join(names)}")
     return [_filter(wanted, reading) for reading in _readings(metadata)], rest
 
 

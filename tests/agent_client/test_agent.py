@@ -168,7 +168,7 @@ async def test_an_answer_that_cannot_be_read_fails_its_request_at_once(hub: Fake
     [
         ({"name": ""}, "name"),
         ({"name": 7}, "name"),
-        ({"type": "no slug"}, "type"),
+        ({"type": "two\nlines"}, "type"),
         ({"port": 70_000}, "port"),
         ({"status": "fine"}, "status"),
         ({"load": -1}, "load"),

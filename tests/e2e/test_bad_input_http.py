@@ -76,13 +76,14 @@ def registration(field: str, value: str) -> bytes:
     return ("{" + ",".join(f'"{name}":{part}' for name, part in fields.items()) + "}").encode()
 
 
-# An empty text or null for an optional field is what the legacy service's own callers send.
-LENIENT = ('""', "null")
+# An empty text or null for an optional field is what the legacy service's own callers send. It took
+# empty capabilities, and ignored a status.
+LENIENT = ('""', "null", '[""]', "[null]")
 REGISTRATIONS = [
     (field, value)
     for field, rows in {**bad.AGENT, "agent_id": bad.AGENT_ID}.items()
     for value, _ in rows
-    if not (field in ("status", "agent_id") and value in LENIENT)
+    if field != "status" and not (field in ("agent_id", "capabilities") and value in LENIENT)
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from urllib.parse import quote
 
 import pytest
 
@@ -129,11 +130,18 @@ def test_an_agent_that_says_little_is_healthy_and_listens_nowhere(place: Place) 
     assert (record["status"], record["health"]["reason"]) == ("healthy", "ok")
 
 
-@pytest.mark.parametrize("type_", ["cost", "performance", "resource", "application", "my-own.v2"])
-def test_known_types_and_any_other_slug_are_accepted(place: Place, type_: str) -> None:
+KNOWN_TYPES = ["cost", "performance", "resource", "application"]
+
+
+@pytest.mark.parametrize("type_", [*KNOWN_TYPES, "my-own.v2", "two words", "übermäßig/1", " "])
+def test_known_types_and_all_others_are_accepted_and_found(place: Place, type_: str) -> None:
     wire = place.connect()
     registered = wire.register("typed", type=type_)
     assert wire.record(registered["agent_id"])["type"] == type_
+    listed = place.get(f"/agents/type/{quote(type_, safe='')}").json()
+    assert [agent["id"] for agent in listed["agents"]] == [registered["agent_id"]]
+    assert place.get("/agents", params={"type": type_}).json() == listed
+    assert wire.ask("find", filter={"type": type_})["count"] == 1
 
 
 def test_an_identity_may_be_the_agents_own_and_stable(place: Place) -> None:

@@ -87,7 +87,7 @@ BAD_REQUESTS: list[dict[str, Any]] = [
     {"op": "register", "id": 1},
     {"op": "register", "id": 1, "agent": {"name": "", "type": "cost"}},
     {"op": "register", "id": 1, "agent": {"name": "a\n", "type": "cost"}},
-    {"op": "register", "id": 1, "agent": {"name": "a", "type": "co st"}},
+    {"op": "register", "id": 1, "agent": {"name": "a", "type": "co\nst"}},
     {"op": "register", "id": 1, "agent": {"name": "a", "type": "c", "port": 65536}},
     {"op": "register", "id": 1, "agent": {"name": "a", "type": "c", "load": -1}},
     {"op": "register", "id": 1, "agent": {"name": "a", "type": "c", "capabilities": [""]}},
