@@ -65,7 +65,7 @@ class Exchange:
         cycle.response_started = True
         cycle.transport.write(self._head(status, headers))
         async for part in slices:
-            cycle.transport.writelines(_chunk(part) if chunked else [part])
+            cycle.transport.write(_chunk(part) if chunked else part)
             await asyncio.sleep(0)
             if not await self._drained():
                 return
@@ -93,12 +93,14 @@ class Exchange:
         """Write the last of a response, and do what the cycle itself does then."""
         cycle = self._cycle
         cycle.response_complete = True
-        cycle.transport.writelines(parts)
+        # One `write`: asyncio's `writelines` of 3.12 and 3.13.0 never pauses (CVE-2024-12254), and
+        # that of later versions fails on a connection which is lost (python/cpython#136234).
+        cycle.transport.write(b"".join(parts))
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
 
 
-def _chunk(part: bytes) -> list[bytes]:
-    return [b"%x\r\n" % len(part), part, b"\r\n"]
+def _chunk(part: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(part), part)
