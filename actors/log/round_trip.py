@@ -17,6 +17,13 @@ _PATIENCE = 3.0
 """Round trips that a change may take: its own, one to read what others wrote, and one spare."""
 
 
+_LONGEST = MAX_CHANGE_TIMEOUT / _PATIENCE
+"""Seconds that one answer counts for at most: farther away, a store changes nothing more here.
+
+So an answer that waited for a hub which was itself stalled does not make the store a slow one.
+"""
+
+
 class RoundTrip:
     """`seconds` that a request to the store and its answer take; 0 before the first one.
 
@@ -31,6 +38,7 @@ class RoundTrip:
 
     def took(self, seconds: float) -> bool:
         """A request took so long; returns whether `slow` has changed."""
+        seconds = min(seconds, _LONGEST)
         if self.seconds:
             seconds = self.seconds + _WEIGHT * (seconds - self.seconds)
         self.seconds = seconds
