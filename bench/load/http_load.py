@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.errors import BenchError
+from bench.rig.waiting import until
 from bench.rig.workers import Run, work
 
 WARM_UP = 0.2  # seconds of load before each measurement
@@ -156,6 +157,9 @@ async def _measure(aim: Aim, connections: int, seconds: float) -> Seen:
     await asyncio.sleep(WARM_UP)
     first, began, cpu = len(tally.latencies), time.monotonic(), time.process_time()
     await asyncio.sleep(seconds)
+    # The rate of a server that is slower than that is known once it has answered each connection.
+    enough = first + connections
+    await until(f"{aim.name}: answers", lambda: len(tally.latencies) >= enough, PATIENCE)
     last, ended, used = len(tally.latencies), time.monotonic(), time.process_time() - cpu
     under_way = False
     bodies = await _ended(aim, callers)

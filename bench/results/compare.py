@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +27,9 @@ from bench.results.report import Goal, Report, Spread, Unit
 Verdict = Literal["better", "worse", "changed", "noise", "too few rounds"]
 
 FEWEST = 3  # with fewer rounds of either result, nothing can be said
+
+_MOVED = 10  # rows of the first screen, each of which may take two lines
+_DIFFERENCES = 5  # lines of it
 
 _STYLES: dict[Verdict, str] = {"better": "bold green", "worse": "bold red", "changed": "bold"}
 
@@ -62,6 +67,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     parser = argparse.ArgumentParser(prog=program, description="what changed from A to B")
     parser.add_argument("before", metavar="A.json", help="what --json printed")
     parser.add_argument("after", metavar="B.json", help="what --json printed later, or elsewhere")
+    parser.add_argument("--all", action="store_true", help="every figure, noise included")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
     given = parser.parse_args(arguments)
     try:
@@ -73,7 +79,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     if given.json:
         show_json(msgspec.json.encode(comparison))
     else:
-        show(before, after, comparison)
+        show(before, after, comparison, everything=given.all)
     return 0
 
 
@@ -167,37 +173,59 @@ def _differences(before: Result, after: Result) -> list[str]:
     return [f"{name}: {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
 
 
-def show(before: Result, after: Result, comparison: Comparison) -> None:
-    """Print a comparison on stdout."""
+def show(before: Result, after: Result, comparison: Comparison, *, everything: bool) -> None:
+    """Print a comparison on stdout: what moved beyond noise, the furthest first, or everything."""
     console = output()
     for name, result in (("A", before), ("B", after)):
         commit = f", commit {result.commit[:12]}" if result.commit else ""
         line(console, f"{name}: {result.date}{commit}", "dim")
     if comparison.differs:
         line(console, "\nNot alike, so that a change may come from this:", "yellow")
-        for words in comparison.differs:
+        shown = comparison.differs if everything else comparison.differs[:_DIFFERENCES]
+        for words in shown:
             line(console, f"  {words}", "yellow")
-    if comparison.changes:
+        if len(shown) < len(comparison.differs):
+            line(console, f"  … and {len(comparison.differs) - len(shown)} more", "yellow")
+    if not comparison.changes:
+        line(console, "\nThey have nothing in common.")
+    elif everything:
         put(console, _table(comparison.changes))
     else:
-        line(console, "\nThey have nothing in common.")
+        _show_moved(console, comparison.changes)
     for name, missing in (("A", comparison.only_before), ("B", comparison.only_after)):
-        for words in missing:
-            line(console, f"only in {name}: {words}", "dim")
+        if everything:
+            for words in missing:
+                line(console, f"only in {name}: {words}", "dim")
+        elif missing:
+            line(console, f"only in {name}: {len(missing)} figures", "dim")
 
 
-def _table(changes: Sequence[Change]) -> Table:
+def _show_moved(console: Console, changes: Sequence[Change]) -> None:
+    moved = [each for each in changes if each.verdict in _STYLES]
+    moved.sort(key=lambda each: -abs(each.change or 0.0))
+    if moved:
+        put(console, _table(moved[:_MOVED], ends=False, name_scenario=True))
+    else:
+        line(console, "\nNothing moved beyond noise.\n", "bold")
+    counts = Counter(each.verdict or "without rounds" for each in changes)
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    left = f"; {len(moved) - _MOVED} that moved less are left out" if len(moved) > _MOVED else ""
+    line(console, f"{len(changes)} figures: {words}{left}. --all shows every one.", "dim")
+
+
+def _table(changes: Sequence[Change], *, ends: bool = True, name_scenario: bool = False) -> Table:
+    """The changes under headings, or, with `name_scenario`, each with its scenario before it."""
     table = grid("", ("A", "B", "change"), "verdict")
     scenario = ""
     for each in changes:
-        if each.scenario != scenario:
+        if each.scenario != scenario and not name_scenario:
             scenario = each.scenario
             heading(table, scenario)
         style = _STYLES.get(each.verdict, "") if each.verdict else ""
         table.add_row(
-            Text(each.what),
-            cell(each.before, each.unit),
-            cell(each.after, each.unit),
+            Text(f"{each.scenario}: {each.what}" if name_scenario else each.what),
+            cell(each.before, each.unit, ends=ends),
+            cell(each.after, each.unit, ends=ends),
             Text("" if each.change is None else f"{each.change:+.1f} %", style=style),
             Text(each.verdict or "", style=style),
         )

@@ -9,7 +9,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from bench.errors import BenchError
+
 Unit = Literal["", "s", "ms", "µs", "/s", "B", "KB", "MB", "%"]
+
+BUSY = 0.1
+"""Share of a core that other programs may use while goals are judged."""
 
 
 class Spread(Struct, frozen=True):
@@ -88,7 +93,8 @@ class Report(Struct, kw_only=True):
     """The result of one run.
 
     Goals of a hub that is there already, at a `url`, have no bounds: what it can reach depends on
-    where it runs and how far away that is.
+    where it runs and how far away that is. `others` is the share of a core that programs which are
+    none of the bench used meanwhile, None where that is not known.
     """
 
     name: str
@@ -98,13 +104,27 @@ class Report(Struct, kw_only=True):
     checks: list[Check] = []
     goals: list[Goal] = []
     curves: list[Curve] = []
+    others: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether other programs used too much of the machine for goals to be judged."""
+        return self.others is not None and self.others > BUSY
+
+    @property
+    def unjudged(self) -> list[Goal]:
+        """The goals that must be reached, where the machine was too busy to say."""
+        return [goal for goal in self.goals if goal.must is not None] if self.busy else []
+
+    @property
+    def missed(self) -> list[Goal]:
+        """The goals that were not reached, on a machine that could have reached them."""
+        return [] if self.busy else [goal for goal in self.goals if not goal.reached]
 
     @property
     def holds(self) -> bool:
-        """Whether all checks hold and all goals are reached."""
-        return all(check.holds for check in self.checks) and all(
-            goal.reached for goal in self.goals
-        )
+        """Whether all checks hold, and all goals could be judged and are reached."""
+        return all(check.holds for check in self.checks) and not (self.missed or self.unjudged)
 
     def goal(
         self,
@@ -121,10 +141,13 @@ class Report(Struct, kw_only=True):
         """Note a figure that must reach something, once for each round.
 
         With a `baseline`, `against` is what that reached in the same rounds, and the ratio counts.
+        Raises BenchError where that reached nothing.
         """
         must, aim = (None, None) if self.options.get("url") else (must, aim)
         values = list(own)
         if baseline:
+            if not all(against):
+                raise BenchError(f"{what}: {baseline} reached nothing in at least one round")
             values = [each / other for each, other in zip(own, against, strict=True)]
         own = own if baseline else ()
         self.goals.append(

@@ -57,11 +57,12 @@ def _goals(reports: Sequence[Report], *, wide: bool) -> Table:
         if report.goals:
             heading(table, report.name)
         for goal in report.goals:
-            table.add_row(*_row(goal, wide=wide))
+            words = Text("machine busy", style="yellow") if report.busy else verdict(goal)
+            table.add_row(*_row(goal, words, wide=wide))
     return table
 
 
-def _row(goal: Goal, *, wide: bool) -> tuple[Text, ...]:
+def _row(goal: Goal, words: Text, *, wide: bool) -> tuple[Text, ...]:
     what = Text(goal.what)
     if goal.baseline:
         what.append(f"\nvs {goal.baseline}", style="dim")
@@ -70,13 +71,16 @@ def _row(goal: Goal, *, wide: bool) -> tuple[Text, ...]:
     else:
         cells = [cell(goal.values, goal.unit), Text(""), Text("")]
     bounds = [bound(goal, each) for each in (goal.must, goal.aim) if each is not None]
-    return what, *cells, Text("\n".join(bounds)), verdict(goal)
+    return what, *cells, Text("\n".join(bounds)), words
 
 
 def _details(report: Report) -> Text:
     options = [f"{name} {value}" for name, value in report.options.items() if value != ""]
     text = Text.assemble((report.name, "bold cyan"), f": {report.title}\n")
     text.append(f"  ({', '.join(options)})\n" if options else "", style="dim")
+    if report.busy and report.others is not None:
+        used = f"this machine was busy: other programs used {report.others:.2f} of a core"
+        text.append(f"  {used}, so no goal is judged\n", style="yellow")
     text.append("\n" if report.figures else "")
     width = max((len(figure.what) for figure in report.figures), default=0)
     for each in report.figures:
@@ -117,7 +121,8 @@ def _machine(result: Result) -> str:
 def _verdict(result: Result) -> Text:
     if result.holds:
         return Text("everything holds", style="bold green")
-    goals = [goal for report in result.reports for goal in report.goals if not goal.reached]
+    goals = [goal for report in result.reports for goal in report.missed]
+    unjudged = [goal for report in result.reports for goal in report.unjudged]
     checks = [each for report in result.reports for each in report.checks if not each.holds]
     counts = {
         "not reached": len(goals),
@@ -125,4 +130,9 @@ def _verdict(result: Result) -> Text:
         "could not be run": len(result.failures),
     }
     words = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if unjudged and not words and not result.interrupted:
+        goals_are = "1 goal is" if len(unjudged) == 1 else f"{len(unjudged)} goals are"
+        return Text(
+            f"no verdict: this machine was busy, {goals_are} not judged", style="bold yellow"
+        )
     return Text(f"NOT everything holds: {words or 'interrupted'}", style="bold red")

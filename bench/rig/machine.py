@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from msgspec import Struct
@@ -71,6 +72,29 @@ def busy_time() -> float:
     user, nice, system, _idle, _waiting, irq, softirq = map(int, first[1:8])
     # Processes are charged for the interrupts that they cause, as those of sockets are.
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+class Others:
+    """What programs use that are neither this one nor any that it started, from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._before = time.monotonic(), self._used()
+
+    def share(self) -> float | None:
+        """Cores that the others used since; None where that is not known.
+
+        Everything that this program started must have ended and been waited for.
+        """
+        if not busy_time():
+            return None
+        used = self._used() - self._before
+        return max(0.0, used / (time.monotonic() - self._began))
+
+    @staticmethod
+    def _used() -> float:
+        """Seconds of CPU of the others until now."""
+        times = os.times()
+        return busy_time() - sum((times.user, times.system, *times[2:4]))
 
 
 def connections_per_process() -> int:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from bench.errors import BenchError
 from bench.results.document import Failure, Result
 from bench.results.report import Report
+from bench.rig.machine import Others
 from bench.rig.progress import bars, say
 from bench.scenario import Scenario
 
@@ -35,8 +36,12 @@ def run_all(result: Result, scenarios: Sequence[Scenario], options: dict[str, St
 
 
 def _run_one(result: Result, scenario: Scenario, options: Struct) -> None:
+    machine = Others()
     try:
-        result.reports.append(asyncio.run(_run(scenario, options)))
+        report = asyncio.run(_run(scenario, options))
+        if not any(getattr(options, each, "") for each in ("url", "peer")):
+            report.others = machine.share()  # else the servers that are there already count as well
+        result.reports.append(report)
         return
     except BenchError as error:
         why = "; ".join([str(error), *getattr(error, "__notes__", [])])

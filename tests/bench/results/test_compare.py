@@ -92,10 +92,51 @@ def files(tmp_path: Path) -> tuple[str, str]:
     return str(before), str(after)
 
 
-def test_a_comparison_is_shown_as_a_table(
+def test_a_comparison_shows_first_what_moved_beyond_noise(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["compare", *files]) == 0
+
+    out = capsys.readouterr().out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["sample:", "beats,", "ours", "145/s", "72/s", "-50.0", "%", "worse"] in lines
+    assert not any("+0.0" in words for words in lines)
+    assert lines[-1][-4:] == ["--all", "shows", "every", "one."]
+    assert ["cores:", "2,", "now", "8"] in lines
+
+
+def test_the_first_screen_of_a_comparison_is_a_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def many(rate: float) -> Path:
+        made = report(FIVE)
+        for number in range(40):
+            made.goal(f"call {number}", [rate * (number + 1)] * 5, unit="/s")
+            made.goal(f"same {number}", [100.0] * 5, unit="/s")
+        path = tmp_path / f"{rate}.json"
+        path.write_bytes(result(made).as_json())
+        return path
+
+    assert run(["compare", str(many(1.0)), str(many(2.0))]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) <= 24
+    assert sum(line.endswith("better") for line in out) == 10
+    assert out[-1].endswith("30 that moved less are left out. --all shows every one.")
+
+
+def test_results_that_differ_by_noise_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(result(report(FIVE)).as_json())
+    assert run(["compare", str(path), str(path)]) == 0
+    assert "Nothing moved beyond noise." in capsys.readouterr().out
+
+
+def test_a_comparison_of_everything_is_a_table(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", *files, "--all"]) == 0
 
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]

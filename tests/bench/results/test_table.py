@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from bench.errors import BenchError
 from bench.results.console import output
 from bench.results.document import Failure
 from bench.results.report import Goal, Report
@@ -27,6 +28,45 @@ def test_a_goal_shows_medians_spreads_bounds_and_verdict(
     assert "(rounds 3)" in lines
     assert "holds every answer was right" in lines
     assert lines[-1] == "everything holds"
+
+
+def test_a_busy_machine_is_named_instead_of_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    busy, short = report([140.0] * 3), report([100.0] * 3)
+    busy.others = short.others = 0.3
+    found = result(busy, short)
+    show(found)
+
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "beats 140/s 100/s 1.40 ≥ 1.3 machine busy" in lines
+    used = "this machine was busy: other programs used 0.30 of a core, so no goal is judged"
+    assert lines.count(used) == 2
+    assert lines[-1] == "no verdict: this machine was busy, 2 goals are not judged"
+    assert not found.holds
+
+
+def test_a_check_that_fails_is_told_on_a_busy_machine_as_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    busy = report([140.0] * 3)
+    busy.others = 0.3
+    busy.check("nothing is lost", False, "1 agent")
+    show(result(busy))
+
+    assert capsys.readouterr().out.splitlines()[-1] == "NOT everything holds: 1 not held"
+
+
+def test_a_quiet_machine_gets_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = report([140.0] * 3)
+    quiet.others = 0.1
+    show(result(quiet))
+
+    assert capsys.readouterr().out.splitlines()[-1] == "everything holds"
+
+
+def test_a_baseline_that_reached_nothing_is_told_in_a_sentence() -> None:
+    made = Report(name="sample", title="a sample", options={})
+    with pytest.raises(BenchError, match="GET list: the peer reached nothing in at least one"):
+        made.goal("GET list", [5.0, 5.0], [1.0, 0.0], unit="/s", baseline="the peer")
 
 
 def test_a_pipe_gets_no_colours_and_a_table_of_a_hundred_columns(
