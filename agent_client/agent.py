@@ -44,9 +44,6 @@ A = TypeVar("A", HeartbeatAck, Updated)
 _UNREGISTER_TIMEOUT = 3.0
 """Seconds for which closing waits for the hub's answer to `unregister`."""
 
-_CALLBACK_GRACE = 1.0
-"""Seconds that callbacks have to end when the client is closed."""
-
 
 class AgentClient:
     """Registers an agent and keeps it registered while the context is open.
@@ -214,7 +211,7 @@ class AgentClient:
         channel = self._session.current
         if channel is not None:
             await self._unregister(channel)
-        await self._callbacks.finish(_CALLBACK_GRACE)
+        await self._callbacks.finish()
 
     async def wait_connected(self) -> None:
         """Wait until the agent has a session on an open connection.

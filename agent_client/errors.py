@@ -17,8 +17,8 @@ from homeport_protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolErr
 
 _RETRY_HINT = re.compile(r"retry in (\d+(?:\.\d+)?) ?s\b")
 
-LONGEST_HINT = 300.0
-"""Seconds; a hub's `retry_after` counts up to this."""
+LONGEST_HINT = 30.0
+"""Seconds; a `retry_after`, of a hub or of a proxy in front of it, counts up to this."""
 
 
 class HomeportError(Exception):
@@ -42,7 +42,7 @@ class HomeportError(Exception):
             self.code = code
         self.message = message
         self.retryable = _is_retryable(self.code) if retryable is None else retryable
-        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_HINT)
+        self.retry_after = None if retry_after is None else min(max(retry_after, 0.0), LONGEST_HINT)
         self.field = field
         if outcome is not None:
             self.outcome = outcome
@@ -159,10 +159,16 @@ class BadURL(HomeportError):
 
 
 class CannotConnect(HomeportError):
-    """No connection to a hub could be made."""
+    """No connection to a hub could be made.
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    `broken` is true when one broke during the handshake: nobody refused it.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, broken: bool = False
+    ) -> None:
         super().__init__(message, retryable=True, retry_after=retry_after)
+        self.broken = broken
 
 
 class ConnectionLost(HomeportError):

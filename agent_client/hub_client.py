@@ -10,7 +10,8 @@ from typing import Any, Self, TypeVar, Unpack
 
 from msgspec import UNSET
 
-from agent_client.errors import BadRequest
+from agent_client.errors import BadRequest, HomeportError
+from agent_client.session.callbacks import Callback
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.failover_channel import FailoverChannel, client_closed
@@ -222,6 +223,7 @@ class HubClient:
         since: int | None = None,
         log: str | None = None,
         position: str | None = None,
+        on_disconnected: Callback[HomeportError] | None = None,
         **keys: Unpack[FilterKeys],
     ) -> Watch:
         """Follow the agents that match: an async iterator of `Snapshot`, `Event` and `Resync`.
@@ -233,6 +235,9 @@ class HubClient:
 
         A load that moves is no `Event`: with `readings` it yields a `Reading` of those that moved
         as well, at most about once a second.
+
+        `on_disconnected`, a function or coroutine function, gets the error that ended a connection
+        and that of each round of attempts that failed; the watch goes on by itself.
         """
         if position is not None and since is not None:
             raise BadRequest("position: give it alone, or since and log", field="position")
@@ -247,6 +252,7 @@ class HubClient:
             kinds=None if kinds is None else checked_kinds(kinds),
             readings=readings,
             start=position if since is None or log is None else (log, since),
+            on_disconnected=on_disconnected,
             timeout=self._timeout,
             keepalive=self._keepalive,
             backoff=self._backoff.again(),

@@ -20,6 +20,7 @@ from agent_client.errors import (
     Timeout,
     Unavailable,
 )
+from agent_client.session.callbacks import Callback, CallbackTasks
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.connection import PONG_TIMEOUT, Connection
 from agent_client.transport.decoding import NotUnderstood, failure
@@ -45,9 +46,11 @@ class Watch:
     After a lost connection it continues from `position`; a program may store that and begin a later
     watch there. It reads from the socket only when the program
     asks for the next item, so a slow program fills its hub's queue for this watch and delays
-    nothing else. For the first connection every URL is tried once before CannotConnect is raised;
-    later connections are tried until one works, at any of the hubs. A refusal that is not
-    retryable is raised.
+    nothing else. For the first connection every URL is tried once before CannotConnect is raised,
+    and a refusal that is not retryable is raised at once. Later connections are tried until one
+    works, at any of the hubs, whatever hubs or proxies answer meanwhile; only a hub's refusal of
+    the watch itself is raised. `on_disconnected` gets the error that ended a connection, and that
+    of each round of attempts that failed.
 
     It ends by `close()`, by leaving its `async with`, or when the last reference to it is dropped.
     """
@@ -60,6 +63,7 @@ class Watch:
         kinds: tuple[Kind, ...] | None,
         readings: bool,
         start: tuple[str, int] | str | None,
+        on_disconnected: Callback[HomeportError] | None,
         timeout: float,
         keepalive: float,
         backoff: Backoff,
@@ -75,6 +79,8 @@ class Watch:
         self._revision: int | None = None
         if isinstance(start, tuple):
             self._log, self._revision = start
+        self._on_disconnected = on_disconnected
+        self._callbacks = CallbackTasks()
         self._timeout = timeout
         self._keepalive = keepalive
         self._backoff = backoff
@@ -84,6 +90,8 @@ class Watch:
         self._ids = itertools.count(1)
         self._watch_number = 0
         self._was_connected = False
+        self._connected_at = 0.0
+        self._refusal: HomeportError | None = None
         self._delay: float | None = None
         self._chunks: list[answers.Snapshot[AgentRecord]] = []
         self._in_snapshot = False
@@ -122,15 +130,17 @@ class Watch:
                 if self._closing.is_set():
                     break
                 refused_first = isinstance(error, CannotConnect) and not self._was_connected
-                if refused_first or not error.retryable:
+                if refused_first or self._is_final(error):
                     raise
                 if connection is None:
                     logger.warning("a watch found no hub: %s", error.located)
                 else:
                     logger.warning("a watch lost the hub %s: %s", connection.shown_url, error)
+                    lived = asyncio.get_running_loop().time() - self._connected_at
                     self._delay = self._dialer.endpoints.wait_after_loss(
-                        connection.url, error, self._backoff
+                        connection.url, error, self._backoff, lived=lived
                     )
+                self._callbacks.call(self._on_disconnected, error)
             else:
                 if item is not None:
                     return item
@@ -153,6 +163,7 @@ class Watch:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+        await self._callbacks.finish()
 
     def __del__(self) -> None:
         abort: Callable[[], None] | None = getattr(self, "_abort", None)
@@ -231,7 +242,7 @@ class Watch:
             except HomeportError as error:
                 if connection is not None:
                     connection.abort()
-                if not error.retryable:
+                if self._closing.is_set() or self._is_final(error):
                     raise
                 endpoints.defer(url)
                 failures.append(error)
@@ -267,9 +278,9 @@ class Watch:
             late.url = connection.shown_url
             raise late from None
         if isinstance(answer, answers.Error | NotUnderstood):
-            refusal = failure(answer)
-            refusal.url = connection.shown_url
-            raise refusal
+            self._refusal = failure(answer)
+            self._refusal.url = connection.shown_url
+            raise self._refusal
         if not isinstance(answer, answers.Watching):
             raise Internal(f"the hub answered with {type(answer).__name__}")
         self._check_position(answer, connection)
@@ -279,6 +290,14 @@ class Watch:
         self._in_snapshot = not answer.resumed
         self._chunks.clear()
         self._buffered.clear()
+
+    def _is_final(self, error: HomeportError) -> bool:
+        """Whether trying again is useless.
+
+        Once a watch has worked, its URL and token are good: what refuses them is a proxy, or a hub
+        that does not yet know them. Only what the hub says of the watch itself counts then.
+        """
+        return not error.retryable and (not self._was_connected or error is self._refusal)
 
     def _start(self) -> dict[str, Any]:
         """Where the next subscription begins. Only a position tells of a log that went back."""
@@ -315,6 +334,7 @@ class Watch:
     def _attach(self, connection: Connection) -> None:
         self._connection = connection
         loop = asyncio.get_running_loop()
+        self._connected_at = loop.time()
 
         def abort() -> None:
             # The last reference may be dropped in any thread, and after the loop was closed.

@@ -16,6 +16,10 @@ Callback = Callable[[T], Awaitable[Any] | Any]
 """A function or coroutine function of one argument. A plain function must not block the loop."""
 
 
+GRACE = 1.0
+"""Seconds that callbacks have to end when their client is closed."""
+
+
 class CallbackTasks:
     """The calls that are running."""
 
@@ -30,7 +34,7 @@ class CallbackTasks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def finish(self, seconds: float) -> None:
+    async def finish(self, seconds: float = GRACE) -> None:
         """Give the calls `seconds` to end, then cancel them.
 
         A callback that calls this is not waited for.

@@ -105,9 +105,11 @@ class Session:
 
     async def run(self) -> None:
         """Keep the session until it ends or this is cancelled; never raises an Exception."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 channel = await self._establish()
+                began = loop.time()
                 error = await self._heartbeat_until_lost(channel)
                 if isinstance(error, Fenced):
                     error = self._registrar.as_connection_lost(error)
@@ -118,7 +120,9 @@ class Session:
                 logger.warning("agent %s lost the hub %s: %s", self._agent_id, url, error)
                 self._on_disconnected(error)
                 await self._sleep(
-                    self._dialer.endpoints.wait_after_loss(channel.url, error, self._backoff)
+                    self._dialer.endpoints.wait_after_loss(
+                        channel.url, error, self._backoff, lived=loop.time() - began
+                    )
                 )
         except Fenced as error:
             logger.error("agent %s is fenced off, and stops: %s", self._agent_id, error)

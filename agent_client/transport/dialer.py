@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidMessage, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from agent_client.errors import (
@@ -26,6 +25,7 @@ from agent_client.errors import (
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.headers import headers_to_hub
+from agent_client.transport.retry_after import retry_after
 from agent_client.transport.urls import (
     hub_urls,
     is_loopback,
@@ -92,7 +92,9 @@ class Dialer:
             raise CannotConnect(f"{without_secrets(url)} did not answer in time") from error
         except (OSError, WebSocketException) as error:
             words = str(error) or type(error).__name__
-            raise CannotConnect(f"cannot connect to {without_secrets(url)}: {words}") from error
+            raise CannotConnect(
+                f"cannot connect to {without_secrets(url)}: {words}", broken=_broke(error)
+            ) from error
         except ValueError as error:
             raise BadURL(f"cannot use the URL {without_secrets(url)}: {error}") from None
 
@@ -149,6 +151,13 @@ _websocket_logger = logging.getLogger("homeport.client.websocket")
 _websocket_logger.addFilter(_NoHeaders())
 
 
+def _broke(error: Exception) -> bool:
+    """Whether the connection was made, and ended before the hub had answered the handshake."""
+    if isinstance(error, InvalidMessage):
+        return isinstance(error.__cause__, EOFError)
+    return isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
+
+
 class _Body(Struct):
     error: str
 
@@ -160,7 +169,8 @@ def _handshake_refused(url: str, error: InvalidStatus) -> HomeportError:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         words = f"HTTP {status}"
     message = f"{without_secrets(url)} refused the connection: {words}"
-    retry_after = _seconds(error.response.headers.get("Retry-After"))
+    given = error.response.headers.get_all("Retry-After")
+    seconds = retry_after(given[0]) if given else None
     match status:
         case 400:
             return BadRequest(message)
@@ -169,12 +179,8 @@ def _handshake_refused(url: str, error: InvalidStatus) -> HomeportError:
         case 403:
             return Forbidden(message)
         case 429:
-            return RateLimited(message, retry_after=retry_after)
+            return RateLimited(message, retry_after=seconds)
         case 503:
-            return Unavailable(message, retry_after=retry_after)
+            return Unavailable(message, retry_after=seconds)
         case _:
-            return CannotConnect(message, retry_after=retry_after)
-
-
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, str) and value.isdecimal() else None
+            return CannotConnect(message, retry_after=seconds)

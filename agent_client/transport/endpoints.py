@@ -10,15 +10,15 @@ The rules, for several hubs:
 | the connection broke without a reason | the order stays: the hub itself may be healthy |
 
 A single hub is waited for. Several are tried one after the other without a wait, and the client
-waits between rounds only.
+waits between rounds only. How long is in `backoff`; breaks and refusals are told apart here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_client.errors import ConnectionLost, HomeportError
-from agent_client.transport.backoff import Backoff
+from agent_client.errors import CannotConnect, ConnectionLost, HomeportError
+from agent_client.transport.backoff import STEADY, Backoff
 from agent_client.transport.seams import current_seams
 from agent_client.transport.urls import without_secrets
 
@@ -80,23 +80,42 @@ class Endpoints:
             return timeout
         return min(timeout, ATTEMPT_TIMEOUT * 2.0 ** min(self._failed_rounds, 16))
 
-    def wait_after_loss(self, url: str, error: HomeportError, backoff: Backoff) -> float:
-        """Seconds to wait after the connection to `url` ended with `error`."""
-        least = SPREAD if self.several else 0.0
-        if not (isinstance(error, ConnectionLost) and error.elsewhere):
-            return backoff.next(error.retry_after, least=least)
-        self.defer(url)
-        if self.several and error.retry_after is not None:
-            # The hint spreads the fleet over the time until this hub is back. The other hubs are
-            # up already, so a random part of it is enough to keep them from a rush.
-            return backoff.within(error.retry_after)
-        return backoff.next(error.retry_after, least=least)
+    def wait_after_loss(
+        self, url: str, error: HomeportError, backoff: Backoff, *, lived: float
+    ) -> float:
+        """Seconds to wait after the connection to `url`, which lived for `lived` seconds, ended."""
+        steady = lived >= STEADY
+        if steady:
+            backoff.reset()
+        hint = error.retry_after
+        if isinstance(error, ConnectionLost) and error.elsewhere:
+            self.defer(url)
+            if self.several and hint is not None:
+                # The hint spreads the fleet over the time until this hub is back. The other hubs
+                # are up already, so a random part of it is enough to keep them from a rush.
+                return backoff.within(hint)
+        if hint is None and (steady or _broke(error)):
+            return backoff.after_break(least=self._least)
+        return backoff.next(hint, least=self._least)
 
     def wait_after_round(self, failures: Sequence[HomeportError], backoff: Backoff) -> float:
         """Seconds to wait after every hub failed, until the first of them may be tried again."""
         self.round_failed()
+        if any(_broke(error) for error in failures):
+            return backoff.after_break(least=self._least)
         hint = min((error.retry_after or 0.0 for error in failures), default=0.0)
-        return backoff.next(hint, least=SPREAD if self.several else 0.0)
+        return backoff.next(hint, least=self._least)
+
+    @property
+    def _least(self) -> float:
+        return SPREAD if self.several else 0.0
 
     def _others(self, url: str) -> list[str]:
         return [each for each in self._urls if each != url]
+
+
+def _broke(error: HomeportError) -> bool:
+    """Whether a connection was made and broke, so that its hub may be well."""
+    if isinstance(error, ConnectionLost):
+        return error.close_code is None and not error.elsewhere
+    return isinstance(error, CannotConnect) and error.broken

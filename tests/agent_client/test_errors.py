@@ -25,6 +25,9 @@ def test_an_unknown_close_code_is_a_lost_connection_and_hints_are_bounded() -> N
     assert isinstance(error, ConnectionLost)
     assert error.close_code == 4999
     assert error.retry_after == LONGEST_HINT
+    assert LONGEST_HINT == 30.0
+    assert refused("unavailable", "why", retry_after=3600.0).retry_after == 30.0
+    assert refused("unavailable", "why", retry_after=-1.0).retry_after == 0.0
     assert closed(1001, "retry in soon s").retry_after is None
     assert closed(None, "").retryable
 

@@ -14,7 +14,9 @@ from agent_client import (
     Backoff,
     BadRequest,
     CannotConnect,
+    ConnectionLost,
     Event,
+    HomeportError,
     HubClient,
     Reading,
     Resync,
@@ -371,6 +373,72 @@ async def test_a_hub_that_is_not_there_is_an_error_at_first_and_waited_for_later
     await eventually(lambda: len(waits) >= 3)
     hub.handshake = None
     assert (await waiting).revision == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 429, 500, 502, 503])
+async def test_what_a_proxy_answers_for_a_while_does_not_end_a_watch_that_has_worked(
+    hub: FakeHub, client: HubClient, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    reasons: list[HomeportError] = []
+    script(hub, [watching(1), snapshot(revision=1)], [watching(2, resumed=True), event(2)])
+    watch = client.watch(on_disconnected=reasons.append)
+    await anext(watch)
+    hub.handshake = (status, {"error": "says the proxy"}, {})
+    hub.peer.abort()
+    waiting = asyncio.create_task(anext(watch))
+    await eventually(lambda: len(reasons) >= 3)
+    hub.handshake = None
+    assert (await waiting).revision == 2
+    lost, refused, *_ = reasons
+    assert isinstance(lost, ConnectionLost)
+    assert "says the proxy" in refused.message
+    assert "says the proxy" in caplog.text
+
+
+@pytest.mark.parametrize("code", [4400, 4401, 4403, 4429, 1009])
+async def test_a_watch_that_was_closed_goes_on_as_an_agent_does(
+    hub: FakeHub, client: HubClient, code: int
+) -> None:
+    script(hub, [watching(1), snapshot(revision=1)], [watching(2, resumed=True), event(2)])
+    watch = client.watch()
+    await anext(watch)
+    await hub.peer.close(code, "bye")
+    assert (await anext(watch)).revision == 2
+
+
+async def test_a_hub_that_refuses_the_watch_itself_ends_it_also_later(
+    hub: FakeHub, client: HubClient
+) -> None:
+    script(
+        hub,
+        [watching(1), snapshot(revision=1)],
+        [error("unavailable", retryable=True)],
+        [error("bad_request", "an older hub", field="filter.x")],
+    )
+    watch = client.watch()
+    await anext(watch)
+    hub.peer.abort()
+    with pytest.raises(BadRequest, match="an older hub"):
+        await anext(watch)
+    assert len(hub.requests("watch")) == 3
+
+
+async def test_a_callback_that_fails_or_hangs_holds_up_no_watch(
+    hub: FakeHub, client: HubClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hangs(_error: HomeportError) -> None:
+        await asyncio.Event().wait()
+
+    def fails(_error: HomeportError) -> None:
+        raise ValueError("the user's mistake")
+
+    for callback in (hangs, fails):
+        script(hub, [watching(1), snapshot(revision=1)], [watching(2, resumed=True), event(2)])
+        async with client.watch(on_disconnected=callback) as watch:
+            await anext(watch)
+            hub.peer.abort()
+            assert (await anext(watch)).revision == 2
+    assert "the user's mistake" in caplog.text
 
 
 async def test_it_waits_as_the_hub_asks(hub: FakeHub, waits: Waits) -> None:

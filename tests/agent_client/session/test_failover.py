@@ -195,7 +195,7 @@ async def test_with_all_hubs_away_it_waits_between_the_rounds_only(
         hub.handshake = other.handshake = (502, {}, {})
         hub.peer.abort()
         await eventually(lambda: len(waits) >= 5)
-        assert waits[:5] == [1.0, 1.0, 1.0, 2.0, 4.0]
+        assert waits[:5] == [1.0, 1.0, 1.0, 1.0, 2.0]
         other.handshake = None
         await other.heard("resume")
         await agent.wait_connected()

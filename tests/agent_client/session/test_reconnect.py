@@ -317,7 +317,7 @@ async def test_it_waits_longer_with_each_failure_and_anew_after_a_good_heartbeat
             await eventually(lambda: len(waits) >= 5)
             hub.handshake = None
             await agent.wait_connected()
-            assert waits[:5] == [0.5, 3 + 1.0, 3 + 2.0, 3 + 2.5, 3 + 2.5]
+            assert waits[:5] == [0.5, 3 + 0.5, 3 + 1.0, 3 + 2.0, 3 + 2.5]
             await hub.heard("heartbeat", len(hub.requests("heartbeat")) + 2)
             waits.clear()
             hub.peer.abort()

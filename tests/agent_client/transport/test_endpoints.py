@@ -10,6 +10,7 @@ import pytest
 
 from agent_client import Backoff, CannotConnect, ConnectionLost, Timeout, Unavailable
 from agent_client.errors import closed
+from agent_client.transport.backoff import BREAK_BOUND, STEADY
 from agent_client.transport.endpoints import ATTEMPT_TIMEOUT, Endpoints
 from tests.agent_client.conftest import with_seams
 
@@ -61,14 +62,14 @@ def test_after_a_round_in_which_all_failed_the_order_is_what_it_was() -> None:
 @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
 def test_a_hub_that_goes_away_or_failed_comes_last(code: int) -> None:
     endpoints = in_order(*URLS)
-    endpoints.wait_after_loss(A, closed(code, "bye"), half())
+    endpoints.wait_after_loss(A, closed(code, "bye"), half(), lived=0.0)
     assert endpoints.in_turn() == [B, C, A]
 
 
 @pytest.mark.parametrize("code", [1000, 1006, 4400, 4408, 4413, 4429, None])
 def test_other_ends_are_no_reason_to_leave_a_hub(code: int | None) -> None:
     endpoints = in_order(*URLS)
-    endpoints.wait_after_loss(A, closed(code, "bye"), half())
+    endpoints.wait_after_loss(A, closed(code, "bye"), half(), lived=0.0)
     assert endpoints.in_turn() == URLS
 
 
@@ -97,20 +98,63 @@ def test_one_hub_alone_has_all_the_time_of_a_request() -> None:
 
 def test_one_hub_alone_is_waited_for_as_it_asks() -> None:
     endpoints = in_order(A)
-    assert endpoints.wait_after_loss(A, closed(1001, "retry in 8 s"), half()) == 8.0 + 0.25
-    assert endpoints.wait_after_loss(A, ConnectionLost("it broke"), half()) == 0.25
+    assert (
+        endpoints.wait_after_loss(A, closed(1001, "retry in 8 s"), half(), lived=0.0) == 8.0 + 0.25
+    )
+    assert endpoints.wait_after_loss(A, ConnectionLost("it broke"), half(), lived=0.0) == 0.25
     assert endpoints.wait_after_round([CannotConnect("no")], half()) == 0.25
 
 
 def test_a_stopping_hub_s_hint_is_a_spread_for_going_to_the_others() -> None:
-    assert in_order(A, B).wait_after_loss(A, closed(1001, "retry in 8 s"), half()) == 4.0
+    assert in_order(A, B).wait_after_loss(A, closed(1001, "retry in 8 s"), half(), lived=0.0) == 4.0
 
 
 def test_the_clients_of_a_lost_hub_spread_over_two_seconds_at_least() -> None:
     endpoints, backoff = in_order(A, B), half()
-    waits = [endpoints.wait_after_loss(A, ConnectionLost("it broke"), backoff) for _ in range(5)]
-    assert waits == [1.0, 1.0, 1.0, 2.0, 4.0]
-    assert in_order(A, B).wait_after_loss(A, closed(1011, ""), half()) == 1.0
+    lost = ConnectionLost("it broke")
+    waits = [endpoints.wait_after_loss(A, lost, backoff, lived=0.0) for _ in range(3)]
+    assert waits == [1.0, 1.0, 1.0]
+    assert in_order(A, B).wait_after_loss(A, closed(1011, ""), half(), lived=0.0) == 1.0
+
+
+def test_a_break_after_a_connection_that_lasted_is_waited_for_within_two_seconds() -> None:
+    for urls in ([A], [A, B]):
+        endpoints, backoff = in_order(*urls), with_seams(Backoff, base=4.0, chance=lambda: 1.0)
+        for end in (closed(None, ""), closed(4408, "lease lost"), closed(1000, "")):
+            for _ in range(20):
+                endpoints.wait_after_round([CannotConnect("no")], backoff)
+            assert endpoints.wait_after_loss(A, end, backoff, lived=STEADY) == BREAK_BOUND == 2.0
+            assert endpoints.wait_after_round([CannotConnect("no")], backoff) == 4.0
+
+
+def test_breaks_of_young_connections_and_in_handshakes_are_waited_for_within_two_seconds() -> None:
+    endpoints, backoff = in_order(A), with_seams(Backoff, chance=lambda: 1.0)
+    broke, refused = CannotConnect("no", broken=True), CannotConnect("no")
+    waits = [
+        endpoints.wait_after_loss(A, closed(None, ""), backoff, lived=1.0),
+        endpoints.wait_after_round([broke], backoff),
+        endpoints.wait_after_round([ConnectionLost("within the registration")], backoff),
+        endpoints.wait_after_round([broke], backoff),
+        endpoints.wait_after_loss(A, closed(None, ""), backoff, lived=2.9),
+    ]
+    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0]
+    assert endpoints.wait_after_round([refused], backoff) == 0.5, "no refusal was counted"
+    assert in_order(A, B).wait_after_round([refused, broke], backoff.again()) == 2.0
+
+
+def test_breaks_without_end_are_refusals() -> None:
+    """A proxy with nothing behind it accepts every connection, and breaks it."""
+    endpoints, backoff = in_order(A), with_seams(Backoff, chance=lambda: 1.0)
+    broke = CannotConnect("no", broken=True)
+    waits = [endpoints.wait_after_round([broke], backoff) for _ in range(14)]
+    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+
+
+def test_a_hub_that_ends_young_connections_with_a_code_refuses() -> None:
+    endpoints, backoff = in_order(A), with_seams(Backoff, chance=lambda: 1.0)
+    end = closed(4429, "too fast")
+    waits = [endpoints.wait_after_loss(A, end, backoff, lived=0.1) for _ in range(8)]
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 def test_a_failed_round_is_followed_by_the_wait_of_the_hub_that_is_ready_first() -> None:
@@ -134,7 +178,7 @@ def test_the_agents_of_a_killed_hub_are_all_at_the_other_long_before_their_lease
     agents = [(in_order(A, B), with_seams(Backoff, chance=chance)) for _ in range(5000)]
     lost = ConnectionLost("it broke")
     arrivals = [
-        (endpoints.wait_after_loss(A, lost, backoff), number)
+        (endpoints.wait_after_loss(A, lost, backoff, lived=0.0), number)
         for number, (endpoints, backoff) in enumerate(agents)
     ]
     heapq.heapify(arrivals)
@@ -165,7 +209,9 @@ def test_the_agents_of_a_stopping_hub_come_to_the_other_no_faster_than_it_can_ta
     for _ in range(5000):
         hint = dice.uniform(0.1, 0.5 + 5000 / 500)  # as a hub spreads them
         error = closed(1001, f"hub going away, retry in {hint:.1f} s")
-        wait = in_order(A, B).wait_after_loss(A, error, with_seams(Backoff, chance=dice.random))
+        wait = in_order(A, B).wait_after_loss(
+            A, error, with_seams(Backoff, chance=dice.random), lived=0.0
+        )
         assert wait <= hint + 0.05
         crowds[int(wait)] += 1
     assert max(crowds.values()) < 2000, "the crowd of a second"
