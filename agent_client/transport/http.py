@@ -19,14 +19,12 @@ import msgspec
 from msgspec import Struct
 
 from agent_client.transport.headers import Headers
+from agent_client.transport.retry_after import retry_after
 from agent_client.transport.urls import is_loopback, keeps_secrets, origin, without_secrets
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 
 MAX_ANSWER_BYTES = 1 << 20
 """What is read of an answer."""
-
-LONGEST_RETRY_AFTER = 30.0
-"""Seconds; a `Retry-After` counts up to this."""
 
 NO_ANSWER = (OSError, HTTPException)
 """What `post` raises when there is no answer."""
@@ -38,7 +36,7 @@ _TO_OTHER_ORIGINS = ("content-type", SESSION_TOKEN_HEADER.lower())
 
 
 class HttpAnswer(Struct, frozen=True):
-    """An answer. `retry_after` is in seconds, None when the header is missing or a date.
+    """An answer. `retry_after` is in seconds, at most 30; None when the header is missing.
 
     `error` is what a hub says in the body of a failure; None for a body that no hub would send.
     """
@@ -97,13 +95,8 @@ def _answer(status: int, response: HTTPResponse | HTTPError, until: float) -> Ht
         body += piece
         if time.monotonic() > until:
             raise TimeoutError("the answer took too long")
-    return HttpAnswer(status, body, _seconds(response.headers.get("Retry-After")))
-
-
-def _seconds(value: str | None) -> float | None:
-    if value is None or not value.strip().isdecimal():
-        return None
-    return min(float(value), LONGEST_RETRY_AFTER)
+    hint = response.headers.get("Retry-After")
+    return HttpAnswer(status, body, None if hint is None else retry_after(hint))
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):
