@@ -11,7 +11,7 @@ from agent_client.errors import LONGEST_HINT
 def retry_after(header: str) -> float | None:
     """The seconds that the header asks for, in its form of seconds or of a date; at most 30.
 
-    None when it can be read as neither.
+    None when it can be read as neither, or is a date that has passed.
     """
     seconds = _unbounded(header.strip())
     return None if seconds is None else min(seconds, LONGEST_HINT)
@@ -22,6 +22,7 @@ def _unbounded(header: str) -> float | None:
         return float(header)
     try:
         date = parsedate_tz(header)
-        return None if date is None else max(0.0, mktime_tz(date) - time.time())
+        seconds = -1.0 if date is None else mktime_tz(date) - time.time()
     except (ValueError, OverflowError):
         return None
+    return seconds if seconds > 0 else None

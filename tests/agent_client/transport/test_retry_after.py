@@ -17,7 +17,7 @@ from agent_client.transport.retry_after import retry_after
         (" 7 ", 7.0),
         ("3600", 30.0),
         ("9" * 400, 30.0),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
         ("Fri, 31 Dec 2199 23:59:59 GMT", 30.0),
         ("", None),
         ("soon", None),
