@@ -2,26 +2,35 @@
 
 It has the constructor, attributes and methods of the helper that it replaces, and uses the legacy
 HTTP routes with the standard library's client, so it works with the legacy service, too. New are:
-an agent that the hub no longer knows registers again by itself, under a new id; one whose id was
-taken by a newer registration stops; the hub decides the next interval; HOMEPORT_TOKEN and
-HOMEPORT_HEADERS are sent when they are set; and `orchestrator_url` may name several hubs of one
-cluster.
+
+- a registration that failed is tried again by `start_heartbeat`;
+- an agent that the hub no longer knows registers again by itself, under its id;
+- a program that crashed has the same id when it starts again (`agent_client.kept_id`);
+- an agent whose id was taken by a newer registration stops;
+- the hub decides the next interval, and a heartbeat that failed is repeated sooner;
+- HOMEPORT_TOKEN and HOMEPORT_HEADERS are sent when they are set;
+- `orchestrator_url` may name several hubs of one cluster.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from agent_client.kept_id import KeptId, NotKeptError, keep_id
+from agent_client.transport.backoff import Backoff
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.headers import headers_to_hub, user_headers
 from agent_client.transport.http import NO_ANSWER, HttpAnswer, post
 from agent_client.transport.urls import split_urls, without_secrets
-from homeport_protocol.http import SESSION_TOKEN_HEADER
+from agent_client.validation import checked_id
+from homeport_protocol.http import AGENT_NOT_FOUND, SESSION_TOKEN_HEADER
 
 logger = logging.getLogger("homeport.client")
 
@@ -31,11 +40,17 @@ _REGISTER_TIMEOUT = 10.0
 _HEARTBEAT_TIMEOUT = 5.0
 """Seconds that a heartbeat may take, and that stopping waits for a running one."""
 
-_NOT_KNOWN = (401, 404)
-"""Statuses of a heartbeat whose agent, or whose registration of it, the hub does not know."""
+_NOT_KNOWN = {404: AGENT_NOT_FOUND, 401: "session_token"}
+"""How a hub answers, and the legacy service, that it does not know the agent or its registration.
+
+The status and what the error begins with: a proxy may have reasons of its own for a 404.
+"""
 
 _FENCED = 409
 """Status of a heartbeat whose registration a newer one has replaced."""
+
+_REFUSED = (400, 413)
+"""Statuses of a hub that will not take this registration, however often it is sent."""
 
 _UNAVAILABLE = (502, 503, 504)
 """Statuses of a hub that cannot serve now, or of a proxy that cannot reach it."""
@@ -44,15 +59,22 @@ _UNAVAILABLE = (502, 503, 504)
 class AgentRegistration:
     """Registers an agent over HTTP and heartbeats from a thread. No method raises: all log.
 
-    `agent_id` is None until registered, and a new one after the hub no longer knew the agent.
-    `fenced` is true once a newer registration has taken the id: the heartbeats have stopped then.
-    `heartbeat_interval` is in seconds. `orchestrator_url` may name several hubs, separated by
-    commas. The first one is drawn at random and used until it does not answer within 3 s or
-    answers 502, 503 or 504; then the next one is used. (When a hub registers the agent but its
-    answer is lost, its entry is never renewed and expires.)
+    `agent_id` (a UUID) is what the agent is to be known by. Without it, the agent keeps the id of
+    its first registration: it registers under it again when the hub no longer knew it, and when its
+    program was started again after a crash. A second program of the same agent (hub, name, type,
+    host and port), on the same machine at the same time, has an id of its own. Where the program
+    cannot write to the user's state directory, or has a new file system with every start, as in a
+    container, each start is another agent unless `agent_id` is given.
 
-    `headers` go with each request, as those of `AgentClient` do; the constructor raises BadRequest
-    for one that cannot be sent.
+    The attribute `agent_id` is None until registered. `fenced` is true once a newer registration
+    has taken the id: the heartbeats have stopped then. `heartbeat_interval` is in seconds.
+
+    `orchestrator_url` may name several hubs, separated by commas. The first one is drawn at random
+    and used until it does not answer within 3 s or answers 502, 503 or 504; then the next one is
+    used.
+
+    `headers` go with each request, as those of `AgentClient` do. The constructor raises BadRequest
+    for a header that cannot be sent, and for an `agent_id` that is no UUID.
     """
 
     def __init__(  # noqa: PLR0917 - the order is that of the helper it replaces
@@ -67,6 +89,7 @@ class AgentRegistration:
         metadata: dict[str, Any] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
+        agent_id: str | None = None,
     ) -> None:
         self.agent_name = agent_name
         self.agent_type = agent_type
@@ -82,45 +105,68 @@ class AgentRegistration:
         self.heartbeat_interval: float = 30
         self.heartbeat_thread: threading.Thread | None = None
         self.stop_heartbeat = threading.Event()
-        # Held while the id changes, so that unregistering cannot miss a new id.
+        # Held while the agent registers, so that unregistering cannot miss a registration.
         self._identity = threading.RLock()
+        self._given_id = None if agent_id is None else checked_id(agent_id)
+        self._own_id: str | None = None
+        self._kept: KeptId | None = None
+        self._process = 0  # that the own id was chosen in
         self._session_token: str | None = None
+        self._worth_trying = False
+        self._forgotten = False
+        self._retry_after: float | None = None
+        self._backoff = Backoff()
         self._endpoints = Endpoints([])
         self._headers = user_headers(headers)
 
     def register(self) -> bool:
         """Register this agent, and return whether that worked."""
-        try:
-            with self._identity:
-                answer = self._post(
-                    "/agents/register",
-                    {
-                        "name": self.agent_name,
-                        "type": self.agent_type,
-                        "host": self.host,
-                        "port": self.port,
-                        "capabilities": self.capabilities,
-                        "version": self.version,
-                        "metadata": self.metadata,
-                    },
-                    timeout=_REGISTER_TIMEOUT,
-                )
-                if answer.status != 201:
-                    logger.error("Registration failed: %s - %s", answer.status, answer.shown)
-                    return False
-                lease = msgspec.json.decode(answer.body, type=_RegisterAnswer)
-                self.agent_id, self._session_token = lease.agent_id, lease.session_token
-                self.fenced = False
-                self._set_interval(lease.heartbeat_interval_seconds)
-                logger.info("Agent registered successfully: %s", lease.agent_id)
-                return True
-        except Exception as error:
-            logger.error("Registration error: %s", error)
+        with self._identity:
+            self._retry_after, self._worth_trying = None, False
+            try:
+                return self._register()
+            except NO_ANSWER as error:
+                self._worth_trying = True
+                logger.error("Registration error: %s", error)
+            except Exception as error:  # of what the program gave
+                logger.error("Registration error: %s", error)
             return False
 
+    def _register(self) -> bool:
+        answer = self._post(
+            "/agents/register",
+            {
+                "name": self.agent_name,
+                "type": self.agent_type,
+                "host": self.host,
+                "port": self.port,
+                "capabilities": self.capabilities,
+                "version": self.version,
+                "metadata": self.metadata,
+                "agent_id": self._given_id or self._choose_id(),
+            },
+            timeout=_REGISTER_TIMEOUT,
+        )
+        self._retry_after = answer.retry_after
+        self._worth_trying = answer.error is None or answer.status not in _REFUSED
+        lease = _lease_of(answer)
+        if lease is None:
+            logger.error("Registration failed: %s - %s", answer.status, answer.shown)
+            return False
+        self.agent_id, self._session_token = lease.agent_id, lease.session_token
+        self._keep(lease.agent_id)
+        self.fenced = self._forgotten = False
+        self._set_interval(lease.heartbeat_interval_seconds)
+        logger.info("Agent registered successfully: %s", lease.agent_id)
+        return True
+
     def start_heartbeat(self) -> None:
-        """Start heartbeats from a daemon thread; the first one is sent at once."""
-        if not self.agent_id:
+        """Start heartbeats from a daemon thread; the first one is sent at once.
+
+        After a `register` that failed, unless the hub refused what it was sent, the thread goes on
+        trying to register, first.
+        """
+        if not self.agent_id and not self._worth_trying:
             logger.error("Cannot start heartbeat - agent not registered")
             return
         thread = self.heartbeat_thread
@@ -148,67 +194,121 @@ class AgentRegistration:
 
     def unregister(self) -> None:
         """Stop the heartbeats and unregister this agent."""
-        if not self.agent_id:
+        if not self.agent_id and self.heartbeat_thread is None:
             return
         try:
             self.stop_heartbeat_loop()
             with self._identity:
-                status = self._post(
-                    f"/agents/{self.agent_id}/unregister",
-                    None,
-                    timeout=_REGISTER_TIMEOUT,
-                    session_token=self._session_token,
-                ).status
-                if status == 200:
-                    logger.info("Agent unregistered successfully: %s", self.agent_id)
-                elif status == _FENCED:
-                    logger.info("A newer registration of agent %s stays", self.agent_id)
-                else:
-                    logger.warning("Unregister failed: %s", status)
+                if self.agent_id:
+                    self._unregister(self.agent_id)
         except Exception as error:
             logger.error("Unregister error: %s", error)
+
+    def _unregister(self, agent_id: str) -> None:
+        status = self._post(
+            f"/agents/{agent_id}/unregister",
+            None,
+            timeout=_REGISTER_TIMEOUT,
+            session_token=self._session_token,
+        ).status
+        if status == 200:
+            logger.info("Agent unregistered successfully: %s", agent_id)
+        elif status == _FENCED:
+            logger.info("A newer registration of agent %s stays", agent_id)
+        else:
+            logger.warning("Unregister failed: %s", status)
+
+    # --- the thread ------------------------------------------------------------------------------
 
     def _heartbeat_loop(self) -> None:
         # A thread that was stopped during a request must not go on when a new one has started.
         while self._is_current():
             try:
-                self._send_heartbeat()
+                if self.agent_id and not self._forgotten:
+                    wait = self._send_heartbeat(self.agent_id)
+                else:
+                    wait = self._register_again()
             except Exception as error:
                 logger.error("Heartbeat error: %s", error)
-            self.stop_heartbeat.wait(self.heartbeat_interval)
+                wait = self._sooner(None)
+            self.stop_heartbeat.wait(wait)
 
     def _is_current(self) -> bool:
         current = self.heartbeat_thread is threading.current_thread()
         return current and not self.stop_heartbeat.is_set()
 
-    def _send_heartbeat(self) -> None:
-        agent_id = self.agent_id
-        if not agent_id:
-            return
+    def _register_again(self) -> float:
+        """Returns the seconds until the next heartbeat, or the next attempt."""
+        with self._identity:
+            if not self._is_current():
+                return 0.0
+            if not self.register():
+                return self._backoff.next(self._retry_after)
+        self._backoff.reset()
+        return self.heartbeat_interval
+
+    def _send_heartbeat(self, agent_id: str) -> float:
+        """Returns the seconds until the next one."""
         answer = self._post(
             f"/agents/{agent_id}/heartbeat",
             {"status": "healthy", "metadata": self.metadata},
             timeout=_HEARTBEAT_TIMEOUT,
             session_token=self._session_token,
         )
-        status = answer.status
+        status, error = answer.status, answer.error
         if status == 200:
             self._set_interval(
                 msgspec.json.decode(answer.body, type=_HeartbeatAnswer).next_interval_seconds
             )
-        elif status in _NOT_KNOWN:
+            self._backoff.reset()
+            return self.heartbeat_interval
+        if error is not None and error.startswith(_NOT_KNOWN.get(status, "\0")):
             logger.warning("Agent %s is not known any more, registering again", agent_id)
-            with self._identity:
-                if self._is_current():
-                    self.register()
-        elif status == _FENCED:
+            self._forgotten = True
+            return 0.0
+        if error is not None and status == _FENCED:
             with self._identity:
                 if self._is_current():
                     logger.error("A newer registration holds agent %s, heartbeats stop", agent_id)
                     self.fenced = True
                     self.stop_heartbeat.set()
-        else:
-            logger.warning("Heartbeat failed: %s", status)
+            return 0.0
+        logger.warning("Heartbeat failed: %s", status)
+        return self._sooner(answer.retry_after)
+
+    def _sooner(self, retry_after: float | None) -> float:
+        """Seconds until a heartbeat is repeated that failed: the lease may not last two."""
+        wait = self._backoff.next(retry_after)
+        return wait if retry_after else min(self.heartbeat_interval, wait)
+
+    # --- the id ----------------------------------------------------------------------------------
+
+    def _choose_id(self) -> str:
+        """The id to register under: the one that is kept, or this program's own."""
+        if self._own_id is None or self._process != os.getpid():  # a fork is another program
+            self._process = os.getpid()
+            urls = map(without_secrets, sorted(split_urls(self.orchestrator_url)))
+            agent = (self.agent_name, self.agent_type, self.host, self.port)
+            try:
+                self._kept = keep_id(*urls, *agent)
+                self._own_id = self._kept.agent_id
+            except NotKeptError as why:
+                self._kept, self._own_id = None, str(uuid.uuid4())
+                logger.debug("agent %s has an id for this start only: %s", self.agent_name, why)
+        return self._own_id
+
+    def _keep(self, agent_id: str) -> None:
+        """The legacy service gives another id than it is sent: that one is to be kept."""
+        if self._given_id or agent_id == self._own_id:
+            return
+        self._own_id = agent_id
+        if self._kept is not None:
+            try:
+                self._kept.replace(agent_id)
+            except OSError as error:
+                logger.debug("the id of agent %s is not kept: %s", self.agent_name, error)
+
+    # --- requests --------------------------------------------------------------------------------
 
     def _set_interval(self, interval: float | None) -> None:
         if interval is not None and interval > 0:
@@ -260,6 +360,16 @@ class _RegisterAnswer(msgspec.Struct):
     agent_id: str
     heartbeat_interval_seconds: float | None = None
     session_token: str | None = None  # the legacy service gives none
+
+
+def _lease_of(answer: HttpAnswer) -> _RegisterAnswer | None:
+    """None when this is not a hub's answer to a registration."""
+    if answer.status != 201:
+        return None
+    try:
+        return msgspec.json.decode(answer.body, type=_RegisterAnswer)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 class _HeartbeatAnswer(msgspec.Struct):

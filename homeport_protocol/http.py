@@ -29,6 +29,9 @@ from homeport_protocol.record import AgentSpec
 SESSION_TOKEN_HEADER = "Homeport-Session-Token"  # noqa: S105 - the name of a header
 """The header in which a caller over HTTP shows the `session_token` of its registration."""
 
+AGENT_NOT_FOUND = "agent not found"
+"""What the error begins with, here as in the legacy service, when a heartbeat's id is unknown."""
+
 R = TypeVar("R")
 
 ReportedStatus = Literal[Status, ""]

@@ -14,6 +14,7 @@ from actors.runtime.turns import Steps
 from homeport_protocol.codec import encode, read_float
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.http import (
+    AGENT_NOT_FOUND,
     Confirmation,
     LegacyHeartbeat,
     LegacyHeartbeatAnswer,
@@ -87,8 +88,7 @@ class AgentRoutes:
         except ProtocolError as error:
             if error.code != "not_found":
                 raise
-            # Begins with the words of the legacy service, and adds what to do.
-            return refusal(404, "agent not found: register again")
+            return refusal(404, f"{AGENT_NOT_FOUND}: register again")
         if not heard.durable:
             # The hub counts the heartbeat, but reports success only for what is stored.
             words = "Redis is away; the heartbeat is not yet stored"

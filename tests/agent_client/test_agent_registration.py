@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,7 +52,10 @@ def test_its_constructor_and_attributes_are_those_of_the_helper_it_replaces() ->
         "orchestrator_url",
         "version",
         "metadata",
+        "headers",
+        "agent_id",
     ]
+    assert parameters["agent_id"].kind is inspect.Parameter.KEYWORD_ONLY
     assert parameters["orchestrator_url"].default == "http://localhost:8080"
     assert parameters["version"].default == "1.0.0"
     new = AgentRegistration("a", "cost", "h", 1, [])
@@ -80,7 +84,9 @@ def test_it_registers_with_the_documented_request(
         "capabilities": ["spot"],
         "version": "2.0",
         "metadata": {"zone": "a"},
+        "agent_id": body["agent_id"],
     }
+    assert uuid.UUID(body["agent_id"])
 
 
 def test_it_heartbeats_from_its_thread_until_it_unregisters(

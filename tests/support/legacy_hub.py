@@ -10,14 +10,21 @@ from typing import Any, Self
 
 
 class LegacyHub:
-    """Registers, hears and forgets agents; notes every call as (path, body, headers)."""
+    """Registers, hears and forgets agents; notes every call as (path, body, headers).
 
-    def __init__(self) -> None:
+    While `status` is set, everything is answered with it, and with `page` if that is not None.
+    `takes_ids`: as a hub, and not as the legacy service, which gives each registration its own.
+    """
+
+    def __init__(self, port: int = 0) -> None:
         self.calls: list[tuple[str, Any, dict[str, str]]] = []
         self.agents: set[str] = set()
         self.interval: float = 30
         self.status: int | None = None
+        self.page: bytes | None = None
+        self.headers: dict[str, str] = {}
         self.session_token: str | None = None
+        self.takes_ids = False
         hub = self
 
         class Routes(BaseHTTPRequestHandler):
@@ -27,6 +34,10 @@ class LegacyHub:
                 status, answer = hub.answer(self.path, body, dict(self.headers))
                 payload = json.dumps(answer).encode()
                 self.send_response(status)
+                if hub.status is not None:
+                    payload = payload if hub.page is None else hub.page
+                    for name, value in hub.headers.items():
+                        self.send_header(name, value)
                 self.send_header("Content-Length", str(len(payload)))
                 self.end_headers()
                 self.wfile.write(payload)
@@ -34,7 +45,7 @@ class LegacyHub:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Routes)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Routes)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -56,7 +67,7 @@ class LegacyHub:
         if self.status is not None:
             return self.status, {"error": "refused by the test"}
         if path == "/agents/register":
-            id_ = str(uuid.uuid4())
+            id_ = body["agent_id"] if self.takes_ids else str(uuid.uuid4())
             self.agents.add(id_)
             return 201, {
                 "agent_id": id_,
