@@ -90,7 +90,7 @@ def test_the_source_distribution_holds_the_packages_and_how_to_build_them(built:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    others = {"PKG-INFO", "README.md", "pyproject.toml", ".gitignore"}
+    others = {"PKG-INFO", "LICENSE", "README.md", "pyproject.toml", ".gitignore"}
     assert names == sources() | others
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from configparser import RawConfigParser
+from pathlib import Path
 
 from hub.settings import FIELDS
 from tests.docs.pages import ROOT
 from tests.docs.test_docs import check_call
+from tests.support.hub_process import Hub, running_hub
+from tests.support.programs import environment
 
 DEPLOY = ROOT / "deploy"
 
@@ -46,6 +51,41 @@ def test_the_image_copies_what_exists_and_sets_what_is_read() -> None:
     assert re.search(rf"^VOLUME {variables['HOMEPORT_DATA_DIR']}$", text, re.MULTILINE)
     assert re.search(rf"^EXPOSE {FIELDS['port'].default}$", text, re.MULTILINE)
     assert "USER 10001" in text
+
+
+def healthcheck(hub: Hub, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, DEPLOY / "healthcheck.py"],
+        env=environment(hub.directory, **variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_the_health_check_asks_at_the_port_that_the_hub_has(tmp_path: Path) -> None:
+    with running_hub(tmp_path, "--redis", "memory://") as hub:
+        proxy = "http://127.0.0.1:9"
+        for name in ("HOMEPORT_PORT", "PORT"):
+            done = healthcheck(hub, **{name: str(hub.port), "http_proxy": proxy})
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        config = tmp_path / "homeport.toml"
+        config.write_text(f"port = {hub.port}\n")
+        assert healthcheck(hub, HOMEPORT_CONFIG=str(config)).returncode == 0
+        port = str(hub.port)
+    done = healthcheck(hub, HOMEPORT_PORT=port)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("the hub cannot be asked: ")
+    done = healthcheck(hub, HOMEPORT_PORT="many")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "HOMEPORT_PORT: " in done.stdout
+
+
+def test_the_health_check_of_the_image_is_the_one_that_is_tested() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert "COPY deploy/healthcheck.py /opt/homeport/healthcheck.py" in text
+    assert 'CMD ["python", "/opt/homeport/healthcheck.py"]' in text
 
 
 def test_the_compose_file_sets_what_is_read_and_publishes_on_loopback_only() -> None:
