@@ -52,10 +52,7 @@ def test_its_constructor_and_attributes_are_those_of_the_helper_it_replaces() ->
         "orchestrator_url",
         "version",
         "metadata",
-        "headers",
-        "agent_id",
     ]
-    assert parameters["agent_id"].kind is inspect.Parameter.KEYWORD_ONLY
     assert parameters["orchestrator_url"].default == "http://localhost:8080"
     assert parameters["version"].default == "1.0.0"
     new = AgentRegistration("a", "cost", "h", 1, [])
