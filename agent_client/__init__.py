@@ -32,6 +32,7 @@ from agent_client.errors import (
 )
 from agent_client.hub_client import HubClient
 from agent_client.lease import Lease
+from agent_client.run import run
 from agent_client.transport.backoff import Backoff
 from agent_client.watch import Watch
 from agent_client.watch_items import Event, Reading, Resync, Snapshot, WatchItem
@@ -91,4 +92,5 @@ __all__ = [
     "Updated",
     "Watch",
     "WatchItem",
+    "run",
 ]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,26 +17,24 @@ from agent_client.errors import (
     ConnectionLost,
     Fenced,
     HomeportError,
-    NotFound,
-    NotRegistered,
     Timeout,
     Unavailable,
 )
 from agent_client.lease import Lease
+from agent_client.leaving import LEAVE_TIMEOUT, LEAVING, Leaver
 from agent_client.session.callbacks import Callback, CallbackTasks
 from agent_client.session.heartbeats import SESSION_UNKNOWN
 from agent_client.session.reported_state import ReportedState
 from agent_client.session.session import Session
+from agent_client.session.unregistering import unregister
 from agent_client.transport.backoff import Backoff
-from agent_client.transport.channel import Channel
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.seams import current_seams
 from agent_client.validation import changes_from, checked_id, spec_from
-from homeport_protocol.answers import HeartbeatAck, Unregistered, Updated
+from homeport_protocol.answers import HeartbeatAck, Updated
 from homeport_protocol.bounds import Status
-from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentChanges
-from homeport_protocol.requests import Heartbeat, Unregister, Update
+from homeport_protocol.requests import Heartbeat, Update
 
 logger = logging.getLogger("homeport.client")
 
@@ -76,6 +75,11 @@ class AgentClient:
     removed, by an operator or elsewhere, every call raises `AgentRemoved`. Leaving on purpose calls
     none of them.
 
+    A process that SIGTERM ends leaves first: while a client is open that was entered in the main
+    thread, and nobody else handles SIGTERM, all clients of the process unregister, within a second
+    at most; then it ends by SIGTERM as it would have. `leave_on_sigterm=False` leaves this one out.
+    `agent_client.run` ends a program by cancelling it instead.
+
     Raises BadRequest, TooLarge or BadURL for arguments that no hub could accept.
     """
 
@@ -104,6 +108,7 @@ class AgentClient:
         keepalive: float = 5.0,
         shuffle: bool = True,
         backoff: Backoff | None = None,
+        leave_on_sigterm: bool = True,
     ) -> None:
         spec = spec_from(
             name=name,
@@ -124,7 +129,11 @@ class AgentClient:
         self._sleep = current_seams().sleep
         self._callbacks = CallbackTasks()
         self._deliveries: set[asyncio.Task[Any]] = set()
+        self._leave_on_sigterm = leave_on_sigterm
+        self._leaver = Leaver(self._begin_to_leave)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._session = Session(
             Dialer(
                 url,
@@ -190,7 +199,10 @@ class AgentClient:
         """
         if self._running is not None:
             raise RuntimeError("an AgentClient can be started only once")
+        self._loop = asyncio.get_running_loop()
         self._running = asyncio.create_task(self._session.run(), name="homeport-session")
+        if self._leave_on_sigterm:
+            LEAVING.add(self._leaver)
         try:
             await self._session.channel(self._connect_timeout)
         except BaseException:
@@ -202,6 +214,25 @@ class AgentClient:
 
         Returns at once when no hub can be reached: the agent's lease then runs out.
         """
+        await self._leave_once()
+        LEAVING.discard(self._leaver)
+        await self._callbacks.finish()
+
+    def _begin_to_leave(self) -> Future[None]:
+        leaving = self._leave_once()
+        try:
+            assert self._loop is not None  # it has been started
+            return asyncio.run_coroutine_threadsafe(leaving, self._loop)
+        except RuntimeError:
+            leaving.close()
+            raise
+
+    async def _leave_once(self) -> None:
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="homeport-leave")
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
         self._session.end(ConnectionLost("the client is closed", retryable=False))
         tasks = {*self._deliveries, *([self._running] if self._running else [])}
         for task in tasks:
@@ -210,8 +241,9 @@ class AgentClient:
             await asyncio.wait(tasks)
         channel = self._session.current
         if channel is not None:
-            await self._unregister(channel)
-        await self._callbacks.finish()
+            limit = LEAVE_TIMEOUT if LEAVING.begun else _UNREGISTER_TIMEOUT
+            seconds = min(limit, self._request_timeout)
+            await unregister(channel, self._agent_id, seconds=seconds, sleep=self._sleep)
 
     async def wait_connected(self) -> None:
         """Wait until the agent has a session on an open connection.
@@ -338,44 +370,10 @@ class AgentClient:
         if not task.cancelled():
             task.exception()  # its caller may have been cancelled: nobody else retrieves it
 
-    async def _unregister(self, channel: Channel) -> None:
-        try:
-            async with asyncio.timeout(min(_UNREGISTER_TIMEOUT, self._request_timeout)):
-                await self._ask_to_unregister(channel)
-        except TimeoutError:
-            logger.warning("agent %s could not unregister in time", self._agent_id)
-        except HomeportError as error:
-            logger.warning("agent %s could not unregister: %s", self._agent_id, error)
-        finally:
-            await channel.close()
-
-    async def _ask_to_unregister(self, channel: Channel) -> None:
-        asked = False
-        while True:
-            try:
-                await channel.request(Unregister(id=0), Unregistered)
-            except Unavailable as error:
-                if error.outcome is None:
-                    raise
-                asked = True  # it may have happened: that is found out by asking again
-                await self._sleep(0.1)
-            except HomeportError as error:
-                done = isinstance(error, (NotFound, NotRegistered)) or _closed_as_done(error)
-                if not (asked and done):
-                    raise
-                return
-            else:
-                return
-
     def _final_error(self) -> HomeportError:
         error = self._session.final_error
         assert error is not None  # a session stops only by `end`, which sets it
         return error.with_traceback(None)
-
-
-def _closed_as_done(error: HomeportError) -> bool:
-    """Whether the hub closed the connection because the agent had been unregistered."""
-    return isinstance(error, ConnectionLost) and error.close_code == CloseCode.DONE
 
 
 def _heartbeat(changes: AgentChanges) -> Heartbeat:

@@ -11,7 +11,7 @@ import asyncio
 import random
 import sys
 
-from agent_client import AgentClient, Fenced, HomeportError, Lease
+from agent_client import AgentClient, Fenced, HomeportError, Lease, run
 
 
 def connected(lease: Lease) -> None:
@@ -58,6 +58,9 @@ async def main(options: argparse.Namespace) -> None:
                 await work(agent)
         except TimeoutError:
             print("time is up, unregistering", flush=True)
+        except asyncio.CancelledError:
+            print("stopped, unregistering", flush=True)
+            raise
 
 
 if __name__ == "__main__":
@@ -68,8 +71,6 @@ if __name__ == "__main__":
     parser.add_argument("--id", help="a UUID: the same agent over restarts")
     parser.add_argument("--seconds", type=float, help="stop after this long (default: at Ctrl-C)")
     try:
-        asyncio.run(main(parser.parse_args()))
-    except KeyboardInterrupt:
-        print("unregistered")
+        run(main(parser.parse_args()))
     except HomeportError as error:
         sys.exit(f"agent: {error}")

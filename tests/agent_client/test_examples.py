@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from tests.support.fake_hub import FakeHub, event, snapshot, watching
@@ -21,8 +23,8 @@ async def run(name: str, *arguments: str, url: str | None = None) -> tuple[int |
         str(EXAMPLES / name),
         *arguments,
         env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
@@ -35,6 +37,20 @@ async def test_the_agent_registers_reports_and_unregisters(hub: FakeHub) -> None
     assert "reported load " in out
     assert out.rstrip().endswith("time is up, unregistering")
     assert hub.peer.ops() == ["register", "heartbeat", "unregister"]
+
+
+async def test_the_agent_unregisters_when_it_is_stopped(hub: FakeHub) -> None:
+    for signum, status in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)):
+        command = [sys.executable, str(EXAMPLES / "agent.py"), hub.url]
+        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+        assert process.stdout is not None
+        while not (await process.stdout.readline()).startswith(b"reported load "):
+            pass
+        process.send_signal(signum)
+        out, err = await process.communicate()
+        assert (process.returncode, err) == (status, b"")
+        assert out.decode().splitlines()[-1] == "stopped, unregistering"
+        assert hub.peer.ops()[-1] == "unregister"
 
 
 async def test_the_watcher_prints_what_happens(hub: FakeHub) -> None:

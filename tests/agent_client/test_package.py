@@ -62,6 +62,7 @@ def test_the_exported_names_are_these() -> None:
         "Updated",
         "Watch",
         "WatchItem",
+        "run",
     ]
     for name in agent_client.__all__:
         assert hasattr(agent_client, name)

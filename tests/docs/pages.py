@@ -17,6 +17,7 @@ PAGES = sorted(
 PROTOCOL = ROOT / "docs" / "protocol.md"
 REFERENCE = ROOT / "docs" / "reference.md"
 HOW_TO = ROOT / "docs" / "how-to.md"
+RECIPES = ROOT / "docs" / "recipes.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -44,6 +45,17 @@ def blocks(page: Path) -> list[Block]:
         Block(page, text.count("\n", 0, each.start()) + 1, each[2].strip(), each[3])
         for each in _FENCE.finditer(text)
     ]
+
+
+def programs_by_heading(page: Path) -> dict[str, str]:
+    """The first Python program under each heading of the second level that has one."""
+    programs: dict[str, str] = {}
+    for section in page.read_text(encoding="utf-8").split("\n## ")[1:]:
+        heading = section.splitlines()[0]
+        found = [each[3] for each in _FENCE.finditer(section) if each[2].strip() == "python"]
+        if found:
+            programs[heading] = found[0]
+    return programs
 
 
 def every_block(*infos: str) -> list[Block]:
