@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from agent_client.agent import AgentClient
 from agent_client.agent_registration import AgentRegistration
+from agent_client.answers import (
+    FlappingAgent,
+    HeartbeatAck,
+    Hubs,
+    HubStatus,
+    LossAcknowledged,
+    Updated,
+)
 from agent_client.errors import (
     AgentRemoved,
     AlreadyRegistered,
@@ -32,21 +40,13 @@ from agent_client.errors import (
 )
 from agent_client.hub_client import HubClient
 from agent_client.lease import Lease
+from agent_client.records import AgentRecord, Health
 from agent_client.run import run
 from agent_client.transport.backoff import Backoff
 from agent_client.watch import Watch
 from agent_client.watch_items import Event, Reading, Resync, Snapshot, WatchItem
-from homeport_protocol.answers import (
-    FlappingAgent,
-    HeartbeatAck,
-    Hubs,
-    HubStatus,
-    LossAcknowledged,
-    Updated,
-)
 from homeport_protocol.bounds import Kind, Status, Strategy
 from homeport_protocol.filters import Filter
-from homeport_protocol.record import AgentRecord, Health
 
 __all__ = [
     "AgentClient",

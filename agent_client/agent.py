@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from agent_client.answers import HeartbeatAck, Updated, copied
 from agent_client.errors import (
     CannotConnect,
     ConnectionLost,
@@ -31,14 +32,14 @@ from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.seams import current_seams
 from agent_client.validation import changes_from, checked_id, spec_from
-from homeport_protocol.answers import HeartbeatAck, Updated
+from homeport_protocol import answers
 from homeport_protocol.bounds import Status
 from homeport_protocol.record import AgentChanges
 from homeport_protocol.requests import Heartbeat, Update
 
 logger = logging.getLogger("homeport.client")
 
-A = TypeVar("A", HeartbeatAck, Updated)
+A = TypeVar("A", answers.HeartbeatAck, answers.Updated)
 
 _UNREGISTER_TIMEOUT = 3.0
 """Seconds for which closing waits for the hub's answer to `unregister`."""
@@ -280,7 +281,8 @@ class AgentClient:
         refusal, and discards it: it has not happened.
         """
         changes = changes_from(status=status, metadata=metadata, load=load)
-        return await self._deliver(_heartbeat(changes), changes, HeartbeatAck)
+        answer = await self._deliver(_heartbeat(changes), changes, answers.HeartbeatAck)
+        return copied(HeartbeatAck, answer)
 
     async def update(
         self,
@@ -308,7 +310,7 @@ class AgentClient:
             load=load,
         )
         request = Update(id=0, **msgspec.structs.asdict(changes))
-        return await self._deliver(request, changes, Updated)
+        return copied(Updated, await self._deliver(request, changes, answers.Updated))
 
     async def _deliver(
         self, request: Heartbeat | Update, changes: AgentChanges, expected: type[A]

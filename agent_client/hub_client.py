@@ -10,7 +10,9 @@ from typing import Any, Self, TypeVar, Unpack
 
 from msgspec import UNSET
 
+from agent_client.answers import FlappingAgent, Hubs, HubStatus, LossAcknowledged, copied
 from agent_client.errors import BadRequest, HomeportError
+from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
@@ -18,16 +20,8 @@ from agent_client.transport.failover_channel import FailoverChannel, client_clos
 from agent_client.transport.seams import current_seams
 from agent_client.validation import FilterKeys, as_filter, checked_kinds
 from agent_client.watch import Watch
-from homeport_protocol.answers import (
-    Agent,
-    Agents,
-    Flapping,
-    FlappingAgent,
-    Hubs,
-    LossAcknowledged,
-    Pong,
-    Removed,
-)
+from homeport_protocol import answers
+from homeport_protocol.answers import Agent, Agents, Pong, Removed
 from homeport_protocol.bounds import (
     DEFAULT_FIND_LIMIT,
     DEFAULT_FLAPPING_CHANGES,
@@ -38,7 +32,6 @@ from homeport_protocol.bounds import (
     Strategy,
 )
 from homeport_protocol.filters import Filter
-from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import (
     AcknowledgeLoss,
     Find,
@@ -161,8 +154,8 @@ class HubClient:
         """
         wanted = as_filter(filter, keys)
         request = FindFlapping(id=0, filter=wanted, changes=changes, within=within, limit=limit)
-        answer: Flapping = await self._request(request, Flapping)
-        return answer.agents
+        answer = await self._request(request, answers.Flapping)
+        return [copied(FlappingAgent, agent) for agent in answer.agents]
 
     async def get(self, agent_id: str) -> AgentRecord:
         """Return one agent; raises NotFound."""
@@ -204,7 +197,8 @@ class HubClient:
 
     async def hubs(self) -> Hubs:
         """Return the live hubs of the cluster, ordered by id, and which of them answered."""
-        return await self._request(ListHubs(id=0), Hubs)
+        answer = await self._request(ListHubs(id=0), answers.Hubs)
+        return copied(Hubs, answer, hubs=[copied(HubStatus, hub) for hub in answer.hubs])
 
     async def acknowledge_loss(self) -> LossAcknowledged:
         """Let the hubs remove agents that they hold back because many were lost at once.
@@ -212,7 +206,8 @@ class HubClient:
         This is an operator's decision: make sure first that the agents are gone and not just cut
         off. The answer says how many there were.
         """
-        return await self._request(AcknowledgeLoss(id=0), LossAcknowledged)
+        answer = await self._request(AcknowledgeLoss(id=0), answers.LossAcknowledged)
+        return copied(LossAcknowledged, answer)
 
     def watch(
         self,

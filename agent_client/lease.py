@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from agent_client.answers import copied
 from agent_client.transport.urls import without_secrets
+from agent_client.values import Value
 from homeport_protocol.answers import Registered
 
 
-class Lease(Struct, frozen=True, kw_only=True):
+class Lease(Struct, Value, frozen=True, kw_only=True):
     """The terms of this session; intervals are in seconds.
 
     `resumed` is true when an earlier session was resumed, false for a new registration. `revision`
@@ -29,10 +31,6 @@ class Lease(Struct, frozen=True, kw_only=True):
     url: str
 
 
-_COPIED = tuple(field for field in Lease.__struct_fields__ if field != "url")
-
-
 def lease_of(registered: Registered, url: str) -> Lease:
     """The lease that the hub at `url` gave."""
-    copied = {field: getattr(registered, field) for field in _COPIED}
-    return Lease(**copied, url=without_secrets(url))
+    return copied(Lease, registered, url=without_secrets(url))

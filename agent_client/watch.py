@@ -20,6 +20,7 @@ from agent_client.errors import (
     Timeout,
     Unavailable,
 )
+from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback, CallbackTasks
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.connection import PONG_TIMEOUT, Connection
@@ -29,7 +30,6 @@ from agent_client.watch_items import Event, Reading, Resync, Snapshot, WatchItem
 from homeport_protocol import answers
 from homeport_protocol.bounds import Kind
 from homeport_protocol.filters import Filter
-from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Watch as WatchRequest
 
 logger = logging.getLogger("homeport.client")

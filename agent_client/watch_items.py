@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from msgspec import Struct
 
+from agent_client.records import AgentRecord
+from agent_client.values import Value
 from homeport_protocol.bounds import Kind
-from homeport_protocol.record import AgentRecord
 
 
-class Snapshot(Struct, frozen=True, kw_only=True):
+class Snapshot(Struct, Value, frozen=True, kw_only=True):
     """All agents that match, as of `revision` of `log`; the first item of a watch.
 
     A later watch may go on from `position`; None from a hub that gives none.
@@ -19,8 +22,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     revision: int
     position: str | None = None
 
+    absent_when: ClassVar[dict[str, Any]] = {"position": None}
 
-class Resync(Struct, frozen=True, kw_only=True):
+
+class Resync(Struct, Value, frozen=True, kw_only=True):
     """All agents that match, again: discard what earlier items said and begin from this one.
 
     It comes when the changes in between are not available, because the watch was disconnected for
@@ -33,8 +38,10 @@ class Resync(Struct, frozen=True, kw_only=True):
     revision: int
     position: str | None = None
 
+    absent_when: ClassVar[dict[str, Any]] = {"position": None}
 
-class Event(Struct, frozen=True, kw_only=True):
+
+class Event(Struct, Value, frozen=True, kw_only=True):
     """One change; `agent` is the record after it, or the last one before a removal.
 
     When an agent stops matching the filter, one more event follows with the record that does not
@@ -48,8 +55,10 @@ class Event(Struct, frozen=True, kw_only=True):
     coalesced: bool = False
     position: str | None = None
 
+    absent_when: ClassVar[dict[str, Any]] = {"coalesced": False, "position": None}
 
-class Reading(Struct, frozen=True, kw_only=True):
+
+class Reading(Struct, Value, frozen=True, kw_only=True):
     """The newest loads, by agent's id, of agents whose load has moved; no change, and no revision.
 
     Only a watch with `readings` yields it, at most about once a second.

@@ -12,8 +12,8 @@ from msgspec import structs
 
 from agent_client.errors import ConnectionLost, HomeportError, Internal, Timeout
 from agent_client.transport.connection import Connection
-from agent_client.transport.decoding import NotUnderstood, failure
-from homeport_protocol.answers import Answer, Error, Event, Message, Reading, Snapshot
+from agent_client.transport.decoding import Answer, Message, NotUnderstood, failure
+from homeport_protocol.answers import Error, Event, Reading, Snapshot
 from homeport_protocol.requests import Request
 
 logger = logging.getLogger("homeport.client")

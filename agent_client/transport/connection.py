@@ -11,9 +11,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from agent_client.errors import ConnectionLost, HomeportError, closed
-from agent_client.transport.decoding import NotUnderstood, decode
+from agent_client.transport.decoding import Message, NotUnderstood, decode
 from agent_client.transport.urls import without_secrets
-from homeport_protocol.answers import Message
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.requests import Request

@@ -8,10 +8,35 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from agent_client.errors import HomeportError, refused
-from homeport_protocol.answers import Error, Message
-from homeport_protocol.codec import decode_message
+from agent_client.records import AgentRecord
+from homeport_protocol import answers
+from homeport_protocol.answers import Error
+from homeport_protocol.codec import read_float
 
 logger = logging.getLogger("homeport.client")
+
+
+Answer = (
+    answers.Registered
+    | answers.HeartbeatAck
+    | answers.Updated
+    | answers.Unregistered
+    | answers.Removed
+    | answers.Agents[AgentRecord]
+    | answers.Agent[AgentRecord]
+    | answers.Watching
+    | answers.Unwatched
+    | answers.Pong
+    | answers.Hubs
+    | answers.LossAcknowledged
+    | answers.Flapping
+    | answers.Error
+)
+"""The answers of a hub; their records are decoded straight to the public type."""
+
+Message = Answer | answers.Snapshot[AgentRecord] | answers.Event[AgentRecord] | answers.Reading
+
+_message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message, float_hook=read_float)
 
 
 class NotUnderstood(Struct, frozen=True, kw_only=True):
@@ -42,7 +67,7 @@ _envelope = msgspec.json.Decoder(_Envelope)
 def decode(data: bytes) -> Message | NotUnderstood | None:
     """Decode one message of a hub; None when it cannot be read and answers no request."""
     try:
-        return decode_message(data)
+        return _message.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         problem = error
     try:

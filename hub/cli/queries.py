@@ -7,7 +7,7 @@ import re
 
 import click
 
-from agent_client import FlappingAgent
+from agent_client import AgentRecord, FlappingAgent
 from homeport_protocol.bounds import (
     DEFAULT_FLAPPING_CHANGES,
     DEFAULT_FLAPPING_LIMIT,
@@ -20,7 +20,6 @@ from homeport_protocol.bounds import (
     Strategy,
 )
 from homeport_protocol.filters import Filter
-from homeport_protocol.record import AgentRecord
 from hub.cli.client import connected
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
@@ -94,7 +93,7 @@ def agents(
         raise click.UsageError("--changes and --within need --flapping")
     found = asyncio.run(_find(target, filter, limit))
     if as_json:
-        show_json({"agents": found, "count": len(found)})
+        show_json({"agents": [agent.to_dict() for agent in found], "count": len(found)})
     elif found:
         show_agents(found)
     else:
@@ -210,6 +209,6 @@ async def _pick(target: Target, wanted: Filter, strategy: Strategy, key: str | N
 
 def _show_one(record: AgentRecord, as_json: bool) -> None:
     if as_json:
-        show_json(record)
+        show_json(record.to_dict())
     else:
         show_agent(record)

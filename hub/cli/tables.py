@@ -7,14 +7,12 @@ from collections.abc import Sequence
 
 import click
 import msgspec
-from msgspec import UNSET
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agent_client import FlappingAgent
+from agent_client import AgentRecord, FlappingAgent
 from homeport_protocol.bounds import STATUSES, Status
-from homeport_protocol.record import AgentRecord
 from hub.cli.output import is_terminal, now
 from hub.cli.text import SHORT_ID, address, ago, condition, printable, reason
 
@@ -184,7 +182,6 @@ def _plain_row(agent: AgentRecord, instant: float) -> tuple[str, ...]:
 
 def _fields(agent: AgentRecord) -> list[tuple[str, str]]:
     instant = now()
-    metadata = {} if agent.metadata is UNSET else agent.metadata
     fields = [
         ("id", agent.id),
         ("name", agent.name),
@@ -197,9 +194,10 @@ def _fields(agent: AgentRecord) -> list[tuple[str, str]]:
         ("last seen", f"{agent.last_seen} ({ago(agent.last_seen, instant)})"),
     ]
     fields += [
-        (f"metadata.{key}", msgspec.json.encode(value).decode()) for key, value in metadata.items()
+        (f"metadata.{key}", msgspec.json.encode(value).decode())
+        for key, value in agent.metadata.items()
     ]
-    if agent.load is not UNSET:
+    if agent.load is not None:
         fields.append(("load", f"{agent.load:g}"))
     fields += [
         ("connection", agent.health.connection),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeport_protocol.record import AgentRecord
+from agent_client import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
 
 SHORT_ID = 8

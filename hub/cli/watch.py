@@ -11,10 +11,9 @@ from typing import Any, TypedDict, assert_never
 import click
 from rich.text import Text
 
-from agent_client import Event, Reading, Resync, Snapshot
+from agent_client import AgentRecord, Event, Reading, Resync, Snapshot
 from homeport_protocol.bounds import KINDS, Kind
 from homeport_protocol.filters import Filter
-from homeport_protocol.record import AgentRecord
 from hub.cli.client import connected
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
@@ -155,7 +154,7 @@ class _JsonLines:
         line: dict[str, Any] = {
             "op": "event",
             "kind": event.kind,
-            "agent": event.agent,
+            "agent": event.agent.to_dict(),
             "log": log,
             "revision": event.revision,
             **_position_of(event),
@@ -171,7 +170,7 @@ class _JsonLines:
         show_json_line(
             {
                 "op": op,
-                "agents": message.agents,
+                "agents": [agent.to_dict() for agent in message.agents],
                 "log": message.log,
                 "revision": message.revision,
                 **_position_of(message),

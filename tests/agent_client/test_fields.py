@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 import agent_client
 from agent_client import AgentClient, Event, Lease, Resync, Snapshot
+from agent_client.transport import decoding
 from agent_client.validation import FilterKeys
 from homeport_protocol import answers
 from homeport_protocol.filters import Filter
@@ -28,6 +29,9 @@ VALUES = {
     "load": 0.5,
 }
 """A value other than the default for every field of a registration."""
+
+
+UNIONS = (decoding.Message, answers.Message)
 
 
 def fields(of: type) -> set[str]:
@@ -68,6 +72,11 @@ def test_a_lease_is_the_hub_s_answer_without_its_secret() -> None:
 def test_the_items_of_a_watch_are_the_hub_s_messages_without_the_watch_s_number() -> None:
     assert fields(Event) == fields(answers.Event) - {"watch"}
     assert fields(Snapshot) == fields(Resync) == fields(answers.Snapshot) - {"watch", "last"}
+
+
+def test_every_message_of_a_hub_is_decoded() -> None:
+    ours, theirs = ({get_origin(each) or each for each in get_args(union)} for union in UNIONS)
+    assert ours == theirs
 
 
 def test_every_request_is_sent_by_some_module_of_the_client() -> None:

@@ -11,17 +11,18 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import UNSET
 
+import agent_client
 from agent_client.errors import HomeportError
 from agent_client.transport.connection import Connection
-from agent_client.transport.decoding import NotUnderstood
+from agent_client.transport.decoding import Message, NotUnderstood
 from agent_client.transport.dialer import Dialer
 from homeport_protocol.answers import (
     Error,
     Event,
     HeartbeatAck,
-    Message,
     Registered,
     Snapshot,
     Updated,
@@ -139,7 +140,7 @@ class TapedConnection(Connection):
     def _note_message(self, message: Message | NotUnderstood) -> None:
         match message:
             case Snapshot():
-                self._chunks += message.agents
+                self._chunks += map(_as_sent, message.agents)
                 if message.last:
                     agents, self._chunks = self._chunks, []
                     self._pen.note(
@@ -155,7 +156,7 @@ class TapedConnection(Connection):
                     connection=self.number,
                     revision=message.revision,
                     kind=message.kind,
-                    agent=message.agent,
+                    agent=_as_sent(message.agent),
                     coalesced=message.coalesced is True,
                 )
             case WatchingAnswer():
@@ -192,6 +193,11 @@ class TapedConnection(Connection):
             case _:
                 pass
         self._pen.note(Answered, number=number, **{"code": "ok", **more})
+
+
+def _as_sent(record: agent_client.AgentRecord) -> AgentRecord:
+    """The record as the hub sent it."""
+    return msgspec.convert(record.to_dict(), AgentRecord)
 
 
 def _asked_for(watch: Watch) -> tuple[str, int | None]:

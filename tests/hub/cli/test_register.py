@@ -312,7 +312,7 @@ def test_no_lease_is_left_to_tell_of_when_the_agent_was_removed(
         ((*SIDECAR, "--agent-id", "web-1"), "agent_id"),
         ((*SIDECAR, "--wait", "nan"), "--wait"),
         ((*SIDECAR, "--name", "x" * 129), "name"),
-        (("register", "--name", "n", "--type", "no type"), "type"),
+        (("register", "--name", "n", "--type", "x" * 65), "type"),
         ((*SIDECAR, "--namespace", "a b"), "'a b' is not a namespace"),
     ],
 )

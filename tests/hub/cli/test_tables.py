@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from homeport_protocol.record import AgentRecord
+from agent_client import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
 from hub.cli import tables
 from hub.cli.tables import shortened, show_agent, show_agents

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from homeport_protocol.record import AgentRecord
+from agent_client import AgentRecord
 from homeport_protocol.timestamps import format_timestamp
 from hub.cli.text import address, ago, condition, one_line, printable
 from tests.hub.cli.records import agent
