@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 
 import click
+from rich.text import Text
 
 from agent_client import Hubs, HubStatus, LossAcknowledged
 from hub.cli.client import connected
+from hub.cli.columns import Column
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import now, show, show_json
-from hub.cli.tables import columns
-from hub.cli.text import ago, printable
+from hub.cli.terminal import show_table
+from hub.cli.text import age, printable
 
-_HEADINGS = ("HUB", "URL", "VERSION", "UP SINCE", "AGENTS", "SESSIONS", "LAG")
+HUB_COLUMNS = (
+    Column(heading="HUB", rank=0, least=8, enough=24, essential=True),
+    Column(heading="URL", rank=5, least=22, enough=36),
+    Column(heading="VERSION", rank=6, least=7, enough=12),
+    Column(heading="UP", rank=4, least=2, enough=8, right=True),
+    Column(heading="AGENTS", rank=1, least=6, enough=9, essential=True, right=True),
+    Column(heading="SESSIONS", rank=3, least=8, enough=9, essential=True, right=True),
+    Column(heading="LAG", rank=2, least=3, enough=9, essential=True, right=True),
+)
+"""The columns of the table of hubs, in their order; UP is for how long."""
 
 
 @click.command(
@@ -29,9 +40,10 @@ _HEADINGS = ("HUB", "URL", "VERSION", "UP SINCE", "AGENTS", "SESSIONS", "LAG")
 def hubs(target: Target, as_json: bool) -> None:
     """List the hubs that live and share one directory; * marks the one that answered.
 
-    AGENTS and SESSIONS are those that a hub looks after itself. LAG is by how many changes of the
-    directory it is behind the hub that is furthest. Each hub says so once a second, so a little
-    lag is usual while much changes. All of it is of one namespace.
+    UP is how long ago a hub started. AGENTS and SESSIONS are those that it looks after itself.
+    LAG is by how many changes of the directory it is behind the hub that is furthest. Each hub
+    says so once a second, so a little lag is usual while much changes. All of it is of one
+    namespace.
 
     With --json: {"hubs": [...], "answered_by": ID, "log": NAME, "revision": N}.
     """
@@ -48,7 +60,7 @@ def hubs(target: Target, as_json: bool) -> None:
         return
     instant = now()
     rows = [_row(hub, answer.answered_by, instant) for hub in answer.hubs]
-    show("\n".join([*columns([_HEADINGS, *rows], numbers=3), _summary(answer)]))
+    show_table(HUB_COLUMNS, rows, _summary(answer))
 
 
 @click.command(
@@ -86,26 +98,27 @@ async def _acknowledge_loss(target: Target) -> LossAcknowledged:
 
 
 def _row(hub: HubStatus, answered_by: str, instant: float) -> tuple[str, ...]:
-    mark = " *" if hub.hub_id == answered_by else ""
     cells = (
-        f"{hub.hub_id}{mark}",
+        hub.hub_id + ("*" if hub.hub_id == answered_by else ""),
         hub.url,
         hub.version,
-        f"{hub.started[:19]}Z ({ago(hub.started, instant)})",
+        age(hub.started, instant),
         str(hub.agents),
         str(hub.sessions),
         str(hub.lag),
     )
-    return tuple(printable(cell) or "-" for cell in cells)
+    return tuple(map(printable, cells))
 
 
-def _summary(answer: Hubs) -> str:
+def _summary(answer: Hubs) -> list[Text]:
     agents = sum(hub.agents for hub in answer.hubs)
     sessions = sum(hub.sessions for hub in answer.hubs)
-    return (
-        f"\n{_count(len(answer.hubs), 'hub')}, {_count(agents, 'agent')}, "
-        f"{_count(sessions, 'session')}, revision {answer.revision}"
-    )
+    return [
+        Text(_count(len(answer.hubs), "hub")),
+        Text(_count(agents, "agent")),
+        Text(_count(sessions, "session")),
+        Text(f"revision {answer.revision}"),
+    ]
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 import click
 import msgspec
 
+from hub.cli.text import printable_json
+
 
 def is_terminal() -> bool:
     """Whether a person reads stdout directly."""
@@ -36,12 +38,18 @@ def note(text: str) -> None:
 def show_json(value: Any) -> None:
     """Write `value` (Structs included) as one JSON document, at once.
 
-    It is indented on a terminal, otherwise one line. Always UTF-8, independent of the locale.
+    On a terminal it is indented, and what could control the terminal is escaped as JSON does;
+    otherwise it is one line, always UTF-8, independent of the locale.
     """
     data = msgspec.json.encode(value)
-    click.echo(msgspec.json.format(data, indent=2) if is_terminal() else data)
+    click.echo(_shown(msgspec.json.format(data, indent=2)) if is_terminal() else data)
 
 
 def show_json_line(value: Any) -> None:
-    """Write `value` as one line of a JSON stream, at once."""
-    click.echo(msgspec.json.encode(value))
+    """Write `value` as one line of a JSON stream, at once; on a terminal escaped as `show_json`."""
+    data = msgspec.json.encode(value)
+    click.echo(_shown(data) if is_terminal() else data)
+
+
+def _shown(document: bytes) -> bytes:
+    return printable_json(document.decode()).encode()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 
-import click
 import msgspec
-from rich.console import Console, RenderableType
-from rich.table import Table
+from msgspec import UNSET
+from rich.cells import cell_len
 from rich.text import Text
 
 from agent_client import AgentRecord, FlappingAgent
 from homeport_protocol.bounds import STATUSES, Status
-from hub.cli.output import is_terminal, now
-from hub.cli.text import SHORT_ID, address, ago, condition, printable, reason
-
-WIDE = 150
-"""Width of a terminal from which a table shows whole ids."""
+from hub.cli.columns import Column, cut, fit
+from hub.cli.output import is_terminal, now, show
+from hub.cli.reasons import condition, explained, reason
+from hub.cli.terminal import console, show_table, show_text, terminal_width
+from hub.cli.text import SHORT_ID, address, age, ago, printable
 
 COLOURS: dict[Status, str] = {
     "healthy": "green",
@@ -26,30 +26,61 @@ COLOURS: dict[Status, str] = {
     "unreachable": "bold red",
 }
 
-_HEADINGS = (
-    "ID",
-    "NAME",
-    "TYPE",
-    "STATUS",
-    "REASON",
-    "ADDRESS",
-    "VERSION",
-    "CAPABILITIES",
-    "LAST SEEN",
-)
+LABEL = 24
+"""Cells of a terminal to which the labels of a card are aligned; a longer one has its own line."""
 
-_LEADING = ("ID", "NAME", "TYPE", "STATUS", "ADDRESS", "LAST SEEN")
-"""The columns of a terminal's table, before the capabilities."""
+
+def shortened(text: str, width: int) -> str:
+    """As many items of the list `text` as fit, then the number of others: `a, b, +3`."""
+    if cell_len(text) <= width:
+        return text
+    items = text.split(", ")
+    for kept in range(len(items) - 1, 0, -1):
+        text = ", ".join([*items[:kept], f"+{len(items) - kept}"])
+        if cell_len(text) <= width:
+            return text
+    rest = f", +{len(items) - 1}" if len(items) > 1 else ""
+    return cut(cut(items[0], max(width - len(rest), 2)) + rest, width)
+
+
+AGENT_COLUMNS = (
+    Column(
+        heading="ID",
+        rank=3,
+        least=SHORT_ID,
+        enough=36,
+        essential=True,
+        style=lambda cell: "cyan",
+    ),
+    Column(heading="NAME", rank=0, least=8, enough=32, essential=True),
+    Column(heading="TYPE", rank=5, least=8, enough=16),
+    Column(
+        heading="STATUS",
+        rank=1,
+        least=11,
+        enough=11,
+        essential=True,
+        style=lambda cell: next((COLOURS[status] for status in STATUSES if status == cell), ""),
+    ),
+    Column(heading="REASON", rank=2, least=17, enough=17, essential=True),
+    Column(heading="SEEN", rank=4, least=4, enough=8, right=True),
+    Column(heading="ADDRESS", rank=7, least=21, enough=21),
+    Column(heading="VERSION", rank=8, least=8, enough=12),
+    Column(heading="CAPABILITIES", rank=6, least=12, enough=24, shorten=shortened),
+)
+"""The columns of every table of agents, in their order; SEEN is how long ago that was."""
 
 
 def show_agents(agents: Sequence[AgentRecord]) -> None:
     """Print a table of `agents`, ordered by type and name."""
     ordered = sorted(agents, key=lambda agent: (agent.type, agent.name, agent.id))
-    if is_terminal():
-        show_rich(_rich_table(ordered, _console().width))
-        show_rich(_summary(ordered))
-    else:
-        click.echo("\n".join(_plain_table(ordered)))
+    instant = now()
+    comma = ", " if is_terminal() else ","
+    rows = [_row(agent, comma, instant) for agent in ordered]
+    if is_terminal() and not fit(AGENT_COLUMNS, rows, terminal_width()).complete:
+        short = _short_ids(ordered)
+        rows = [(row[0][:short], *row[1:]) for row in rows]
+    show_table(AGENT_COLUMNS, rows, _summary(ordered))
 
 
 def show_flapping(agents: Sequence[FlappingAgent]) -> None:
@@ -71,21 +102,18 @@ def show_flapping(agents: Sequence[FlappingAgent]) -> None:
 def show_agent(agent: AgentRecord) -> None:
     """Print everything about one agent, one field a line, in the order of the contract."""
     fields = _fields(agent)
-    width = max(len(label) for label, _ in fields)
+    widest = max(n for label, _ in fields if (n := cell_len(label)) <= LABEL)
     colour = COLOURS[agent.status]
     for label, value in fields:
-        text = Text(f"{label:<{width}}  ", style="bold" if is_terminal() else "")
-        text.append(value, style=colour if label == "status" else "not bold")
-        show_rich(text)
-
-
-def show_rich(renderable: RenderableType) -> None:
-    """Print an object of rich at once, with what the output can show."""
-    console = _console()
-    with console.capture() as capture:
-        # A pipe has no width, so nothing is cut or wrapped there.
-        console.print(renderable, soft_wrap=isinstance(renderable, Text))
-    click.echo(capture.get(), nl=False, color=True)  # rich has decided about colours
+        if not is_terminal():
+            show(f"{label}{' ' * (widest - cell_len(label))}  {value}")
+            continue
+        text = Text(label, style="bold")
+        if cell_len(label) > widest:
+            show_text(text)
+            text = Text()
+        text.append(" " * (widest - text.cell_len))
+        show_text(_beside(text, Text(value, style=colour if label == "status" else "")))
 
 
 def coloured(status: Status, text: str) -> Text:
@@ -93,91 +121,42 @@ def coloured(status: Status, text: str) -> Text:
     return Text(text, style=COLOURS[status])
 
 
-def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)
+def _beside(label: Text, value: Text) -> Text:
+    """A field of a card, with a value too long for its line folded under its beginning."""
+    room = max(terminal_width() - label.cell_len - 2, 8)
+    lines = value.wrap(console(), room, overflow="fold")
+    return Text("\n").join(
+        Text.assemble(label if at == 0 else " " * label.cell_len, "  ", line)
+        for at, line in enumerate(lines)
+    )
 
 
-def _rich_table(agents: Sequence[AgentRecord], width: int) -> Table:
-    wide = width >= WIDE
-    instant = now()
-    rows = [
-        (
-            Text(agent.id if wide else agent.id[:SHORT_ID], style="cyan"),
-            Text(printable(agent.name)),
-            Text(printable(agent.type)),
-            coloured(agent.status, condition(agent)),
-            Text(address(agent)),
-            Text(ago(agent.last_seen, instant)),
-        )
-        for agent in agents
-    ]
-    # Capabilities get the width that the others leave, and at least that of their heading.
-    cells = zip(_LEADING, *rows, strict=True)
-    taken = sum(max(map(len, column)) + 2 for column in cells)
-    room = max(width - taken, len("CAPABILITIES"))
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for heading in _LEADING:
-        whole = heading in ("ID", "LAST SEEN")
-        table.add_column(heading, no_wrap=whole, overflow="fold")
-    table.add_column("CAPABILITIES", no_wrap=True, overflow="ellipsis")
-    for row, agent in zip(rows, agents, strict=True):
-        table.add_row(*row, Text(shortened(agent.capabilities, room)))
-    return table
-
-
-def shortened(items: Sequence[str], width: int) -> str:
-    """As many of `items` as fit in `width` characters, then the number of others: `a, b, +3`."""
-    text = ", ".join(map(printable, items))
-    if len(text) <= width:
-        return text
-    for kept in range(len(items) - 1, 0, -1):
-        text = ", ".join([*map(printable, items[:kept]), f"+{len(items) - kept}"])
-        if len(text) <= width:
-            return text
-    rest = f", +{len(items) - 1}" if len(items) > 1 else ""
-    return printable(items[0])[: max(width - len(rest) - 1, 1)] + "…" + rest
-
-
-def _summary(agents: Sequence[AgentRecord]) -> Text:
-    counts = Counter(agent.status for agent in agents)
-    text = Text(f"\n{len(agents)} {'agent' if len(agents) == 1 else 'agents'}: ")
-    for status in STATUSES:
-        if counts[status]:
-            text.append_text(coloured(status, f"{counts[status]} {status}")).append(", ")
-    text.right_crop(2)
-    return text
-
-
-def _plain_table(agents: Sequence[AgentRecord]) -> list[str]:
-    instant = now()
-    return columns([_HEADINGS, *(_plain_row(agent, instant) for agent in agents)])
-
-
-def columns(rows: Sequence[tuple[str, ...]], numbers: int = 0) -> list[str]:
-    """The lines of a plain table; its last `numbers` columns are aligned to the right."""
-    lines = []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        for at in range(len(row) - numbers, len(row)):
-            cells[at] = row[at].rjust(widths[at])
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def _plain_row(agent: AgentRecord, instant: float) -> tuple[str, ...]:
+def _row(agent: AgentRecord, comma: str, instant: float) -> tuple[str, ...]:
     cells = (
         agent.id,
         agent.name,
         agent.type,
         agent.status,
         reason(agent),
+        age(agent.last_seen, instant),
         address(agent),
         agent.version,
-        ",".join(agent.capabilities),
-        ago(agent.last_seen, instant),
+        comma.join(agent.capabilities),
     )
-    return tuple(printable(cell) or "-" for cell in cells)
+    return tuple(map(printable, cells))
+
+
+def _short_ids(agents: Sequence[AgentRecord]) -> int:
+    """How many characters of the ids tell all of the agents apart."""
+    ids = {agent.id for agent in agents}
+    return next(n for n in count(SHORT_ID) if len({each[:n] for each in ids}) == len(ids))
+
+
+def _summary(agents: Sequence[AgentRecord]) -> list[Text]:
+    counts = Counter(agent.status for agent in agents)
+    parts = [coloured(each, f"{counts[each]} {each}") for each in STATUSES if counts[each]]
+    total = f"{len(agents)} {'agent' if len(agents) == 1 else 'agents'}: "
+    return [Text(total) + parts[0], *parts[1:]]
 
 
 def _fields(agent: AgentRecord) -> list[tuple[str, str]]:
@@ -202,7 +181,7 @@ def _fields(agent: AgentRecord) -> list[tuple[str, str]]:
     fields += [
         ("connection", agent.health.connection),
         ("reported", agent.health.reported),
-        ("reason", agent.health.reason),
+        ("reason", explained(agent)),
         ("since", f"{agent.health.since} ({ago(agent.health.since, instant)})"),
         ("epoch", str(agent.epoch)),
         ("hub", agent.hub),

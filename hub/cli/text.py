@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+
 from agent_client import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
 
@@ -9,21 +14,50 @@ SHORT_ID = 8
 """Characters of an id that a narrow table shows; `homeport agent` finds an agent by them."""
 
 
-def printable(text: str) -> str:
-    """`text` with all characters escaped that could control a terminal.
+MARKS = 4
+"""Marks on one letter that are shown; more, from one agent, would cover others' lines."""
 
-    Names and other text of agents are shown, so an escape sequence in them must not take effect.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks without an image, which Python counts as printable."""
+
+
+def printable(text: str) -> str:
+    """`text` with all characters escaped that could control a terminal, or that it does not show.
+
+    Names and other text of agents are shown, so an escape sequence in them must not take effect,
+    and two names that differ must not look the same. So these are escaped: control characters,
+    marks that reorder text, characters without width, and marks piled upon one letter.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "replace").decode("ascii")
-        for c in text
+    return _escape(text, lambda c: c.encode("unicode_escape", "replace").decode("ascii"))
+
+
+def printable_json(document: str) -> str:
+    """A JSON `document` in which the same characters are escaped as JSON does, so that it is equal.
+
+    Line ends between values are kept.
+    """
+    return "\n".join(
+        _escape(line, lambda c: json.dumps(c)[1:-1] if ord(c) > 0x7F else f"\\u{ord(c):04x}")
+        for line in document.split("\n")
     )
 
 
-def ago(timestamp: str, now: float) -> str:
-    """How long before `now` (Unix seconds) an RFC 3339 `timestamp` was, such as `3s ago`."""
+def _escape(text: str, escaped: Callable[[str], str]) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    shown, marks = [], MARKS  # a mark at the beginning would sit on whatever stands before it
+    for c in text:
+        mark = unicodedata.category(c) in ("Mn", "Me")
+        marks = marks + 1 if mark else 0
+        visible = c.isprintable() and not _INVISIBLE.match(c) and marks <= MARKS
+        shown.append(c if visible else escaped(c))
+    return "".join(shown)
+
+
+def age(timestamp: str, now: float) -> str:
+    """How long before `now` (Unix seconds) an RFC 3339 `timestamp` was, such as `3s`."""
     try:
         seconds = int(now - parse_timestamp(timestamp))
     except ValueError:
@@ -32,8 +66,14 @@ def ago(timestamp: str, now: float) -> str:
         return "now"  # also for a hub whose clock is slightly ahead
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= 2 * length:
-            return f"{seconds // length}{unit} ago"
-    return f"{seconds}s ago"
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def ago(timestamp: str, now: float) -> str:
+    """The same in a sentence, such as `3s ago`."""
+    text = age(timestamp, now)
+    return f"{text} ago" if re.fullmatch(r"\d+[dhms]", text) else text
 
 
 def address(record: AgentRecord) -> str:
@@ -42,20 +82,6 @@ def address(record: AgentRecord) -> str:
         return "websocket" if record.health.connection != "http" else printable(record.host)
     host = f"[{record.host}]" if ":" in record.host else record.host
     return printable(f"{host}:{record.port}")
-
-
-def reason(record: AgentRecord) -> str:
-    """Why the agent is not fully healthy, as the contract's word; "" for `ok`."""
-    if record.health.reason != "ok":
-        return record.health.reason
-    # In the resume window the status is unchanged, but the agent cannot be reached.
-    return "connection_lost" if record.health.connection == "lost" else ""
-
-
-def condition(record: AgentRecord) -> str:
-    """Status and reason together, such as `unreachable (heartbeat_timeout)`."""
-    why = reason(record)
-    return f"{record.status} ({why})" if why else record.status
 
 
 def one_line(text: str) -> str:

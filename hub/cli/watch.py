@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any, TypedDict, assert_never
@@ -15,11 +16,20 @@ from agent_client import AgentRecord, Event, Reading, Resync, Snapshot
 from homeport_protocol.bounds import KINDS, Kind
 from homeport_protocol.filters import Filter
 from hub.cli.client import connected
+from hub.cli.columns import cut
 from hub.cli.filters import filter_options
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import is_terminal, note, show, show_json_line
-from hub.cli.tables import coloured, show_agents, show_rich
-from hub.cli.text import SHORT_ID, condition, one_line, printable
+from hub.cli.reasons import condition
+from hub.cli.tables import coloured, show_agents
+from hub.cli.terminal import show_text, terminal_width
+from hub.cli.text import SHORT_ID, one_line, printable
+
+TIMED = 72
+"""Columns of a terminal from which a line of a change begins with its time."""
+
+LONG_NAME, SHORT_NAME = 32, 8
+"""Cells that an agent's name gets before the rest of a line is left out; and that it keeps."""
 
 
 @click.command(
@@ -200,39 +210,68 @@ class _Lines:
     def event(self, event: Event, _log: str | None) -> None:
         agent = event.agent
         before = self._conditions.get(agent.id)
-        after = condition(agent)
+        after = printable(condition(agent))
         if event.kind in ("unregistered", "expired"):
             self._conditions.pop(agent.id, None)
             self._names.pop(agent.id, None)
         else:
             self._conditions[agent.id] = after
             self._names[agent.id] = agent.name
-        line = Text(f"{time.strftime('%H:%M:%S')}  {event.kind:<14}  ")
-        line.append(f"{printable(agent.name)} ", style="bold")
-        line.append(f"({agent.id[:SHORT_ID] if is_terminal() else agent.id})  ", style="dim")
-        line.append("" if before in (None, after) else f"{before} -> ")
-        line.append_text(coloured(agent.status, after))
-        if event.coalesced:
-            line.append("  (earlier changes were skipped)", style="dim")
-        show_rich(line)
+        changed = before not in (None, after)
+        show_text(
+            _line(
+                event.kind,
+                agent.name,
+                agent.id,
+                coloured(agent.status, after),
+                before=f"{before} -> " if changed else "",
+                remark="  (earlier changes were skipped)" if event.coalesced else "",
+            )
+        )
 
     def reading(self, reading: Reading) -> None:
         for agent_id, load in reading.loads.items():
-            line = Text(f"{time.strftime('%H:%M:%S')}  {'reading':<14}  ")
-            line.append(f"{printable(self._names.get(agent_id, '?'))} ", style="bold")
-            line.append(f"({agent_id[:SHORT_ID] if is_terminal() else agent_id})  ", style="dim")
-            line.append(f"load {load:g}")
-            show_rich(line)
+            name = self._names.get(agent_id, "?")
+            show_text(_line("reading", name, agent_id, Text(f"load {load:g}")))
 
     def _show(self, agents: Iterable[AgentRecord]) -> None:
         known = list(agents)
-        self._conditions = {agent.id: condition(agent) for agent in known}
+        self._conditions = {agent.id: printable(condition(agent)) for agent in known}
         self._names = {agent.id: agent.name for agent in known}
         if known:
             show_agents(known)
         else:
             show("No agents match yet.")
         show("")
+
+
+def _line(
+    kind: str, name: str, agent_id: str, after: Text, *, before: str = "", remark: str = ""
+) -> Text:
+    """What happened to an agent; on a terminal in one line, however narrow that is."""
+    terminal = is_terminal()
+    width = terminal_width() if terminal else sys.maxsize
+    begin = f"{kind:<14}  " if width < TIMED else f"{time.strftime('%H:%M:%S')}  {kind:<14}  "
+    shown_id = printable(agent_id[:SHORT_ID] if terminal else agent_id)
+
+    def line(name_width: int, *, with_id: bool = False, with_before: bool = False) -> Text:
+        text = Text(begin).append(cut(printable(name), name_width), style="bold")
+        text.append(f" ({shown_id})" if with_id else "", style="dim").append("  ")
+        text.append(before if with_before else "").append_text(after)
+        return text.append(remark, style="dim")
+
+    for wide in (
+        line(width, with_id=True, with_before=True),
+        line(LONG_NAME, with_id=True, with_before=True),
+        line(LONG_NAME, with_id=True),
+        line(LONG_NAME),
+    ):
+        if wide.cell_len <= width:
+            return wide
+    others = line(0).cell_len
+    narrow = line(max(width - others, SHORT_NAME))
+    narrow.truncate(width, overflow="ellipsis")
+    return narrow
 
 
 _Printer = _JsonLines | _Lines

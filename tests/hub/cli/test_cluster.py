@@ -17,18 +17,13 @@ def test_hubs_are_plain_columns_with_the_one_that_answered_marked(
     hub.hubs = [hub_status("hub-1"), far]
     done = homeport.run("hubs", "--url", hub.url)
     assert (done.returncode, done.stderr) == (0, "")
-    head, one, ten, empty, summary = done.stdout.splitlines()
-    assert " ".join(head.split()) == "HUB URL VERSION UP SINCE AGENTS SESSIONS LAG"
-    assert one.startswith("hub-1 *  http://10.0.0.1:8080   0.2.0    2026-01-01T00:00:00Z (")
-    assert ten.startswith("hub-10   http://10.0.0.10:8080  0.2.0    2026-01-01T00:00:00Z (")
+    head, one, ten = done.stdout.splitlines()
+    assert head.split() == ["HUB", "URL", "VERSION", "UP", "AGENTS", "SESSIONS", "LAG"]
+    assert one.startswith("hub-1*  http://10.0.0.1:8080   0.2.0    ")
+    assert ten.startswith("hub-10  http://10.0.0.10:8080  0.2.0    ")
+    assert one.split()[-3:] == ["1", "1", "0"]
     assert ten.split()[-3:] == ["1200", "900", "12"]
     assert len(head) == len(one) == len(ten)  # numbers are set to the right
-    assert (empty, summary) == ("", "2 hubs, 1201 agents, 901 sessions, revision 100")
-
-
-def test_one_hub_is_one(hub: ThreadedHub, homeport: Homeport) -> None:
-    done = homeport.run("hubs", "--url", hub.url)
-    assert done.stdout.splitlines()[-1] == "1 hub, 1 agent, 1 session, revision 100"
 
 
 def test_hubs_as_json_are_the_answer_in_the_order_of_the_contract(
@@ -49,7 +44,7 @@ def test_what_a_hub_says_of_itself_cannot_steer_a_terminal(
     hub.hubs = [hub_status("hub-1", url="http://\x1b]0;owned\x07", version="")]
     done = homeport.run("hubs", "--url", hub.url)
     assert "\x1b" not in done.stdout
-    assert "http://\\x1b]0;owned\\x07  -  " in done.stdout
+    assert "http://\\x1b]0;owned\\x07  -        " in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from agent_client import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
-from hub.cli import tables
+from hub.cli import tables, terminal
 from hub.cli.tables import shortened, show_agent, show_agents
 from tests.hub.cli.records import agent
 from tests.support.records import NOW
@@ -22,13 +22,13 @@ def make(name: str, **changes: object) -> AgentRecord:
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Pretend that stdout is a colour terminal of so many columns."""
 
     def of_width(columns: int) -> None:
-        monkeypatch.setattr(tables, "is_terminal", lambda: True)
+        for module in (tables, terminal):
+            monkeypatch.setattr(module, "is_terminal", lambda: True)
         monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm-256color")
         monkeypatch.delenv("NO_COLOR", raising=False)
 
@@ -52,7 +52,7 @@ def test_a_pipe_gets_plain_columns_with_nothing_shortened(
     out = capsys.readouterr().out
     head, alpha, beta = out.splitlines()
     assert "\x1b" not in out
-    headings = "ID NAME TYPE STATUS REASON ADDRESS VERSION CAPABILITIES LAST SEEN"
+    headings = "ID NAME TYPE STATUS REASON SEEN ADDRESS VERSION CAPABILITIES"
     assert " ".join(head.split()) == headings
     assert alpha.split() == [
         silent("alpha").id,
@@ -60,11 +60,10 @@ def test_a_pipe_gets_plain_columns_with_nothing_shortened(
         "cost",
         "unreachable",
         "heartbeat_timeout",
+        "3s",
         "10.0.0.7:9000",
         "1.2.0",
         "sql,csv",
-        "3s",
-        "ago",
     ]
     assert ",".join(LONG_LIST) in beta
     assert beta.split()[4] == "-"
@@ -72,9 +71,9 @@ def test_a_pipe_gets_plain_columns_with_nothing_shortened(
 
 
 def test_a_narrow_terminal_gets_short_ids_shortened_capabilities_and_colours(
-    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+    screen: Callable[[int], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal(100)
+    screen(100)
     agent = make("beta", capabilities=LONG_LIST)
     show_agents([agent, silent("alpha")])
     out = capsys.readouterr().out
@@ -84,16 +83,18 @@ def test_a_narrow_terminal_gets_short_ids_shortened_capabilities_and_colours(
     assert LONG_LIST[-1] not in out
     assert ", +3" in out
     assert "\x1b[32mhealthy" in out
-    assert "\x1b[1;31munreachable (heartbeat_timeout)" in out
-    assert "3s ago" in out
+    assert "\x1b[1;31munreachable" in out
+    assert "heartbeat_timeout" in out
+    assert " 3s " in out
     assert "2 agents: " in out
-    assert len(out.splitlines()) == 5
+    assert "left out for 100 columns: version; --json has all" in out
+    assert len(out.splitlines()) == 6
 
 
 def test_a_wide_terminal_gets_whole_ids(
-    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+    screen: Callable[[int], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal(180)
+    screen(180)
     agent = make("beta")
     show_agents([agent])
     out = capsys.readouterr().out
@@ -102,9 +103,9 @@ def test_a_wide_terminal_gets_whole_ids(
 
 
 def test_markup_and_escapes_in_what_agents_say_stay_text(
-    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+    screen: Callable[[int], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal(180)
+    screen(180)
     agent = make("[red]x[/red]", capabilities=["\x1b]0;owned\x07"])
     show_agents([agent])
     show_agent(agent)
@@ -151,13 +152,15 @@ def test_an_agent_without_metadata_and_load_has_no_lines_for_them(
         (12, "sql, csv, +1"),
         (11, "sql, +2"),
         (6, "s…, +2"),
-        (1, "s…, +2"),
+        (4, "s…,…"),
+        (1, "…"),
     ],
 )
 def test_a_list_too_long_is_shortened_to_whole_items_and_a_count(width: int, text: str) -> None:
-    assert shortened(["sql", "csv", "xml"], width) == text
+    assert shortened("sql, csv, xml", width) == text
 
 
 def test_one_long_item_is_cut() -> None:
-    assert shortened(["capability"], 6) == "capab…"
-    assert shortened([], 6) == ""
+    assert shortened("capability", 6) == "capab…"
+    assert shortened("翻訳翻訳", 6) == "翻訳…"
+    assert shortened("", 6) == ""

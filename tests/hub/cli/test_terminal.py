@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub.cli.records import agent
-from tests.support.fake_hub import ThreadedHub
+from tests.support.fake_hub import ThreadedHub, hub_status
 from tests.support.programs import END_LIMIT, environment, homeport
 from tests.support.waiting import wait_for_file, wait_until
 
@@ -27,6 +28,8 @@ SILENT = {
     "status": "unreachable",
     "health": {**ONE["health"], "reason": "heartbeat_timeout"},
 }
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Terminal:
@@ -103,6 +106,33 @@ def test_a_table_is_coloured_and_fitted(hub: ThreadedHub, terminals: list[Termin
     wide = show(terminals, 180, "agents", "--url", hub.url)
     assert wide.finish() == 0
     assert ONE["id"] in wide.text
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_hubs_fit_and_are_summed_up(
+    hub: ThreadedHub, terminals: list[Terminal], columns: int
+) -> None:
+    far = hub_status("hub-10", url="http://10.0.0.10:8080", agents=1200, sessions=900, lag=12)
+    hub.hubs = [hub_status("hub-1"), far]
+    terminal = show(terminals, columns, "hubs", "--url", hub.url)
+    assert terminal.finish() == 0
+    lines = ANSI.sub("", terminal.text).splitlines()
+    assert all(len(line) <= columns for line in lines)
+    head, one, ten, empty, summary, *note = lines
+    missing = {"URL", "VERSION"} if columns == 60 else set()
+    every = ["HUB", "URL", "VERSION", "UP", "AGENTS", "SESSIONS", "LAG"]
+    assert head.split()[0] == "HUB"
+    assert set(every) - set(head.split()) <= missing
+    assert one.startswith("hub-1*  ")
+    assert ten.split()[-3:] == ["1200", "900", "12"]
+    assert (empty, summary) == ("", "2 hubs, 1201 agents, 901 sessions, revision 100")
+    assert all(line.startswith(f"left out for {columns} columns: ") for line in note)
+
+
+def test_one_hub_is_one(hub: ThreadedHub, terminals: list[Terminal]) -> None:
+    terminal = show(terminals, 80, "hubs", "--url", hub.url)
+    assert terminal.finish() == 0
+    assert terminal.text.splitlines()[-1] == "1 hub, 1 agent, 1 session, revision 100"
 
 
 def test_json_for_a_person_is_indented(hub: ThreadedHub, terminals: list[Terminal]) -> None:

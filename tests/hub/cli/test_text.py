@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
 from agent_client import AgentRecord
 from homeport_protocol.timestamps import format_timestamp
-from hub.cli.text import address, ago, condition, one_line, printable
+from hub.cli.reasons import condition
+from hub.cli.text import address, age, ago, one_line, printable, printable_json
 from tests.hub.cli.records import agent
 
 
@@ -25,6 +28,40 @@ def test_an_escape_sequence_in_a_name_is_shown_and_not_obeyed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x7fb\x9bc", "a\\x7fb\\x9bc"),  # DEL, and the one-character form of ESC [
+        ("\u202epng.exe", "\\u202epng.exe"),
+        ("\u2066left\u2069", "\\u2066left\\u2069"),
+        ("ad\u200bmin\u2060\ufeff", "ad\\u200bmin\\u2060\\ufeff"),
+        ("\u3164\u115f\u034f", "\\u3164\\u115f\\u034f"),
+        ("\U000e0041\U000e0101", "\\U000e0041\\U000e0101"),
+        ("\ud800", "\\ud800"),
+        ("\u0301x", "\\u0301x"),  # would sit on the table's own letter before it
+        ("e\u0301 แก้ว", "e\u0301 แก้ว"),
+        ("z" + "\u0335" * 6, "z" + "\u0335" * 4 + "\\u0335" * 2),
+    ],
+)
+def test_what_a_terminal_would_obey_or_not_show_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_the_same_is_escaped_in_json_which_stays_equal() -> None:
+    value = {
+        "name": "\x1b[2J\x7f\x9b\u202e\u2067\u200b\U000e0041",
+        "plain": "東京 \\u é 👍",
+        "list": ["\u3164", 'quote "', "line\nend\ttab"],
+    }
+    document = json.dumps(value, ensure_ascii=False, indent=2)
+    shown = printable_json(document)
+    assert json.loads(shown) == value
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "\\u001b[2J\\u007f\\u009b\\u202e\\u2067\\u200b\\udb40\\udc41" in shown
+    assert "東京 \\\\u é 👍" in shown
+    assert len(shown.split("\n")) == len(document.split("\n"))
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"),
     [
         (-5, "now"),
@@ -39,6 +76,7 @@ def test_an_escape_sequence_in_a_name_is_shown_and_not_obeyed() -> None:
 )
 def test_an_age_is_told_in_its_natural_unit(seconds: float, words: str) -> None:
     assert ago(format_timestamp(1_000_000), 1_000_000 + seconds) == words
+    assert age(format_timestamp(1_000_000), 1_000_000 + seconds) == words.removesuffix(" ago")
 
 
 def test_a_timestamp_of_a_legacy_record_that_is_none_is_shown_as_it_is() -> None:
