@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from homeport_protocol.bounds import Reason
 from agent_client import AgentRecord
+from homeport_protocol.bounds import Reason
 
 REASONS: dict[Reason, str] = {
     "ok": "the agent reports `healthy`",

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import count
 
 import msgspec
-from msgspec import UNSET
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -43,32 +42,45 @@ def shortened(text: str, width: int) -> str:
     return cut(cut(items[0], max(width - len(rest), 2)) + rest, width)
 
 
+_ID = Column(
+    heading="ID", rank=3, least=SHORT_ID, enough=36, essential=True, style=lambda cell: "cyan"
+)
+_NAME = Column(heading="NAME", rank=0, least=8, enough=32, essential=True)
+_TYPE = Column(heading="TYPE", rank=5, least=8, enough=16)
+_STATUS = Column(
+    heading="STATUS",
+    rank=1,
+    least=11,
+    enough=11,
+    essential=True,
+    style=lambda cell: next((COLOURS[status] for status in STATUSES if status == cell), ""),
+)
+_REASON = Column(heading="REASON", rank=2, least=17, enough=17, essential=True)
+
 AGENT_COLUMNS = (
-    Column(
-        heading="ID",
-        rank=3,
-        least=SHORT_ID,
-        enough=36,
-        essential=True,
-        style=lambda cell: "cyan",
-    ),
-    Column(heading="NAME", rank=0, least=8, enough=32, essential=True),
-    Column(heading="TYPE", rank=5, least=8, enough=16),
-    Column(
-        heading="STATUS",
-        rank=1,
-        least=11,
-        enough=11,
-        essential=True,
-        style=lambda cell: next((COLOURS[status] for status in STATUSES if status == cell), ""),
-    ),
-    Column(heading="REASON", rank=2, least=17, enough=17, essential=True),
+    _ID,
+    _NAME,
+    _TYPE,
+    _STATUS,
+    _REASON,
     Column(heading="SEEN", rank=4, least=4, enough=8, right=True),
     Column(heading="ADDRESS", rank=7, least=21, enough=21),
     Column(heading="VERSION", rank=8, least=8, enough=12),
     Column(heading="CAPABILITIES", rank=6, least=12, enough=24, shorten=shortened),
 )
 """The columns of every table of agents, in their order; SEEN is how long ago that was."""
+
+FLAPPING_COLUMNS = (
+    _ID,
+    _NAME,
+    _TYPE,
+    _STATUS,
+    _REASON,
+    Column(heading="KIND", rank=6, least=14, enough=14),
+    Column(heading="CHANGED", rank=4, least=7, enough=8, right=True),
+    Column(heading="CHANGES", rank=3, least=7, enough=9, essential=True, right=True),
+)
+"""The columns of agents that change often: KIND is that of the last change, CHANGED its age."""
 
 
 def show_agents(agents: Sequence[AgentRecord]) -> None:
@@ -77,26 +89,26 @@ def show_agents(agents: Sequence[AgentRecord]) -> None:
     instant = now()
     comma = ", " if is_terminal() else ","
     rows = [_row(agent, comma, instant) for agent in ordered]
-    if is_terminal() and not fit(AGENT_COLUMNS, rows, terminal_width()).complete:
-        short = _short_ids(ordered)
-        rows = [(row[0][:short], *row[1:]) for row in rows]
-    show_table(AGENT_COLUMNS, rows, _summary(ordered))
+    _show_table(AGENT_COLUMNS, rows, [agent.status for agent in agents])
 
 
 def show_flapping(agents: Sequence[FlappingAgent]) -> None:
     """Print a table of agents that change often, in their order."""
     instant = now()
-    head = ("ID", "NAME", "TYPE", "STATUS", "REASON", "LAST CHANGE", "CHANGES")
     rows = [
         (
-            *(agent.agent_id, agent.name, agent.type, agent.status, agent.last_reason),
-            f"{agent.last_kind} {ago(agent.last_change, instant)}",
+            agent.agent_id,
+            agent.name,
+            agent.type,
+            agent.status,
+            agent.last_reason,
+            agent.last_kind,
+            age(agent.last_change, instant),
             str(agent.changes),
         )
         for agent in agents
     ]
-    table = [head, *(tuple(printable(cell) or "-" for cell in row) for row in rows)]
-    click.echo("\n".join(columns(table, numbers=1)))
+    _show_table(FLAPPING_COLUMNS, rows, [agent.status for agent in agents])
 
 
 def show_agent(agent: AgentRecord) -> None:
@@ -132,7 +144,7 @@ def _beside(label: Text, value: Text) -> Text:
 
 
 def _row(agent: AgentRecord, comma: str, instant: float) -> tuple[str, ...]:
-    cells = (
+    return (
         agent.id,
         agent.name,
         agent.type,
@@ -143,20 +155,26 @@ def _row(agent: AgentRecord, comma: str, instant: float) -> tuple[str, ...]:
         agent.version,
         comma.join(agent.capabilities),
     )
-    return tuple(map(printable, cells))
 
 
-def _short_ids(agents: Sequence[AgentRecord]) -> int:
-    """How many characters of the ids tell all of the agents apart."""
-    ids = {agent.id for agent in agents}
-    return next(n for n in count(SHORT_ID) if len({each[:n] for each in ids}) == len(ids))
+def _show_table(
+    columns: Sequence[Column], rows: Sequence[tuple[str, ...]], statuses: Sequence[Status]
+) -> None:
+    """Print a table of agents: ids first, and shortened where whole ones take others' room."""
+    cells = [tuple(map(printable, row)) for row in rows]
+    if is_terminal() and not fit(columns, cells, terminal_width()).complete:
+        short = _short_ids([row[0] for row in cells])
+        cells = [(row[0][:short], *row[1:]) for row in cells]
+    counts = Counter(statuses)
+    summary = [coloured(each, f"{counts[each]} {each}") for each in STATUSES if counts[each]]
+    summary[0] = Text(f"{len(rows)} {'agent' if len(rows) == 1 else 'agents'}: ") + summary[0]
+    show_table(columns, cells, summary)
 
 
-def _summary(agents: Sequence[AgentRecord]) -> list[Text]:
-    counts = Counter(agent.status for agent in agents)
-    parts = [coloured(each, f"{counts[each]} {each}") for each in STATUSES if counts[each]]
-    total = f"{len(agents)} {'agent' if len(agents) == 1 else 'agents'}: "
-    return [Text(total) + parts[0], *parts[1:]]
+def _short_ids(ids: Sequence[str]) -> int:
+    """How many characters tell all of the ids apart."""
+    different = set(ids)
+    return next(n for n in count(SHORT_ID) if len({each[:n] for each in ids}) == len(different))
 
 
 def _fields(agent: AgentRecord) -> list[tuple[str, str]]:

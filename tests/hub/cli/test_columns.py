@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from homeport_protocol.record import AgentRecord
+from agent_client import AgentRecord
 from homeport_protocol.timestamps import parse_timestamp
 from hub.cli import hubs, tables, terminal
 from hub.cli.columns import Column, cut, fit, fitted, left_out, padded, plain
