@@ -131,7 +131,11 @@ assert started.wait(10)
 
 def _run(program: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-c", program],
+        # From 3.12 on Python warns of every fork beside a thread: that is what is tested here.
+        [
+            *(sys.executable, "-W", "error::RuntimeWarning"),
+            *("-W", "ignore:This process:DeprecationWarning", "-c", program),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
