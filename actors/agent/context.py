@@ -7,7 +7,6 @@ from typing import Protocol
 
 from actors.log.proposal import AnyProposal
 from actors.ports.store import Away, Stored
-from actors.rules.takeovers import TakeoverRefusal, Takeovers
 from actors.runtime.deadlines import Deadlines
 from actors.timing import Timing
 from homeport_protocol.record import AgentRecord
@@ -39,6 +38,15 @@ class AgentContext(Protocol):
 
     @property
     def store_is_away(self) -> bool: ...
+
+    @property
+    def why_unanswered(self) -> str:
+        """Why the store has not confirmed a change in time, as one phrase."""
+        ...
+
+    def unwritten(self, agent_id: str) -> None:
+        """Something of the agent waits to be written until the store is back."""
+        ...
 
     @property
     def change_timeout(self) -> float:
@@ -78,15 +86,6 @@ class AgentContext(Protocol):
         ...
 
     def count_fenced(self) -> None: ...
-
-    @property
-    def takeovers(self) -> Takeovers:
-        """The takeovers at this hub."""
-        ...
-
-    def takeover_refused(self, agent_id: str, refusal: TakeoverRefusal) -> None:
-        """A registration was refused, because programs take the id from each other."""
-        ...
 
     def owns(self, record: AgentRecord) -> bool:
         """Whether this hub owns the agent: watches its silence."""

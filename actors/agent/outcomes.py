@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from actors.ports.conditions import Reason
 from homeport_protocol.errors import ProtocolError
 
 
@@ -59,14 +60,14 @@ def bad_token(*, superseded: bool) -> ProtocolError:
     )
 
 
-def not_sent() -> ProtocolError:
-    """The change could not be sent to the store in time, and is not made."""
-    return ProtocolError("unavailable", "Redis did not answer in time; nothing was changed")
+def not_sent(why: str) -> ProtocolError:
+    """The change could not be sent to the store in time, and is not made; `why` not."""
+    return ProtocolError("unavailable", f"{why}; nothing was changed")
 
 
-def unknown_outcome() -> ProtocolError:
-    """The change has been sent to the store, which has not answered in time."""
-    words = "Redis did not answer in time; whether the change was made is not known"
+def unknown_outcome(why: str) -> ProtocolError:
+    """The change has been sent to the store, which has not confirmed it; `why` not."""
+    words = f"{why}; whether the change was made is not known"
     return ProtocolError("unavailable", words, outcome="unknown")
 
 
@@ -79,15 +80,7 @@ def held_by_websocket() -> ProtocolError:
     return ProtocolError("conflict", words)
 
 
-def taken_over_too_often(times: int, wait: float) -> ProtocolError:
-    """Programs take the id from each other, and the one that holds it stays."""
-    words = (
-        f"another living session holds this id, which was taken over {times} times within a "
-        "minute: give each program its own agent_id"
-    )
-    return ProtocolError("conflict", words, retry_after=wait)
-
-
-def unavailable(reasons: list[str]) -> ProtocolError:
+def unavailable(reasons: list[Reason]) -> ProtocolError:
     """The hub cannot do this now."""
-    return ProtocolError("unavailable", f"the hub is not ready: {'; '.join(reasons)}")
+    phrases = "; ".join(each.phrase for each in reasons)
+    return ProtocolError("unavailable", f"the hub is not ready: {phrases}")

@@ -153,6 +153,7 @@ class RecordWriter:
     def mark_dirty(self) -> None:
         """The store may not hold what it should: put it back when there is time."""
         self._marked_dirty = True
+        self._context.unwritten(self.agent_id)
 
     def keep_unwritten(self, changes: AgentChanges) -> None:
         """A heartbeat came that cannot be written now: write later what it says.
@@ -161,6 +162,7 @@ class RecordWriter:
         """
         self._unwritten = combine(self._unwritten or NO_CHANGES, changes)
         self._unwritten_seen = self._context.timestamp()
+        self._context.unwritten(self.agent_id)
         if isinstance(self.proposal, Proposal) and self.proposal.change.kind == "expired":
             self.withdraw()
 

@@ -71,7 +71,7 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
     if change.operation == "remove":
         _removed(agent)
         return
-    newborn, was_connected = writer.is_newborn(change), registering.connected(agent)
+    newborn = writer.is_newborn(change)
     writer.applied(record, logged=bool(change.kind))
     writer.take_times()
     if not writer.dirty:  # else it has reported something newer
@@ -80,8 +80,7 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         agent.context.set_recently_lost(record.id, lost=record.health.connection == "lost")
     match agent.asks.under_way:
         case [Register() | Resume() as ask]:
-            took_over = was_connected and isinstance(ask, Register)
-            registering.begin_lease(agent, ask, record, took_over=took_over)
+            registering.begin_lease(agent, ask, record)
         case [] if change.operation in ("register", "resume"):
             registering.give_up_lease(agent, record, newborn=newborn)
         case _:
@@ -184,7 +183,8 @@ def _too_late(agent: AgentParts, ask: Ask, *, sent: bool) -> Outcome:
     """
     writer = agent.writer
     if not isinstance(ask, Heartbeat) or writer.committed is None:
-        return unknown_outcome() if sent else not_sent()
+        why = agent.context.why_unanswered
+        return unknown_outcome(why) if sent else not_sent(why)
     if ask.session is None:
         refusal = refusal_over_http(agent, writer.committed, ask)
         if refusal is not None:

@@ -12,6 +12,9 @@ from actors.watch.history import LogEvent, read_events
 from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25
+
+GHOSTS = "entries of agents ran out, and no hub could log it"
+"""Why a new log is begun for them."""
 """Seconds until loading is tried again."""
 
 Done = Callable[[list[AgentRecord], list[LogEvent], Loaded], None]
@@ -32,7 +35,7 @@ class InitialLoad:
         scheduler: Scheduler,
         store: Store,
         observer: Observer,
-        begin_new_log: Callable[[], None],
+        begin_new_log: Callable[[str], None],
         done: Done,
     ) -> None:
         self._scheduler = scheduler
@@ -79,7 +82,7 @@ class InitialLoad:
         if loaded.ghosts or self._ghosts_possible:
             self._ghosts_possible = False
             self._awaits_log = True
-            self._begin_new_log()
+            self._begin_new_log(GHOSTS)
         elif outdated:  # another log may have begun since it was asked for
             self.load()
         else:

@@ -55,7 +55,7 @@ from actors.timing import Timing
 from actors.watch.feed import Feed
 from actors.watch.history import REMOVALS, LogEvent
 from actors.watch.readings import Readings
-from homeport_protocol.bounds import Kind
+from homeport_protocol.bounds import KINDS, Kind
 from homeport_protocol.record import AgentRecord
 
 JOINING = 1.1
@@ -85,8 +85,8 @@ class Replica:
     ) -> None:
         self.secret = b""
         self.ready = False
-        self.changes = 0
-        self.expired = 0
+        self.events: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        """Events of the log that this hub has written."""
         self.directory = Directory()
         self.flapping = FlappingAgents(scheduler, self.directory)
         trimmed = partial(observer.limited, "max_log_bytes")
@@ -116,11 +116,13 @@ class Replica:
             scheduler,
             observer,
             self.feed,
-            lambda above: self.committer.begin_new_log(above=above),
+            lambda above, why: self.committer.begin_new_log(why, above=above),
             self.committer.catch_up,
+            store_name=store.name,
         )
         self._scheduler = scheduler
         self._observer = observer
+        self._store = store
         self._hub_id = hub_id
         self._timing = timing
         self.differing_hubs: list[str] = []
@@ -185,6 +187,11 @@ class Replica:
         """Why changes cannot be written now, as one plain phrase."""
         return self.committer.reason or "what others wrote is being loaded"
 
+    @property
+    def store_name(self) -> str:
+        """What people know the store by."""
+        return self._store.name
+
     def drop(self, agent_id: str) -> None:
         """Take an agent off the directory although no log has its end.
 
@@ -205,13 +212,13 @@ class Replica:
 
     # --- the fold of the log (actors.log.fold.Fold) ----------------------------------------------
 
-    def opened(self, opened: Opened, *, gap: bool) -> None:
+    def opened(self, opened: Opened, *, gap: bool, why: str) -> None:
         """The store answers: load it, or write to it what is dirty."""
         self.secret = opened.secret
         self.rollback.opened(opened.log)
         self._resync.opened(opened, self.committer.position, loaded=self._loaded, gap=gap)
         known = self.ready or self._initial_load.awaits_log
-        self._observer.store_returned(opened.log, fresh=opened.fresh and known)
+        self._observer.store_returned(opened.log, fresh=opened.fresh and known, why=why)
         if not self._loaded:
             self._initial_load.load()
             return
@@ -238,6 +245,7 @@ class Replica:
         record = structs.replace(
             record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
         )
+        self.events[change.kind] += 1
         if change.operation in ("register", "resume"):
             self.told_times.told(record.id, change.times)
         self._fold(change.kind, record, data, change.key)
@@ -283,9 +291,6 @@ class Replica:
             self.readings.moved(record.id)  # a watch may leave out events of this kind
         self.feed.fold(kind, record, data, key)
         self.rollback.folded(record.revision, key)
-        self.changes += 1
-        if kind == "expired":
-            self.expired += 1
         if kind in REMOVALS:
             self.told_times.forget(record.id)
         if self._resync.under_way:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from actors.cluster.events import ChangedElsewhere, ClusterEvent, FoundChanged, FoundRemoved
+from actors.cluster.initial_load import GHOSTS
 from actors.cluster.membership import Membership
 from actors.cluster.removal_hold import RemovalHold
 from actors.directory.directory import Directory
@@ -145,7 +146,7 @@ class Resync:
         if loaded.ghosts or self._ghosts_possible:
             # They ran out, and yet may live at their hubs, which tell so in a new log only.
             self._ghosts_possible = False
-            self._committer.begin_new_log()
+            self._committer.begin_new_log(GHOSTS)
             return
         self._merge(loaded)
 

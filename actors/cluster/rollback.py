@@ -31,7 +31,9 @@ MOST_DOUBTED = 1000
 
 
 class RollbackDetector:
-    """Judges what clients know of the log; `begin_new_log` gets a revision to begin above.
+    """Judges what clients know of the log.
+
+    `begin_new_log` gets a revision to begin above, and why.
 
     `catch_up` folds everything durable, and then calls back, with False if it could not.
     `found` counts the times that the store turned out to be older.
@@ -42,14 +44,17 @@ class RollbackDetector:
         scheduler: Scheduler,
         observer: Observer,
         feed: Feed,
-        begin_new_log: Callable[[int], None],
+        begin_new_log: Callable[[int, str], None],
         catch_up: Callable[[Callable[[bool], None]], None],
+        *,
+        store_name: str,
     ) -> None:
         self._scheduler = scheduler
         self._observer = observer
         self._feed = feed
         self._begin_new_log = begin_new_log
         self._catch_up = catch_up
+        self._store_name = store_name
         self._log = ""
         self._replaced: deque[str] = deque(maxlen=_KNOWN_LOGS)
         self._told: tuple[float, str] | None = None
@@ -103,7 +108,9 @@ class RollbackDetector:
         """
         if not self._replaced:
             self._found(
-                f"Redis came back older: agent {agent_id} was registered later than is stored", 0
+                f"{self._store_name} came back older: agent {agent_id} was registered later than "
+                "is stored",
+                0,
             )
 
     @property
@@ -122,8 +129,8 @@ class RollbackDetector:
         else:
             holds = "which has another change there"
         return (
-            f"Redis came back older: a watcher knew revision {position.revision} of log "
-            f"{position.log}, {holds}"
+            f"{self._store_name} came back older: a watcher knew revision {position.revision} of "
+            f"log {position.log}, {holds}"
         )
 
     def _found(self, words: str, above: int) -> None:
@@ -131,4 +138,4 @@ class RollbackDetector:
         self._told = self._scheduler.now(), words
         self._observer.rolled_back(words)
         self._replaced.append(self._log)
-        self._begin_new_log(above)
+        self._begin_new_log(above, words)

@@ -30,7 +30,7 @@ from actors.log.fold import Fold
 from actors.log.follower import Follower
 from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, Result
 from actors.log.read_ahead import ReadAhead
-from actors.log.reopening import StoreOpener, why
+from actors.log.reopening import StoreOpener, why, why_fresh
 from actors.log.round_trip import RoundTrip
 from actors.log.sweeper import Sweeper
 from actors.ports.clock import Scheduler, Timer
@@ -86,6 +86,7 @@ class Committer:
             scheduler, store, lambda: self.revision if self.open else None, self._hinted
         )
         self._closed = False
+        self._why_new_log = ""
         self._key = ""
         self.open = False
         self.reason = "not opened yet"
@@ -118,11 +119,12 @@ class Committer:
         """Open the store, and again after every outage, until `close`."""
         self._opener.open()
 
-    def begin_new_log(self, *, above: int = 0) -> None:
-        """Begin a new log now; `Fold.opened` is called once it has begun.
+    def begin_new_log(self, why: str, *, above: int = 0) -> None:
+        """Begin a new log now, and say `why`; `Fold.opened` is called once it has begun.
 
         Its revisions are higher than those of this one, and than `above`.
         """
+        self._why_new_log = why
         self._report()
         self.open = False
         self._opener.open(new_log=True, above=above)
@@ -406,7 +408,8 @@ class Committer:
         self.reason = ""
         self.open = True
         self._behind = False
-        self._fold.opened(opened, gap=entries is None)
+        asked, self._why_new_log = self._why_new_log, ""
+        self._fold.opened(opened, gap=entries is None, why=asked or why_fresh(opened.why))
         self._follower.ask()
         self._advance()
 

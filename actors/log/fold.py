@@ -12,8 +12,10 @@ from homeport_protocol.record import AgentRecord
 class Fold(Protocol):
     """The directory as the fold of the log. Its methods are called in the log's order."""
 
-    def opened(self, opened: Opened, *, gap: bool) -> None:
+    def opened(self, opened: Opened, *, gap: bool, why: str) -> None:
         """The store answers, at first or again after an outage.
+
+        Where a new log was begun, `why` says so in one phrase.
 
         With a `gap`, the log no longer holds all changes since the last one that was folded.
         """

@@ -8,9 +8,10 @@ had arrived.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from actors.ports.clock import Scheduler, Timer
-from actors.ports.store import Away, Fenced, LogEntry, Opened, Position, Store
+from actors.ports.store import Away, Fenced, Freshness, LogEntry, Opened, Position, Store
 
 RETRY_DELAYS = (0.05, 0.1, 0.25)
 """Seconds between attempts to open the store again; the last one repeats."""
@@ -115,6 +116,27 @@ def why(failure: Fenced | Away) -> str:
     if isinstance(failure, Fenced):
         return "its connection was lost, or it does not hold this hub's lease any more"
     return failure.reason
+
+
+def why_fresh(freshness: Freshness) -> str:
+    """Why a new log was begun, as one phrase for logs."""
+    match freshness:
+        case "":
+            return ""
+        case "asked":
+            return "a hub asked for it"
+        case "empty":
+            return "the store lost its data, or was emptied"
+        case "unreadable":
+            return "the log in the store could not be read"
+        case "older":
+            return "the store came back older than this hub had seen it"
+        case "diverged":
+            return "the store has other changes than this hub had seen: a failover lost some"
+        case "elsewhere":
+            return "another hub began it"
+        case _:
+            assert_never(freshness)
 
 
 def complete(entries: list[LogEntry], after: int, upto: int) -> bool:

@@ -31,7 +31,6 @@ from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Store
 from actors.rules.liveness import StartGrace
-from actors.rules.takeovers import TakeoverRefusal, Takeovers
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime
 from actors.runtime.stall_detector import StallDetector
@@ -79,9 +78,8 @@ class ActorRegistry:
         self.agents: dict[str, AgentRef] = {}
         self.recently_lost: set[str] = set()
         """Ids of agents whose connection is lost, whether or not the log tells it yet."""
+        self._unwritten: set[str] = set()
         self.fenced = 0
-        self.takeovers = Takeovers()
-        self.takeovers_refused = 0
         self._replica = replica
         self._scheduler = scheduler
         self._runtime = runtime
@@ -157,6 +155,7 @@ class ActorRegistry:
             case StoreReopened():  # the absence of the store is not charged to the agents either
                 self._stall_detector.present_since = self.now()
             case StoreReturned():
+                self._unwritten.clear()  # each is proposed now, or was
                 for agent in list(self.agents.values()):
                     agent.store_returned()
             case Ready():
@@ -195,6 +194,23 @@ class ActorRegistry:
         return self._replica.store_is_away
 
     @property
+    def why_unanswered(self) -> str:
+        """Why the store has not confirmed a change in time, as one phrase."""
+        if self._replica.store_is_away:
+            return self._replica.why_away
+        return f"{self._replica.store_name} did not answer in time"
+
+    def unwritten(self, agent_id: str) -> None:
+        """Something of the agent waits to be written, if the store is away."""
+        if self._replica.store_is_away:
+            self._unwritten.add(agent_id)
+
+    @property
+    def pending(self) -> int:
+        """Agents of which something waits until the store is back."""
+        return len(self._unwritten)
+
+    @property
     def change_timeout(self) -> float:
         """Seconds that an ask may wait for the store."""
         return self._committer.round_trip.change_timeout
@@ -219,12 +235,6 @@ class ActorRegistry:
         """A session was fenced off."""
         self.fenced += 1
 
-    def takeover_refused(self, agent_id: str, refusal: TakeoverRefusal) -> None:
-        """A registration was refused, because programs take the id from each other."""
-        self.takeovers_refused += 1
-        if refusal.new:
-            self._observer.takeover_refused(agent_id, refusal.times)
-
     @property
     def holds_removal(self) -> bool:
         """Whether the removal of some agents is held, because many were lost at once."""
@@ -233,6 +243,7 @@ class ActorRegistry:
     def gone(self, agent_id: str) -> None:
         """The agent's actor has ended: the agent is no more, or another hub's."""
         self._capacity.settled(agent_id)
+        self._unwritten.discard(agent_id)
         agent = self.agents.pop(agent_id, None)
         if agent is not None:
             agent.stop()
@@ -267,6 +278,7 @@ class ActorRegistry:
     def failed(self, agent_id: str) -> None:
         """The agent's actor was isolated: remove the agent; it may register again."""
         self._capacity.settled(agent_id)
+        self._unwritten.discard(agent_id)
         self.agents.pop(agent_id, None)
         self.recently_lost.discard(agent_id)
         self._replica.feed.no_longer_missing(agent_id)

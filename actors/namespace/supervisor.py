@@ -24,6 +24,7 @@ from actors.limits import Limits
 from actors.namespace.actor_registry import ActorRegistry
 from actors.namespace.over_http import ask_over_http
 from actors.ports.clock import RandomSource, Scheduler
+from actors.ports.conditions import Caution, Reason
 from actors.ports.observer import Observer, Stats
 from actors.ports.store import Away, HubLease, HubReport, Store, Stored
 from actors.rules.records import completed
@@ -225,16 +226,29 @@ class Supervisor:
         entry = yield from self._picker.pick(filter, strategy, key, excluded)
         return entry.data
 
-    def not_ready_reasons(self) -> list[str]:
-        """Why this namespace cannot do all its work now, in plain phrases; empty when it can."""
+    def not_ready_reasons(self) -> list[Reason]:
+        """Why this namespace cannot do all its work now; empty when it can."""
         reasons = []
         if self.store_is_away:
-            reasons.append(f"Redis: {self.replica.why_away}")
+            name, why = self.replica.store_name, self.replica.why_away
+            phrase = why if name in why else f"{name}: {why}"
+            reasons.append(Reason("store_away", phrase))
         if not self.ready:
-            reasons.append("the directory has not been loaded yet")
+            reasons.append(Reason("not_loaded", "the directory has not been loaded yet"))
         if self._draining:
-            reasons.append("the hub is stopping")
+            reasons.append(Reason("stopping", "the hub is stopping"))
         return reasons
+
+    def warnings(self) -> list[Caution]:
+        """What an operator should look at in this namespace although it is ready."""
+        cautions = []
+        if self.loss is not None:
+            cautions.append(Caution("mass_loss", self.loss))
+        if self.rollback is not None:
+            cautions.append(Caution("store_rolled_back", self.rollback))
+        if self.slowness is not None:
+            cautions.append(Caution("store_slow", self.slowness))
+        return cautions
 
     @property
     def slowness(self) -> str | None:
@@ -242,7 +256,8 @@ class Supervisor:
         round_trip = self.replica.committer.round_trip
         if not round_trip.slow:
             return None
-        return f"Redis is slow: it takes {round_trip.seconds:.2f} seconds to answer"
+        name = self.replica.store_name
+        return f"{name} is slow: it takes {round_trip.seconds:.2f} seconds to answer"
 
     @property
     def loss(self) -> str | None:
@@ -268,7 +283,7 @@ class Supervisor:
             sessions=len(self._sessions),
             watches=self.feed.watches,
             revision=self.revision,
-            pending_changes=self.replica.committer.outstanding,
+            pending_changes=self.replica.committer.outstanding + self.registry.pending,
             commits=self.replica.committer.commits,
             agent_bytes=self.directory.bytes,
             log_bytes=self.feed.kept_bytes,
@@ -280,10 +295,8 @@ class Supervisor:
             round_trip=self.replica.committer.round_trip.seconds,
             heartbeats=self._heartbeats,
             fenced=self.registry.fenced,
-            takeovers_refused=self.registry.takeovers_refused,
             rollbacks=self.replica.rollback.found,
-            changes=self.replica.changes,
-            expired=self.replica.expired,
+            events=dict(self.replica.events),
         )
 
     # --- asks ----------------------------------------------------------------------------------

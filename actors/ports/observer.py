@@ -22,16 +22,12 @@ class Observer(Protocol):
         """The store does not answer."""
         ...
 
-    def store_returned(self, log: str, *, fresh: bool) -> None:
-        """The store answers (again); `fresh` when a new log was begun."""
+    def store_returned(self, log: str, *, fresh: bool, why: str) -> None:
+        """The store answers (again); `fresh` when a new log was begun, and `why`, as one phrase."""
         ...
 
     def rolled_back(self, found: str) -> None:
         """The store came back older while no hub was alive; `found` says how that shows."""
-        ...
-
-    def takeover_refused(self, agent_id: str, times: int) -> None:
-        """Programs take this id from each other; told at most once a minute for each."""
         ...
 
     def store_slow(self, seconds: float | None) -> None:
@@ -68,7 +64,7 @@ class Observer(Protocol):
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """What exists now, and the totals since the hub started."""
+    """What exists now, and the totals of what this hub did since it started."""
 
     agents: dict[str, int]
     actors: int
@@ -80,11 +76,9 @@ class Stats(Struct, frozen=True, kw_only=True):
     log_bytes: int
     pending_changes: int
     heartbeats: int
-    changes: int
+    events: dict[Kind, int]
     commits: int
-    expired: int
     fenced: int
-    takeovers_refused: int
     rollbacks: int
     mailbox: int
     waiting: int
@@ -92,3 +86,13 @@ class Stats(Struct, frozen=True, kw_only=True):
     agents_lost_at_once: int
     removal_held_until: float
     round_trip: float
+
+    @property
+    def changes(self) -> int:
+        """Changes that this hub wrote."""
+        return sum(self.events.values())
+
+    @property
+    def expired(self) -> int:
+        """Agents that this hub removed because their lease ran out."""
+        return self.events["expired"]

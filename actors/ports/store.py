@@ -120,6 +120,11 @@ class Position(Struct, frozen=True):
     key: str = ""
 
 
+Freshness = Literal["", "asked", "empty", "unreadable", "older", "diverged", "elsewhere"]
+"""Why a log is not the one that a hub knew: a new one was asked for; the store has none, none that
+can be read, one that ends earlier, one with another history; or another hub began one."""
+
+
 class Opened(Struct, frozen=True):
     """A new writer generation; the store refuses scripts of older ones from now on.
 
@@ -134,6 +139,7 @@ class Opened(Struct, frozen=True):
     fresh: bool
     secret: bytes
     key: str = ""
+    why: Freshness = ""
 
 
 class Committed(Struct, frozen=True):
@@ -233,13 +239,18 @@ class ForeignRenewals(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """The durable side of one namespace. Each call answers once, through `reply`, never at once.
+    """The durable side of one namespace. `name` is what people know it by, such as "Redis".
+
+    Each call answers once, through `reply`, never at once.
 
     Several `commit`s may be under way. They arrive and are answered in the order of the calls.
     After one that was answered Fenced no later one of its generation is applied, and after Away
     what became of the later ones is unknown as well. At most one each of `read_log`,
     `await_change`, `read_renewals` and `renew_lease` is under way.
     """
+
+    @property
+    def name(self) -> str: ...
 
     def open(
         self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool

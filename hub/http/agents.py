@@ -91,7 +91,7 @@ class AgentRoutes:
             return refusal(404, f"{AGENT_NOT_FOUND}: register again")
         if not heard.durable:
             # The hub counts the heartbeat, but reports success only for what is stored.
-            words = "Redis is away; the heartbeat is not yet stored"
+            words = f"{self._hub.store_name} is away; the heartbeat is not yet stored"
             raise ProtocolError("unavailable", words, outcome="unknown")
         answer = LegacyHeartbeatAnswer(
             received=True,

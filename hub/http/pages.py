@@ -54,10 +54,11 @@ class Pages:
 
     async def ready(self, request: Request) -> Answer:
         """`GET /ready`: 200, or 503 with the reasons why not."""
-        reasons = self._hub.not_ready_reasons()
+        reasons = [each.phrase for each in self._hub.not_ready_reasons()]
         if not reasons:
             hub = self._hub
-            ready = Ready(hub=hub.hub_id, version=hub.version, warnings=hub.warnings())
+            warnings = [each.phrase for each in hub.warnings()]
+            ready = Ready(hub=hub.hub_id, version=hub.version, warnings=warnings)
             return json(encode(ready))
         body = NotReady(error=f"not ready: {'; '.join(reasons)}", reasons=reasons)
         return json(

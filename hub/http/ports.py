@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from actors.agent.outcomes import Reply
 from actors.directory.directory import Page
+from actors.ports.conditions import Caution, Reason
 from actors.runtime.turns import Steps
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
@@ -79,6 +80,11 @@ class HubPort(Protocol):
         ...
 
     @property
+    def store_name(self) -> str:
+        """What people know the store by."""
+        ...
+
+    @property
     def metrics(self) -> Metrics: ...
 
     async def namespace(self, name: str) -> NamespaceApi:
@@ -89,10 +95,10 @@ class HubPort(Protocol):
         """
         ...
 
-    def not_ready_reasons(self) -> list[str]:
-        """Why this hub cannot take registrations, in plain phrases; empty when it can."""
+    def not_ready_reasons(self) -> list[Reason]:
+        """Why this hub cannot take registrations; empty when it can."""
         ...
 
-    def warnings(self) -> list[str]:
-        """What an operator should look at although the hub is ready, in plain phrases."""
+    def warnings(self) -> list[Caution]:
+        """What an operator should look at although the hub is ready."""
         ...

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
+from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
@@ -29,7 +30,9 @@ from hub.process.namespaces import Namespace, Namespaces
 from hub.process.reload import reload_settings
 from hub.settings import Settings, Source, describe
 from hub.store import (
+    EMBEDDED,
     MEMORY,
+    REDIS,
     Backend,
     Keys,
     RedisStore,
@@ -71,7 +74,8 @@ class Hub:
 
     It implements `HubPort` of the HTTP application and `WebsocketHub` of the gateway. With
     `shared_port` it is one of several workers on its port. `reload` reads the settings again from
-    `source`. `warnings` are what whoever started its store has to tell.
+    `source`. `embedded` when its parent has started the store for it; `warnings` are what the
+    parent has to tell of it.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Hub:
         source: Source | None = None,
         *,
         shared_port: bool = False,
+        embedded: bool = False,
         warnings: Sequence[str] = (),
     ) -> None:
         self.hub_id = settings.hub_id
@@ -93,6 +98,7 @@ class Hub:
             self.limits.applied,
         )
         self.metrics.watch_unsent(lambda: self.unsent.total)
+        self.metrics.watch_conditions(self.not_ready_reasons, self.warnings)
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
@@ -101,6 +107,7 @@ class Hub:
         self._source = source or Source()
         self._shared_port = shared_port
         self._warnings = warnings
+        self.store_name = EMBEDDED if embedded or settings.redis is None else REDIS
         self._timing = settings.timing
         self._limits = settings.limits
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
@@ -206,8 +213,8 @@ class Hub:
             pending_changes=sum(each.pending_changes for each in stats.values()),
             tasks=len(asyncio.all_tasks()),
             timers=self._scheduler.timers,
-            not_ready=self.not_ready_reasons(),
-            warnings=self.warnings(),
+            not_ready=[each.phrase for each in self.not_ready_reasons()],
+            warnings=[each.phrase for each in self.warnings()],
         )
 
     def _close_sessions(self, supervisors: list[Supervisor]) -> None:
@@ -239,23 +246,29 @@ class Hub:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 store = self._namespaces.open(DEFAULT_NAMESPACE).store
-                for warning in await _ask_until_answered(store.check_server, reasons):
+                for warning in await self._ask_until_answered(store.check_server, reasons):
                     logger.warning(warning)
-                for name in await _ask_until_answered(store.namespaces, reasons):
+                for name in await self._ask_until_answered(store.namespaces, reasons):
                     self._namespaces.open(name)
                 reasons.clear()  # it answers
                 await self._namespaces.load()
         except TimeoutError:
             why = f" ({reasons[-1]})" if reasons else ""
             blocked = next(self._namespaces.unloaded(), None)
+            if blocked is not None and not reasons:
+                raise HubError(f"{self._store_at(url)} answers, but {blocked}") from None
+            remedy = ": start it, or check --redis" if self.store_name == REDIS else ""
             raise HubError(
-                f"Redis at {logs.redact_text(url)} did not answer within {START_TIMEOUT:g} "
-                f"seconds{why}: start it, or check --redis"
-                if reasons or blocked is None
-                else f"Redis at {logs.redact_text(url)} answers, but {blocked}"
+                f"{self._store_at(url)} did not answer within {START_TIMEOUT:g} seconds"
+                f"{why}{remedy}"
             ) from None
         except StoreError as error:
-            raise HubError(f"Redis at {logs.redact_text(url)} cannot be used: {error}") from None
+            raise HubError(f"{self._store_at(url)} cannot be used: {error}") from None
+
+    def _store_at(self, url: str) -> str:
+        """The store and where it is, for a sentence."""
+        where = logs.redact_text(url) if self.store_name == REDIS else self._settings.data_dir
+        return f"{self.store_name} at {where}"
 
     def _make_namespace(self, name: str) -> Namespace:
         assert self._backend is not None
@@ -271,6 +284,7 @@ class Hub:
             limits=self._limits,
             rival_found=self._rival_found,
             confirm=self._confirm,
+            name=self.store_name,
         )
         supervisor = Supervisor(
             hub_id=self.hub_id,
@@ -280,7 +294,12 @@ class Hub:
             store=MeteredStore(store, self._scheduler, self.metrics),
             random=self._random,
             observer=HubObserver(
-                name, self.metrics, self.limits, settings.lease_ttl, store.unreadable
+                name,
+                self.metrics,
+                self.limits,
+                settings.lease_ttl,
+                store.unreadable,
+                store=self.store_name,
             ),
             limits=self._limits,
             incarnation=self._incarnation,
@@ -296,6 +315,18 @@ class Hub:
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
+
+    async def _ask_until_answered(
+        self, ask: Callable[[], Awaitable[list[str]]], reasons: list[str]
+    ) -> list[str]:
+        """Ask the store until it answers; each failure is added to `reasons`."""
+        while True:
+            try:
+                return await ask()
+            except StoreUnavailableError as away:
+                reasons.append(str(away))
+                logger.warning("waiting for the store", store=self.store_name, reason=reasons[-1])
+                await asyncio.sleep(START_PAUSE)
 
     # --- the ports of HTTP and of the gateway ----------------------------------------------------
 
@@ -322,17 +353,21 @@ class Hub:
         self.connections.discard(connection)
         self.metrics.websocket_closed(code)
 
-    def not_ready_reasons(self) -> list[str]:
+    def not_ready_reasons(self) -> list[Reason]:
         """Why this hub cannot take registrations; empty when it can."""
-        own = [] if self.accepting else ["the hub is stopping"]
+        own = [] if self.accepting else [Reason("stopping", "the hub is stopping")]
         now = self._scheduler.now()
         return list(dict.fromkeys([*own, *self._namespaces.not_ready_reasons(now)]))
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Caution]:
         """What an operator should look at although the hub is ready."""
-        own = [self._timing.warning] if self._timing.warning else []
-        engine = self._engine.warnings if self._engine is not None else self._warnings
-        return [*own, *engine, *self._namespaces.warnings()]
+        tight = [Caution("tight_times", self._timing.warning)] if self._timing.warning else []
+        cut = self._engine.warnings if self._engine is not None else self._warnings
+        return [
+            *tight,
+            *(Caution("store_cut", sentence) for sentence in cut),
+            *self._namespaces.warnings(),
+        ]
 
     # --- internals -------------------------------------------------------------------------------
 
@@ -364,16 +399,3 @@ class Hub:
                 self.unsent.total + sum(each.supervisor.held_bytes for _, each in self._namespaces)
             )
             await self._namespaces.maintain(self._scheduler.now())
-
-
-async def _ask_until_answered(
-    ask: Callable[[], Awaitable[list[str]]], reasons: list[str]
-) -> list[str]:
-    """Ask Redis until it answers; each failure is added to `reasons`."""
-    while True:
-        try:
-            return await ask()
-        except StoreUnavailableError as away:
-            reasons.append(str(away))
-            logger.warning("waiting for Redis", reason=reasons[-1])
-            await asyncio.sleep(START_PAUSE)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from actors.namespace.supervisor import Supervisor
+from actors.ports.conditions import Caution, Reason
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from hub.net.caller import check_namespace
@@ -98,7 +99,9 @@ class Namespaces:
                 async with asyncio.timeout(LOAD_TIMEOUT):
                     await namespace.ready()
             except TimeoutError:
-                reasons = "; ".join(namespace.supervisor.not_ready_reasons())
+                reasons = "; ".join(
+                    each.phrase for each in namespace.supervisor.not_ready_reasons()
+                )
                 raise ProtocolError(
                     "unavailable", f"the namespace is not loaded: {reasons}"
                 ) from None
@@ -121,43 +124,32 @@ class Namespaces:
 
     def unloaded(self) -> Iterator[str]:
         """Why some namespace is not loaded yet, as far as its store told."""
-        return self._of_all(
-            lambda each: (
-                [each.store.refusal] if each.store.refusal and not each.supervisor.ready else []
-            )
-        )
+        for name, each in self:
+            if each.store.refusal and not each.supervisor.ready:
+                yield _within(name, each.store.refusal)
 
-    def not_ready_reasons(self, now: float) -> Iterator[str]:
-        """Why some namespace cannot do all its work, in plain phrases.
+    def not_ready_reasons(self, now: float) -> Iterator[Reason]:
+        """Why some namespace cannot do all its work.
 
         A new namespace is ignored while it loads: otherwise any caller could fail `/ready` by
         naming one.
         """
+        for name, each in self:
+            if each.supervisor.ready or now - each.opened_at >= LOAD_TIMEOUT:
+                for reason in each.supervisor.not_ready_reasons():
+                    yield Reason(reason.kind, _within(name, reason.phrase))
 
-        def reasons(each: Namespace) -> list[str]:
-            loading = not each.supervisor.ready and now - each.opened_at < LOAD_TIMEOUT
-            return [] if loading else each.supervisor.not_ready_reasons()
-
-        return self._of_all(reasons)
-
-    def warnings(self) -> Iterator[str]:
+    def warnings(self) -> Iterator[Caution]:
         """What an operator should look at although all is ready."""
-
-        def phrases(each: Namespace) -> list[str]:
-            supervisor = each.supervisor
-            found = (supervisor.loss, supervisor.rollback, supervisor.slowness)
-            return [*filter(None, found), *each.store.findings.sentences()]
-
         default = self._open.get(DEFAULT_NAMESPACE)
         if default is not None:  # every namespace has the same hubs
-            yield from default.supervisor.differing_hubs
-        yield from self._of_all(phrases)
-
-    def _of_all(self, phrases: Callable[[Namespace], list[str]]) -> Iterator[str]:
-        """The phrases of all namespaces, each with its namespace unless that is the default one."""
+            for sentence in default.supervisor.differing_hubs:
+                yield Caution("hubs_differ", sentence)
         for name, each in self:
-            for phrase in phrases(each):
-                yield phrase if name == DEFAULT_NAMESPACE else f"namespace {name}: {phrase}"
+            for caution in each.supervisor.warnings():
+                yield Caution(caution.kind, _within(name, caution.phrase))
+            for sentence in each.store.findings.sentences():
+                yield Caution("store_foreign_data", _within(name, sentence))
 
     async def maintain(self, now: float) -> None:
         """Release unused namespaces, and open those that other hubs use; called regularly."""
@@ -205,3 +197,8 @@ class Namespaces:
             logger.debug("namespaces of other hubs could not be read", reason=str(error))
         except ProtocolError as error:  # beyond the limit
             logger.warning("a namespace of another hub is not served here", reason=error.message)
+
+
+def _within(name: str, phrase: str) -> str:
+    """The phrase with its namespace, unless that is the default one."""
+    return phrase if name == DEFAULT_NAMESPACE else f"namespace {name}: {phrase}"

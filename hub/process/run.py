@@ -19,17 +19,19 @@ def run(
     source: Source,
     *,
     shared_port: bool = False,
+    embedded: bool = False,
     warnings: Sequence[str] = (),
 ) -> int:
     """Run a hub until a signal ends it; return the exit status.
 
     `announce` is called with one line that has the URL, once the hub listens. The settings are read
-    again from `source` on SIGHUP. With `shared_port` the hub is one of several workers; `warnings`
-    are then what its parent has to tell of the store. Raises HubError when it cannot start.
+    again from `source` on SIGHUP. With `shared_port` the hub is one of several workers; `embedded`
+    and `warnings` are then what its parent has to tell of the store. Raises HubError when it cannot
+    start.
     """
 
     async def main() -> int:
-        hub = Hub(settings, source, shared_port=shared_port, warnings=warnings)
+        hub = Hub(settings, source, shared_port=shared_port, embedded=embedded, warnings=warnings)
         return await serve(hub, announce)
 
     logs.configure(settings.log_format, settings.log_level)

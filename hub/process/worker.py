@@ -29,13 +29,13 @@ def main() -> int:
     sys.path[:] = orders["path"]
     try:
         _die_with(orders["parent"])
-        return _run(orders["settings"], orders["source"], orders["warnings"])
+        return _run(orders)
     except Exception as error:
         _report(_reason(error), final=_is_final(error))
         return 1
 
 
-def _run(given: dict[str, Any], source: object, warnings: list[str]) -> int:
+def _run(orders: dict[str, Any]) -> int:
     import msgspec  # noqa: PLC0415 - all of these need the parent's search path
     import structlog  # noqa: PLC0415
 
@@ -44,15 +44,16 @@ def _run(given: dict[str, Any], source: object, warnings: list[str]) -> int:
     from hub.settings import Settings, Source  # noqa: PLC0415
 
     ignore_until_serving()
-    settings = Settings(**given)  # the parent has checked them
+    settings = Settings(**orders["settings"])  # the parent has checked them
     # Every line of the log names its worker.
     structlog.contextvars.bind_contextvars(hub=settings.hub_id)
     return run(
         settings,
         lambda _: _report(None),
-        msgspec.convert(source, Source),
+        msgspec.convert(orders["source"], Source),
         shared_port=True,
-        warnings=warnings,
+        embedded=orders["embedded"],
+        warnings=orders["warnings"],
     )
 
 

@@ -44,9 +44,9 @@ class WorkerHandle:
 
     @classmethod
     async def start(
-        cls, settings: Settings, source: Source, warnings: Sequence[str]
+        cls, settings: Settings, source: Source, *, embedded: bool, warnings: Sequence[str]
     ) -> WorkerHandle:
-        """Start a worker with these settings, which tells these warnings too.
+        """Start a worker with these settings; `embedded` and `warnings` are as of `Hub`.
 
         Raises WorkerError when no process can start.
         """
@@ -68,6 +68,7 @@ class WorkerHandle:
             "path": sys.path,
             "settings": settings,
             "source": source,
+            "embedded": embedded,
             "warnings": warnings,
         }
         process.stdin.write(msgspec.json.encode(orders) + b"\n")

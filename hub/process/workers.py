@@ -56,9 +56,12 @@ def run(settings: Settings, announce: Callable[[str], None], source: Source) -> 
 class _Slot:
     """One worker's slot: its settings, and the process that has it now."""
 
-    def __init__(self, settings: Settings, source: Source, warnings: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, *, embedded: bool, warnings: Sequence[str]
+    ) -> None:
         self.settings = settings
         self.source = source
+        self.embedded = embedded
         self.warnings = warnings
         self.process: WorkerHandle | None = None
         self.serves = False
@@ -66,7 +69,9 @@ class _Slot:
     async def start(self) -> None:
         """Start a process, and wait until it serves. Raises WorkerError."""
         self.serves = False
-        self.process = process = await WorkerHandle.start(self.settings, self.source, self.warnings)
+        self.process = process = await WorkerHandle.start(
+            self.settings, self.source, embedded=self.embedded, warnings=self.warnings
+        )
         try:
             await process.listening()
         except BaseException:
@@ -111,7 +116,8 @@ class Workers:
                         hub_id=worker_id(settings.hub_id, number),
                     ),
                     self._source,
-                    [] if self._engine is None else self._engine.warnings,
+                    embedded=self._engine is not None,
+                    warnings=[] if self._engine is None else self._engine.warnings,
                 )
                 for number in range(1, settings.workers + 1)
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hub.store.backends.lane import Lane
+from hub.store.names import REDIS, named
 from hub.telemetry import logs
 
 MOST = 100
@@ -37,7 +38,8 @@ class _Finding:
 class Findings:
     """Sentences by the key that each is about, until the key is gone or holds something else."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: str = REDIS) -> None:
+        self._store = store
         self._findings: dict[bytes, _Finding] = {}
 
     def sentences(self) -> list[str]:
@@ -72,7 +74,7 @@ class Findings:
 
     def mended(self, sentence: str) -> None:
         """Something was found and mended; there is no key to look at any more."""
-        logger.warning(sentence)
+        logger.warning(named(sentence, self._store))
 
     async def look_again(self, lane: Lane) -> None:
         """Forget the keys that are in order by now. Raises as `lane` does."""
@@ -87,5 +89,6 @@ class Findings:
 
     def _add(self, key: bytes, sentence: str, wanted: bytes = b"") -> None:
         if key not in self._findings and len(self._findings) < MOST:
+            sentence = named(sentence, self._store)
             self._findings[key] = _Finding(sentence, wanted)
             logger.warning(sentence)

@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec import convert
+
 from actors.limits import Limits
 from actors.ports.store import (
     Away,
@@ -17,6 +19,7 @@ from actors.ports.store import (
     Committed,
     Fenced,
     ForeignRenewals,
+    Freshness,
     HubReport,
     Loaded,
     LogEntry,
@@ -47,6 +50,7 @@ from hub.store.commit_batch import arguments_of, committed, keys_of, millisecond
 from hub.store.findings import Findings
 from hub.store.keys import Keys
 from hub.store.leases import renew_lease
+from hub.store.names import REDIS, named
 from hub.store.permissions import check_permissions
 from hub.store.read_batcher import ReadBatcher
 from hub.store.reply_tasks import ReplyTasks, log_bug
@@ -86,7 +90,7 @@ class RedisStore:
     describe the hub to others in its lease, which expires `hub_lease` seconds after the last commit
     or `renew_lease`. `rival_found` is called when another hub has taken over the lease. With
     `confirm` a commit of changes is answered only once the server has written it; see
-    `hub.store.written`.
+    `hub.store.written`. `name` is what people know the store by.
     """
 
     def __init__(
@@ -104,7 +108,9 @@ class RedisStore:
         hub_lease: float = HUB_LEASE,
         rival_found: RivalFound = lambda _url, _goes_on: None,
         confirm: bool = False,
+        name: str = REDIS,
     ) -> None:
+        self.name = name
         self._backend = backend
         self._keys = keys
         self._hub_id = hub_id
@@ -138,7 +144,7 @@ class RedisStore:
         self._known_hubs: set[bytes] = set()
         # Kept, so that sessions can still be resumed after Redis has lost all its data.
         self._secret = b""
-        self._replies = ReplyTasks()
+        self._replies = ReplyTasks(self._reason)
         self._read_batcher: ReadBatcher[Stored] = ReadBatcher(
             self._start, partial(reads.read_entries, self._reads, keys)
         )
@@ -149,7 +155,7 @@ class RedisStore:
         """Why the last `open` failed; "" when it did not."""
         self.needs_repair = False
         """Whether it failed for what is stored, which only a person can mend."""
-        self.findings = Findings()
+        self.findings = Findings(name)
 
     # --- actors.ports.store.Store ----------------------------------------------------------------
 
@@ -320,29 +326,32 @@ class RedisStore:
             return await work()
         except Exception as error:
             if is_denied(error):
-                self._denied = reason_of(error)
+                self._denied = self._reason(error)
             elif may_be_replaced(error):
                 # The other connections may have the same problem: reconnect all that are idle.
                 for lane in self._lanes:
                     await lane.drop_if_idle(0)
             raise
 
+    def _reason(self, error: BaseException) -> str:
+        return named(reason_of(error), self.name)
+
     async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await self._reconnecting(work)
-        except StoreError:
-            raise
+        except StoreError as error:
+            raise type(error)(self._reason(error)) from None
         except Exception as error:
             log_bug(error)
             kind = StoreError if needs_a_person(error) else StoreUnavailableError
             kind = WrongTypeError if is_wrong_type(error) else kind
-            raise kind(reason_of(error)) from None
+            raise kind(self._reason(error)) from None
 
     async def _try_open(self, position: Position, new_log: bool) -> Opened:
         try:
             opened = await self._open(position, new_log)
         except Exception as error:
-            self.refusal, self.needs_repair = reason_of(error), is_stored(error)
+            self.refusal, self.needs_repair = self._reason(error), is_stored(error)
             raise
         self.refusal, self.needs_repair = "", False
         return opened
@@ -391,7 +400,7 @@ class RedisStore:
         if answer[0] == b"taken":
             self._rival_found(answer[1].decode(errors="replace"), True)
             raise StoreUnavailableError(TAKEN)
-        name, reached, fresh, secret, other_url, other_started, key, found = answer
+        name, reached, fresh, secret, other_url, other_started, key, found, why = answer
         if found:
             self.findings.mended(f"{found.decode(errors='replace')}: a new log was begun")
         if self._has_opened and other_started:
@@ -400,7 +409,8 @@ class RedisStore:
         self._log_name, self._secret = name.decode(), secret
         self._opened_on = opened_on
         key = key[:256].decode(errors="replace")
-        return Opened(self._log_name, int(reached), fresh == b"1", secret, key)
+        reason = convert(why.decode(), Freshness)
+        return Opened(self._log_name, int(reached), fresh == b"1", secret, key, reason)
 
     async def _list_namespace(self) -> None:
         keys = self._keys

@@ -26,9 +26,13 @@ def log_bug(error: BaseException) -> None:
 
 
 class ReplyTasks:
-    """Tasks, each of which calls one callback with its result, or with Away and the reason."""
+    """Tasks, each of which calls one callback with its result, or with Away and the reason.
 
-    def __init__(self) -> None:
+    `reason` makes one plain phrase of an error.
+    """
+
+    def __init__(self, reason: Callable[[BaseException], str] = reason_of) -> None:
+        self._reason = reason
         self._to_finish: set[asyncio.Task[Any]] = set()
         self._to_cancel: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -78,7 +82,7 @@ class ReplyTasks:
             reply(task.result())
         else:
             log_bug(error)
-            reply(Away(reason_of(error)))
+            reply(Away(self._reason(error)))
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:

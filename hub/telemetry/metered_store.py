@@ -33,6 +33,11 @@ class MeteredStore:
         self._now = scheduler.now
         self._finished = metrics.commit_finished
 
+    @property
+    def name(self) -> str:
+        """See `actors.ports.store.Store`."""
+        return self._store.name
+
     def open(
         self, position: Position, reply: Callable[[Opened | Away], None], *, new_log: bool
     ) -> None:

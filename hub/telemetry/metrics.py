@@ -28,6 +28,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from actors.ports.conditions import REASON_KINDS, WARNING_KINDS, Caution, Reason
 from actors.ports.observer import Stats
 from homeport_protocol.bounds import STATUSES
 from homeport_protocol.errors import ERROR_CODES, CloseCode
@@ -53,7 +54,10 @@ _GAUGES = {
     "revision": ("homeport_revision", "Revision of the directory."),
     "agent_bytes": ("homeport_agent_bytes", "Bytes of the records of all agents."),
     "log_bytes": ("homeport_log_bytes", "Bytes of the directory changes kept in memory."),
-    "pending_changes": ("homeport_pending_changes", "Changes that wait for the store."),
+    "pending_changes": (
+        "homeport_pending_changes",
+        "Changes that wait for the store, those that heartbeats reported among them.",
+    ),
     "hubs": ("homeport_hubs", "Living hubs of the cluster, this one among them."),
     "agents_lost_at_once": (
         "homeport_agents_lost_at_once",
@@ -66,24 +70,20 @@ _GAUGES = {
     "waiting": ("homeport_queries_waiting", "Pieces of queries' work that wait for their turn."),
     "round_trip": (
         "homeport_store_round_trip_seconds",
-        "Time that Redis takes to answer, smoothed over the last commits and lease renewals.",
+        "Time that the store takes to answer, smoothed over the last commits and lease renewals.",
     ),
     "mailbox": ("homeport_mailbox_messages", "Messages that wait in actors' mailboxes."),
 }
 _COUNTERS = {
     "heartbeats": ("homeport_heartbeats", "Heartbeats taken."),
-    "changes": ("homeport_changes", "Changes of the directory that were stored."),
-    "commits": ("homeport_commits", "Batches of changes that were stored."),
-    "expired": ("homeport_agents_expired", "Agents removed because their lease ran out."),
+    "changes": ("homeport_changes", "Changes of the directory that this hub wrote."),
+    "commits": ("homeport_commits", "Batches of changes and renewals that this hub wrote."),
+    "expired": ("homeport_agents_expired", "Agents that this hub removed after their lease."),
     "rollbacks": (
         "homeport_rollbacks",
-        "Times that Redis turned out to have come back older while no hub was alive.",
+        "Times that the store turned out to have come back older while no hub was alive.",
     ),
     "fenced": ("homeport_sessions_fenced", "Sessions cut off by a newer one of the same agent."),
-    "takeovers_refused": (
-        "homeport_takeovers_refused",
-        "Registrations refused because several programs take one id from each other.",
-    ),
 }
 
 
@@ -118,6 +118,8 @@ class Metrics:
     def __init__(self, hub_id: str, version: str) -> None:
         self._identity = {"hub": hub_id, "version": version}
         self._namespaces: dict[str, Callable[[], Stats]] = {}
+        self._reasons: Callable[[], list[Reason]] = list
+        self._warnings: Callable[[], list[Caution]] = list
         self._tasks: Callable[[], int] = int
         self._timers: Callable[[], int] = int
         self._unsent: Callable[[], int] = int
@@ -144,6 +146,12 @@ class Metrics:
     def remove_namespace(self, name: str) -> None:
         """Stop the export of a namespace's figures."""
         self._namespaces.pop(name, None)
+
+    def watch_conditions(
+        self, reasons: Callable[[], list[Reason]], warnings: Callable[[], list[Caution]]
+    ) -> None:
+        """Export what `/ready` says; both functions are called at each scrape."""
+        self._reasons, self._warnings = reasons, warnings
 
     def watch_loop(self, tasks: Callable[[], int], timers: Callable[[], int]) -> None:
         """Export the numbers of tasks and timers; both functions are called at each scrape."""
@@ -205,6 +213,7 @@ class Metrics:
         )
         info.add_metric(list(self._identity.values()), 1)
         yield info
+        yield from self._condition_families()
         yield from self._brain_families()
         yield from self._http_families()
         yield from self._websocket_families()
@@ -229,6 +238,37 @@ class Metrics:
             for name, each in stats.items():
                 counter.add_metric([name], getattr(each, field))
             yield counter
+        events = CounterMetricFamily(
+            "homeport_events",
+            "Changes of the directory that this hub wrote, by kind.",
+            labels=["namespace", "kind"],
+        )
+        for name, each in stats.items():
+            for kind, count in each.events.items():
+                events.add_metric([name, kind], count)
+        yield events
+
+    def _condition_families(self) -> Iterator[Metric]:
+        """What `/ready` says, from the same objects; all series are there from the start."""
+        reasons = {each.kind for each in self._reasons()}
+        warnings = {each.kind for each in self._warnings()}
+        yield GaugeMetricFamily(
+            "homeport_ready", "1 while /ready answers 200, else 0.", value=int(not reasons)
+        )
+        not_ready = GaugeMetricFamily(
+            "homeport_not_ready_reason",
+            "1 while /ready gives such a reason, else 0.",
+            labels=["reason"],
+        )
+        for reason in REASON_KINDS:
+            not_ready.add_metric([reason], reason in reasons)
+        yield not_ready
+        cautions = GaugeMetricFamily(
+            "homeport_warning", "1 while /ready gives such a warning, else 0.", labels=["warning"]
+        )
+        for warning in WARNING_KINDS:
+            cautions.add_metric([warning], warning in warnings)
+        yield cautions
 
     def _http_families(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(

@@ -23,7 +23,10 @@ _level_logger = logging.getLogger("hub.directory")
 
 
 class HubObserver:
-    """The brain's observer for one namespace; `unreadable` gets what is stored and no record."""
+    """The brain's observer for one namespace; `unreadable` gets what is stored and no record.
+
+    `store` is what people know the store by.
+    """
 
     def __init__(
         self,
@@ -32,7 +35,10 @@ class HubObserver:
         limits: LimitReports,
         lease_ttl: float,
         unreadable: Callable[[bytes], None] = lambda _: None,
+        *,
+        store: str = "Redis",
     ) -> None:
+        self._store = store
         self._logger = logger.bind(namespace=namespace)
         self._lease_ttl = lease_ttl
         self._unreadable = unreadable
@@ -67,14 +73,16 @@ class HubObserver:
         now = time.monotonic()
         if reason != self._away_for or now - self._away_at >= REPEAT_AFTER:
             self._away_for, self._away_at = reason, now
-            self._logger.error("Redis is away; reads go on from memory", reason=reason)
+            self._logger.error(
+                "the store is away; reads go on from memory", store=self._store, reason=reason
+            )
 
-    def store_returned(self, log: str, *, fresh: bool) -> None:
-        """Changes can be written, for the first time or again."""
+    def store_returned(self, log: str, *, fresh: bool, why: str) -> None:
+        """Changes can be written, for the first time or again; `fresh`: into a new log, and why."""
         if fresh:
-            self._logger.warning("a new log was begun; watches start over", log=log)
+            self._logger.warning("a new log was begun; watches start over", log=log, reason=why)
         else:
-            self._logger.info("Redis is there", log=log)
+            self._logger.info("the store is there", store=self._store, log=log)
 
     def rolled_back(self, found: str) -> None:
         """The store came back older while no hub was alive; `found` says how that shows."""
@@ -82,21 +90,15 @@ class HubObserver:
             "changes were lost; a new log is begun, and watches start over", found=found
         )
 
-    def takeover_refused(self, agent_id: str, times: int) -> None:
-        """Programs take an id from each other: the one that holds it stays."""
-        self._logger.warning(
-            "several programs register one agent_id; the session that holds it stays",
-            agent_id=agent_id,
-            taken_over_within_a_minute=times,
-        )
-
     def store_slow(self, seconds: float | None) -> None:
         """Changes take long, because Redis is far away or slow; or (None) that is over."""
         if seconds is None:
-            self._logger.warning("Redis answers fast again")
+            self._logger.warning("the store answers fast again", store=self._store)
         else:
             self._logger.warning(
-                "Redis is slow; changes and heartbeats wait for it", seconds=round(seconds, 3)
+                "the store is slow; changes and heartbeats wait for it",
+                store=self._store,
+                seconds=round(seconds, 3),
             )
 
     def unreadable(self, data: bytes) -> None:

@@ -44,7 +44,7 @@ def test_of_two_with_one_name_on_two_ports_the_older_ends_and_says_why(
         assert agent.ask("heartbeat")["durable"] is True
     assert place.record(registered["agent_id"])["status"] == "healthy"
     assert place.get("/ready").status_code == 200
-    assert "Redis is away" not in newer.log()
+    assert "the store is away" not in newer.log()
     assert "uses this hub's id" not in newer.log()
 
 

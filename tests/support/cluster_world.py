@@ -52,6 +52,7 @@ class Line:
         self._held: dict[str, list[Callable[[], None]]] = {}
         self._failures: dict[str, int] = {}
         self.cut = False
+        self.name = port.name
 
     def __getattr__(self, operation: str) -> Callable[..., None]:
         def ask(*args: Any, **options: Any) -> None:

@@ -32,6 +32,8 @@ BLOCK = 1.0
 class ModelPort:
     """The store as one hub sees it: `actors.ports.store.Store`. Answers come late."""
 
+    name = "Redis"
+
     def __init__(self, store: ModelStore, hub_id: str, times: str = "") -> None:
         self.store = store
         self.scheduler: Scheduler = store.scheduler

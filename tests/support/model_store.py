@@ -13,6 +13,7 @@ from actors.ports.store import (
     Applied,
     Change,
     Committed,
+    Freshness,
     HubLease,
     HubReport,
     LogEntry,
@@ -146,13 +147,16 @@ class ModelStore:
         # Also when another call began the log: new to the hub that asks.
         fresh = position.log not in ("", self.log_name)
         diverged = not fresh and bool(position.log) and not self.follows(position)
+        why: Freshness = "elsewhere" if fresh else ""
         if new_log or not self.log_name or self.revision < position.revision or diverged:
+            why = "asked" if new_log else "diverged" if diverged else "older"
+            why = "empty" if not self.log_name else why
             self.log_name = f"log-{next(self.names)}"
             self.revision = max(self.revision, position.revision)
             self.log.clear()
             fresh = True
         key = next((each.key for each in self.log if each.revision == self.revision), "")
-        return generation, Opened(self.log_name, self.revision, fresh, b"secret", key)
+        return generation, Opened(self.log_name, self.revision, fresh, b"secret", key, why)
 
     def follows(self, position: Position) -> bool:
         """Whether the log is the one at that position, with the same history."""

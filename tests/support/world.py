@@ -169,10 +169,10 @@ class Recorder:
         self.unreadable_records: list[bytes] = []
         self.stalls: list[float] = []
         self.rollbacks: list[str] = []
-        self.fights: list[tuple[str, int]] = []
         self.hubs: list[list[str]] = []
         self.holds: list[str | None] = []
         self.differing: list[list[str]] = []
+        self.new_logs: list[str] = []
         self.slow: list[float | None] = []
         self.answers: Counter[tuple[str, str]] = Counter()
         self.limits: Counter[str] = Counter()
@@ -183,14 +183,12 @@ class Recorder:
     def store_away(self, reason: str) -> None:
         self.outages.append(reason)
 
-    def store_returned(self, log: str, *, fresh: bool) -> None:
+    def store_returned(self, log: str, *, fresh: bool, why: str) -> None:
         self.returns.append((log, fresh))
+        self.new_logs += [why] if fresh else []
 
     def rolled_back(self, found: str) -> None:
         self.rollbacks.append(found)
-
-    def takeover_refused(self, agent_id: str, times: int) -> None:
-        self.fights.append((agent_id, times))
 
     def store_slow(self, seconds: float | None) -> None:
         self.slow.append(seconds)

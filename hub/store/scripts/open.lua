@@ -9,7 +9,8 @@
 --       15 "1" when the hub has opened before, 16 the hub's times
 -- Returns {log, revision, "1" when the log is new to the hub, secret, url and started of the lease
 -- that was replaced, if it was another process's and had not expired, else twice "", the key of the
--- entry at that revision, "" when there is none, and what was found that no hub wrote, else ""};
+-- entry at that revision, "" when there is none, what was found that no hub wrote, else "", and why
+-- the log is new to the hub: "asked", "empty", "unreadable", "older", "diverged", "elsewhere", or ""};
 -- or {"taken", url} and changes nothing, when the hub has opened before, and a process that started
 -- later has the lease. So of two processes with one id, the later one continues. A process that
 -- opens for the first time always gets the lease: the other may have been killed a moment ago.
@@ -78,7 +79,19 @@ end
 if ARGV[12] ~= '1' and name and stored and stored >= known_revision and not diverged then
     local fresh = known_log ~= '' and known_log ~= name
     local key = key_at(log, digits(stored)) or ''
-    return {name, digits(stored), fresh and '1' or '0', secret, other_url, other_started, key, found}
+    return {name, digits(stored), fresh and '1' or '0', secret, other_url, other_started, key, found,
+        fresh and 'elsewhere' or ''}
+end
+
+local why = 'asked'
+if found ~= '' then
+    why = 'unreadable'
+elseif not (name and stored) then
+    why = 'empty'
+elseif stored < known_revision then
+    why = 'older'
+elseif diverged then
+    why = 'diverged'
 end
 
 -- A new log. Its stream is empty but exists, so that a missing stream always means lost data, and
@@ -96,4 +109,4 @@ redis.call('UNLINK', log)
 redis.call('XADD', log, digits(floor) .. '-1', 'kind', '')
 redis.call('XDEL', log, digits(floor) .. '-1')
 redis.call('SET', name_key, name)
-return {name, digits(floor), '1', secret, other_url, other_started, '', found}
+return {name, digits(floor), '1', secret, other_url, other_started, '', found, why}

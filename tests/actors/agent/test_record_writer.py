@@ -36,6 +36,7 @@ def writer_of(kept: AgentRecord) -> tuple[RecordWriter, list[Proposal | RenewalP
         timing_of=lambda _: Timing(),
         log="log",
         store_is_away=False,
+        unwritten=lambda _: None,
         holds_removal=False,
         propose=proposals.append,
         new_key=lambda: "here:1",

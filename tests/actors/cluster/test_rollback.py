@@ -78,6 +78,7 @@ def test_a_watch_starts_over_whatever_the_log_has_become(names: str, grown: int)
     assert hub.supervisor.log != story.log, "a new log was begun"
     assert hub.supervisor.rollback == found
     assert hub.supervisor.stats().rollbacks == 1
+    assert hub.observer.new_logs == [found], "the reason is told"
     *_, last = watcher.take("snapshot")
     assert last["log"] == hub.supervisor.log
     assert last["revision"] >= story.revision, "revisions never go back"
@@ -116,7 +117,7 @@ def test_a_copy_from_before_the_log_began_is_seen() -> None:
     cluster = Cluster("a")
     lives(cluster, "a", 3)
     copy, first = cluster.replica(), cluster.store.log_name
-    cluster["a"].supervisor.replica.committer.begin_new_log()
+    cluster["a"].supervisor.replica.committer.begin_new_log("asked for")
     cluster.advance(7)
     lives(cluster, "a", 3, first=2)
     watcher = cluster["a"].connect()

@@ -33,6 +33,8 @@ Reply = Callable[[Committed | Fenced | Away], None]
 class WaitingStore:
     """Answers a commit when the test says so."""
 
+    name = "Redis"
+
     def __init__(self) -> None:
         self.commits: list[tuple[list[Change | Renewal], Reply]] = []
         self.unsent: list[Callable[[], None]] = []
@@ -85,7 +87,7 @@ class Listener:
         self.foreigners: list[int] = []
         self.slowness: list[float | None] = []
 
-    def opened(self, opened: Opened, *, gap: bool) -> None: ...
+    def opened(self, opened: Opened, *, gap: bool, why: str) -> None: ...
 
     def away(self, reason: str) -> None: ...
 
@@ -214,7 +216,7 @@ def test_a_new_log_is_asked_for_from_behind_what_was_answered() -> None:
     scene.turn()
     scene.propose(1)
     scene.store.answer()
-    scene.committer.begin_new_log()
+    scene.committer.begin_new_log("asked for")
     assert scene.listener.told == [1]
     assert scene.store.opened_from == [0, 1]
 

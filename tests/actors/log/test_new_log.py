@@ -49,6 +49,7 @@ def test_an_empty_store_gets_lost_and_unreachable_agents_back_too() -> None:
         "a1": ("healthy", "lost"),
         "a2": ("unreachable", "lost"),
     }
+    assert world.observer.new_logs == ["the store lost its data, or was emptied"]
     (snapshot,) = watcher.take("snapshot")
     assert sorted((each["name"], each["status"]) for each in snapshot["agents"]) == [
         ("a0", "healthy"),
@@ -277,7 +278,7 @@ def test_a_new_log_that_is_wanted_while_the_store_is_being_opened_is_begun_then(
     committer._opener._store = port  # type: ignore[assignment]
     committer.suspect(Away("no answer"))
     world.advance(0.1)
-    committer.begin_new_log()
+    committer.begin_new_log("asked for")
     log = committer.log
     port.opens.pop()[1](Opened(log, committer.revision, False, b"s"))
     assert not committer.open

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from actors.ports.conditions import Reason
+from homeport_protocol.bounds import KINDS
 from tests.support.records import SPEC, agent_id
 from tests.support.world import FakeLink, World
 
@@ -332,7 +334,7 @@ def test_reads_go_on_and_readiness_tells() -> None:
     assert link.ask(op="pick")["op"] == "agent"
     assert link.ask(op="watch")["op"] == "watching"
     (reason,) = world.supervisor.not_ready_reasons()
-    assert "Redis" in reason
+    assert reason == Reason("store_away", "Redis: no answer")
     assert world.observer.outages == ["no answer"]
     world.store.reachable = True
     world.advance(2)
@@ -351,3 +353,62 @@ def test_a_storm_after_the_return_is_no_storm_of_events() -> None:
     world.advance(2)
     assert watcher.events() == []
     assert world.log_kinds() == ["registered"] * 50
+
+
+def test_what_heartbeats_say_while_the_store_is_away_counts_as_pending() -> None:
+    """Whether it went away with a change under way, or while nobody had anything to write."""
+    world = World()
+    links = [world.agent(f"a{number}")[0] for number in range(3)]
+    world.store.reachable = False
+    world.advance(4)  # the hub's lease cannot be renewed: nothing of an agent is under way
+    assert world.supervisor.store_is_away
+    assert world.supervisor.stats().pending_changes == 0
+    for link in links[:2]:
+        for _ in range(3):
+            assert link.ask(op="heartbeat", status="degraded")["durable"] is False
+    assert world.supervisor.stats().pending_changes == 2
+    links[2].vanish()
+    world.advance(0.1)
+    assert world.supervisor.stats().pending_changes == 3
+    world.advance(80)
+    assert world.supervisor.stats().pending_changes == 3
+    world.store.reachable = True
+    world.advance(3)
+    assert world.supervisor.stats().pending_changes == 0
+
+
+def test_an_ask_is_refused_with_the_reason_why_the_store_is_away() -> None:
+    world = World()
+    link, _ = world.agent()
+    world.store.reachable = False
+    world.advance(4)
+    newcomer = world.connect()
+    link.say(op="update", id=1, version="2")
+    newcomer.say(op="register", id=1, agent={"name": "b", "type": "cost"})
+    world.advance(4)
+    for refusal in (*link.take("error"), *newcomer.take("error")):
+        assert (refusal["code"], refusal.get("outcome")) == ("unavailable", None)
+        assert refusal["message"] == "no answer; nothing was changed"
+
+
+def test_only_the_events_that_this_hub_wrote_are_counted() -> None:
+    first = World()
+    second = World(store=first.store, seed=1, hub_id="hub-2")
+    first.advance(2.5)
+    link, _ = first.agent("a1")
+    link.ask(op="heartbeat", status="degraded")
+    link.ask(op="update", version="2")
+    link.ask(op="unregister")
+    lost, _ = second.agent("b1")
+    lost.vanish()
+    first.advance(130)
+    assert first.supervisor.stats().events == {
+        **dict.fromkeys(KINDS, 0),
+        **{"registered": 1, "status_changed": 1, "updated": 1, "unregistered": 1},
+    }
+    theirs = second.supervisor.stats()
+    assert theirs.events == {
+        **dict.fromkeys(KINDS, 0),
+        **{"registered": 1, "lost": 1, "status_changed": 1, "expired": 1},
+    }
+    assert (theirs.changes, theirs.expired) == (4, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.ports.conditions import Reason
 from tests.support.records import SPEC
 from tests.support.world import World
 
@@ -21,7 +22,7 @@ def test_draining_writes_for_everyone_that_the_hub_lets_go() -> None:
     assert watcher.events() == []  # it may be back at once
     assert world.connect().ask(op="register", agent=SPEC)["code"] == "unavailable"
     assert world.http_register("h2").code == "unavailable"
-    assert "the hub is stopping" in world.supervisor.not_ready_reasons()
+    assert Reason("stopping", "the hub is stopping") in world.supervisor.not_ready_reasons()
 
 
 def test_a_heartbeat_while_draining_is_not_told_of_a_newer_session() -> None:

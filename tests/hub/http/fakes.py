@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from actors.agent.outcomes import Acknowledged, Lease, Outcome, Reply
 from actors.directory.directory import Page
+from actors.ports.conditions import Caution, Reason
 from actors.runtime.turns import Steps, complete
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
@@ -170,13 +171,14 @@ class FakeHub:
 
     hub_id = "hub-1"
     version = "9.9.9"
+    store_name = "Redis"
     max_frame_bytes = 64 * 1024
 
     def __init__(self) -> None:
         self.metrics = Metrics(self.hub_id, self.version)
         self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
-        self.reasons: list[str] = []
-        self.warned: list[str] = []
+        self.reasons: list[Reason] = []
+        self.warned: list[Caution] = []
 
     @property
     def default(self) -> FakeDirectory:
@@ -187,8 +189,8 @@ class FakeHub:
             raise ProtocolError("bad_request", f"namespace: {name!r} is no name")
         return self.directories[name]
 
-    def not_ready_reasons(self) -> list[str]:
+    def not_ready_reasons(self) -> list[Reason]:
         return self.reasons
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Caution]:
         return self.warned

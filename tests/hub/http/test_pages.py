@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from actors.ports.conditions import Caution, Reason
 from homeport_protocol.schemas import asyncapi, openapi
 from homeport_protocol.timestamps import parse_timestamp
 from hub.http.app import App
@@ -36,7 +37,7 @@ READS = sorted(path for path, methods in ROUTES.items() if "GET" in methods)
 async def test_health_is_the_documented_body_even_when_the_hub_is_not_ready(
     hub: FakeHub, ask: Ask
 ) -> None:
-    hub.reasons = ["Redis is away"]
+    hub.reasons = [Reason("store_away", "Redis is away")]
     answer = await ask("GET", "/health")
     assert answer.status == 200
     body = answer.json()
@@ -47,7 +48,7 @@ async def test_health_is_the_documented_body_even_when_the_hub_is_not_ready(
 
 
 async def test_ready_is_200_until_there_is_a_reason_against_it(hub: FakeHub, ask: Ask) -> None:
-    hub.warned = ["12 of 40 agents were lost at once"]
+    hub.warned = [Caution("mass_loss", "12 of 40 agents were lost at once")]
     answer = await ask("GET", "/ready")
     assert answer.status == 200
     assert answer.json() == {
@@ -56,7 +57,7 @@ async def test_ready_is_200_until_there_is_a_reason_against_it(hub: FakeHub, ask
         "version": "9.9.9",
         "warnings": ["12 of 40 agents were lost at once"],
     }
-    hub.reasons = ["Redis is away", "not loaded"]
+    hub.reasons = [Reason("store_away", "Redis is away"), Reason("not_loaded", "not loaded")]
     answer = await ask("GET", "/ready")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "1"

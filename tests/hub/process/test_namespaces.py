@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from actors.ports.conditions import Caution, Reason
 from hub.process.namespaces import LOAD_TIMEOUT, Namespace, Namespaces
 from hub.store.findings import Findings
 from hub.telemetry.limit_reports import LimitReports
@@ -15,13 +16,14 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.ready = False
-        self.loss: str | None = None
-        self.rollback: str | None = None
+        self.cautions: list[Caution] = []
         self.differing_hubs: list[str] = []
-        self.slowness: str | None = None
 
-    def not_ready_reasons(self) -> list[str]:
-        return [] if self.ready else ["not loaded"]
+    def not_ready_reasons(self) -> list[Reason]:
+        return [] if self.ready else [Reason("not_loaded", "not loaded")]
+
+    def warnings(self) -> list[Caution]:
+        return self.cautions
 
     def stats(self) -> None: ...
 
@@ -48,32 +50,32 @@ def test_a_namespace_that_somebody_just_named_does_not_make_the_hub_unready() ->
     namespaces.open("new")
 
     assert list(namespaces.not_ready_reasons(100.0 + LOAD_TIMEOUT / 2)) == []
-    assert list(namespaces.not_ready_reasons(100.0 + LOAD_TIMEOUT)) == ["namespace new: not loaded"]
+    assert list(namespaces.not_ready_reasons(100.0 + LOAD_TIMEOUT)) == [
+        Reason("not_loaded", "namespace new: not loaded")
+    ]
 
 
 def test_one_that_was_loaded_and_lost_its_store_does() -> None:
     namespaces = no_namespaces()
     supervisor = cast(Any, namespaces.open("default").supervisor)
     supervisor.ready = True
-    supervisor.not_ready_reasons = lambda: ["Redis: gone"]
+    gone = Reason("store_away", "Redis: gone")
+    supervisor.not_ready_reasons = lambda: [gone]
 
-    assert list(namespaces.not_ready_reasons(100.0)) == ["Redis: gone"]
+    assert list(namespaces.not_ready_reasons(100.0)) == [gone]
 
 
-def test_a_loss_is_told_with_its_namespace() -> None:
+def test_a_warning_is_told_with_its_namespace() -> None:
     namespaces = no_namespaces()
-    cast(Any, namespaces.open("default").supervisor).loss = "many are lost"
-    cast(Any, namespaces.open("blue").supervisor).loss = "all are lost"
+    lost, older = Caution("mass_loss", "many are lost"), Caution("store_rolled_back", "older")
+    cast(Any, namespaces.open("default").supervisor).cautions = [lost]
+    cast(Any, namespaces.open("blue").supervisor).cautions = [lost, older]
 
-    assert list(namespaces.warnings()) == ["many are lost", "namespace blue: all are lost"]
-
-
-def test_a_store_that_came_back_older_is_told_with_its_namespace() -> None:
-    namespaces = no_namespaces()
-    cast(Any, namespaces.open("default").supervisor).rollback = "it came back older"
-    cast(Any, namespaces.open("blue").supervisor).rollback = "so did this"
-
-    assert list(namespaces.warnings()) == ["it came back older", "namespace blue: so did this"]
+    assert list(namespaces.warnings()) == [
+        lost,
+        Caution("mass_loss", "namespace blue: many are lost"),
+        Caution("store_rolled_back", "namespace blue: older"),
+    ]
 
 
 def test_hubs_with_other_times_are_told_once_and_not_for_each_namespace() -> None:
@@ -81,7 +83,7 @@ def test_hubs_with_other_times_are_told_once_and_not_for_each_namespace() -> Non
     for name in ("default", "blue"):
         cast(Any, namespaces.open(name).supervisor).differing_hubs = ["hub b has other times"]
 
-    assert list(namespaces.warnings()) == ["hub b has other times"]
+    assert list(namespaces.warnings()) == [Caution("hubs_differ", "hub b has other times")]
 
 
 def test_what_no_hub_wrote_is_told_with_its_namespace() -> None:
@@ -89,6 +91,6 @@ def test_what_no_hub_wrote_is_told_with_its_namespace() -> None:
     namespaces.open("default").store.findings.no_record(b"agent:x")
     namespaces.open("blue").store.findings.set_aside(b"{blue}:agent:y", b"{blue}:set-aside:1")
 
-    first, second = namespaces.warnings()
+    first, second = (each.phrase for each in namespaces.warnings())
     assert first.startswith("the Redis key agent:x holds no record")
     assert second.startswith("namespace blue: the Redis key {blue}:agent:y held no record")

@@ -84,6 +84,7 @@ async def test_a_lost_name_begins_a_new_log_above_the_old_one(
     opened = await store.open(log, 3)
     assert opened.log != log
     assert (opened.revision, opened.fresh) == (3, True)
+    assert opened.why == "empty"
     assert await store.read_log() == []
     assert await store.commit(change("register", 9)) == [Applied(4, 1)]
 
@@ -98,6 +99,7 @@ async def test_a_lost_stream_begins_a_new_log(
     opened = await store.open(log if known else "", known)
     assert opened.log != log
     assert (opened.revision, opened.fresh) == (known, True)
+    assert opened.why == "empty"
 
 
 async def test_a_log_that_fell_behind_what_the_hub_knows_is_replaced(
@@ -108,6 +110,7 @@ async def test_a_log_that_fell_behind_what_the_hub_knows_is_replaced(
     opened = await store.open(log, 10)
     assert opened.log != log
     assert (opened.revision, opened.fresh) == (10, True)
+    assert opened.why == "older"
     assert await store.commit(change("register", 9)) == [Applied(11, 1)]
 
 
@@ -118,6 +121,7 @@ async def test_a_log_that_another_hub_began_too_low_is_replaced_as_well(
     opened = await make_store().open("lost", 8)
     assert opened.log not in ("lost", other.log)
     assert (opened.revision, opened.fresh) == (8, True)
+    assert opened.why == "older"
 
 
 async def test_a_new_log_is_begun_when_asked_for(make_store: MakeStore) -> None:
@@ -126,6 +130,7 @@ async def test_a_new_log_is_begun_when_asked_for(make_store: MakeStore) -> None:
     opened = await store.open(log, 2, new_log=True)
     assert opened.log != log
     assert (opened.revision, opened.fresh) == (3, True)
+    assert opened.why == "asked"
     assert await store.commit(change("register", 9)) == [Applied(4, 1)]
 
 
@@ -137,6 +142,7 @@ async def test_a_log_that_another_hub_began_meanwhile_is_fresh_to_this_one(
     begun = await other.open(log, 3, new_log=True)
     opened = await store.open(log, 3)
     assert (opened.log, opened.revision, opened.fresh) == (begun.log, 3, True)
+    assert opened.why == "elsewhere"
 
 
 async def test_emptied_redis_gets_a_new_log_and_the_same_secret(
@@ -148,7 +154,7 @@ async def test_emptied_redis_gets_a_new_log_and_the_same_secret(
     await client.flushall()
     after = await store.open(before.log, 1)
     assert after.log != before.log
-    assert (after.revision, after.fresh) == (1, True)
+    assert (after.revision, after.fresh, after.why) == (1, True, "empty")
     assert after.secret == before.secret
     assert await client.get("agents:secret") == before.secret
     assert await store.commit(change("restore", epoch=1)) == [Applied(2, 1)]
@@ -184,7 +190,7 @@ async def test_a_log_with_another_entry_in_its_place_is_replaced(make_store: Mak
     await store.commit(change("register", 1, key="a"), change("register", 2, key="b"))
     opened = await store.open(log, 1, "lost")
     assert opened.log != log
-    assert (opened.revision, opened.fresh) == (2, True)
+    assert (opened.revision, opened.fresh, opened.why) == (2, True, "diverged")
     assert await store.read_log() == []
     assert await store.commit(change("register", 3)) == [Applied(3, 1)]
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.ports.conditions import (
+    REASON_KINDS,
+    WARNING_KINDS,
+    Caution,
+    Reason,
+    meaning_of,
+)
 from actors.ports.observer import Stats
+from homeport_protocol.bounds import KINDS
 from hub.telemetry.metrics import Metrics
 
 
@@ -20,11 +31,9 @@ def stats(**changes: object) -> Stats:
         "log_bytes": 15,
         "pending_changes": 4,
         "heartbeats": 10,
-        "changes": 11,
         "commits": 5,
-        "expired": 6,
+        "events": {**dict.fromkeys(KINDS, 0), "registered": 5, "expired": 6},
         "fenced": 7,
-        "takeovers_refused": 19,
         "rollbacks": 17,
         "mailbox": 8,
         "waiting": 18,
@@ -69,7 +78,6 @@ def test_the_brains_figures_are_read_when_the_scrape_comes() -> None:
         "homeport_commits_total": 5,
         "homeport_agents_expired_total": 6,
         "homeport_sessions_fenced_total": 7,
-        "homeport_takeovers_refused_total": 19,
         "homeport_rollbacks_total": 17,
     }
     for name, figure in expected.items():
@@ -190,3 +198,62 @@ def test_names_carry_the_prefix_and_every_family_has_help() -> None:
     for family in text_string_to_metric_families(metrics.text().decode()):
         assert family.name.startswith(("homeport_", "process_", "python_"))
         assert family.documentation
+
+
+def test_events_are_counted_by_every_kind() -> None:
+    metrics = Metrics("h", "1")
+    metrics.add_namespace("default", stats)
+    figures = {
+        kind: value(metrics, "homeport_events_total", namespace="default", kind=kind)
+        for kind in KINDS
+    }
+    assert figures == {**dict.fromkeys(KINDS, 0), "registered": 5, "expired": 6}
+
+
+def test_every_condition_has_its_series_from_the_start_and_follows_ready() -> None:
+    metrics = Metrics("h", "1")
+    reasons: list[Reason] = []
+    warnings: list[Caution] = []
+    metrics.watch_conditions(lambda: reasons, lambda: warnings)
+    series = [
+        *(("homeport_not_ready_reason", {"reason": kind}) for kind in REASON_KINDS),
+        *(("homeport_warning", {"warning": kind}) for kind in WARNING_KINDS),
+    ]
+    assert value(metrics, "homeport_ready") == 1
+    assert [value(metrics, name, **labels) for name, labels in series] == [0] * len(series)
+    for reason in REASON_KINDS:
+        reasons[:] = [Reason(reason, "so"), Reason(reason, "and so")]
+        assert value(metrics, "homeport_ready") == 0
+        assert sum(value(metrics, name, **labels) for name, labels in series) == 1
+        assert value(metrics, "homeport_not_ready_reason", reason=reason) == 1
+    reasons.clear()
+    for warning in WARNING_KINDS:
+        warnings[:] = [Caution(warning, "so")]
+        assert value(metrics, "homeport_ready") == 1
+        assert sum(value(metrics, name, **labels) for name, labels in series) == 1
+        assert value(metrics, "homeport_warning", warning=warning) == 1
+
+
+def test_every_condition_is_in_the_reference_with_its_word_and_meaning() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference.md").read_text(encoding="utf-8")
+    for name, label, kinds in (
+        ("homeport_not_ready_reason", "reason", REASON_KINDS),
+        ("homeport_warning", "warning", WARNING_KINDS),
+    ):
+        for kind in kinds:
+            assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind), "a machine word"
+            assert f'| `{name}{{{label}="{kind}"}}` | {meaning_of(kind)} |' in page
+
+
+def test_every_condition_that_the_code_makes_is_listed_and_every_listed_one_is_made() -> None:
+    """Strict types refuse a word that is not listed; this finds a listed one that nobody uses."""
+    root = Path(__file__).parents[3]
+    made = {
+        word
+        for folder in ("actors", "hub")
+        for path in (root / folder).rglob("*.py")
+        for word in re.findall(
+            r"\b(?:Reason|Caution)\(\s*\"(\w+)\"", path.read_text(encoding="utf-8")
+        )
+    }
+    assert made == {*REASON_KINDS, *WARNING_KINDS}
