@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from agent_client.json_values import json_value
 from agent_client.kept_id import KeptId, NotKeptError, keep_id
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.endpoints import Endpoints
@@ -74,7 +75,8 @@ class AgentRegistration:
     used.
 
     `headers` go with each request, as those of `AgentClient` do. The constructor raises BadRequest
-    for a header that cannot be sent, and for an `agent_id` that is no UUID.
+    for a header that cannot be sent, for an `agent_id` that is no UUID, and for metadata that JSON
+    cannot carry.
     """
 
     def __init__(  # noqa: PLR0917 - the order is that of the helper it replaces
@@ -99,6 +101,7 @@ class AgentRegistration:
         self.orchestrator_url = orchestrator_url
         self.version = version
         self.metadata: dict[str, Any] = metadata or {}
+        json_value(self.metadata, "metadata")
 
         self.agent_id: str | None = None
         self.fenced = False
@@ -353,7 +356,9 @@ class AgentRegistration:
 
 
 def _encoded(body: dict[str, Any] | None) -> bytes:
-    return b"" if body is None else msgspec.json.encode(body)
+    if body is None:
+        return b""
+    return msgspec.json.encode({field: json_value(value, field) for field, value in body.items()})
 
 
 class _RegisterAnswer(msgspec.Struct):

@@ -18,7 +18,7 @@ from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.failover_channel import FailoverChannel, client_closed
 from agent_client.transport.seams import current_seams
-from agent_client.validation import FilterKeys, as_filter, checked_kinds
+from agent_client.validation import FilterKeys, as_filter, checked_request
 from agent_client.watch import Watch
 from homeport_protocol import answers
 from homeport_protocol.answers import Agent, Agents, Pong, Removed
@@ -43,6 +43,7 @@ from homeport_protocol.requests import (
     Remove,
     Request,
 )
+from homeport_protocol.requests import Watch as WatchRequest
 
 A = TypeVar("A")
 
@@ -241,10 +242,15 @@ class HubClient:
             raise BadRequest(f"{missing}: since and log belong together", field=missing)
         if self._closed:
             raise client_closed()
+        wanted = as_filter(filter, keys)
+        given: dict[str, Any] = {"since": since, "log": log, "position": position, "kinds": kinds}
+        checked_request(
+            WatchRequest(id=0, **{key: value for key, value in given.items() if value is not None})
+        )
         watch = Watch(
             self._dialer,
-            as_filter(filter, keys),
-            kinds=None if kinds is None else checked_kinds(kinds),
+            wanted,
+            kinds=None if kinds is None else tuple(kinds),
             readings=readings,
             start=position if since is None or log is None else (log, since),
             on_disconnected=on_disconnected,
@@ -257,4 +263,4 @@ class HubClient:
         return watch
 
     async def _request(self, request: Request, expected: type[A]) -> A:
-        return await self._channel.request(request, expected)
+        return await self._channel.request(checked_request(request), expected)

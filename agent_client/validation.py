@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
 from agent_client.errors import BadRequest, from_protocol
-from homeport_protocol.bounds import UUID, Kind, Kinds, Status
-from homeport_protocol.codec import convert, decode_json
+from agent_client.json_values import json_value
+from homeport_protocol.bounds import UUID, Status
+from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentChanges, AgentSpec
+from homeport_protocol.requests import Request
 
+R = TypeVar("R", bound=Request)
 T = TypeVar("T")
-
-_spec = msgspec.json.Decoder(AgentSpec)
-_changes = msgspec.json.Decoder(AgentChanges)
 
 
 class FilterKeys(TypedDict, total=False):
@@ -38,12 +38,12 @@ class FilterKeys(TypedDict, total=False):
 
 def spec_from(**values: Any) -> AgentSpec:
     """The values of a registration; None counts as absent. Raises BadRequest naming the field."""
-    return _checked(AgentSpec, _spec, values)
+    return _checked(AgentSpec, _given(values))
 
 
 def changes_from(**values: Any) -> AgentChanges:
     """The values of an update; None counts as absent. Raises BadRequest naming the field."""
-    return _checked(AgentChanges, _changes, values)
+    return _checked(AgentChanges, _given(values))
 
 
 def checked_id(agent_id: str) -> str:
@@ -68,37 +68,41 @@ def as_filter(filter: Filter | Mapping[str, Any] | None, keys: Mapping[str, Any]
     elif filter is not None:
         values = dict(filter)
     values.update(keys)
-    try:
-        return convert(values, Filter, "filter.")
-    except ProtocolError as error:
-        raise from_protocol(error) from None
+    return _checked(Filter, values, "filter.")
 
 
-def checked_kinds(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
-    """The kinds of events; raises BadRequest for none, or one that does not exist."""
-    try:
-        return tuple(convert({"kinds": kinds}, _KindsGiven).kinds)
-    except ProtocolError as error:
-        raise from_protocol(error) from None
-
-
-class _KindsGiven(msgspec.Struct):
-    kinds: Kinds
-
-
-def _checked(type_: type[T], decoder: msgspec.json.Decoder[T], values: dict[str, Any]) -> T:
-    given = {
-        field: dict(value) if isinstance(value, Mapping) else value
-        for field, value in values.items()
-        if value is not None
+def checked_request(request: R) -> R:
+    """`request`, whose filter was checked; raises BadRequest naming the field out of bounds."""
+    values = {
+        field: value if isinstance(value, Filter) else json_value(_in_order(value), field)
+        for field in request.__struct_fields__
+        if (value := getattr(request, field)) is not UNSET
     }
+    tag = request.__struct_config__.tag
+    return _converted({"op": tag, **values}, type(request))
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in values.items() if value is not None}
+
+
+def _checked(type_: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """The values as a `type_`, copied, so that a later change of them does not change ours."""
+    given = {
+        field: json_value(_in_order(value), f"{prefix}{field}") for field, value in values.items()
+    }
+    return _converted(given, type_, prefix)
+
+
+def _converted(values: Mapping[str, Any], type_: type[T], prefix: str = "") -> T:
     try:
-        # Encoded and decoded, so that the checks are the hub's, and so that a later change of
-        # the caller's lists and dicts does not change ours.
-        data = msgspec.json.encode(given)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise BadRequest(f"a value cannot be sent as JSON: {error}") from None
-    try:
-        return decode_json(data, type_, decoder)
+        return convert(values, type_, prefix)
     except ProtocolError as error:
         raise from_protocol(error) from None
+
+
+def _in_order(value: Any) -> Any:
+    """A list where a field of several texts was given as a set or another collection."""
+    if isinstance(value, str | bytes | bytearray | memoryview | Mapping):
+        return value
+    return list(value) if isinstance(value, Collection) else value

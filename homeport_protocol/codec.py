@@ -78,6 +78,7 @@ MAX_QUOTED = 300
 
 _LONG_S = "\u017f".encode()
 _EXPONENT = re.compile(rb"[0-9][eE][-+]?[0-9]")  # also where it is in a string
+_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)\b")  # as many encoders write them
 _WHERE = re.compile(r" - at `(?:key in )?\$(.*)`$")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]*)`")
@@ -112,7 +113,7 @@ def decode_request(data: bytes) -> Request:
     except msgspec.ValidationError as error:
         raise _explain(data, error) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError("bad_request", _malformed(error)) from None
+        raise ProtocolError("bad_request", _malformed(data, error)) from None
 
 
 def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
@@ -127,7 +128,7 @@ def decode_json(data: bytes, type_: type[T], decoder: msgspec.json.Decoder[T]) -
         message, field = _locate(error)
         raise ProtocolError("bad_request", message, field=field) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError("bad_request", _malformed(error)) from None
+        raise ProtocolError("bad_request", _malformed(data, error)) from None
 
 
 def _decode_large(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -272,9 +273,10 @@ def _plain(words: str, path: str) -> str:
     return words[:1].lower() + words[1:]
 
 
-def _malformed(error: Exception) -> str:
+def _malformed(data: bytes, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "not acceptable JSON: nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return "not valid UTF-8"
-    return f"not valid JSON: {error}"
+    hint = "; JSON has no NaN and no Infinity" if _NOT_A_NUMBER.search(data) else ""
+    return f"not valid JSON: {error}{hint}"

@@ -51,7 +51,8 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"`version`: more than {MAX_CLAUSES} clauses")
         if self.metadata is UNSET:
             return  # there are fewer keys than MAX_TERMS
-        if any(len(path.encode(*_AS_IS)) > MAX_PATH_BYTES for path in self.metadata):
+        # `str`: a caller in Python may give keys that are no texts, which is for others to refuse.
+        if any(len(str(path).encode(*_AS_IS)) > MAX_PATH_BYTES for path in self.metadata):
             raise ValueError(f"`metadata`: a path of more than {MAX_PATH_BYTES} bytes")
         others = sum(getattr(self, name) is not UNSET for name in self.__struct_fields__) - 1
         if others + len(self.metadata) > MAX_TERMS:

@@ -54,6 +54,16 @@ def test_a_body_null_says_nothing(area: Place) -> None:
     assert area.post(heartbeat_url, data=b"null").status_code == 200
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_what_is_no_number_deletes_no_key(area: Place, number: str) -> None:
+    metadata = {"temperature": 41.5, "deep": {"a": 1}}
+    answer = area.post("/agents/register", json={**GOOD, "metadata": metadata}).json()
+    for said in (f'{{"temperature":{number}}}', f'{{"deep":{{"a":[{number}]}}}}'):
+        response = area.post(answer["heartbeat_url"], data=f'{{"metadata":{said}}}'.encode())
+        assert_refused(response, 400)
+    assert area.get(f"/agents/{answer['agent_id']}").json()["metadata"] == metadata
+
+
 @pytest.mark.parametrize("path", ["/agents/register", f"/agents/{SOMEONE}/heartbeat"])
 @pytest.mark.parametrize("size", [65_537, 100_000, 3_000_000])
 def test_a_body_above_the_bound_is_refused(area: Place, path: str, size: int) -> None:

@@ -210,6 +210,18 @@ def test_what_is_no_json_object_is_a_bad_request_and_the_connection_lives(
     assert wire.ask("heartbeat")["op"] == "heartbeat_ack"
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_what_is_no_number_deletes_no_key(wire: Wire, number: str) -> None:
+    agent = wire.register("measures", metadata={"temperature": 41.5, "deep": {"a": 1}})["agent_id"]
+    for op in ("heartbeat", "update"):
+        for metadata in (f'{{"temperature":{number}}}', f'{{"deep":{{"a":[{number}]}}}}'):
+            wire.send(f'{{"op":"{op}","id":7,"metadata":{metadata}}}')
+            answer = wire.answer()
+            assert_error(answer, BAD, None, answer["id"])
+    record = wire.ask("get", agent_id=agent)["agent"]
+    assert record["metadata"] == {"temperature": 41.5, "deep": {"a": 1}}
+
+
 @pytest.mark.parametrize("where", ["id", "name", "agent_id", "surplus"])
 def test_deep_nesting_is_refused_wherever_it_is(wire: Wire, where: str) -> None:
     deep = "[" * 20_000 + "]" * 20_000

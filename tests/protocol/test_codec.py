@@ -144,6 +144,15 @@ def test_a_number_beyond_any_float_in_metadata_is_refused() -> None:
     assert (error.code, error.field) == ("bad_request", "metadata")
 
 
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_encoders_write_for_no_number_is_named(word: str) -> None:
+    for message in ('{"metadata":{"a":%s}}', '{"a":[1, %s]}'):
+        assert refused((message % word).encode()).message.endswith(
+            "JSON has no NaN and no Infinity"
+        )
+    assert "NaN" not in refused(b'{"name":"NaN",}').message
+
+
 @pytest.mark.parametrize("data", [b"{}", b'{"id":3}', b'{"op":null,"id":3}', b'{"op":1,"id":3}'])
 def test_a_message_without_an_op_is_a_bad_request_that_names_op(data: bytes) -> None:
     error = refused(data)

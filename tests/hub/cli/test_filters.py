@@ -62,6 +62,8 @@ def test_every_option_becomes_its_key_of_the_filter() -> None:
         ("eu", "eu"),
         ("", ""),
         ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("1e999", "1e999"),
         ("[1,2]", "[1,2]"),
         ('{"a":1}', '{"a":1}'),
         ("a=b", "a=b"),
