@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import msgspec
+from typing import Any, Self
 
 from agent_client.answers import HeartbeatAck, Updated, copied
 from agent_client.errors import (
-    CannotConnect,
     ConnectionLost,
     Fenced,
     HomeportError,
-    Timeout,
-    Unavailable,
 )
 from agent_client.lease import Lease
 from agent_client.leaving import LEAVE_TIMEOUT, LEAVING, Leaver
 from agent_client.session.callbacks import Callback, CallbackTasks
-from agent_client.session.heartbeats import SESSION_UNKNOWN
+from agent_client.session.delivery import Delivery
 from agent_client.session.reported_state import ReportedState
 from agent_client.session.session import Session
 from agent_client.session.unregistering import unregister
@@ -32,14 +26,7 @@ from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.seams import current_seams
 from agent_client.validation import changes_from, checked_id, spec_from
-from homeport_protocol import answers
 from homeport_protocol.bounds import Status
-from homeport_protocol.record import AgentChanges
-from homeport_protocol.requests import Heartbeat, Update
-
-logger = logging.getLogger("homeport.client")
-
-A = TypeVar("A", answers.HeartbeatAck, answers.Updated)
 
 _UNREGISTER_TIMEOUT = 3.0
 """Seconds for which closing waits for the hub's answer to `unregister`."""
@@ -129,7 +116,6 @@ class AgentClient:
         self._request_timeout = request_timeout
         self._sleep = current_seams().sleep
         self._callbacks = CallbackTasks()
-        self._deliveries: set[asyncio.Task[Any]] = set()
         self._leave_on_sigterm = leave_on_sigterm
         self._leaver = Leaver(self._begin_to_leave)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -152,6 +138,9 @@ class AgentClient:
             on_connected=lambda lease: self._callbacks.call(on_connected, lease),
             on_disconnected=lambda error: self._callbacks.call(on_disconnected, error),
             on_fenced=lambda error: self._callbacks.call(on_fenced, error),
+        )
+        self._delivery = Delivery(
+            self._session, self._state, timeout=request_timeout, sleep=self._sleep
         )
 
     def __repr__(self) -> str:
@@ -235,7 +224,7 @@ class AgentClient:
 
     async def _leave(self) -> None:
         self._session.end(ConnectionLost("the client is closed", retryable=False))
-        tasks = {*self._deliveries, *([self._running] if self._running else [])}
+        tasks = {*self._delivery.tasks, *([self._running] if self._running else [])}
         for task in tasks:
             task.cancel()
         if tasks:
@@ -277,12 +266,12 @@ class AgentClient:
         Arguments that are None leave their fields unchanged. `metadata` is merged key by key; a
         value of None deletes its key. While disconnected this waits for up to `request_timeout`.
         After ConnectionLost, CannotConnect or Timeout, and any error whose `outcome` is "unknown",
-        the report is remembered and goes with the next registration. Any other error is the hub's
-        refusal, and discards it: it has not happened.
+        the report is owed: it goes out by itself at the next chance, without undoing what was
+        reported since. Any other error is the hub's refusal, and discards it: it has not happened.
         """
         changes = changes_from(status=status, metadata=metadata, load=load)
-        answer = await self._deliver(_heartbeat(changes), changes, answers.HeartbeatAck)
-        return copied(HeartbeatAck, answer)
+        self._check_running()
+        return copied(HeartbeatAck, await self._delivery.report(changes))
 
     async def update(
         self,
@@ -309,75 +298,16 @@ class AgentClient:
             metadata=metadata,
             load=load,
         )
-        request = Update(id=0, **msgspec.structs.asdict(changes))
-        return copied(Updated, await self._deliver(request, changes, answers.Updated))
+        self._check_running()
+        return copied(Updated, await self._delivery.update(changes))
 
-    async def _deliver(
-        self, request: Heartbeat | Update, changes: AgentChanges, expected: type[A]
-    ) -> A:
+    def _check_running(self) -> None:
         if self._running is None:
             raise RuntimeError("the AgentClient has not been started")
         if self._session.final_error is not None:
             raise self._final_error()
-        self._state.check(changes)
-        # A separate task: a caller that is cancelled does not cancel what it reported.
-        task = asyncio.create_task(self._exchange(request, changes, expected))
-        self._deliveries.add(task)
-        task.add_done_callback(self._delivered)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if task.cancelled() and not (caller and caller.cancelling()):
-                raise self._final_error() from None  # closed meanwhile
-            raise
-
-    async def _exchange(
-        self, request: Heartbeat | Update, changes: AgentChanges, expected: type[A]
-    ) -> A:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._request_timeout
-        try:
-            while True:
-                channel = await self._session.channel(deadline - loop.time())
-                try:
-                    answer = await channel.request(request, expected)
-                except ConnectionLost:
-                    if loop.time() >= deadline:
-                        raise
-                except Unavailable as error:
-                    # Whether it was made is found out by making it again.
-                    wait = 1.0 if error.retry_after is None else error.retry_after
-                    if error.outcome is None or loop.time() + wait >= deadline:
-                        raise
-                    await self._sleep(wait)
-                except SESSION_UNKNOWN as error:
-                    if channel.ended:
-                        raise
-                    lost = ConnectionLost(f"the session is not known any more: {error}")
-                    channel.drop(lost)
-                    if loop.time() >= deadline:
-                        raise lost from None
-                else:
-                    self._state.acknowledge(changes)
-                    return answer
-        except (CannotConnect, ConnectionLost, Timeout, Unavailable) as error:
-            refused = isinstance(error, Unavailable) and error.outcome is None
-            if error.retryable and not refused:
-                self._state.add_pending(changes)
-            raise
-
-    def _delivered(self, task: asyncio.Task[Any]) -> None:
-        self._deliveries.discard(task)
-        if not task.cancelled():
-            task.exception()  # its caller may have been cancelled: nobody else retrieves it
 
     def _final_error(self) -> HomeportError:
         error = self._session.final_error
         assert error is not None  # a session stops only by `end`, which sets it
         return error.with_traceback(None)
-
-
-def _heartbeat(changes: AgentChanges) -> Heartbeat:
-    fields = (field for field in Heartbeat.__struct_fields__ if field != "id")
-    return Heartbeat(id=0, **{field: getattr(changes, field) for field in fields})

@@ -25,7 +25,7 @@ from agent_client.session.reported_state import ReportedState
 from agent_client.transport.channel import Channel
 from agent_client.transport.connection import PONG_TIMEOUT
 from homeport_protocol.answers import HeartbeatAck
-from homeport_protocol.record import AgentSpec
+from homeport_protocol.record import AgentChanges, AgentSpec
 from homeport_protocol.requests import Heartbeat
 
 logger = logging.getLogger("homeport.client")
@@ -46,9 +46,9 @@ def ack_timeout(lease: Lease, timeout: float) -> float:
     return min(timeout, max(PONG_TIMEOUT, left / 2))
 
 
-def heartbeat_of(spec: AgentSpec) -> Heartbeat:
-    """What a heartbeat says: status and load, as they were reported last."""
-    return Heartbeat(id=0, status=spec.status, load=spec.load)
+def heartbeat_of(said: AgentSpec | AgentChanges) -> Heartbeat:
+    """What a heartbeat says: status and load."""
+    return Heartbeat(id=0, status=said.status, load=said.load)
 
 
 class Heartbeats:
@@ -99,15 +99,18 @@ class Heartbeats:
 
     async def _heartbeat(self, interval: float) -> float:
         """Send one heartbeat, and return the interval to the next one."""
-        request = heartbeat_of(self._state.current())
+        words = self._state.vital()
+        request = heartbeat_of(words.changes)
         try:
             ack = await self._channel.request(request, HeartbeatAck, seconds=self._ack_timeout)
-        except (ConnectionLost, Timeout, *SESSION_UNKNOWN):
-            raise
         except HomeportError as error:
-            if self._channel.ended:
+            self._state.doubt(words)
+            if self._channel.ended or isinstance(
+                error, (ConnectionLost, Timeout, *SESSION_UNKNOWN)
+            ):
                 raise
             logger.warning("a heartbeat of agent %s was refused: %s", self._lease.agent_id, error)
             return interval
+        self._state.acknowledge(words)
         self._acknowledged()
         return ack.next_interval

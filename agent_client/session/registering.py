@@ -8,21 +8,21 @@
 | any other refusal that is not retryable (`not_found`, ...) | registered anew under the same id |
 | a retryable error, or no answer | the next hub's turn, then back-off |
 
-Pending changes are sent along. If a hub refuses them, they are dropped.
+What no hub has acknowledged is sent along. If a hub refuses it, the agent comes back without it,
+and it is sent by itself then, so that only what is wrong is refused.
 
 **Strays.** An attempt that was abandoned may still take effect: a suspended hub that wakes up
 handles what it finds in its sockets, and so fences off the session that this agent has at another
 hub by now. While the outcome of an attempt is unknown, being fenced therefore proves nothing yet.
 The token does: resuming works unless another registration was made. If one was, a stray of this
-client has no connection behind it, and another program's session has.
+client has no connection behind it, and another program's session has. What the stray said may have
+undone newer words, so the next attempt says everything.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-
-from msgspec import structs
 
 from agent_client.errors import (
     AgentRemoved,
@@ -33,10 +33,9 @@ from agent_client.errors import (
     NotFound,
     TooLarge,
 )
-from agent_client.session.reported_state import ReportedState
+from agent_client.session.reported_state import Key, ReportedState, Words
 from agent_client.transport.channel import Channel
 from homeport_protocol.answers import Agent, Registered
-from homeport_protocol.record import NO_CHANGES, AgentChanges
 from homeport_protocol.requests import Get, Register, Resume
 
 logger = logging.getLogger("homeport.client")
@@ -64,6 +63,7 @@ class Registrar:
         self._epoch = 0
         self._strays = 0
         self._disputed = False
+        self._strays_said: set[Key] = set()
         self.closed_as_done = False
         """The hub closed the last session with 1000; a proxy in front of it may do so as well."""
 
@@ -73,7 +73,7 @@ class Registrar:
         Raises Fenced when another session took over for good, and AgentRemoved when the agent was
         removed; any other error that is not retryable is the hub's refusal of a registration.
         """
-        registered = await self._with_pending(channel)
+        registered = await self._resume(channel) or await self._register(channel)
         self._token = registered.session_token
         self._epoch = registered.epoch
         self._disputed = self.closed_as_done = False
@@ -85,37 +85,26 @@ class Registrar:
             raise error
         self._strays -= 1  # each excuses one fencing, so that a fight with another program ends
         self._disputed = True
+        self._state.distrust(self._strays_said)
         lost = ConnectionLost(f"fenced off, perhaps by an earlier attempt of this agent: {error}")
         lost.url = error.url
         return lost
 
-    async def _with_pending(self, channel: Channel) -> Registered:
-        pending = self._state.pending
-        try:
-            registered = await self._resume(channel, pending) or await self._register(channel)
-        except (BadRequest, TooLarge) as error:
-            if pending != NO_CHANGES:
-                logger.warning("changes that no hub acknowledged are given up: %s", error)
-                self._state.drop_pending()
-                error.retryable = True
-            raise
-        self._state.acknowledge_pending(pending)
-        return registered
-
     async def _register(self, channel: Channel) -> Registered:
+        words = self._state.unsettled()
         request = Register(id=0, agent=self._state.current(), agent_id=self._agent_id)
-        return await self._request(channel, request)
+        return await self._request(channel, request, words)
 
-    async def _resume(self, channel: Channel, pending: AgentChanges) -> Registered | None:
+    async def _resume(self, channel: Channel) -> Registered | None:
         """None when there is no registration to resume."""
         if self._token is None:
             return None
-        spec = self._state.current()
-        # A hub takes an agent that resumes without a status for healthy: always send both.
-        changes = structs.replace(pending, status=spec.status, load=spec.load)
-        request = Resume(id=0, agent_id=self._agent_id, session_token=self._token, agent=changes)
+        words = self._state.unsettled()
+        request = Resume(
+            id=0, agent_id=self._agent_id, session_token=self._token, agent=words.changes
+        )
         try:
-            return await self._request(channel, request)
+            return await self._request(channel, request, words)
         except HomeportError as error:
             if channel.ended or error.retryable:
                 raise
@@ -127,7 +116,9 @@ class Registrar:
             self._token = None
             return None
 
-    async def _request(self, channel: Channel, request: Register | Resume) -> Registered:
+    async def _request(
+        self, channel: Channel, request: Register | Resume, words: Words
+    ) -> Registered:
         """Request a session; an attempt without a known outcome stays counted as a stray."""
         self._strays += 1
         try:
@@ -140,8 +131,15 @@ class Registrar:
         except HomeportError as error:
             if not error.retryable and not channel.ended:
                 self._strays -= 1  # a plain refusal
+            else:
+                self._state.doubt(words)
+                self._strays_said.update(words.sources)
+            if isinstance(error, BadRequest | TooLarge) and self._state.withhold(words):
+                logger.warning("agent %s comes back without it: %s", self._agent_id, error)
+                error.retryable = True
             raise
         self._strays -= 1
+        self._state.acknowledge(words)
         return registered
 
     async def _superseded(self, channel: Channel) -> bool:

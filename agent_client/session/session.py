@@ -22,6 +22,7 @@ from agent_client.errors import (
 )
 from agent_client.lease import Lease, lease_of
 from agent_client.session.heartbeats import Heartbeats
+from agent_client.session.owed import OwedUpdates
 from agent_client.session.registering import Registrar
 from agent_client.session.reported_state import ReportedState
 from agent_client.transport.backoff import Backoff
@@ -206,12 +207,17 @@ class Session:
             timeout=self._timeout,
             acknowledged=self._backoff.reset,
         )
-        task = asyncio.create_task(heartbeats.run(), name="homeport-heartbeat")
+        owed = OwedUpdates(channel, self._state, sleep=self._sleep)
+        tasks = {
+            asyncio.create_task(heartbeats.run(), name="homeport-heartbeat"),
+            asyncio.create_task(owed.run(), name="homeport-owed"),
+        }
         try:
             return await channel.wait_ended()
         finally:
-            task.cancel()
-            await asyncio.wait({task})
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     def _channel_ended(self, channel: Channel, error: HomeportError) -> None:
         if channel is self._channel:
