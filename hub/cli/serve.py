@@ -27,12 +27,18 @@ def _reader(field: Field) -> Callable[[click.Context, click.Parameter, str | Non
     return read
 
 
+def _completer(field: Field) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell completes a value to."""
+    return lambda context, parameter, text: [c for c in field.choices if c.startswith(text)]
+
+
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for field in reversed(FIELDS.values()):
         command = click.option(
             field.flag,
             field.name,
             callback=_reader(field),
+            shell_complete=_completer(field),
             metavar="|".join(field.choices) or field.metavar,
             help=f"{field.help}  [{field.variable}; default: {field.default_text}]",
         )(command)
@@ -54,6 +60,7 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--config",
     "config",
+    type=click.Path(),
     metavar="FILE",
     help="A TOML file with settings, named as here with _ for -.  [HOMEPORT_CONFIG]",
 )

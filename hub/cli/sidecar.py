@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
 from agent_client import AgentClient, HomeportError, Lease
 from agent_client.errors import BadRequest, CannotConnect, Fenced, TooLarge
-from hub.cli.child import SIGNALLED, Child, Signals, require
+from homeport_protocol.bounds import STATUSES
+from hub.cli.child import SIGNALLED, Child, Signals
 from hub.cli.client import cannot_reach
 from hub.cli.filters import read_pairs
 from hub.cli.options import Target, examples, hub_options
@@ -66,6 +68,18 @@ def _check_wait(context: click.Context, parameter: click.Parameter, seconds: flo
     "plain text.",
 )
 @click.option(
+    "--status",
+    type=click.Choice(STATUSES),
+    default="healthy",
+    help="What the agent reports of itself.  [default: healthy]",
+)
+@click.option(
+    "--load",
+    type=click.FloatRange(min=0),
+    metavar="NUMBER",
+    help="How busy it is, as pick --strategy least_loaded compares it.",
+)
+@click.option(
     "--agent-id",
     metavar="UUID",
     help="A stable identity: an older session of the same agent is fenced off.",
@@ -96,19 +110,21 @@ def register(
     HOMEPORT_AGENT_ID and HOMEPORT_URL in its environment. Without COMMAND, the agent stays
     registered until Ctrl-C or SIGTERM (exit status 0).
 
+    When homeport itself is killed (SIGKILL), so is COMMAND, on Linux. As process 1 of a container,
+    and elsewhere on Linux, homeport also waits for the orphans that COMMAND leaves behind.
+
     When no hub can be reached at first, COMMAND is not started and the exit status is 1. A hub
     that goes away later does not disturb COMMAND: the agent is registered again when it is back.
     When a newer session takes over the same --agent-id, COMMAND runs on without being registered,
     and a line on stderr says so; without COMMAND, the exit status is 1.
     """
-    if command:
-        require(command[0])
     wanted = {**agent, "type": type_, "metadata": read_pairs(metadata) or None}
-    return asyncio.run(_register(target, wanted, wait, command))
+    with Child(command) if command else nullcontext() as child:
+        return asyncio.run(_register(target, wanted, wait, child))
 
 
 async def _register(
-    target: Target, wanted: dict[str, Any], wait: float, command: Sequence[str]
+    target: Target, wanted: dict[str, Any], wait: float, child: Child | None
 ) -> int:
     connection = _ConnectionNotes()
     try:
@@ -120,6 +136,7 @@ async def _register(
             connect_timeout=wait,
             on_connected=connection.made,
             on_disconnected=connection.lost,
+            leave_on_sigterm=False,  # signals are COMMAND's
             **wanted,
         )
     except (BadRequest, TooLarge) as error:
@@ -132,9 +149,9 @@ async def _register(
             raise cannot_reach(target, error) from error
         try:
             label = f"{printable(wanted['name'])} as {agent.agent_id} with {target.shown}"
-            if command:
+            if child is not None:
                 note(f"homeport: registered {label}")
-                return await _accompany(agent, signals, connection, target, command)
+                return await _accompany(agent, signals, connection, target, child)
             show(f"Registered {label}; Ctrl-C unregisters it.")
             return await _stay(agent, signals, connection)
         finally:
@@ -162,11 +179,11 @@ async def _accompany(
     signals: Signals,
     connection: _ConnectionNotes,
     target: Target,
-    command: Sequence[str],
+    child: Child,
 ) -> int:
     """Run COMMAND until it ends while the agent is registered; return its exit status."""
     environment = {"HOMEPORT_AGENT_ID": agent.agent_id, "HOMEPORT_URL": ",".join(target.urls)}
-    child = await Child.start(command, environment)
+    await child.execute(environment)
     signals.receiver = child.forward
     if signals.first.done():
         child.forward(signals.first.result())  # it came while COMMAND was starting

@@ -169,14 +169,6 @@ def test_python_m_hub_is_the_same_program(homeport: Homeport) -> None:
     assert (done.returncode, done.stdout) == (0, f"homeport {version('homeport')}\n")
 
 
-def test_the_shell_can_ask_for_completions(homeport: Homeport) -> None:
-    done = homeport.run(
-        _HOMEPORT_COMPLETE="bash_complete", COMP_WORDS="homeport ag", COMP_CWORD="1"
-    )
-    assert done.returncode == 0
-    assert sorted(done.stdout.split()) == ["plain,agent", "plain,agents"]
-
-
 def test_the_bench_is_another_program_that_gets_all_arguments(homeport: Homeport) -> None:
     done = homeport.run("bench", "heartbeats", "--help")
     assert (done.returncode, done.stderr) == (0, "")

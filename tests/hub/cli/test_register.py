@@ -48,7 +48,8 @@ def test_everything_that_was_said_of_the_agent_is_registered(
     done = homeport.run(
         *(*SIDECAR, "--url", hub.url, "--agent-id", AGENT_ID, "--namespace", "blue"),
         *("--capability", "http", "--capability", "sql", "--host", "10.0.0.7", "--port", "80"),
-        *("--version", "1.2", "--meta", "region=eu", "--meta", "replicas=3", "true"),
+        *("--version", "1.2", "--meta", "region=eu", "--meta", "replicas=3"),
+        *("--status", "degraded", "--load", "0.25", "true"),
     )
     assert done.returncode == 0
     asked = hub.wait_for("register")
@@ -64,6 +65,7 @@ def test_everything_that_was_said_of_the_agent_is_registered(
     }
     assert asked["agent"]["capabilities"] == ["http", "sql"]
     assert asked["agent"]["metadata"] == {"region": "eu", "replicas": 3}
+    assert (asked["agent"]["status"], asked["agent"]["load"]) == ("degraded", 0.25)
 
 
 def test_the_command_finds_the_agents_id_and_the_hub_in_its_environment(
@@ -311,6 +313,9 @@ def test_no_lease_is_left_to_tell_of_when_the_agent_was_removed(
         ((*SIDECAR, "--meta", "region"), "KEY=VALUE"),
         ((*SIDECAR, "--agent-id", "web-1"), "agent_id"),
         ((*SIDECAR, "--wait", "nan"), "--wait"),
+        ((*SIDECAR, "--status", "well"), "--status"),
+        ((*SIDECAR, "--load", "-1"), "--load"),
+        ((*SIDECAR, "--load", "nan"), "load"),
         ((*SIDECAR, "--name", "x" * 129), "name"),
         (("register", "--name", "n", "--type", "x" * 65), "type"),
         ((*SIDECAR, "--namespace", "a b"), "'a b' is not a namespace"),
