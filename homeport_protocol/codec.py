@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 
 from homeport_protocol.answers import Error, Message
 from homeport_protocol.bounds import KINDS, PATTERNS, STATUSES, STRATEGIES, RequestId
-from homeport_protocol.errors import FAILURES, ProtocolError
+from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import RESERVED_OPS, Request
@@ -164,13 +164,12 @@ def convert(value: Any, type_: type[T], prefix: str = "") -> T:
 
 def error_answer(error: ProtocolError, request_id: int | str | None) -> Error:
     """The answer for a failure, to the request of that id (None: the id could not be read)."""
-    failure = FAILURES[error.code]
     return Error(
         id=request_id,
         code=error.code,
         message=error.message,
-        retryable=failure.retryable,
-        retry_after=msgspec.UNSET if failure.retry_after is None else failure.retry_after,
+        retryable=error.retryable,
+        retry_after=msgspec.UNSET if error.retry_after is None else error.retry_after,
         field=msgspec.UNSET if error.field is None else error.field,
         outcome=msgspec.UNSET if error.outcome is None else error.outcome,
     )

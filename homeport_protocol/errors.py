@@ -83,7 +83,8 @@ class ProtocolError(Exception):
 
     `field` is the dotted path of the wrong field, if there is one; `request_id` the id of the
     request, if it could be read. `outcome` is "unknown" when what was asked for may have happened
-    all the same; without it, it has not happened and will not.
+    all the same; without it, it has not happened and will not. `retry_after` is when to ask again,
+    in seconds, if that depends on more than the code.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ProtocolError(Exception):
         field: str | None = None,
         request_id: int | str | None = None,
         outcome: Unknown | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code: ErrorCode = code
@@ -101,3 +103,6 @@ class ProtocolError(Exception):
         self.field = field
         self.request_id = request_id
         self.outcome: Unknown | None = outcome
+        failure = FAILURES[code]
+        self.retry_after = failure.retry_after if retry_after is None else retry_after
+        self.retryable = failure.retryable or retry_after is not None

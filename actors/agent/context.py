@@ -7,6 +7,7 @@ from typing import Protocol
 
 from actors.log.proposal import AnyProposal
 from actors.ports.store import Away, Stored
+from actors.rules.takeovers import TakeoverRefusal, Takeovers
 from actors.runtime.deadlines import Deadlines
 from actors.timing import Timing
 from homeport_protocol.record import AgentRecord
@@ -86,6 +87,15 @@ class AgentContext(Protocol):
         ...
 
     def count_fenced(self) -> None: ...
+
+    @property
+    def takeovers(self) -> Takeovers:
+        """The takeovers at this hub."""
+        ...
+
+    def takeover_refused(self, agent_id: str, refusal: TakeoverRefusal) -> None:
+        """A registration was refused, because programs take the id from each other."""
+        ...
 
     def owns(self, record: AgentRecord) -> bool:
         """Whether this hub owns the agent: watches its silence."""

@@ -80,6 +80,15 @@ def held_by_websocket() -> ProtocolError:
     return ProtocolError("conflict", words)
 
 
+def taken_over_too_often(times: int, wait: float) -> ProtocolError:
+    """Programs take the id from each other, and the one that holds it stays."""
+    words = (
+        f"another living session holds this id, which was taken over {times} times within a "
+        "minute: give each program its own agent_id"
+    )
+    return ProtocolError("conflict", words, retry_after=wait)
+
+
 def unavailable(reasons: list[Reason]) -> ProtocolError:
     """The hub cannot do this now."""
     phrases = "; ".join(each.phrase for each in reasons)

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from actors.agent.fencing import refusal_of_token
 from actors.agent.messages import Register, Resume
-from actors.agent.outcomes import NEWER_SESSION, Lease, gone
+from actors.agent.outcomes import NEWER_SESSION, Lease, gone, taken_over_too_often
 from actors.agent.parts import AgentParts
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, new_record
@@ -17,8 +17,17 @@ from homeport_protocol.record import AgentRecord
 
 
 def register(agent: AgentParts, ask: Register) -> None:
-    """Propose a new lease under this identity, even if another session holds it now."""
+    """Propose a new lease under this identity, even if another session holds it now.
+
+    Unless programs take it from each other: then the session that holds it now stays.
+    """
     context, writer = agent.context, agent.writer
+    if connected(agent):
+        refusal = context.takeovers.refuse(writer.agent_id, context.now())
+        if refusal is not None:
+            context.takeover_refused(writer.agent_id, refusal)
+            ask.reply(taken_over_too_often(refusal.times, refusal.wait))
+            return
     over_http = ask.session is None
     state = State.POLLING if over_http else State.CONNECTED
     status = Liveness(state, ask.spec.status, context.now()).derived_status()
@@ -33,6 +42,14 @@ def register(agent: AgentParts, ask: Register) -> None:
     agent.asks.under_way = [ask]
     hub, liveness = "" if over_http else context.hub_id, agent.monitor.liveness
     writer.commit("register", "registered", record, liveness, hub=hub, born=ask.at, head=head)
+
+
+def connected(agent: AgentParts) -> bool:
+    """Whether a session holds the agent over a connection that lives, at any hub.
+
+    A connection at another hub counts until its loss is known here.
+    """
+    return agent.writer.committed is not None and agent.monitor.liveness.state is State.CONNECTED
 
 
 def resume(agent: AgentParts, ask: Resume) -> None:
@@ -60,9 +77,16 @@ def resume(agent: AgentParts, ask: Resume) -> None:
     writer.commit("resume", "resumed", record, liveness, hub=context.hub_id, born=ask.at)
 
 
-def begin_lease(agent: AgentParts, ask: Register | Resume, record: AgentRecord) -> None:
-    """The registration or resumption is durable: fence off the older session, and answer."""
+def begin_lease(
+    agent: AgentParts, ask: Register | Resume, record: AgentRecord, *, took_over: bool
+) -> None:
+    """The registration or resumption is durable: fence off the older session, and answer.
+
+    `took_over`: it is a registration, and a session held the agent until then.
+    """
     context, monitor = agent.context, agent.monitor
+    if took_over:
+        context.takeovers.taken_over(record.id, context.now())
     older, monitor.session = monitor.session, ask.session
     if older is not None and older is not ask.session:
         context.count_fenced()

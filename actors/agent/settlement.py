@@ -71,7 +71,7 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
     if change.operation == "remove":
         _removed(agent)
         return
-    newborn = writer.is_newborn(change)
+    newborn, was_connected = writer.is_newborn(change), registering.connected(agent)
     writer.applied(record, logged=bool(change.kind))
     writer.take_times()
     if not writer.dirty:  # else it has reported something newer
@@ -80,7 +80,8 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         agent.context.set_recently_lost(record.id, lost=record.health.connection == "lost")
     match agent.asks.under_way:
         case [Register() | Resume() as ask]:
-            registering.begin_lease(agent, ask, record)
+            took_over = was_connected and isinstance(ask, Register)
+            registering.begin_lease(agent, ask, record, took_over=took_over)
         case [] if change.operation in ("register", "resume"):
             registering.give_up_lease(agent, record, newborn=newborn)
         case _:

@@ -31,6 +31,7 @@ from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Store
 from actors.rules.liveness import StartGrace
+from actors.rules.takeovers import TakeoverRefusal, Takeovers
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatch import Runtime
 from actors.runtime.stall_detector import StallDetector
@@ -80,6 +81,8 @@ class ActorRegistry:
         """Ids of agents whose connection is lost, whether or not the log tells it yet."""
         self._unwritten: set[str] = set()
         self.fenced = 0
+        self.takeovers = Takeovers()
+        self.takeovers_refused = 0
         self._replica = replica
         self._scheduler = scheduler
         self._runtime = runtime
@@ -234,6 +237,12 @@ class ActorRegistry:
     def count_fenced(self) -> None:
         """A session was fenced off."""
         self.fenced += 1
+
+    def takeover_refused(self, agent_id: str, refusal: TakeoverRefusal) -> None:
+        """A registration was refused, because programs take the id from each other."""
+        self.takeovers_refused += 1
+        if refusal.new:
+            self._observer.takeover_refused(agent_id, refusal.times)
 
     @property
     def holds_removal(self) -> bool:

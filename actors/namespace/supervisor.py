@@ -295,6 +295,7 @@ class Supervisor:
             round_trip=self.replica.committer.round_trip.seconds,
             heartbeats=self._heartbeats,
             fenced=self.registry.fenced,
+            takeovers_refused=self.registry.takeovers_refused,
             rollbacks=self.replica.rollback.found,
             events=dict(self.replica.events),
         )

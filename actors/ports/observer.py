@@ -30,6 +30,10 @@ class Observer(Protocol):
         """The store came back older while no hub was alive; `found` says how that shows."""
         ...
 
+    def takeover_refused(self, agent_id: str, times: int) -> None:
+        """Programs take this id from each other; told at most once a minute for each."""
+        ...
+
     def store_slow(self, seconds: float | None) -> None:
         """The store takes so long to answer; None: it is fast again."""
         ...
@@ -79,6 +83,7 @@ class Stats(Struct, frozen=True, kw_only=True):
     events: dict[Kind, int]
     commits: int
     fenced: int
+    takeovers_refused: int
     rollbacks: int
     mailbox: int
     waiting: int

@@ -87,9 +87,8 @@ def refusal(
 
 def failure(error: ProtocolError) -> Answer:
     """The HTTP form of a failure of the protocol, with `Retry-After` where waiting helps."""
-    known = FAILURES[error.code]
-    status = known.http_status
+    status = FAILURES[error.code].http_status
     if error.code == "too_large" and error.field is not None:
         status = 400  # for a field of the body, as in the legacy service; 413 is for the whole body
     outcome = UNSET if error.outcome is None else error.outcome
-    return refusal(status, error.message, retry_after(known.retry_after), outcome)
+    return refusal(status, error.message, retry_after(error.retry_after), outcome)

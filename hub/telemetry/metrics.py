@@ -84,6 +84,10 @@ _COUNTERS = {
         "Times that the store turned out to have come back older while no hub was alive.",
     ),
     "fenced": ("homeport_sessions_fenced", "Sessions cut off by a newer one of the same agent."),
+    "takeovers_refused": (
+        "homeport_takeovers_refused",
+        "Registrations refused because several programs take one id from each other.",
+    ),
 }
 
 

@@ -90,6 +90,14 @@ class HubObserver:
             "changes were lost; a new log is begun, and watches start over", found=found
         )
 
+    def takeover_refused(self, agent_id: str, times: int) -> None:
+        """Programs take an id from each other: the one that holds it stays."""
+        self._logger.warning(
+            "several programs register one agent_id; the session that holds it stays",
+            agent_id=agent_id,
+            taken_over_within_a_minute=times,
+        )
+
     def store_slow(self, seconds: float | None) -> None:
         """Changes take long, because Redis is far away or slow; or (None) that is over."""
         if seconds is None:

@@ -169,6 +169,7 @@ class Recorder:
         self.unreadable_records: list[bytes] = []
         self.stalls: list[float] = []
         self.rollbacks: list[str] = []
+        self.fights: list[tuple[str, int]] = []
         self.hubs: list[list[str]] = []
         self.holds: list[str | None] = []
         self.differing: list[list[str]] = []
@@ -189,6 +190,9 @@ class Recorder:
 
     def rolled_back(self, found: str) -> None:
         self.rollbacks.append(found)
+
+    def takeover_refused(self, agent_id: str, times: int) -> None:
+        self.fights.append((agent_id, times))
 
     def store_slow(self, seconds: float | None) -> None:
         self.slow.append(seconds)

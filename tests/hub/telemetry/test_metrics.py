@@ -34,6 +34,7 @@ def stats(**changes: object) -> Stats:
         "commits": 5,
         "events": {**dict.fromkeys(KINDS, 0), "registered": 5, "expired": 6},
         "fenced": 7,
+        "takeovers_refused": 19,
         "rollbacks": 17,
         "mailbox": 8,
         "waiting": 18,
@@ -78,6 +79,7 @@ def test_the_brains_figures_are_read_when_the_scrape_comes() -> None:
         "homeport_commits_total": 5,
         "homeport_agents_expired_total": 6,
         "homeport_sessions_fenced_total": 7,
+        "homeport_takeovers_refused_total": 19,
         "homeport_rollbacks_total": 17,
     }
     for name, figure in expected.items():
