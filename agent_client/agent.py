@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from agent_client.answers import HeartbeatAck, Updated, copied
 from agent_client.errors import (
@@ -22,11 +22,14 @@ from agent_client.session.delivery import Delivery
 from agent_client.session.reported_state import ReportedState
 from agent_client.session.session import Session
 from agent_client.session.unregistering import unregister
+from agent_client.session_loop import ProgramLoop, SessionLoop, ThreadLoop
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.seams import current_seams
 from agent_client.validation import changes_from, checked_id, spec_from
 from homeport_protocol.bounds import Status
+
+T = TypeVar("T")
 
 _UNREGISTER_TIMEOUT = 3.0
 """Seconds for which closing waits for the hub's answer to `unregister`."""
@@ -63,6 +66,11 @@ class AgentClient:
     removed, by an operator or elsewhere, every call raises `AgentRemoved`. Leaving on purpose calls
     none of them.
 
+    A program that blocks its event loop for longer than `heartbeat_timeout` is unreachable. With
+    `heartbeat_in_thread` the session runs on an event loop in a background thread, shared by all
+    clients of the process: the agent then keeps its lease, and is unhealthy (`heartbeat_overdue`)
+    until the program's loop turns again. Callbacks run on the program's loop all the same.
+
     A process that SIGTERM ends leaves first: while a client is open that was entered in the main
     thread, and nobody else handles SIGTERM, all clients of the process unregister, within a second
     at most; then it ends by SIGTERM as it would have. `leave_on_sigterm=False` leaves this one out.
@@ -96,6 +104,7 @@ class AgentClient:
         keepalive: float = 5.0,
         shuffle: bool = True,
         backoff: Backoff | None = None,
+        heartbeat_in_thread: bool = False,
         leave_on_sigterm: bool = True,
     ) -> None:
         spec = spec_from(
@@ -118,7 +127,8 @@ class AgentClient:
         self._callbacks = CallbackTasks()
         self._leave_on_sigterm = leave_on_sigterm
         self._leaver = Leaver(self._begin_to_leave)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._heartbeat_in_thread = heartbeat_in_thread
+        self._loop: SessionLoop | None = None
         self._running: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._session = Session(
@@ -135,9 +145,10 @@ class AgentClient:
             sleep=self._sleep,
             timeout=request_timeout,
             keepalive=keepalive,
-            on_connected=lambda lease: self._callbacks.call(on_connected, lease),
-            on_disconnected=lambda error: self._callbacks.call(on_disconnected, error),
-            on_fenced=lambda error: self._callbacks.call(on_fenced, error),
+            on_connected=lambda lease: self._call(on_connected, lease),
+            on_disconnected=lambda error: self._call(on_disconnected, error),
+            on_fenced=lambda error: self._call(on_fenced, error),
+            program_turned=lambda seconds: self._started().program_turned(seconds),
         )
         self._delivery = Delivery(
             self._session, self._state, timeout=request_timeout, sleep=self._sleep
@@ -187,35 +198,37 @@ class AgentClient:
         Raises a refusal that is not retryable at once (BadRequest, Unauthorized, Forbidden, ...),
         and CannotConnect after `connect_timeout` for any other failure.
         """
-        if self._running is not None:
+        if self._loop is not None:
             raise RuntimeError("an AgentClient can be started only once")
-        self._loop = asyncio.get_running_loop()
-        self._running = asyncio.create_task(self._session.run(), name="homeport-session")
+        program = asyncio.get_running_loop()
+        if self._heartbeat_in_thread:
+            self._loop = ThreadLoop(program, abandoned=self._leave_once)
+        else:
+            self._loop = ProgramLoop(program)
         if self._leave_on_sigterm:
             LEAVING.add(self._leaver)
         try:
-            await self._session.channel(self._connect_timeout)
+            await self._loop.run(self._begin())
         except BaseException:
             await self.close()
             raise
+
+    async def _begin(self) -> None:
+        self._running = asyncio.create_task(self._session.run(), name="homeport-session")
+        await self._session.channel(self._connect_timeout)
 
     async def close(self) -> None:
         """Unregister if connected, and end all tasks, as leaving the context does.
 
         Returns at once when no hub can be reached: the agent's lease then runs out.
         """
-        await self._leave_once()
+        leaving = self._leave_once()
+        await (leaving if self._loop is None else self._loop.run(leaving))
         LEAVING.discard(self._leaver)
         await self._callbacks.finish()
 
     def _begin_to_leave(self) -> Future[None]:
-        leaving = self._leave_once()
-        try:
-            assert self._loop is not None  # it has been started
-            return asyncio.run_coroutine_threadsafe(leaving, self._loop)
-        except RuntimeError:
-            leaving.close()
-            raise
+        return self._started().submit(self._leave_once())
 
     async def _leave_once(self) -> None:
         if self._leaving is None:
@@ -241,7 +254,7 @@ class AgentClient:
         Raises Fenced when a newer session took over, AgentRemoved when the agent was removed, and
         ConnectionLost when the client is closed.
         """
-        await self._session.channel(None)
+        await self._started().run(self._session.channel(None))
 
     async def wait_ended(self) -> None:
         """Wait until this client has stopped for good, and raise the reason.
@@ -249,9 +262,7 @@ class AgentClient:
         Fenced when a newer session took over; AgentRemoved when the agent was removed;
         ConnectionLost when the client was closed.
         """
-        if self._running is None:
-            raise RuntimeError("the AgentClient has not been started")
-        await asyncio.wait({self._running})
+        await self._started().run(self._ended())
         raise self._final_error()
 
     async def report(
@@ -270,8 +281,7 @@ class AgentClient:
         reported since. Any other error is the hub's refusal, and discards it: it has not happened.
         """
         changes = changes_from(status=status, metadata=metadata, load=load)
-        self._check_running()
-        return copied(HeartbeatAck, await self._delivery.report(changes))
+        return copied(HeartbeatAck, await self._open().run(self._delivery.report(changes)))
 
     async def update(
         self,
@@ -298,14 +308,25 @@ class AgentClient:
             metadata=metadata,
             load=load,
         )
-        self._check_running()
-        return copied(Updated, await self._delivery.update(changes))
+        return copied(Updated, await self._open().run(self._delivery.update(changes)))
 
-    def _check_running(self) -> None:
-        if self._running is None:
-            raise RuntimeError("the AgentClient has not been started")
+    def _open(self) -> SessionLoop:
+        loop = self._started()
         if self._session.final_error is not None:
             raise self._final_error()
+        return loop
+
+    async def _ended(self) -> None:
+        assert self._running is not None  # `start` comes first
+        await asyncio.wait({self._running})
+
+    def _started(self) -> SessionLoop:
+        if self._loop is None:
+            raise RuntimeError("the AgentClient has not been started")
+        return self._loop
+
+    def _call(self, callback: Callback[T] | None, argument: T) -> None:
+        self._started().call(self._callbacks.call, callback, argument)
 
     def _final_error(self) -> HomeportError:
         error = self._session.final_error

@@ -53,6 +53,36 @@ class LoopThread:
             # Within the lock: a loop that `stop` has stopped would take the task and not run it.
             return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
+    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run `coroutine` in the thread, and wait for it on the caller's loop.
+
+        Cancelling this cancels the task there, and waits for its end as for a coroutine here.
+        """
+        task: asyncio.Task[T] | None = None
+
+        async def begin() -> asyncio.Task[T]:
+            nonlocal task
+            task = asyncio.ensure_future(coroutine)
+            await asyncio.wait({task})
+            return task
+
+        async def cancel() -> None:
+            assert task is not None  # this runs after `begin`
+            task.cancel()
+
+        ended = asyncio.wrap_future(self.submit(begin()))
+        cancelled: asyncio.CancelledError | None = None
+        while not ended.done():
+            try:
+                await asyncio.shield(ended)
+            except asyncio.CancelledError as error:
+                if not ended.cancelled():  # else the thread was stopped
+                    self.submit(cancel())
+                cancelled = error
+        if cancelled is not None and (ended.cancelled() or ended.result().exception() is None):
+            raise cancelled
+        return ended.result().result()
+
     def stop(self) -> None:
         """Cancel all tasks and end the thread; a later `submit` starts another one."""
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from agent_client.errors import (
     ConnectionLost,
@@ -54,7 +54,8 @@ def heartbeat_of(said: AgentSpec | AgentChanges) -> Heartbeat:
 class Heartbeats:
     """Sends heartbeats at the hub's interval, and a ping every `keepalive` seconds between them.
 
-    `acknowledged` is called for each heartbeat that the hub acknowledged.
+    `acknowledged` is called for each heartbeat that the hub acknowledged. A heartbeat says that
+    the program lives: none leaves before `program_turned`, which is that of `SessionLoop`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Heartbeats:
         keepalive: float,
         timeout: float,
         acknowledged: Callable[[], None],
+        program_turned: Callable[[float], Awaitable[bool]],
     ) -> None:
         self._channel = channel
         self._state = state
@@ -74,6 +76,7 @@ class Heartbeats:
         self._ack_timeout = ack_timeout(lease, timeout)
         self._pong_timeout = min(timeout, PONG_TIMEOUT)
         self._acknowledged = acknowledged
+        self._program_turned = program_turned
 
     async def run(self) -> None:
         """Run until the connection ends; drop it when the hub does not answer."""
@@ -83,9 +86,10 @@ class Heartbeats:
             while True:
                 due = loop.time() + max(interval, _SHORTEST_INTERVAL)
                 while (rest := due - loop.time()) > self._keepalive:
-                    await asyncio.sleep(self._keepalive)
+                    await self._sleep(self._keepalive)
                     await self._channel.ping(self._pong_timeout)
-                await asyncio.sleep(max(rest, 0.0))
+                await self._sleep(max(rest, 0.0))
+                await self._until_program_turned()
                 interval = await self._heartbeat(interval)
         except (ConnectionLost, Timeout):
             return
@@ -96,6 +100,34 @@ class Heartbeats:
         except Exception as error:
             logger.exception("the heartbeat of agent %s failed", self._lease.agent_id)
             self._channel.drop(ConnectionLost(f"the heartbeat failed: {error!r}"))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, and warn when that took so long that the lease was in danger."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        await asyncio.sleep(seconds)
+        late = loop.time() - until
+        if late > self._lease.heartbeat_timeout / 3:
+            logger.warning(
+                "the event loop did not turn for %.1f s, or the process stood still: after %g s of "
+                "silence agent %s is unreachable (AgentClient's heartbeat_in_thread prevents that)",
+                late,
+                self._lease.heartbeat_timeout,
+                self._lease.agent_id,
+            )
+
+    async def _until_program_turned(self) -> None:
+        if await self._program_turned(self._keepalive):
+            return
+        logger.warning(
+            "the event loop of agent %s does not turn: no heartbeat is sent until it does",
+            self._lease.agent_id,
+        )
+        while True:
+            await self._channel.ping(self._pong_timeout)
+            if await self._program_turned(self._keepalive):
+                logger.warning("the event loop of agent %s turns again", self._lease.agent_id)
+                return
 
     async def _heartbeat(self, interval: float) -> float:
         """Send one heartbeat, and return the interval to the next one."""

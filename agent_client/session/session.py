@@ -37,8 +37,8 @@ logger = logging.getLogger("homeport.client")
 class Session:
     """The session of one agent over one connection after the other.
 
-    `on_connected`, `on_disconnected` and `on_fenced` are called on the event loop and must not
-    block.
+    `on_connected`, `on_disconnected` and `on_fenced` are called on the session's event loop and
+    must not block. `program_turned` is that of `SessionLoop`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Session:
         on_connected: Callable[[Lease], None],
         on_disconnected: Callable[[HomeportError], None],
         on_fenced: Callable[[Fenced], None],
+        program_turned: Callable[[float], Awaitable[bool]],
     ) -> None:
         self.lease: Lease | None = None
         self._dialer = dialer
@@ -66,6 +67,7 @@ class Session:
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._on_fenced = on_fenced
+        self._program_turned = program_turned
         self._registrar = Registrar(state, agent_id, sleep=sleep)
         self._channel: Channel | None = None
         self._changed = asyncio.Event()
@@ -206,6 +208,7 @@ class Session:
             keepalive=self._keepalive,
             timeout=self._timeout,
             acknowledged=self._backoff.reset,
+            program_turned=self._program_turned,
         )
         owed = OwedUpdates(channel, self._state, sleep=self._sleep)
         tasks = {

@@ -54,21 +54,24 @@ def test_all_agents_of_the_program_unregister_and_it_ends_by_sigterm(
 
 def test_agents_on_loops_in_other_threads_unregister_too(hub: ThreadedHub, tmp_path: Path) -> None:
     program = """
+    there = threading.Event()
+
     async def other():
         async with client(1):
-            say("there")
+            there.set()
             await asyncio.sleep(600)
 
     async def main():
         threading.Thread(target=asyncio.run, args=(other(),), daemon=True).start()
         async with client(0):
+            await asyncio.to_thread(there.wait)
             say("here")
             await asyncio.sleep(600)
 
     asyncio.run(main())
     """
     with running(hub, program, tmp_path) as process:
-        assert {process.read_line(), process.read_line()} == {"here\n", "there\n"}
+        assert process.read_line() == "here\n"
         process.signal(signal.SIGTERM)
         assert process.wait(END_LIMIT) == TERMINATED
         assert hub.ops().count("unregister") == 2
@@ -108,6 +111,24 @@ def test_a_blocked_event_loop_does_not_keep_the_program_alive(
         process.read_line()
         process.signal(signal.SIGTERM)
         assert process.wait(END_LIMIT) == TERMINATED
+
+
+def test_an_agent_with_its_session_in_a_thread_leaves_though_its_loop_is_blocked(
+    hub: ThreadedHub, tmp_path: Path
+) -> None:
+    program = """
+    async def main():
+        async with client(heartbeat_in_thread=True):
+            say("here")
+            time.sleep(600)
+
+    asyncio.run(main())
+    """
+    with running(hub, program, tmp_path) as process:
+        process.read_line()
+        process.signal(signal.SIGTERM)
+        assert process.wait(END_LIMIT) == TERMINATED
+        assert hub.ops().count("unregister") == 1
 
 
 def test_a_second_signal_ends_it_at_once(hub: ThreadedHub, tmp_path: Path) -> None:

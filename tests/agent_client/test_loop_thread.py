@@ -40,10 +40,11 @@ def test_no_thread_runs_before_the_first_coroutine() -> None:
     assert "idle-loop" not in [each.name for each in threading.enumerate()]
 
 
-def test_an_exception_comes_back(thread: LoopThread) -> None:
-    async def fail() -> None:
-        raise ValueError("as it was")
+async def fail() -> None:
+    raise ValueError("as it was")
 
+
+def test_an_exception_comes_back(thread: LoopThread) -> None:
     with pytest.raises(ValueError, match="as it was"):
         thread.submit(fail()).result(10)
 
@@ -87,6 +88,51 @@ def test_a_coroutine_knows_that_it_runs_in_the_thread(thread: LoopThread) -> Non
 
     assert thread.submit(current()).result(10)
     assert not thread.current
+
+
+async def test_a_loop_waits_for_a_coroutine_in_the_thread(thread: LoopThread) -> None:
+    assert await thread.run(name()) == "test-loop"
+    with pytest.raises(ValueError, match="as it was"):
+        await thread.run(fail())
+
+
+async def test_a_cancelled_wait_ends_when_the_coroutine_in_the_thread_has_ended(
+    thread: LoopThread,
+) -> None:
+    started, steps = threading.Event(), list[str]()
+
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            steps.append("cleaned up there")
+
+    waiting = asyncio.create_task(thread.run(work()))
+    await asyncio.to_thread(started.wait)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert steps == ["cleaned up there"]
+
+
+async def test_a_wait_that_is_cancelled_before_it_begins_there_ends_too(
+    thread: LoopThread,
+) -> None:
+    waiting = asyncio.create_task(thread.run(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_a_wait_ends_when_the_thread_is_stopped(thread: LoopThread) -> None:
+    waiting = asyncio.create_task(thread.run(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(thread.stop)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
