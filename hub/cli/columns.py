@@ -9,10 +9,10 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from hub.cli.text import printable
+
 GAP = 2
 """Blanks between two columns."""
-
-ELLIPSIS = "…"
 
 OUTLIERS = 0.25
 """Share of a column's cells that may be cut for the sake of columns of a higher rank."""
@@ -22,7 +22,8 @@ def cut(text: str, width: int) -> str:
     """`text` in at most `width` cells of a terminal; what is left out is shown by an ellipsis."""
     if cell_len(text) <= width:
         return text
-    return set_cell_size(text, width - 1).rstrip(" ") + ELLIPSIS if width > 0 else ""
+    ellipsis = "…" if printable("…") == "…" else "~"
+    return set_cell_size(text, width - 1).rstrip(" ") + ellipsis if width > 0 else ""
 
 
 def padded(text: str, width: int, right: bool = False) -> str:

@@ -64,7 +64,7 @@ AGENT_COLUMNS = (
     _STATUS,
     _REASON,
     Column(heading="SEEN", rank=4, least=4, enough=8, right=True),
-    Column(heading="ADDRESS", rank=7, least=21, enough=21),
+    Column(heading="ADDRESS", rank=7, least=21, enough=28),
     Column(heading="VERSION", rank=8, least=8, enough=12),
     Column(heading="CAPABILITIES", rank=6, least=12, enough=24, shorten=shortened),
 )
@@ -120,12 +120,12 @@ def show_agent(agent: AgentRecord) -> None:
         if not is_terminal():
             show(f"{label}{' ' * (widest - cell_len(label))}  {value}")
             continue
-        text = Text(label, style="bold")
+        head = Text(label, style="bold")
         if cell_len(label) > widest:
-            show_text(text)
-            text = Text()
-        text.append(" " * (widest - text.cell_len))
-        show_text(_beside(text, Text(value, style=colour if label == "status" else "")))
+            show_text(_beside(Text(), head))
+            head = Text()
+        head.append(" " * (widest - head.cell_len) + "  ")
+        show_text(_beside(head, Text(value, style=colour if label == "status" else "")))
 
 
 def coloured(status: Status, text: str) -> Text:
@@ -135,12 +135,11 @@ def coloured(status: Status, text: str) -> Text:
 
 def _beside(label: Text, value: Text) -> Text:
     """A field of a card, with a value too long for its line folded under its beginning."""
-    room = max(terminal_width() - label.cell_len - 2, 8)
+    room = max(terminal_width() - label.cell_len, 8)
     lines = value.wrap(console(), room, overflow="fold")
-    return Text("\n").join(
-        Text.assemble(label if at == 0 else " " * label.cell_len, "  ", line)
-        for at, line in enumerate(lines)
-    )
+    for line in lines:
+        line.rstrip()
+    return label + Text("\n" + " " * label.cell_len).join(lines)
 
 
 def _row(agent: AgentRecord, comma: str, instant: float) -> tuple[str, ...]:

@@ -20,13 +20,13 @@ def terminal_width() -> int:
 
 
 def show_text(text: Text) -> None:
-    """Print `text` with a line end at once: in colours, and in lines that fit, on a terminal."""
+    """Print `text` with a line end at once, in colours on a terminal, where its lines must fit."""
     if not is_terminal():
         show(text.plain)
         return
     writer = console()
     with writer.capture() as capture:
-        writer.print(text, crop=False)
+        writer.print(text, soft_wrap=True)  # rich would wrap a dumb terminal at 80 columns
     click.echo(capture.get(), nl=False, color=True)  # rich has decided about colours
 
 
@@ -64,10 +64,9 @@ def _listed(items: Sequence[Text], width: int) -> Text:
 
 def console() -> Console:
     """How rich writes to the terminal."""
-    # rich keeps bold and dim without colours, and takes a dumb terminal for 80 columns wide.
+    # Without colours rich would go on with bold and dim.
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
     return Console(
-        width=terminal_width(),
         force_terminal=True,
         color_system=None if plain else "auto",
         highlight=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Callable
 
@@ -28,9 +29,14 @@ def printable(text: str) -> str:
 
     Names and other text of agents are shown, so an escape sequence in them must not take effect,
     and two names that differ must not look the same. So these are escaped: control characters,
-    marks that reorder text, characters without width, and marks piled upon one letter.
+    marks that reorder text, characters without width, and marks piled upon one letter; and letters
+    that stdout's encoding does not have, so that what is shown has the width that is counted.
     """
-    return _escape(text, lambda c: c.encode("unicode_escape", "replace").decode("ascii"))
+    if text.isascii() and text.isprintable():
+        return text
+    shown = _escape(text, lambda c: c.encode("unicode_escape", "replace").decode("ascii"))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def printable_json(document: str) -> str:
@@ -45,8 +51,6 @@ def printable_json(document: str) -> str:
 
 
 def _escape(text: str, escaped: Callable[[str], str]) -> str:
-    if text.isascii() and text.isprintable():
-        return text
     shown, marks = [], MARKS  # a mark at the beginning would sit on whatever stands before it
     for c in text:
         mark = unicodedata.category(c) in ("Mn", "Me")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -16,10 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.hub.cli.records import agent
 from tests.support.fake_hub import ThreadedHub, hub_status
-from tests.support.programs import END_LIMIT, environment, homeport
+from tests.support.programs import END_LIMIT, Homeport, environment
+from tests.support.programs import homeport as homeport_command
 from tests.support.waiting import wait_for_file, wait_until
 
 ONE = agent("one", capabilities=[f"skill-{n}" for n in range(40)])
@@ -30,18 +33,19 @@ SILENT = {
 }
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+AGE = re.compile(r" *\d+[smhd]\b")
 
 
 class Terminal:
     """A pseudo-terminal with `homeport` in its foreground."""
 
-    def __init__(self, columns: int, *arguments: str) -> None:
+    def __init__(self, columns: int, *arguments: str, **variables: str) -> None:
         self.text = ""
         self.pid, self._end = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-            env = environment(Path.home(), TERM="xterm-256color")
-            command = [*homeport(), *arguments]
+            env = environment(Path.home(), **{"TERM": "xterm-256color", **variables})
+            command = [*homeport_command(), *arguments]
             os.execve(command[0], command, env)
 
     def press(self, key: str) -> None:
@@ -90,8 +94,8 @@ def terminals() -> Iterator[list[Terminal]]:
         terminal.close()
 
 
-def show(terminals: list[Terminal], columns: int, *arguments: str) -> Terminal:
-    terminals.append(Terminal(columns, *arguments))
+def show(terminals: list[Terminal], columns: int, *arguments: str, **variables: str) -> Terminal:
+    terminals.append(Terminal(columns, *arguments, **variables))
     return terminals[-1]
 
 
@@ -106,6 +110,99 @@ def test_a_table_is_coloured_and_fitted(hub: ThreadedHub, terminals: list[Termin
     wide = show(terminals, 180, "agents", "--url", hub.url)
     assert wide.finish() == 0
     assert ONE["id"] in wide.text
+
+
+@pytest.mark.parametrize(
+    "variables", [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}]
+)
+def test_colours_can_be_turned_off_without_changing_the_table(
+    hub: ThreadedHub, terminals: list[Terminal], variables: dict[str, str]
+) -> None:
+    hub.add(ONE, SILENT | {"id": "0" + ONE["id"][1:]})
+    for arguments in (["agents"], ["agent", ONE["id"]], ["hubs"]):
+        coloured = show(terminals, 100, *arguments, "--url", hub.url)
+        assert coloured.finish() == 0
+        bare = show(terminals, 100, *arguments, "--url", hub.url, **variables)
+        assert bare.finish() == 0
+        assert "\x1b" not in bare.text
+        assert AGE.sub("", bare.text) == AGE.sub("", ANSI.sub("", coloured.text))
+
+
+def test_letters_that_the_terminal_has_not_are_counted_as_they_are_shown(
+    hub: ThreadedHub, terminals: list[Terminal]
+) -> None:
+    hub.add({**ONE, "name": "東京"}, {**ONE, "id": "0" + ONE["id"][1:], "name": "plain" * 20})
+    terminal = show(
+        terminals, 60, "agents", "--url", hub.url, PYTHONIOENCODING="latin-1", NO_COLOR="1"
+    )
+    assert terminal.finish() == 0
+    head, plain, tokyo, *_ = terminal.text.splitlines()
+    assert head.index("STATUS") == plain.index("healthy") == tokyo.index("healthy")
+    assert "\\u6771\\u4eac " in tokyo
+    assert "plain~ " in plain
+
+
+def test_the_width_can_be_given(hub: ThreadedHub, terminals: list[Terminal]) -> None:
+    hub.add(ONE)
+    terminal = show(terminals, 200, "agents", "--url", hub.url, COLUMNS="60")
+    assert terminal.finish() == 0
+    assert "left out for 60 columns: " in terminal.text
+    assert max(map(len, ANSI.sub("", terminal.text).splitlines())) <= 60
+
+
+def test_a_pipe_is_plain_whatever_is_asked_of_colours(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.add(ONE)
+    for arguments in (["agents"], ["agent", ONE["id"]], ["hubs"]):
+        plain = {"FORCE_COLOR": "1", "COLUMNS": "40", "TERM": "xterm-256color"}
+        done = homeport.run(*arguments, "--url", hub.url, **plain)
+        assert "\x1b" not in done.stdout
+        assert "…" not in done.stdout
+        assert "left out" not in done.stdout
+
+
+def test_json_on_a_terminal_is_escaped_and_in_a_pipe_it_is_not(
+    hub: ThreadedHub, terminals: list[Terminal], homeport: Homeport
+) -> None:
+    name = "evil\x7f\x9b2J\u202egnp.exe\u2066\u200b 東京"
+    hub.add(agent(name))
+    terminal = show(terminals, 100, "agents", "--json", "--url", hub.url)
+    assert terminal.finish() == 0
+    assert all(line.isprintable() for line in terminal.text.splitlines())
+    assert json.loads(terminal.text)["agents"][0]["name"] == name
+    assert "東京" in terminal.text
+    piped = homeport.run("agents", "--json", "--url", hub.url).stdout
+    assert name in piped
+    watch = show(terminals, 100, "watch", "--json", "--url", hub.url)
+    line = watch.read_until("\n")
+    assert line.rstrip("\n").isprintable()
+    assert json.loads(line)["agents"][0]["name"] == name
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_change_is_one_line_whatever_the_agent_is_called(
+    hub: ThreadedHub, terminals: list[Terminal], columns: int
+) -> None:
+    evil = "\x1b[2J\u202e東京" + "n" * 100
+    terminal = show(terminals, columns, "watch", "--url", hub.url)
+    terminal.read_until("No agents match yet.")
+    hub.wait_for("watch")
+    agents = [{**ONE, "name": evil}, {**ONE, "name": "cost-1"}]
+    for each in agents:
+        hub.emit("registered", {**each, "id": f"{len(each['name']):08}{ONE['id'][8:]}"})
+    for each in agents:
+        state = {key: SILENT[key] for key in ("status", "health")}
+        changed = {**each, **state, "id": f"{len(each['name']):08}{ONE['id'][8:]}"}
+        hub.emit("status_changed", changed, coalesced=True)
+    hub.emit("unregistered", {**ONE, "name": "the-last"})
+    terminal.read_until("the-last")
+    terminal.press("\x03")
+    assert terminal.finish() == 0
+    lines = ANSI.sub("", terminal.text).replace("^C", "").strip().splitlines()[2:]
+    assert len(lines) == 5
+    assert max(map(cell_len, lines)) <= columns
+    assert all(line.isprintable() for line in lines)
+    assert all("unreachable (heartbeat_timeout)" in line for line in lines[2:4])
+    assert "cost-1" in lines[3]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])
