@@ -10,7 +10,7 @@ REASONS: dict[Reason, str] = {
     "self_reported": "the agent itself reports this status",
     "connection_lost": "its websocket broke, and it has not resumed",
     "heartbeat_timeout": "nothing was heard from it for `heartbeat_timeout`",
-    "heartbeat_overdue": "its socket answers pings, but its program sends nothing",
+    "heartbeat_overdue": "its connection answers pings, but its program sends no heartbeat",
     "draining": "its hub stopped, and it has not resumed at another yet",
 }
 """Every `health.reason` of the contract, and what it says of the agent's status."""

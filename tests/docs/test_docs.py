@@ -17,7 +17,10 @@ import agent_client
 from bench.scenario import Scenario
 from bench.scenarios import named
 from homeport_protocol.openapi import openapi
+from hub.cli.columns import Column, fit, fitted
+from hub.cli.hubs import HUB_COLUMNS
 from hub.cli.main import cli
+from hub.cli.tables import AGENT_COLUMNS
 from hub.settings import FIELDS, load_settings
 from hub.settings.__main__ import with_listing
 from hub.store import Keys
@@ -110,6 +113,42 @@ def test_the_arrows_on_the_map_are_those_of_the_import_contract(package: str) ->
 
 
 # --- the command line ----------------------------------------------------------------------------
+
+
+def shown_tables() -> list[tuple[str, list[str], tuple[Column, ...]]]:
+    """Every table of agents or hubs that a page shows: where, its lines, and all its columns."""
+    found = []
+    for block in every_block("console"):
+        lines = block.text.splitlines()
+        for at, line in enumerate(lines):
+            for first, columns in (("ID  ", AGENT_COLUMNS), ("HUB  ", HUB_COLUMNS)):
+                if line.startswith(first):
+                    end = next((n for n in range(at, len(lines)) if not lines[n]), len(lines))
+                    found.append((block.where, lines[at:end], columns))
+    return found
+
+
+def test_the_tables_that_are_shown_are_those_that_are_printed() -> None:
+    tables = shown_tables()
+    assert len(tables) >= 4
+    for where, lines, columns in tables:
+        headings = {column.heading: column for column in columns}
+        starts = {m[0]: m.start() for m in re.finditer(r"\S+(?: \S+)*", lines[0])}
+        assert list(starts) == [each for each in headings if each in starts], where
+        bounds = [*starts.values(), max(map(len, lines))]
+        rows = [
+            [
+                # A number stands under the end of its heading, and may begin before it.
+                line[bounds[at - 1] + len(name_before) if at else 0 : bounds[at + 1]].strip()
+                if headings[name].right
+                else line[bounds[at] : bounds[at + 1]].strip()
+                for at, (name_before, name) in enumerate(zip(["", *starts], starts, strict=False))
+            ]
+            for line in lines[1:]
+        ]
+        shown = [headings[name] for name in starts]
+        layout = fit(shown, rows, 1000)
+        assert [line.plain for line in fitted(shown, rows, layout)] == lines, where
 
 
 def homeport_calls(lines: Iterable[str]) -> list[list[str]]:

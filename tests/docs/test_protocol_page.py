@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -18,6 +19,7 @@ from homeport_protocol.errors import FAILURES, CloseCode, ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec, Health
 from homeport_protocol.requests import OPS
+from hub.cli.reasons import REASONS
 from hub.settings import FIELDS
 from tests.docs.pages import (
     ARCHITECTURE,
@@ -149,3 +151,14 @@ def test_the_diagram_of_an_agents_life_is_the_table_in_the_code() -> None:
     assert {change.replace(" ", "_").upper() for change in changes} == set(StateChange.__members__)
     states = [row[0] for row in table_rows(ARCHITECTURE, "The states:")]
     assert states == list(State.__members__)
+
+
+@pytest.mark.parametrize(
+    ("page", "head"),
+    [(PROTOCOL, "| reason | why"), (HOW_TO, "| `health.reason` | what")],
+    ids=["protocol", "how-to"],
+)
+def test_a_reason_is_told_in_the_same_words_everywhere(page: Path, head: str) -> None:
+    table = page.read_text(encoding="utf-8").split(head)[1].split("\n\n")[0].splitlines()[2:]
+    told = dict(line.strip("| ").split(" | ")[:2] for line in table)
+    assert told == {f"`{word}`": sentence for word, sentence in REASONS.items()}

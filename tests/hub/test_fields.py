@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -10,12 +10,13 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from actors.ports.observer import Stats
-from homeport_protocol.bounds import STATUSES
+from homeport_protocol.bounds import STATUSES, Reason
 from homeport_protocol.filters import Filter
 from homeport_protocol.http import LegacyRegistration
 from homeport_protocol.record import AgentRecord, AgentSpec, Health
 from hub.cli import tables
 from hub.cli.filters import filter_options
+from hub.cli.reasons import REASONS
 from hub.http.query import find_query
 from hub.telemetry.metrics import Metrics
 
@@ -128,6 +129,10 @@ def test_every_field_of_a_record_is_on_its_card(capsys: pytest.CaptureFixture[st
     tables.show_agent(RECORD)
     card = capsys.readouterr().out
     assert [text for text in texts(plain(RECORD)) if text not in card] == []
+
+
+def test_every_reason_has_a_sentence() -> None:
+    assert list(REASONS) == list(get_args(Reason))
 
 
 def test_every_status_has_a_colour() -> None:

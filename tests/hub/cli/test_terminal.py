@@ -139,7 +139,8 @@ def test_letters_that_the_terminal_has_not_are_counted_as_they_are_shown(
     head, plain, tokyo, *_ = terminal.text.splitlines()
     assert head.index("STATUS") == plain.index("healthy") == tokyo.index("healthy")
     assert "\\u6771\\u4eac " in tokyo
-    assert "plain~ " in plain
+    assert "plain" * 3 in plain
+    assert "~  healthy" in plain
 
 
 def test_the_width_can_be_given(hub: ThreadedHub, terminals: list[Terminal]) -> None:
