@@ -6,8 +6,8 @@ all come back at the same moment.
 
 A connection that breaks is no refusal: the hub may be well, and an agent that stays away for longer
 than its hub's `resume_window` is unreachable. So breaks are waited for within seconds, however many
-refusals there were. Only a long series of breaks, without a connection that lasts, is taken for
-refusals: a proxy that has nothing behind it breaks every connection.
+refusals there were. Only a long series of breaks, without a connection that worked for a second, is
+taken for refusals: a proxy that has nothing behind it breaks every connection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ STEADY = 3.0
 BREAK_BOUND = 2.0
 """Seconds, at most, to wait after a connection broke."""
 
-_BREAKS = 5
+_WORKED = 1.0
+"""Seconds after which a connection that broke does not count among the breaks before it."""
+
+_BREAKS = 10
 """Breaks in a row that are waited for within `BREAK_BOUND`; the next ones count as refusals."""
 
 _CUT_HINT_SPREAD = 10.0
@@ -64,8 +67,13 @@ class Backoff:
             return LONGEST_HINT - self._chance() * _CUT_HINT_SPREAD
         return hint + self._chance() * min(bound, LONGEST_HINT - hint)
 
-    def after_break(self, *, least: float = 0.0) -> float:
-        """Seconds to wait after a connection broke; the bound is at least `least`."""
+    def after_break(self, *, lived: float = 0.0, least: float = 0.0) -> float:
+        """Seconds to wait after a connection broke that had lived for `lived` seconds.
+
+        The bound is at least `least`, and at most `BREAK_BOUND`.
+        """
+        if lived >= _WORKED:
+            self._breaks = 0
         if self._breaks >= _BREAKS:
             return self.next(least=max(least, BREAK_BOUND))
         bound = min(self._bound(self._breaks, least), BREAK_BOUND)

@@ -95,7 +95,7 @@ class Endpoints:
                 # are up already, so a random part of it is enough to keep them from a rush.
                 return backoff.within(hint)
         if hint is None and (steady or _broke(error)):
-            return backoff.after_break(least=self._least)
+            return backoff.after_break(lived=lived, least=self._least)
         return backoff.next(hint, least=self._least)
 
     def wait_after_round(self, failures: Sequence[HomeportError], backoff: Backoff) -> float:

@@ -131,13 +131,14 @@ def test_breaks_of_young_connections_and_in_handshakes_are_waited_for_within_two
     endpoints, backoff = in_order(A), with_seams(Backoff, chance=lambda: 1.0)
     broke, refused = CannotConnect("no", broken=True), CannotConnect("no")
     waits = [
-        endpoints.wait_after_loss(A, closed(None, ""), backoff, lived=1.0),
+        endpoints.wait_after_loss(A, closed(None, ""), backoff, lived=0.9),
         endpoints.wait_after_round([broke], backoff),
         endpoints.wait_after_round([ConnectionLost("within the registration")], backoff),
         endpoints.wait_after_round([broke], backoff),
-        endpoints.wait_after_loss(A, closed(None, ""), backoff, lived=2.9),
+        endpoints.wait_after_loss(A, closed(None, ""), backoff, lived=0.9),
+        endpoints.wait_after_loss(A, closed(None, ""), backoff, lived=1.0),
     ]
-    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0]
+    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0, 0.5]
     assert endpoints.wait_after_round([refused], backoff) == 0.5, "no refusal was counted"
     assert in_order(A, B).wait_after_round([refused, broke], backoff.again()) == 2.0
 
@@ -146,8 +147,8 @@ def test_breaks_without_end_are_refusals() -> None:
     """A proxy with nothing behind it accepts every connection, and breaks it."""
     endpoints, backoff = in_order(A), with_seams(Backoff, chance=lambda: 1.0)
     broke = CannotConnect("no", broken=True)
-    waits = [endpoints.wait_after_round([broke], backoff) for _ in range(14)]
-    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    waits = [endpoints.wait_after_round([broke], backoff) for _ in range(18)]
+    assert waits == [0.5, 1.0, *[2.0] * 8, *[2.0] * 3, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 def test_a_hub_that_ends_young_connections_with_a_code_refuses() -> None:
