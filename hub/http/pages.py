@@ -67,7 +67,7 @@ class Pages:
 
     async def metrics(self, request: Request) -> Answer:
         """`GET /metrics`: Prometheus text format."""
-        return Answer(200, (self._hub.metrics.text(),), (METRICS_TYPE,))
+        return Answer(200, (await self._hub.metrics_text(),), (METRICS_TYPE,))
 
     async def openapi(self, request: Request) -> Answer:
         """`GET /openapi.json`: the description of the HTTP routes."""

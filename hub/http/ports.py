@@ -95,6 +95,13 @@ class HubPort(Protocol):
         """
         ...
 
+    async def metrics_text(self) -> bytes:
+        """The metrics of the process, or of all workers, in Prometheus text format.
+
+        Raises ProtocolError `unavailable`.
+        """
+        ...
+
     def not_ready_reasons(self) -> list[Reason]:
         """Why this hub cannot take registrations; empty when it can."""
         ...

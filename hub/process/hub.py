@@ -13,7 +13,7 @@ from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
-from homeport_protocol.errors import CloseCode
+from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
 from hub.engine import EmbeddedEngine
@@ -27,6 +27,7 @@ from hub.process.clock import LoopScheduler
 from hub.process.garbage import GarbageCollection
 from hub.process.heap import Heap
 from hub.process.namespaces import Namespace, Namespaces
+from hub.process.parent_link import MetricsTimeoutError, ParentLink
 from hub.process.reload import reload_settings
 from hub.settings import Settings, Source, describe
 from hub.store import (
@@ -107,6 +108,7 @@ class Hub:
         self._source = source or Source()
         self._shared_port = shared_port
         self._warnings = warnings
+        self._parent = ParentLink(self.metrics) if shared_port else None
         self.store_name = EMBEDDED if embedded or settings.redis is None else REDIS
         self._timing = settings.timing
         self._limits = settings.limits
@@ -168,6 +170,8 @@ class Hub:
             listener.release()
             await self._close_store()
             raise
+        if self._parent is not None:
+            await self._parent.start()
         self._maintenance = asyncio.create_task(self._maintain(), name="caretaker")
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
         logger.info("listening", url=url, agents=agents, room_for_connections=room)
@@ -195,6 +199,8 @@ class Hub:
         if self._maintenance is not None:
             self._maintenance.cancel()  # before the namespaces are closed, which it uses
         await self._close_store()
+        if self._parent is not None:
+            await self._parent.close()
         logger.info("stopped")
 
     def reload(self) -> None:
@@ -352,6 +358,16 @@ class Hub:
         """A websocket has ended."""
         self.connections.discard(connection)
         self.metrics.websocket_closed(code)
+
+    async def metrics_text(self) -> bytes:
+        """The metrics in Prometheus text format; of all workers where there are several."""
+        if self._parent is None:
+            return self.metrics.text()
+        try:
+            return await self._parent.metrics_of_all()
+        except MetricsTimeoutError:
+            words = "the figures of all workers could not be added up in time"
+            raise ProtocolError("unavailable", words) from None
 
     def not_ready_reasons(self) -> list[Reason]:
         """Why this hub cannot take registrations; empty when it can."""

@@ -3,11 +3,12 @@
     python -P worker.py HUB_ID
 
 It reads one line of JSON from standard input: the settings and where they come from, the parent's
-process id, and the parent's search path for modules. It writes one line to standard output:
-`{"failure": null}` once it listens, or the reason why it cannot. When another hub uses its id, it
-writes `{"failure": WHY, "final": true}` and ends, and must not be started again. HUB_ID is there
-for lists of processes. The file is run by its path, and with the parent's search path, so that a
-worker has the same modules as its parent; `-P` keeps the file's directory out of that path.
+process id, and the parent's search path for modules. It writes one line to standard output, a
+`Report` of `hub.process.worker_messages`: that it listens, or why it cannot. From then on the other
+messages of that module go over both. When another hub uses its id, its report is final: it ends,
+and must not be started again. HUB_ID is there for lists of processes. The file is run by its path,
+and with the parent's search path, so that a worker has the same modules as its parent; `-P` keeps
+the file's directory out of that path.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _is_final(error: Exception) -> bool:
 
 
 def _report(failure: str | None, *, final: bool = False) -> None:
-    sys.stdout.write(json.dumps({"failure": failure, "final": final}) + "\n")
+    sys.stdout.write(json.dumps({"type": "report", "failure": failure, "final": final}) + "\n")
     sys.stdout.flush()
 
 

@@ -7,18 +7,33 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import assert_never
 
 import msgspec
 
 from hub.errors import HubError
 from hub.process.service import STOP_TIMEOUT
+from hub.process.worker_messages import (
+    MAX_LINE,
+    CountNow,
+    Figures,
+    Metrics,
+    MetricsWanted,
+    Report,
+    from_worker,
+    line_of,
+)
 from hub.settings import Settings, Source
+from hub.telemetry.figures import Family
 
 PATIENCE = STOP_TIMEOUT + 0.5
 """Seconds that a worker may take to stop; it abandons its stop by itself just before."""
+
+COUNT_TIMEOUT = 1.0
+"""Seconds that a worker may take to tell its figures; one that hangs holds up no scrape longer."""
 
 WORKER = str(Path(__file__).with_name("worker.py"))
 
@@ -27,20 +42,17 @@ class WorkerError(HubError):
     """A worker cannot serve; says why."""
 
 
-class _Report(msgspec.Struct, frozen=True):
-    """A worker's report: it listens, or why it failed; after a final failure it is not started
-    again."""
-
-    failure: str | None
-    final: bool = False
-
-
 class WorkerHandle:
     """A hub process that shares its port with others; it is killed when this process is gone."""
 
     def __init__(self, process: Process, hub_id: str) -> None:
         self._process = process
         self._hub_id = hub_id
+        self._final: str | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._asked: asyncio.Future[list[Family]] | None = None
+        self.latest: list[Family] = []
+        """The figures that it told last."""
 
     @classmethod
     async def start(
@@ -55,6 +67,7 @@ class WorkerHandle:
                 *(sys.executable, "-P", WORKER, settings.hub_id),
                 stdin=PIPE,
                 stdout=PIPE,
+                limit=MAX_LINE,
                 # Ctrl-C reaches only this process, which asks its workers to stop.
                 start_new_session=True,
             )
@@ -72,7 +85,6 @@ class WorkerHandle:
             "warnings": warnings,
         }
         process.stdin.write(msgspec.json.encode(orders) + b"\n")
-        process.stdin.close()
         return cls(process, settings.hub_id)
 
     @property
@@ -80,8 +92,11 @@ class WorkerHandle:
         """Its process id."""
         return self._process.pid
 
-    async def listening(self) -> None:
-        """Wait until it serves. Raises WorkerError with its reason when it cannot."""
+    async def listening(self, metrics: Callable[[], Awaitable[str]]) -> None:
+        """Wait until it serves. Raises WorkerError with its reason when it cannot.
+
+        From then on `metrics` answers it when it wants the metrics of all workers.
+        """
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
@@ -89,9 +104,24 @@ class WorkerHandle:
             raise WorkerError(
                 f"the worker {self._hub_id} ended with status {status} before it served"
             )
-        failure = msgspec.json.decode(line, type=_Report).failure
-        if failure is not None:
-            raise WorkerError(failure)
+        report = from_worker(line)
+        if isinstance(report, Report) and report.failure is not None:
+            raise WorkerError(report.failure)
+        self._reading = asyncio.create_task(self._read(metrics), name=f"worker {self._hub_id}")
+
+    async def figures(self) -> list[Family] | None:
+        """Its figures as they are now; None when it does not tell them in time."""
+        assert self._process.stdin is not None
+        if self._asked is None:  # else it has not answered the last question yet
+            self._asked = asyncio.get_running_loop().create_future()
+            self._process.stdin.write(line_of(CountNow()))
+        try:
+            async with asyncio.timeout(COUNT_TIMEOUT):
+                return await asyncio.shield(self._asked)
+        except (TimeoutError, asyncio.CancelledError):
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return None
 
     async def ended(self) -> int:
         """Wait until it has ended; return the exit status (128 + N for signal N)."""
@@ -100,10 +130,9 @@ class WorkerHandle:
 
     async def last_words(self) -> str | None:
         """Why it must not be started again, or None if it may be. Call this once it has ended."""
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        report = msgspec.json.decode(line, type=_Report) if line.endswith(b"\n") else None
-        return report.failure if report is not None and report.final else None
+        if self._reading is not None:
+            await self._reading
+        return self._final
 
     async def stop(self) -> None:
         """Stop it gracefully, and wait until it has ended."""
@@ -118,6 +147,35 @@ class WorkerHandle:
         """End it at once."""
         self.signal(signal.SIGKILL)
         await self.ended()
+
+    async def _read(self, metrics: Callable[[], Awaitable[str]]) -> None:
+        """Take its messages until it has ended."""
+        assert self._process.stdout is not None
+        answers: set[asyncio.Task[None]] = set()
+        while (line := await self._process.stdout.readline()).endswith(b"\n"):
+            match message := from_worker(line):
+                case Report():
+                    self._final = message.failure if message.final else None
+                case Figures():
+                    self.latest = message.families
+                    asked, self._asked = self._asked, None
+                    if asked is not None:
+                        asked.set_result(message.families)
+                case MetricsWanted():
+                    task = asyncio.create_task(self._answer(message.id, metrics))
+                    answers.add(task)
+                    task.add_done_callback(answers.discard)
+                case _:
+                    assert_never(message)
+        for task in answers:
+            task.cancel()
+        if self._asked is not None:
+            self._asked.cancel()
+
+    async def _answer(self, number: int, metrics: Callable[[], Awaitable[str]]) -> None:
+        assert self._process.stdin is not None
+        text = await metrics()
+        self._process.stdin.write(line_of(Metrics(number, text)))
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""

@@ -12,7 +12,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import structs
 
@@ -25,6 +25,7 @@ from hub.process.worker_handle import WorkerHandle
 from hub.restarts import Restarter
 from hub.settings import Settings, Source, compare, describe, worker_id
 from hub.telemetry import logs
+from hub.telemetry.figures import Family, added_up, as_text, grown, worker_up
 from hub.version import VERSION
 
 PATIENCE = STOP_TIMEOUT + 1.0
@@ -65,19 +66,40 @@ class _Slot:
         self.warnings = warnings
         self.process: WorkerHandle | None = None
         self.serves = False
+        self.ended: list[Family] = []
+        """What remains of the figures of processes that have ended."""
 
-    async def start(self) -> None:
+    async def start(self, metrics: Callable[[], Awaitable[str]]) -> None:
         """Start a process, and wait until it serves. Raises WorkerError."""
         self.serves = False
         self.process = process = await WorkerHandle.start(
             self.settings, self.source, embedded=self.embedded, warnings=self.warnings
         )
         try:
-            await process.listening()
+            await process.listening(metrics)
         except BaseException:
             await process.kill()
             raise
         self.serves = True
+
+    def count_ended(self) -> None:
+        """The process has ended: keep what it counted."""
+        if self.process is not None:
+            self.ended = added_up([self.ended, grown(self.process.latest)])
+            self.process.latest = []  # not to be counted twice
+
+    async def figures(self) -> tuple[bool, list[Family]]:
+        """Whether the worker answers, and its figures with those of its predecessors.
+
+        Of a worker that does not answer, what it had counted last.
+        """
+        figures = None
+        if self.process is not None and self.serves:
+            figures = await self.process.figures()
+        if figures is not None:
+            return True, added_up([figures, self.ended])
+        last = [] if self.process is None else grown(self.process.latest)
+        return False, added_up([last, self.ended])
 
 
 class Workers:
@@ -121,7 +143,7 @@ class Workers:
                 )
                 for number in range(1, settings.workers + 1)
             ]
-            await asyncio.gather(*(slot.start() for slot in self._slots))
+            await asyncio.gather(*(slot.start(self._metrics) for slot in self._slots))
         except BaseException:
             await self._end()
             raise
@@ -167,6 +189,16 @@ class Workers:
             if slot.process is not None and slot.serves:
                 slot.process.signal(number)
 
+    async def _metrics(self) -> str:
+        """The metrics of all workers as one, for the worker that was asked for them."""
+        told = await asyncio.gather(*(slot.figures() for slot in self._slots))
+        answers = {
+            slot.settings.hub_id: answered
+            for slot, (answered, _) in zip(self._slots, told, strict=True)
+        }
+        figures = added_up(figures for _, figures in told)
+        return as_text([*figures, worker_up(answers)]).decode()
+
     async def _end(self) -> None:
         processes = [slot.process for slot in self._slots if slot.process is not None]
         await asyncio.gather(*(process.stop() for process in processes))
@@ -179,13 +211,17 @@ class Workers:
         loop = asyncio.get_running_loop()
         hub_id = slot.settings.hub_id
         restarter = Restarter(
-            slot.start, logger.bind(worker=hub_id), "worker could not be started again"
+            lambda: slot.start(self._metrics),
+            logger.bind(worker=hub_id),
+            "worker could not be started again",
         )
         while True:
             started_at = loop.time()
             assert slot.process is not None
             status = await slot.process.ended()
             why = await slot.process.last_words()
+            slot.serves = False
+            slot.count_ended()
             if why is not None:
                 logger.error("worker ended for good", worker=hub_id, reason=why)
                 if not self._failure.done():

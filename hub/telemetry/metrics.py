@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,11 +28,13 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from actors.limits import LimitName
 from actors.ports.conditions import REASON_KINDS, WARNING_KINDS, Caution, Reason
 from actors.ports.observer import Stats
 from homeport_protocol.bounds import STATUSES
 from homeport_protocol.errors import ERROR_CODES, CloseCode
 from homeport_protocol.requests import OPS
+from hub.telemetry.figures import Family, figures_of
 
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""
@@ -136,7 +138,7 @@ class Metrics:
         self._commit_seconds: dict[str, Histogram] = {}
         self._commit_changes = Histogram(BATCH_BOUNDS)
         self._loop_lag = Histogram(LATENCY_BOUNDS)
-        self._limits: Counter[str] = Counter()
+        self._limits = Counter[str](dict.fromkeys(get_args(LimitName), 0))
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -207,6 +209,10 @@ class Metrics:
         """A timer of the event loop fired so many seconds late."""
         self._loop_lag.observe(max(0.0, seconds))
 
+    def figures(self) -> list[Family]:
+        """All metrics as they are now."""
+        return figures_of(self._registry)
+
     def text(self) -> bytes:
         """All metrics, in Prometheus text format 0.0.4."""
         return generate_latest(self._registry)
@@ -265,13 +271,13 @@ class Metrics:
             labels=["reason"],
         )
         for reason in REASON_KINDS:
-            not_ready.add_metric([reason], reason in reasons)
+            not_ready.add_metric([reason], float(reason in reasons))
         yield not_ready
         cautions = GaugeMetricFamily(
             "homeport_warning", "1 while /ready gives such a warning, else 0.", labels=["warning"]
         )
         for warning in WARNING_KINDS:
-            cautions.add_metric([warning], warning in warnings)
+            cautions.add_metric([warning], float(warning in warnings))
         yield cautions
 
     def _http_families(self) -> Iterator[Metric]:

@@ -24,6 +24,7 @@ from hub.cli.tables import AGENT_COLUMNS
 from hub.settings import FIELDS, load_settings
 from hub.settings.__main__ import with_listing
 from hub.store import Keys
+from hub.telemetry.figures import as_text, worker_up
 from hub.telemetry.metrics import Metrics
 from tests.docs.pages import (
     ARCHITECTURE,
@@ -320,7 +321,7 @@ def test_every_json_answer_that_is_shown_is_json(name: str) -> None:
 
 
 def metric_names() -> set[str]:
-    text = Metrics("hub-1", "0").text().decode()
+    text = as_text([*Metrics("hub-1", "0").figures(), worker_up({})]).decode()
     return set(re.findall(r"^# HELP (homeport_\w+)", text, re.MULTILINE))
 
 

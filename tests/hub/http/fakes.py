@@ -189,6 +189,9 @@ class FakeHub:
             raise ProtocolError("bad_request", f"namespace: {name!r} is no name")
         return self.directories[name]
 
+    async def metrics_text(self) -> bytes:
+        return self.metrics.text()
+
     def not_ready_reasons(self) -> list[Reason]:
         return self.reasons
 
