@@ -1,7 +1,8 @@
-"""What agents and callers import: `AgentClient`, `HubClient` and `AgentRegistration`.
+"""What agents and callers import: `AgentClient`, `HubClient`, `Hub` and `AgentRegistration`.
 
 An agent registers and stays registered with `AgentClient`; programs that look for agents use
-`HubClient`; programs without asyncio use `AgentRegistration`. All exceptions are `HomeportError`s.
+`HubClient`; programs without asyncio use `AgentRegistration` and `Hub`. All exceptions are
+`HomeportError`s.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from agent_client.answers import (
     LossAcknowledged,
     Updated,
 )
+from agent_client.blocking_watch import BlockingWatch
 from agent_client.errors import (
     AgentRemoved,
     AlreadyRegistered,
@@ -38,6 +40,7 @@ from agent_client.errors import (
     Unavailable,
     UnknownOp,
 )
+from agent_client.hub import Hub
 from agent_client.hub_client import HubClient
 from agent_client.lease import Lease
 from agent_client.records import AgentRecord, Health
@@ -57,6 +60,7 @@ __all__ = [
     "Backoff",
     "BadRequest",
     "BadURL",
+    "BlockingWatch",
     "CannotConnect",
     "Conflict",
     "ConnectionLost",
@@ -68,6 +72,7 @@ __all__ = [
     "Health",
     "HeartbeatAck",
     "HomeportError",
+    "Hub",
     "HubClient",
     "HubStatus",
     "Hubs",

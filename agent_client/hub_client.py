@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from agent_client.answers import FlappingAgent, Hubs, HubStatus, LossAcknowledged, copied
 from agent_client.errors import BadRequest, HomeportError
+from agent_client.one_loop import HUB_INSTEAD, OneLoop
 from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback
 from agent_client.transport.backoff import Backoff
@@ -89,6 +90,7 @@ class HubClient:
         self._channel = FailoverChannel(self._dialer, timeout=request_timeout, keepalive=keepalive)
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._closed = False
+        self._loop = OneLoop("HubClient", HUB_INSTEAD)
 
     def __repr__(self) -> str:
         return f"<HubClient {self._dialer.endpoints} connected={self.connected}>"
@@ -112,6 +114,9 @@ class HubClient:
     async def close(self) -> None:
         """End every watch and the connection; pending requests raise ConnectionLost."""
         self._closed = True
+        if self._loop.closed:
+            return
+        self._loop.check()
         for watch in list(self._watches):
             await watch.close()
         await self._channel.close()
@@ -263,4 +268,5 @@ class HubClient:
         return watch
 
     async def _request(self, request: Request, expected: type[A]) -> A:
+        self._loop.check()
         return await self._channel.request(checked_request(request), expected)

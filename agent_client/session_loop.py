@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from agent_client.loop_thread import SHARED
+from agent_client.one_loop import OneLoop
 
 T = TypeVar("T")
 
@@ -47,8 +48,15 @@ class ProgramLoop:
 
     def __init__(self, program: asyncio.AbstractEventLoop) -> None:
         self._program = program
+        self._only = OneLoop("AgentClient")
+        self._only.check()
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._only.check()
+        except RuntimeError:
+            coroutine.close()
+            raise
         return await coroutine
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:

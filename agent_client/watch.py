@@ -20,6 +20,7 @@ from agent_client.errors import (
     Timeout,
     Unavailable,
 )
+from agent_client.one_loop import HUB_INSTEAD, OneLoop
 from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback, CallbackTasks
 from agent_client.transport.backoff import Backoff
@@ -98,6 +99,7 @@ class Watch:
         self._buffered: deque[answers.Event[AgentRecord]] = deque()
         self._closing = asyncio.Event()
         self._lag_tolerance = _LAGGING_ANSWERS
+        self._loop = OneLoop("watch", HUB_INSTEAD)
 
     def __repr__(self) -> str:
         state = "closed" if self._closing.is_set() else f"connected={self._connection is not None}"
@@ -122,6 +124,7 @@ class Watch:
         return self
 
     async def __anext__(self) -> WatchItem:
+        self._loop.check()
         while not self._closing.is_set():
             try:
                 item = await self._next()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from agent_client import (
     Unavailable,
 )
 from tests.agent_client.conftest import Waits, with_seams
-from tests.support.fake_hub import FakeHub, error, eventually, silent
+from tests.support.fake_hub import FakeHub, error, eventually, running_hub, silent
 from tests.support.records import agent_id
 
 
@@ -379,6 +380,28 @@ async def test_calls_before_and_after_the_context_say_so(hub: FakeHub) -> None:
         await agent.wait_ended()
     with pytest.raises(RuntimeError, match="only once"):
         await agent.start()
+
+
+def test_a_client_over_two_runs_says_what_is_wrong() -> None:
+    with running_hub() as hub:
+        agent = AgentClient(hub.url, name="cost-1", type="cost", leave_on_sigterm=False)
+
+        async def again(call: Callable[[], Any]) -> None:
+            await call()
+
+        asyncio.run(agent.start())
+        for call in (agent.report, agent.update, agent.wait_connected, agent.close):
+            with pytest.raises(RuntimeError, match="AgentClient belongs to an event loop that is"):
+                asyncio.run(again(call))
+
+
+async def test_a_client_in_another_loop_says_so_and_goes_on(hub: FakeHub) -> None:
+    async with client(hub) as agent:
+        with pytest.raises(RuntimeError, match="another event loop, which may be another thread's"):
+            await asyncio.to_thread(lambda: asyncio.run(agent.report()))  # type: ignore[arg-type]
+        await agent.report()
+    async with client(hub, heartbeat_in_thread=True) as agent:  # its session is on none of both
+        await asyncio.to_thread(lambda: asyncio.run(agent.report()))  # type: ignore[arg-type]
 
 
 async def test_closing_ends_a_call_under_way(hub: FakeHub) -> None:

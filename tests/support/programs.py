@@ -107,7 +107,7 @@ class Program:
         limit = time.monotonic() + within
         while b"\n" not in said:
             ready, _, _ = select.select([descriptor], [], [], max(limit - time.monotonic(), 0))
-            data = os.read(descriptor, 4096) if ready else b""
+            data = os.read(descriptor, 1) if ready else b""  # what follows the line stays
             assert data, f"it prints no line; its log:\n{self.log()}"
             said += data
         return said.decode()
