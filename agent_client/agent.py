@@ -46,6 +46,10 @@ class AgentClient:
     know it. Reported values are remembered and part of every later registration. Leaving the
     context unregisters.
 
+    `agent_id` (a UUID) is drawn where none is given. A program that registers the same takes this
+    one's place, which is `Fenced` then; with `exclusive`, this one is refused (`Conflict`) while
+    another lives.
+
     `url` is one or several (http, https, ws, wss; a list, or a string with commas); None reads
     HOMEPORT_URL, and `token` reads HOMEPORT_TOKEN. `headers` are sent along with each handshake,
     for a gateway in front of the hub; None reads HOMEPORT_HEADERS, `Name: value` one a line. They
@@ -93,6 +97,7 @@ class AgentClient:
         status: Status = "healthy",
         load: float | None = None,
         agent_id: str | None = None,
+        exclusive: bool = False,
         namespace: str | None = None,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -141,6 +146,7 @@ class AgentClient:
             ),
             self._state,
             self._agent_id,
+            exclusive=exclusive,
             backoff=(backoff or Backoff()).again(),
             sleep=self._sleep,
             timeout=request_timeout,
@@ -196,7 +202,8 @@ class AgentClient:
         """Register, as entering the context does. A client can be started only once.
 
         Raises a refusal that is not retryable at once (BadRequest, Unauthorized, Forbidden, ...),
-        and CannotConnect after `connect_timeout` for any other failure.
+        and CannotConnect after `connect_timeout` for any other failure: also for the `conflict` of
+        programs that take one `agent_id` from each other, where the one that holds it stays.
         """
         if self._loop is not None:
             raise RuntimeError("an AgentClient can be started only once")

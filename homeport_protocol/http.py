@@ -51,7 +51,7 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
 
     `port` may be left out when `host` has the form `name:port`. `agent_id` asks for a stable
     identity. The legacy service ignored a `status` here, so one that is unknown is ignored; and it
-    took empty and null capabilities, which are dropped.
+    took empty and null capabilities, which are dropped. `exclusive` as for a websocket.
     """
 
     name: Name
@@ -64,6 +64,7 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
     status: Annotated[Any, Meta(description=_STATUS)] = None
     load: Load | None = None
     agent_id: AgentId | None = None
+    exclusive: bool | None = None
 
     def spec(self) -> AgentSpec:
         """The agent's description, as in the websocket protocol.

@@ -42,10 +42,14 @@ class _Request(Struct, frozen=True, kw_only=True, tag_field="op", gc=False):
 
 
 class Register(_Request, frozen=True, kw_only=True, tag="register"):
-    """Begin a lease. With `agent_id` the identity is stable, and an older session is fenced off."""
+    """Begin a lease. With `agent_id` the identity is stable, and an older session is fenced off.
+
+    With `exclusive` it is refused (`conflict`) while another session of the agent lives.
+    """
 
     agent: AgentSpec
     agent_id: AgentId | UnsetType = UNSET
+    exclusive: bool | UnsetType = UNSET
 
 
 class Resume(_Request, frozen=True, kw_only=True, tag="resume"):

@@ -26,12 +26,16 @@ class SessionHandle(Protocol):
 
 
 class Register(Struct, frozen=True, gc=False):
-    """Begin a lease under this identity, and fence off the session that held it."""
+    """Begin a lease under this identity, and fence off the session that held it.
+
+    `exclusive`: only if no other session of the agent lives.
+    """
 
     session: SessionHandle | None
     spec: AgentSpec
     reply: Reply
     at: float
+    exclusive: bool = False
 
 
 class Resume(Struct, frozen=True, gc=False):

@@ -80,6 +80,20 @@ def held_by_websocket() -> ProtocolError:
     return ProtocolError("conflict", words)
 
 
+def held_by_another() -> ProtocolError:
+    """An exclusive registration, while another session of the agent lives."""
+    words = (
+        "another living session holds this id, and the registration is exclusive: end that "
+        "program, or register without `exclusive` to take its place"
+    )
+    return ProtocolError("conflict", words)
+
+
+def changed_elsewhere() -> ProtocolError:
+    """Whether another session of the agent lives cannot be told now."""
+    return ProtocolError("unavailable", "another hub is changing this agent; nothing was changed")
+
+
 def taken_over_too_often(times: int, wait: float) -> ProtocolError:
     """Programs take the id from each other, and the one that holds it stays."""
     words = (

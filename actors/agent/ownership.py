@@ -11,6 +11,7 @@ from msgspec import structs
 from actors.agent.messages import Overtaken, RenewedElsewhere
 from actors.agent.outcomes import NEWER_SESSION
 from actors.agent.parts import AgentParts
+from actors.log.proposal import AnyProposal, Proposal
 from actors.ports.clock import INFINITE
 from actors.ports.store import Stored
 from actors.rules.liveness import Liveness, renewed_at
@@ -52,7 +53,7 @@ def overtaken(agent: AgentParts, news: Overtaken) -> None:
     writer, monitor, record = agent.writer, agent.monitor, news.record
     writer.take_times()  # perhaps it was told others
     if writer.committed is None:
-        if not news.removed and writer.proposal is None:
+        if not news.removed and (writer.proposal is None or _claims(writer.proposal)):
             adopt(agent, record, agent.context.log)
         elif not news.removed:
             writer.registered_elsewhere(record)
@@ -136,6 +137,11 @@ def _watch(agent: AgentParts, record: AgentRecord, grace: float) -> None:
         if record.health.connection != "lost":
             agent.writer.mark_dirty()  # no record says so yet
     monitor.arm()
+
+
+def _claims(proposal: AnyProposal) -> bool:
+    """Whether it is a claim, which fails if anything newer is stored: that is then known here."""
+    return isinstance(proposal, Proposal) and proposal.change.operation == "claim"
 
 
 def _ended_elsewhere(agent: AgentParts, record: AgentRecord) -> None:

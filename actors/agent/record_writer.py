@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType, structs
 
 from actors.agent.context import AgentContext
 from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, RenewalProposer
-from actors.ports.store import Change, Operation, Renewal
+from actors.ports.store import BEGIN_SESSIONS, Change, Operation, Renewal
 from actors.rules.liveness import Liveness
 from actors.rules.records import (
     amend,
@@ -320,7 +320,7 @@ class RecordWriter:
         head: bytes | None = None,
     ) -> None:
         context, committed = self._context, self.committed
-        told = operation in ("register", "resume")
+        told = operation in BEGIN_SESSIONS
         timing = context.timing if told else self.timing
         change = Change(
             operation=operation,
@@ -346,7 +346,7 @@ class RecordWriter:
         Its readings are not in the log, and must not be turned back. "" when any may be stored.
         """
         committed = self.committed
-        if committed is None or operation in ("register", "remove"):
+        if committed is None or operation in ("register", "claim", "remove"):
             return ""
         if committed.hub == self._context.hub_id:
             return ""  # whatever renewed it came through here

@@ -55,10 +55,15 @@ class AgentRef:
     # Asks; `at` is the scheduler's now.
 
     def register(
-        self, session: SessionHandle | None, spec: AgentSpec, reply: Reply, at: float
+        self,
+        session: SessionHandle | None,
+        spec: AgentSpec,
+        reply: Reply,
+        at: float,
+        exclusive: bool = False,
     ) -> None:
         """Answered with a Lease, or a ProtocolError."""
-        self._ask(Register(session, spec, reply, at))
+        self._ask(Register(session, spec, reply, at, exclusive))
 
     def resume(
         self, session: SessionHandle, token: str, changes: AgentChanges, reply: Reply, at: float

@@ -6,8 +6,15 @@ from msgspec import UNSET
 
 from actors.agent.fencing import refusal_of_token
 from actors.agent.messages import Register, Resume
-from actors.agent.outcomes import NEWER_SESSION, Lease, gone, taken_over_too_often
+from actors.agent.outcomes import (
+    NEWER_SESSION,
+    Lease,
+    gone,
+    held_by_another,
+    taken_over_too_often,
+)
 from actors.agent.parts import AgentParts
+from actors.ports.store import Operation
 from actors.rules.liveness import Liveness
 from actors.rules.records import amend, head_of, new_record
 from actors.rules.states import State
@@ -19,9 +26,14 @@ from homeport_protocol.record import AgentRecord
 def register(agent: AgentParts, ask: Register) -> None:
     """Propose a new lease under this identity, even if another session holds it now.
 
-    Unless programs take it from each other: then the session that holds it now stays.
+    Unless programs take it from each other, or it is to be exclusive: then the session that holds
+    it now stays. An exclusive one is a claim, which the store takes only if nothing has happened to
+    the agent that is not known here: of two claims, at whichever hubs, one wins.
     """
     context, writer = agent.context, agent.writer
+    if ask.exclusive and _lives(agent):
+        ask.reply(held_by_another())
+        return
     if connected(agent):
         refusal = context.takeovers.refuse(writer.agent_id, context.now())
         if refusal is not None:
@@ -41,7 +53,8 @@ def register(agent: AgentParts, ask: Register) -> None:
         return
     agent.asks.under_way = [ask]
     hub, liveness = "" if over_http else context.hub_id, agent.monitor.liveness
-    writer.commit("register", "registered", record, liveness, hub=hub, born=ask.at, head=head)
+    operation: Operation = "claim" if ask.exclusive else "register"
+    writer.commit(operation, "registered", record, liveness, hub=hub, born=ask.at, head=head)
 
 
 def connected(agent: AgentParts) -> bool:
@@ -50,6 +63,12 @@ def connected(agent: AgentParts) -> bool:
     A connection at another hub counts until its loss is known here.
     """
     return agent.writer.committed is not None and agent.monitor.liveness.state is State.CONNECTED
+
+
+def _lives(agent: AgentParts) -> bool:
+    """Whether the agent lives and its connection does, if it has one, as far as is known here."""
+    living = (State.CONNECTED, State.POLLING)
+    return agent.writer.committed is not None and agent.monitor.liveness.state in living
 
 
 def resume(agent: AgentParts, ask: Resume) -> None:

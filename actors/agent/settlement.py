@@ -15,13 +15,14 @@ from actors.agent.outcomes import (
     NEWER_SESSION,
     Acknowledged,
     Outcome,
+    changed_elsewhere,
     fenced,
     not_sent,
     unknown_outcome,
 )
 from actors.agent.parts import AgentParts
 from actors.log.proposal import AnyProposal
-from actors.ports.store import Away, Change, Refusal
+from actors.ports.store import BEGIN_SESSIONS, Away, Change, Refusal
 from actors.rules.liveness import Liveness
 from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.record import AgentRecord
@@ -82,7 +83,7 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         case [Register() | Resume() as ask]:
             took_over = was_connected and isinstance(ask, Register)
             registering.begin_lease(agent, ask, record, took_over=took_over)
-        case [] if change.operation in ("register", "resume"):
+        case [] if change.operation in BEGIN_SESSIONS:
             registering.give_up_lease(agent, record, newborn=newborn)
         case _:
             _acknowledge(agent, record)
@@ -112,6 +113,7 @@ def _removed(agent: AgentParts) -> None:
 def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -> None:
     writer = agent.writer
     sent = proposal.sent > 0  # before this time, and it may have been applied then
+    change = proposal.change
     if isinstance(result, Away):
         writer.not_made()
         agent.asks.answer_each(lambda ask: _too_late(agent, ask, sent=sent))
@@ -123,6 +125,8 @@ def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -
             agent.asks.again()  # another hub ended its lease
         case "missing":
             writer.write_again(proposal, agent.monitor.liveness)
+        case "stale" if isinstance(change, Change) and change.operation == "claim":
+            _claim_overtaken(agent, change)
         case "stale":
             _stale(agent, proposal)
         case "fenced":
@@ -159,6 +163,16 @@ def _stale(agent: AgentParts, proposal: AnyProposal) -> None:
         if isinstance(proposal.change, Change) and proposal.change.operation == "restore":
             writer.mark_dirty()
         monitor.read_stored()  # what overtook it is not in the log
+
+
+def _claim_overtaken(agent: AgentParts, claim: Change) -> None:
+    """Another hub was faster: decide again from what it made of the agent, which may live now."""
+    committed = agent.writer.committed
+    agent.writer.refused()
+    if committed is not None and committed.revision > claim.revision:
+        agent.asks.again()
+    else:
+        agent.asks.answer(changed_elsewhere())  # what overtook it is not in the log
 
 
 def _fenced(agent: AgentParts, proposal: AnyProposal) -> None:

@@ -38,6 +38,7 @@ from actors.log.proposal import Proposal, RenewalProposal
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import (
+    BEGIN_SESSIONS,
     Applied,
     ForeignRenewal,
     HubReport,
@@ -246,7 +247,7 @@ class Replica:
             record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
         )
         self.events[change.kind] += 1
-        if change.operation in ("register", "resume"):
+        if change.operation in BEGIN_SESSIONS:
             self.told_times.told(record.id, change.times)
         self._fold(change.kind, record, data, change.key)
         if change.kind not in REMOVALS:

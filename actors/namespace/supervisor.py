@@ -308,8 +308,12 @@ class Supervisor:
         agent_id: str | None,
         reply: Reply,
         session: SessionHandle | None = None,
+        *,
+        exclusive: bool = False,
     ) -> AgentRef | None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
+
+        `exclusive`: only if no other session of the agent lives.
 
         Answered with a Lease or a ProtocolError. Returns the agent's reference, or None if an
         error has been answered already.
@@ -321,7 +325,7 @@ class Supervisor:
             agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         agent_id = agent_id.lower()
         agent = self.registry.get_or_create(agent_id)
-        agent.register(session, spec, reply, self.now())
+        agent.register(session, spec, reply, self.now(), exclusive)
         return agent
 
     def locate(

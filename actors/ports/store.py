@@ -9,8 +9,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from homeport_protocol.bounds import Kind
 
-Operation = Literal["register", "resume", "write", "remove", "restore"]
+Operation = Literal["register", "claim", "resume", "write", "remove", "restore"]
 """What a change does in the atomic script; see `Change`."""
+
+BEGIN_SESSIONS: tuple[Operation, ...] = ("register", "claim", "resume")
+"""Operations that give a new epoch, and tell the agent its times."""
 
 
 class Change(Struct, frozen=True, gc=False, kw_only=True):
@@ -22,6 +25,7 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     | operation | applies when | epoch E | log entry |
     |---|---|---|---|
     | register | always | above stored, last and `epoch` | `kind` |
+    | claim | nothing newer is stored | above stored, last and `epoch` | `kind` |
     | resume | an entry is stored, of this revision | above stored and `epoch` | `kind` |
     | write | an entry of this epoch and revision is stored | `epoch` | `kind` |
     | remove | nothing newer is stored, or was | `epoch` | `kind` |
@@ -33,11 +37,11 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
 
     An entry without an epoch (the legacy registry's) counts as any. A stored entry is newer when
     its epoch is above `epoch` (refused as `fenced`), or its revision above `revision`, from which
-    the change was made (refused as `stale`). When it is older, it is not the entry that was meant
-    (`missing`). With `seen`, the change is also `stale` when the stored record, of that very
-    revision, has another `last_seen`: another hub has renewed the entry. `last` is the last epoch
-    of a removed identity, while the store remembers it; it was newer when it is not below `epoch`
-    (`fenced`).
+    the change was made (refused as `stale`); a claim is `stale` in both cases. When it is older, it
+    is not the entry that was meant (`missing`). With `seen`, the change is also `stale` when the
+    stored record, of that very revision, has another `last_seen`: another hub has renewed the
+    entry. `last` is the last epoch of a removed identity, while the store remembers it; it was
+    newer when it is not below `epoch` (`fenced`).
 
     `times`, where given, are the times that the agent was told (`actors.rules.told_times`); they
     are stored beside the entry until it is removed, or told others.

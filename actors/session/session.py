@@ -355,7 +355,11 @@ class Session:
         self._begin_registering()
         agent_id = None if request.agent_id is UNSET else request.agent_id
         agent = self._supervisor.register(
-            request.agent, agent_id, lambda outcome: self._registered(request, outcome), self
+            request.agent,
+            agent_id,
+            lambda outcome: self._registered(request, outcome),
+            self,
+            exclusive=request.exclusive is True,
         )
         self._hold(agent if self._registering else None)
 

@@ -8,6 +8,10 @@
 | any other refusal that is not retryable (`not_found`, ...) | registered anew under the same id |
 | a retryable error, or no answer | the next hub's turn, then back-off |
 
+A `conflict` says that another session has the id. It is retryable when programs take the id from
+each other, and also when the registration is exclusive and a stray may be that session; any other
+is final for an agent that has not been registered yet.
+
 What no hub has acknowledged is sent along. If a hub refuses it, the agent comes back without it,
 and it is sent by itself then, so that only what is wrong is refused.
 
@@ -24,9 +28,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from msgspec import UNSET
+
 from agent_client.errors import (
     AgentRemoved,
     BadRequest,
+    Conflict,
     ConnectionLost,
     Fenced,
     HomeportError,
@@ -54,10 +61,16 @@ class Registrar:
     """Registers one agent at one hub after another: keeps its token, its epoch, its strays."""
 
     def __init__(
-        self, state: ReportedState, agent_id: str, *, sleep: Callable[[float], Awaitable[object]]
+        self,
+        state: ReportedState,
+        agent_id: str,
+        *,
+        exclusive: bool,
+        sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         self._state = state
         self._agent_id = agent_id
+        self._exclusive = exclusive or UNSET
         self._sleep = sleep
         self._token: str | None = None
         self._epoch = 0
@@ -92,7 +105,12 @@ class Registrar:
 
     async def _register(self, channel: Channel) -> Registered:
         words = self._state.unsettled()
-        request = Register(id=0, agent=self._state.current(), agent_id=self._agent_id)
+        request = Register(
+            id=0,
+            agent=self._state.current(),
+            agent_id=self._agent_id,
+            exclusive=self._exclusive,
+        )
         return await self._request(channel, request, words)
 
     async def _resume(self, channel: Channel) -> Registered | None:
@@ -129,8 +147,10 @@ class Registrar:
                 raise self.as_connection_lost(error) from None
             raise
         except HomeportError as error:
-            if not error.retryable and not channel.ended:
+            if not channel.ended and (isinstance(error, Conflict) or not error.retryable):
                 self._strays -= 1  # a plain refusal
+                if isinstance(error, Conflict) and self._strays:
+                    error.retryable = True  # perhaps it is a stray that holds the agent
             else:
                 self._state.doubt(words)
                 self._strays_said.update(words.sources)

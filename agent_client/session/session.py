@@ -47,6 +47,7 @@ class Session:
         state: ReportedState,
         agent_id: str,
         *,
+        exclusive: bool,
         backoff: Backoff,
         sleep: Callable[[float], Awaitable[object]],
         timeout: float,
@@ -68,7 +69,7 @@ class Session:
         self._on_disconnected = on_disconnected
         self._on_fenced = on_fenced
         self._program_turned = program_turned
-        self._registrar = Registrar(state, agent_id, sleep=sleep)
+        self._registrar = Registrar(state, agent_id, exclusive=exclusive, sleep=sleep)
         self._channel: Channel | None = None
         self._changed = asyncio.Event()
         self._final_error: HomeportError | None = None

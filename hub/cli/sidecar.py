@@ -85,6 +85,11 @@ def _check_wait(context: click.Context, parameter: click.Parameter, seconds: flo
     help="A stable identity: an older session of the same agent is fenced off.",
 )
 @click.option(
+    "--exclusive",
+    is_flag=True,
+    help="Fail while another session of the same --agent-id lives, and leave that one alone.",
+)
+@click.option(
     "--wait",
     type=float,
     default=10.0,

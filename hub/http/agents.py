@@ -59,7 +59,11 @@ class AgentRoutes:
         body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
         directory = await self._directory(request)
-        lease = await ask(Lease, lambda reply: directory.register(spec, body.agent_id, reply))
+        exclusive = body.exclusive is True
+        lease = await ask(
+            Lease,
+            lambda reply: directory.register(spec, body.agent_id, reply, exclusive=exclusive),
+        )
         if body.agent_id is None and request.caller_gone:
             directory.unregister(lease.agent_id, lambda _: None, token=lease.session_token)
             raise CallerGoneError

@@ -47,7 +47,9 @@ class NamespaceApi(Protocol):
 
     def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> Steps[bytes]: ...
 
-    def register(self, spec: AgentSpec, agent_id: str | None, reply: Reply) -> object: ...
+    def register(
+        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
+    ) -> object: ...
 
     def heartbeat(
         self,

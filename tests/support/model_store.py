@@ -187,7 +187,10 @@ class ModelStore:
         epoch = change.epoch
         found = None if stored is None else _TAIL.search(stored[0])
         revision_stored = int(found[2]) if found else None
-        if stored is not None and operation != "register":
+        if operation == "claim" and stored is not None and stored[1]:
+            if stored[1] > epoch or (revision_stored or 0) > change.revision:
+                return "stale"
+        elif stored is not None and operation != "register":
             refusal = _refuse(change, stored, revision_stored)
             if refusal is not None:
                 return refusal
@@ -195,7 +198,7 @@ class ModelStore:
         match operation:
             case "remove" | "restore" if stored is None and 0 < epoch <= last:
                 return "fenced"  # it has been removed since
-            case "register":
+            case "register" | "claim":
                 epoch = self.raised(max(epoch, stored[1] if stored else 0, last))
             case "resume":
                 if stored is None:

@@ -2,7 +2,8 @@
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
 --       6 the times that agents were told,
---       7… the entry of each change; that of a register, remove or restore is followed by its tombstone
+--       7… the entry of each change; that of a register, claim, remove or restore is followed by its
+--         tombstone
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
 --       5 the hub, if its renewals are to be announced, else empty, 6 bytes of the log,
 --       7… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
@@ -158,7 +159,11 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
         stored = nil
     end
     local own = tonumber(epoch)
-    if operation == 'register' then
+    if operation == 'claim' and stored and stored > 0
+        and (stored > own or reached > tonumber(revision)) then
+        return nil, 'stale' -- perhaps a session lives that the hub does not know
+    end
+    if operation == 'register' or operation == 'claim' then
         return raised(math.max(stored or 0, last_epoch(tombstone), own))
     end
     if not stored then
@@ -284,7 +289,8 @@ while at < last do
         kind, change_key, seen, times = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
         at = at + 4
     end
-    if operation == 'register' or operation == 'remove' or operation == 'restore' then
+    if operation == 'register' or operation == 'claim' or operation == 'remove'
+        or operation == 'restore' then
         tombstone = KEYS[key_at + 1]
         key_at = key_at + 1
     end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,22 @@ def test_a_refusal_is_told_and_the_command_is_not_started(
     assert done.returncode == 1
     assert done.stderr == "homeport: this token may not register agents.\n"
     assert not proof.exists()
+
+
+def test_with_exclusive_it_fails_while_another_session_of_the_id_lives(
+    hub: ThreadedHub, homeport: Homeport, tmp_path: Path
+) -> None:
+    proof = tmp_path / "proof"
+    hub.refuse("register", "conflict", "another living session holds this id")
+    given = (*SIDECAR, "--url", hub.url, "--agent-id", str(uuid.uuid4()))
+    done = homeport.run(*given, "--exclusive", "--", "touch", str(proof))
+    assert done.returncode == 1
+    assert done.stderr == "homeport: another living session holds this id.\n"
+    assert not proof.exists()
+    assert hub.wait_for("register")["exclusive"] is True
+    hub.behave("register")
+    assert homeport.run(*given, "--", "touch", str(proof)).returncode == 0
+    assert "exclusive" not in hub.wait_for("register", 2)
 
 
 def test_a_command_that_does_not_exist_is_127_and_registers_nothing(

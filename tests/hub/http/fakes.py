@@ -94,7 +94,9 @@ class FakeDirectory:
                 return msgspec.json.encode(record)
         raise ProtocolError("no_match", "no healthy agent matches")
 
-    def register(self, spec: AgentSpec, agent_id: str | None, reply: Reply) -> None:
+    def register(
+        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
+    ) -> None:
         lease = Lease(
             agent_id=agent_id or AGENT_ID,
             session_token="secret",

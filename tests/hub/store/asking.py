@@ -222,6 +222,7 @@ def change(
         )
     usual: dict[str, str] = {
         "register": "registered",
+        "claim": "registered",
         "resume": "resumed",
         "write": "updated",
         "remove": "unregistered",

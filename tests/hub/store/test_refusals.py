@@ -20,7 +20,9 @@ from tests.hub.store.asking import (
     stored,
 )
 
-OPERATIONS: list[Operation] = ["register", "resume", "write", "renew", "remove", "restore"]
+OPERATIONS: list[Operation] = [
+    *("register", "claim", "resume", "write", "renew", "remove", "restore"),
+]
 LATER = "2026-11-23T10:00:30.000000Z"
 
 
@@ -73,6 +75,36 @@ async def test_a_newer_revision_of_an_older_epoch_is_stale_too(
     await put(client, stored(3, 6))
     assert await store.commit(change(operation, epoch=4, revision=5)) == ["stale"]
     assert await nothing_changed(store, client, stored(3, 6))
+
+
+@pytest.mark.parametrize(("epoch", "revision"), [(3, 6), (4, 5), (3, 5), (0, 0), (3, 9), (9, 5)])
+async def test_a_claim_is_stale_when_anything_newer_is_stored(
+    store: Asked, client: Redis, epoch: int, revision: int
+) -> None:
+    await put(client, stored(4, 6))
+    late = change("claim", epoch=epoch, revision=revision)
+    assert await store.commit(late, announce=True) == ["stale"]
+    assert await nothing_changed(store, client, stored(4, 6))
+
+
+@pytest.mark.parametrize(("epoch", "revision"), [(4, 6), (5, 9)])
+async def test_a_claim_of_what_is_stored_or_older_gets_a_new_epoch(
+    store: Asked, client: Redis, epoch: int, revision: int
+) -> None:
+    await put(client, stored(4, 6))
+    late = change("claim", epoch=epoch, revision=revision)
+    assert await store.commit(late) == [Applied(1, epoch + 1)]
+
+
+async def test_of_two_claims_made_from_the_same_one_wins(store: Asked) -> None:
+    (first,) = await store.commit(change("claim", key="a"))
+    assert isinstance(first, Applied)
+    assert await store.commit(change("claim", key="b")) == ["stale"]
+    gone = change("remove", epoch=first.epoch - FAR, revision=first.revision)
+    assert isinstance((await store.commit(gone))[0], Applied)
+    (again,) = await store.commit(change("claim", key="b"))
+    assert isinstance(again, Applied)
+    assert again.epoch > first.epoch, "above the epoch of what was removed"
 
 
 async def test_a_registration_asks_for_no_revision(store: Asked, client: Redis) -> None:
@@ -193,7 +225,7 @@ async def test_a_legacy_record_counts_as_any(
 ) -> None:
     await put(client, LEGACY)
     (result,) = await store.commit(change(operation, epoch=3, revision=9, seen=seen))
-    epoch = 4 if operation in ("register", "resume") else 3
+    epoch = 4 if operation in ("register", "claim", "resume") else 3
     assert result == Applied(9 if operation == "renew" else 1, epoch)
 
 
@@ -229,12 +261,12 @@ async def test_what_is_no_record_is_set_aside_and_blocks_no_agent(
     store: Asked, client: Redis, operation: Operation, value: bytes
 ) -> None:
     await client.set(ENTRY, value, ex=100)
-    there = operation in ("register", "remove", "restore")
-    epoch = {"register": 4}.get(operation, 3)
+    there = operation in ("register", "claim", "remove", "restore")
+    epoch = {"register": 4, "claim": 4}.get(operation, 3)
     results = await store.commit(change(operation, epoch=3))
     assert results == ([Applied(1, epoch)] if there else ["missing"])
     assert await client.get(await aside(client)) == value
-    assert await client.exists(ENTRY) == (operation in ("register", "restore"))
+    assert await client.exists(ENTRY) == (operation in ("register", "claim", "restore"))
     (told,) = store.store.findings.sentences()
     assert ENTRY in told
     assert (await aside(client)).decode() in told
