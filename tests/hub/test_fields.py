@@ -10,7 +10,7 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from actors.ports.observer import Stats
-from homeport_protocol.bounds import STATUSES, Reason
+from homeport_protocol.bounds import KINDS, STATUSES, Reason
 from homeport_protocol.filters import Filter
 from homeport_protocol.http import LegacyRegistration
 from homeport_protocol.record import AgentRecord, AgentSpec, Health
@@ -140,13 +140,18 @@ def test_every_status_has_a_colour() -> None:
 
 
 def test_every_figure_of_the_brain_is_exported() -> None:
-    names = sorted(fields(Stats) - {"agents"})
+    names = sorted(fields(Stats) - {"agents", "events"})
     figures = {name: 1000.0 + number for number, name in enumerate(names)}
     metrics = Metrics("hub-1", "1.0")
     metrics.add_namespace(
         "default",
-        lambda: Stats(agents={"healthy": 999}, **figures),  # type: ignore[arg-type]
+        lambda: Stats(
+            agents={"healthy": 999},
+            events=dict.fromkeys(KINDS, 998),
+            **figures,  # type: ignore[arg-type]
+        ),
     )
     text = metrics.text().decode()
     assert [name for name in names if f'{{namespace="default"}} {figures[name]}' not in text] == []
     assert 'status="healthy"} 999.0' in text
+    assert all(f'kind="{kind}",namespace="default"}} 998.0' in text for kind in KINDS)
