@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 import click
 
@@ -16,18 +15,15 @@ from homeport_protocol.bounds import (
     MAX_FLAPPING_LIMIT,
     MAX_WITHIN,
     STRATEGIES,
-    UUID,
     Strategy,
 )
 from homeport_protocol.filters import Filter
 from hub.cli.client import connected
 from hub.cli.filters import filter_options
+from hub.cli.lookup import find_agent
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import show, show_json
 from hub.cli.tables import show_agent, show_agents, show_flapping
-from hub.errors import HubError
-
-_PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
 
 
 @click.command(
@@ -105,27 +101,19 @@ def agents(
     epilog=examples(
         "homeport agent 3f2a91bc-8f0e-4c57-9d39-0f1c2d7f5a11",
         "homeport agent 3f2a91bc",
-        "homeport agent 3f2a91bc --json | jq .health",
+        "homeport agent cost-agent-1 --json | jq .health",
     ),
 )
-@click.argument("agent_id", metavar="ID")
+@click.argument("agent", metavar="AGENT")
 @json_option
 @hub_options
-def agent(target: Target, agent_id: str, as_json: bool) -> None:
+def agent(target: Target, agent: str, as_json: bool) -> None:
     """Show all that is known about one agent.
 
-    ID is the agent's id, or the beginning of it (four characters or more) when no other agent's
-    id begins so. With --json: the record.
+    AGENT is the agent's id, the beginning of it (four characters or more), or its name; it must
+    mean one agent. With --json: the record.
     """
-    if re.fullmatch(UUID, agent_id):
-        _show_one(asyncio.run(_get(target, agent_id)), as_json)
-    elif _PART_OF_ID.fullmatch(agent_id):
-        _show_one(asyncio.run(_get_by_beginning(target, agent_id)), as_json)
-    else:
-        raise click.BadParameter(
-            f"{agent_id!r} is not an agent's id, nor four or more characters of its beginning",
-            param_hint="'ID'",
-        )
+    _show_one(asyncio.run(_get(target, agent)), as_json)
 
 
 @click.command(
@@ -186,20 +174,9 @@ async def _flapping(
         )
 
 
-async def _get(target: Target, agent_id: str) -> AgentRecord:
+async def _get(target: Target, text: str) -> AgentRecord:
     async with connected(target) as hub:
-        return await hub.get(agent_id)
-
-
-async def _get_by_beginning(target: Target, beginning: str) -> AgentRecord:
-    async with connected(target) as hub:
-        every = await hub.find()
-    matches = [one for one in every if one.id.lower().startswith(beginning.lower())]
-    if not matches:
-        raise HubError(f"no agent has an id that begins with {beginning}")
-    if len(matches) > 1:
-        raise HubError(f"{len(matches)} agents have ids that begin with {beginning}; give more")
-    return matches[0]
+        return await find_agent(hub, text)
 
 
 async def _pick(target: Target, wanted: Filter, strategy: Strategy, key: str | None) -> AgentRecord:

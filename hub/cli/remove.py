@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 import click
 
-from agent_client import AgentRecord, HubClient
-from homeport_protocol.bounds import UUID
 from hub.cli.client import connected
+from hub.cli.lookup import find_agent, is_id
 from hub.cli.options import Target, examples, hub_options
 from hub.cli.output import show
 from hub.cli.text import printable
-from hub.errors import HubError
-
-_PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
-_SHOWN = 5
 
 
 @click.command(
@@ -43,25 +37,9 @@ def remove(target: Target, agent: str) -> None:
 
 async def _remove(target: Target, text: str) -> str:
     async with connected(target) as hub:
-        if re.fullmatch(UUID, text):
+        if is_id(text):
             await hub.remove(text)
             return text
-        record = await _find_one(hub, text)
+        record = await find_agent(hub, text)
         await hub.remove(record.id)
         return f"{record.name} ({record.id})"
-
-
-async def _find_one(hub: HubClient, text: str) -> AgentRecord:
-    found = {one.id: one for one in await hub.find(name=text)}
-    if _PART_OF_ID.fullmatch(text):
-        every = await hub.find()
-        found |= {one.id: one for one in every if one.id.startswith(text.lower())}
-    if not found:
-        raise HubError(f"no agent is called {text}, and no id begins so")
-    if len(found) > 1:
-        few = ", ".join(sorted(found)[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-        raise HubError(
-            f"{len(found)} agents are called {text} or have an id that begins so: give the id of "
-            f"one ({few})"
-        )
-    return next(iter(found.values()))

@@ -97,10 +97,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis: Annotated[
         str | None,
         Meta(
-            description="Where to store: redis://[USER:PASSWORD@]HOST:PORT[/DB], "
-            "redis+sentinel://[USER:PASSWORD@]HOST:PORT,…/PRIMARY[/DB], "
-            "redis+cluster://[USER:PASSWORD@]HOST:PORT,…, any of them with rediss for TLS, "
-            "unix:///SOCKET, or memory:// to keep nothing.",
+            description="Where to store: redis://[USER:PASSWORD@]HOST:PORT[/DB]; "
+            "redis+sentinel://HOST:PORT,…/PRIMARY[/DB] or redis+cluster://HOST:PORT,…, likewise "
+            "with USER:PASSWORD@; any of them with rediss for TLS; unix:///SOCKET; or memory:// "
+            "to keep nothing.",
             extra={
                 "metavar": "URL",
                 "default": "an embedded server with its data in the data directory",

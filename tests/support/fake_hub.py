@@ -251,6 +251,8 @@ class FakeHub:
                 self.agents.clear()
                 return {"op": "unregistered"}
             case "find":
+                name = (request.get("filter") or {}).get("name")
+                found = [one for one in found if name in (None, one["name"])]
                 found = found[: request.get("limit", 1000)]
                 return {"op": "agents", "agents": found, "count": len(found)} | here
             case "get":

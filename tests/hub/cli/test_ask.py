@@ -160,14 +160,16 @@ def test_the_beginning_of_an_id_is_enough_when_it_is_clear(
     done = homeport.run("agent", TWO["id"][:8].upper(), "--url", hub.url, "--json")
     assert json.loads(done.stdout) == TWO
     done = homeport.run("agent", ONE["id"][:8], "--url", hub.url)
+    ids = ", ".join(sorted([ONE["id"], twin["id"]]))
     assert done.returncode == 1
     assert done.stderr == (
-        f"homeport: 2 agents have ids that begin with {ONE['id'][:8]}; give more.\n"
+        f"homeport: 2 agents are called {ONE['id'][:8]} or have an id that begins so: give the id "
+        f"of one ({ids}).\n"
     )
     done = homeport.run("agent", "ffff", "--url", hub.url)
     assert (done.returncode, done.stderr) == (
         1,
-        "homeport: no agent has an id that begins with ffff.\n",
+        "homeport: no agent is called ffff, and no id begins so.\n",
     )
 
 
@@ -177,11 +179,16 @@ def test_an_unknown_id_fails_with_the_hubs_words(hub: ThreadedHub, homeport: Hom
     assert done.stderr == "homeport: there is no agent with this id.\n"
 
 
-def test_what_cannot_be_an_id_is_wrong_usage(hub: ThreadedHub, homeport: Homeport) -> None:
-    done = homeport.run("agent", "planner", "--url", hub.url)
-    assert done.returncode == 2
-    assert "'planner' is not an agent's id" in done.stderr
-    assert hub.ops() == []
+def test_a_name_is_enough_when_it_is_clear(hub: ThreadedHub, homeport: Homeport) -> None:
+    hub.add(TWO)
+    done = homeport.run("agent", "two", "--url", hub.url, "--json")
+    assert json.loads(done.stdout) == TWO
+    assert hub.wait_for("find")["filter"] == {"name": "two"}
+    done = homeport.run("agent", "plan\x1b[2J\u202e", "--url", hub.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "homeport: no agent is called plan\\x1b[2J\\u202e, and no id begins so.\n"
+    )
 
 
 def test_pick_shows_one_agent_and_sends_strategy_and_key(

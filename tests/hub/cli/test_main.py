@@ -70,6 +70,19 @@ def test_the_program_explains_itself(capsys: pytest.CaptureFixture[str]) -> None
     assert "Exit status: 0 done, 1 failed, 2 wrong usage." in out
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
+def test_help_fits_80_columns_and_breaks_no_word(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*command.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert run([*command.split(), "--help"]) == 0
+    assert set(" ".join(lines).split()) <= set(capsys.readouterr().out.split())
+
+
 def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"homeport {version('homeport')}\n"
@@ -92,7 +105,7 @@ def test_without_a_command_the_help_goes_to_stderr(capsys: pytest.CaptureFixture
         (["agents", "--url", "hub:80"], "homeport agents: invalid value for '--url'"),
         (["agents", "--url", "http://hub:99999"], "homeport agents: invalid value for '--url'"),
         (["agents", "--namespace", "a/b"], "homeport agents: invalid value for '--namespace'"),
-        (["agent"], "homeport agent: missing argument 'ID'"),
+        (["agent"], "homeport agent: missing argument 'AGENT'"),
         (["pick", "--strategy", "best"], "homeport pick: invalid value for '--strategy'"),
         (["watch", "--since", "-1", "--log", "x"], "homeport watch: invalid value for '--since'"),
     ],

@@ -16,7 +16,6 @@ SAME = agent("one", id="bbbb3333-0000-4000-8000-000000000003")
 @pytest.mark.parametrize("named", ["aaaa1111", "AAAA1111-0000", "one"])
 def test_what_means_one_agent_removes_it(hub: ThreadedHub, homeport: Homeport, named: str) -> None:
     hub.add(ONE, TWO)
-    hub.on("find", lambda _p, request: found(request, ONE, TWO))
     done = homeport.run("remove", named, "--url", hub.url)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"Removed one ({ONE['id']}).\n"
@@ -34,7 +33,6 @@ def test_what_means_several_removes_none_and_names_them(
     hub: ThreadedHub, homeport: Homeport
 ) -> None:
     hub.add(ONE, TWO, SAME)
-    hub.on("find", lambda _p, request: found(request, ONE, TWO, SAME))
     for named, ids in (("one", (ONE, SAME)), ("aaaa", (ONE, TWO))):
         done = homeport.run("remove", named, "--url", hub.url)
         assert (done.returncode, done.stdout) == (1, "")
@@ -47,17 +45,7 @@ def test_what_means_several_removes_none_and_names_them(
 
 
 def test_what_means_nobody_is_one_sentence(hub: ThreadedHub, homeport: Homeport) -> None:
-    hub.on("find", lambda _p, request: found(request))
     done = homeport.run("remove", "nobody", "--url", hub.url)
     assert done.stderr == "homeport: no agent is called nobody, and no id begins so.\n"
     done = homeport.run("remove", ONE["id"], "--url", hub.url)
     assert (done.returncode, done.stderr) == (1, "homeport: no such agent.\n")
-
-
-def found(request: dict[str, object], *agents: dict[str, object]) -> dict[str, object]:
-    """The answer to a `find` by name, or of all."""
-    wanted = request["filter"]
-    assert isinstance(wanted, dict)
-    named = [each for each in agents if wanted.get("name", each["name"]) == each["name"]]
-    answer = {"op": "agents", "agents": named, "count": len(named)}
-    return answer | {"log": "log-a", "revision": 100}
