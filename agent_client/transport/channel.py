@@ -6,14 +6,15 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec import structs
 
-from agent_client.errors import ConnectionLost, HomeportError, Internal, Timeout
+from agent_client.errors import ConnectionLost, HomeportError, Internal, Timeout, TooLarge
 from agent_client.transport.connection import Connection
 from agent_client.transport.decoding import Answer, Message, NotUnderstood, failure
 from homeport_protocol.answers import Error, Event, Reading, Snapshot
+from homeport_protocol.codec import encode
 from homeport_protocol.requests import Request
 
 logger = logging.getLogger("homeport.client")
@@ -40,7 +41,7 @@ class Channel:
         self._timeout = timeout
         self._on_end = on_end
         self._ids = itertools.count(1)
-        self._waiting: dict[int | str, asyncio.Future[Answer | HomeportError]] = {}
+        self._waiting: dict[int | str, _Waiting] = {}
         self._ended: asyncio.Future[HomeportError] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(), name="homeport-channel")
 
@@ -71,7 +72,7 @@ class Channel:
             raise self._ended.result().with_traceback(None)
         request_id = next(self._ids)
         future: asyncio.Future[Answer | HomeportError] = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = future
+        self._waiting[request_id] = _Waiting(request, future)
         seconds = self._timeout if seconds is None else seconds
         try:
             await self._send(structs.replace(request, id=request_id), seconds)
@@ -144,10 +145,10 @@ class Channel:
         if message.id is None:
             logger.warning("the hub could not read a message of this client: %s", message)
             return
-        future = self._waiting.pop(message.id, None)
-        if future is None or future.done():
+        waiting = self._waiting.pop(message.id, None)
+        if waiting is None or waiting.future.done():
             return
-        future.set_result(
+        waiting.future.set_result(
             failure(message) if isinstance(message, Error | NotUnderstood) else message
         )
 
@@ -157,10 +158,27 @@ class Channel:
         error.url = self._connection.shown_url
         self._ended.set_result(error)
         self._on_end(self, error)
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_result(error)
+        requests = list(self._waiting.values())
         self._waiting.clear()
+        if isinstance(error, TooLarge) and len(requests) > 1:
+            # One message was: the others are lost with the connection.
+            largest = max(requests, key=lambda waiting: len(encode(waiting.request)))
+            lost = ConnectionLost(f"the connection ended by another message: {error}")
+            lost.url = error.url
+            for waiting in requests:
+                if waiting is not largest:
+                    waiting.end(lost)
+        for waiting in requests:
+            waiting.end(error)
+
+
+class _Waiting(NamedTuple):
+    request: Request
+    future: asyncio.Future[Answer | HomeportError]
+
+    def end(self, error: HomeportError) -> None:
+        if not self.future.done():
+            self.future.set_result(error)
 
 
 async def _done_within(future: asyncio.Future[T], seconds: float) -> bool:

@@ -100,7 +100,7 @@ async def test_a_report_given_up_during_a_reconnect_goes_out_by_itself_after_it(
         await release.wait()
         return await record.resume(peer, request)
 
-    async with client(hub, waits, request_timeout=0.3) as agent:
+    async with client(hub, waits, request_timeout=1.0) as agent:
         hub.on("resume", slow)
         hub.peer.abort()
         await hub.heard("resume")
@@ -110,6 +110,7 @@ async def test_a_report_given_up_during_a_reconnect_goes_out_by_itself_after_it(
         await eventually(lambda: record.fields["metadata"] == {"queue": 3})
         assert record.fields["status"] == "degraded"
         hub.on("resume", record.resume)
+        await agent.wait_connected()
         await agent.report(status="healthy", metadata={"queue": None})
         resumed = len(hub.requests("resume"))
         hub.peer.abort()
@@ -139,7 +140,7 @@ async def test_what_is_owed_waits_until_the_hub_can_write(hub: FakeHub, waits: W
     record = Record(hub)
     unknown = error("unavailable", retryable=True, retry_after=0.05, outcome="unknown")
     hub.on("update", lambda _p, _r: dict(unknown))
-    async with client(hub, waits, request_timeout=0.2) as agent:
+    async with client(hub, waits, request_timeout=1.0) as agent:
         with pytest.raises(Unavailable):
             await agent.update(version="2")
         await hub.heard("update", len(hub.requests("update")) + 3)
@@ -165,6 +166,27 @@ async def test_a_refused_report_is_undone_where_a_heartbeat_carried_it(waits: Wa
             await eventually(lambda: record.fields.get("status") == "healthy")
             await hub.heard("heartbeat", len(hub.requests("heartbeat")) + 2)
             assert (record.fields["status"], record.fields["version"]) == ("healthy", "")
+
+
+async def test_what_a_stray_attempt_undid_is_said_again(hub: FakeHub, waits: Waits) -> None:
+    """A hub that was stopped carries out a resume, long after the agent has resumed elsewhere."""
+    record = Record(hub)
+    async with client(hub, waits, request_timeout=1.0, metadata={"zone": "a"}) as agent:
+        hub.on("update", silent)
+        with pytest.raises(HomeportError):
+            await agent.update(version="2", metadata={"queue": 1})
+        hub.on("update", record.update)
+        hub.on("resume", silent)
+        await hub.heard("resume")
+        hub.on("resume", record.resume)
+        await agent.wait_connected()
+        await agent.update(version="3", metadata={"queue": None, "zone": "b"})
+        stray = hub.requests("resume")[0]
+        assert stray["agent"]["version"] == "2"
+        record.apply(stray["agent"])
+        await hub.peer.close(4409, "a newer session took over")
+        last = {"version": "3", "metadata": {"zone": "b"}}
+        await eventually(lambda: {field: record.fields[field] for field in last} == last)
 
 
 # --- anything, in any order ----------------------------------------------------------------------

@@ -17,6 +17,7 @@ from agent_client import (
     HomeportError,
     Lease,
     Timeout,
+    TooLarge,
     Updated,
 )
 from tests.agent_client.conftest import Waits, with_seams
@@ -171,6 +172,29 @@ async def test_a_message_too_large_for_the_hub_is_refused_once_and_not_sent_for_
         await agent.report()
         assert len(hub.requests("update")) == 1
         assert hub.requests("resume")[0]["agent"] == {"status": "healthy"}
+
+
+async def test_what_was_under_way_beside_a_message_too_large_is_sent_again(
+    hub: FakeHub, waits: Waits
+) -> None:
+    def close_on_the_large(peer: Peer, request: Message) -> Any:
+        return peer.close(1009, "message too large") if "capabilities" in request else None
+
+    hub.on("update", close_on_the_large)
+    async with client(hub, sleep=waits) as agent:
+        before = asyncio.create_task(agent.update(version="2"))
+        await hub.heard("update")
+        large = asyncio.create_task(agent.update(capabilities=["x" * 128] * 256))
+        behind = asyncio.create_task(agent.update(port=7))
+        with pytest.raises(TooLarge):
+            await large
+        hub.behave("update")
+        assert [(await each).log for each in (before, behind)] == ["log-a"] * 2
+        again = hub.requests("update")[-2:]
+        assert [(each.get("version"), each.get("port")) for each in again] == [
+            ("2", None),
+            (None, 7),
+        ]
 
 
 async def test_it_stops_for_good_when_a_newer_session_fences_it_off(
