@@ -367,7 +367,8 @@ def test_every_log_event_that_is_explained_is_logged_at_that_level() -> None:
 @pytest.mark.parametrize("block", every_block("python"), ids=block_id)
 def test_every_python_block_is_a_program_of_names_that_exist(block: Block) -> None:
     tree = ast.parse(block.text, block.where)
-    compile(tree, block.where, "exec")
+    cells = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if block.text.startswith("# %%") else 0
+    compile(tree, block.where, "exec", flags=cells)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "agent_client":
             for name in node.names:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import json
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import pytest
+import requests
 
+from agent_client import AgentClient
 from tests.docs.pages import RECIPES, programs_by_heading
 from tests.support.hub_process import Hub, running_hub
+from tests.support.ports import free_port
 from tests.support.programs import environment
 from tests.support.waiting import wait_until
 
@@ -27,10 +36,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield hub
 
 
-def start(hub: Hub, heading: str) -> subprocess.Popen[str]:
+def start(hub: Hub, heading: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAMS[heading]],
-        env=environment(hub.directory, HOMEPORT_URL=hub.url),
+        env=environment(hub.directory, HOMEPORT_URL=hub.url, **env),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -71,3 +80,96 @@ def test_a_program_leaves_on_sigterm_and_ctrl_c(
         assert process.communicate(timeout=60) == ("finishing work\n", "")
     assert process.returncode == status
     assert agents(hub, "cost-1") == []
+
+
+@contextmanager
+def registered(hub: Hub, *names: str) -> Iterator[None]:
+    """Agents of the type `application` that can do SQL, and listen nowhere."""
+
+    async def stay() -> None:
+        async with AsyncExitStack() as stack:
+            for name in names:
+                agent = AgentClient(hub.url, name=name, type="application", capabilities=["sql"])
+                await stack.enter_async_context(agent)
+            loop.append(asyncio.get_running_loop())
+            leaving.append(asyncio.Event())
+            await leaving[0].wait()
+
+    loop: list[asyncio.AbstractEventLoop] = []
+    leaving: list[asyncio.Event] = []
+    thread = threading.Thread(target=lambda: asyncio.run(stay()))
+    thread.start()
+    try:
+        wait_until(lambda: leaving)
+        yield
+    finally:
+        loop[0].call_soon_threadsafe(leaving[0].set)
+        thread.join()
+
+
+@contextmanager
+def serving(hub: Hub, heading: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The web application of a recipe, once it answers, and its URL."""
+    port = free_port()
+    with start(hub, heading, PORT=str(port)) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: get(f"{url}/agents"), 60, ignoring=requests.ConnectionError)
+            yield process, url
+        finally:
+            process.kill()
+
+
+def get(url: str, status: int = 200) -> Any:
+    answer = requests.get(url, timeout=30)
+    assert answer.status_code == status, answer.text
+    return answer.json() if status == 200 else True
+
+
+def test_a_fastapi_application_is_an_agent_and_returns_records(hub: Hub) -> None:
+    with registered(hub, "base-1"), serving(hub, "FastAPI") as (process, url):
+        [base, shop] = sorted(get(f"{url}/agents"), key=lambda agent: agent["name"])
+        assert (shop["name"], shop["port"]) == ("shop", int(url.rpartition(":")[2]))
+        assert base == get(f"{url}/pick?capability=sql") | {"last_seen": base["last_seen"]}
+        assert {"metadata", "load"}.isdisjoint(base)
+        get(f"{url}/pick?capability=nothing", 503)
+        described = get(f"{url}/openapi.json")["components"]["schemas"]["AgentRecord"]
+        assert set(base) <= set(described["properties"])
+        process.terminate()
+        process.communicate(timeout=60)
+        wait_until(lambda: not agents(hub, "shop"), what="the agent leaves")
+
+
+def test_a_flask_application_asks_in_threads(hub: Hub) -> None:
+    with registered(hub, "base-1", "base-2"), serving(hub, "Flask") as (_, url):
+        with ThreadPoolExecutor(8) as pool:
+            picked = list(pool.map(get, [f"{url}/pick/sql"] * 40))
+        assert {agent["name"] for agent in picked} == {"base-1", "base-2"}
+        assert len(get(f"{url}/agents")) == 2
+        get(f"{url}/pick/nothing", 503)
+
+
+def test_threads_share_a_hub_and_end_a_watch(hub: Hub) -> None:
+    with registered(hub, "base-1", "base-2"), start(hub, "Threads") as process:
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    # The watch may be closed before its snapshot comes.
+    [picked] = set(out.splitlines()) - {"2 agents"}
+    assert picked == "[('base-1', 50), ('base-2', 50)]"
+
+
+async def test_a_notebook_awaits_in_its_cells(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOMEPORT_URL", hub.url)
+    names: dict[str, Any] = {}
+    for cell in PROGRAMS["Notebooks"].split("# %%\n")[1:]:
+        code = compile(cell, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(code, names)
+        if code.co_flags & inspect.CO_COROUTINE:
+            await result
+        if "report" in cell:
+            [record] = agents(hub, "notebook-1")
+            assert (record["load"], record["metadata"]) == (0.2, {"rows": 1200})
+    assert agents(hub, "notebook-1") == []
+    assert capsys.readouterr().out == "[]\n"
