@@ -7,6 +7,9 @@ A loss is unusual for this namespace when, within one period,
 - and by so many fewer agents are reachable than at most were in that period. Agents that crash and
   are replaced by new ones are no mass loss.
 
+An agent that has been replaced (`successors`) is not lost: one of its name and type registered
+within a period before or after, and stands for it alone. What is held ends when it is replaced.
+
 What was lost so is held: it is marked unreachable, and not removed before the loss is acknowledged,
 it is back, or its own time is over: `hold` seconds after its loss, or `small_hold` where at most
 SMALL_FLEET agents were reachable. When so many are back that it is no mass loss any more, the
@@ -26,6 +29,7 @@ from statistics import median
 
 from msgspec import Struct
 
+from actors.cluster.successors import Role, Successors
 from actors.ports.clock import INFINITE
 
 MIN_LOST = 10
@@ -95,6 +99,7 @@ class MassLossGuard:
         self._usual = 0.0
         self._usual_at = NEVER
         self._acknowledged = 0
+        self._successors = Successors()
 
     # --- what happens ----------------------------------------------------------------------------
 
@@ -114,6 +119,7 @@ class MassLossGuard:
         population: Population,
         at: float,
         *,
+        role: Role,
         revision: int,
         registered_at: float,
     ) -> None:
@@ -122,6 +128,9 @@ class MassLossGuard:
         `registered_at` may be on another scale than `at`.
         """
         self.changed(population, at)
+        if self._successors.lost(agent_id, role, at):
+            self._uncount(agent_id)
+            return
         self._losses.append((at, agent_id))
         if 0 < revision <= self._acknowledged:
             return
@@ -132,10 +141,23 @@ class MassLossGuard:
         if self._is_unusual(population, at):
             self._hold(at)
 
+    def registered(self, agent_id: str, population: Population, at: float, *, role: Role) -> None:
+        """An agent that was not listed registered at `at`, and is reachable."""
+        self._successors.forget(at - self._rules.period)
+        predecessor = self._successors.registered(agent_id, role, at)
+        if predecessor is not None:
+            self._uncount(predecessor)
+        self.changed(population, at)
+
     def found(self, agent_id: str) -> None:
-        """The agent is reachable again, or gone."""
-        self._recent.pop(agent_id, None)
-        self._held.pop(agent_id, None)
+        """The agent is reachable again."""
+        self._uncount(agent_id)
+        self._successors.back(agent_id)
+
+    def removed(self, agent_id: str) -> None:
+        """The agent is gone."""
+        self._uncount(agent_id)
+        self._successors.gone(agent_id)
 
     def acknowledged(self, revision: int) -> None:
         """All losses up to `revision` have been acknowledged."""
@@ -160,7 +182,7 @@ class MassLossGuard:
         """Whether the removal of some agent is held."""
         if self._held and now >= min(self._latest, self._grace_until):
             for agent_id in list(self._held):  # what was lost until then is settled
-                self.found(agent_id)
+                self._uncount(agent_id)
         return bool(self._held)
 
     def held(self, now: float) -> dict[str, float]:
@@ -169,6 +191,10 @@ class MassLossGuard:
         return {agent_id: until for agent_id, until in ends.items() if until > now}
 
     # --- within ----------------------------------------------------------------------------------
+
+    def _uncount(self, agent_id: str) -> None:
+        self._recent.pop(agent_id, None)
+        self._held.pop(agent_id, None)
 
     def _is_many(self, number: float, population: Population) -> bool:
         return number >= MIN_LOST and number > self._rules.share * population.listed
@@ -186,7 +212,7 @@ class MassLossGuard:
         hold = rules.small_hold if most <= SMALL_FLEET else rules.hold
         for agent_id in list(self._held) if self._full else ():
             if self._held[agent_id].until <= at:
-                self.found(agent_id)
+                self._uncount(agent_id)
         if not self._held:
             self._latest = NEVER
         while self._not_held:
@@ -221,6 +247,7 @@ class MassLossGuard:
     def _end_period(self, at: float) -> None:
         """Forget what is longer ago than it counts."""
         began = at - self._rules.period
+        self._successors.forget(began)
         while self._recent and next(iter(self._recent.values()))[0] <= began:
             self._recent.popitem(last=False)
         # The first number held until the second came.

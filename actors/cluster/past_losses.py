@@ -16,10 +16,14 @@ from homeport_protocol.timestamps import parse_timestamp
 
 
 class PastChange(Struct, frozen=True):
-    """A change as it was folded then, with the population after it and its Unix time."""
+    """A change as it was folded then, with the population after it and its Unix time.
+
+    `known`: whether the agent was listed before.
+    """
 
     kind: Kind
     record: AgentRecord
+    known: bool
     population: Population
     wall: float
 
@@ -52,7 +56,7 @@ def past_changes(records: list[AgentRecord], events: list[LogEvent]) -> Iterator
         listed += more_listed
         reachable += more_reachable
         wall = max(wall, parse_timestamp(record.health.since))
-        yield PastChange(kind, record, Population(listed, reachable), wall)
+        yield PastChange(kind, record, more_listed < 1, Population(listed, reachable), wall)
 
 
 def _counts(record: AgentRecord) -> tuple[int, int]:

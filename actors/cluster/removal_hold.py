@@ -98,15 +98,18 @@ class RemovalHold:
             f"{_seconds(self._wall(until))} unless the loss is acknowledged"
         )
 
-    def changed(self, kind: Kind, record: AgentRecord) -> None:
-        """A change has been folded: the agent may be lost, reachable again, or removed."""
-        self._take(kind, record, self._population(), self._scheduler.now())
+    def changed(self, kind: Kind, record: AgentRecord, *, known: bool) -> None:
+        """A change has been folded: the agent may be new, lost, reachable again, or removed.
+
+        `known`: whether it was listed before.
+        """
+        self._take(kind, record, self._population(), self._scheduler.now(), known=known)
         if self._reported or record.status == "unreachable":
             self._report()
 
     def dropped(self, agent_id: str) -> None:
         """The agent is no longer in the directory, and the log does not say so."""
-        self._guard.found(agent_id)
+        self._guard.removed(agent_id)
         self._guard.changed(self._population(), self._scheduler.now())
 
     def acknowledged(self, revision: int) -> None:
@@ -123,7 +126,8 @@ class RemovalHold:
         """
         self._guard.acknowledged(acknowledged)
         for change in past_changes(records, events):
-            self._take(change.kind, change.record, change.population, self._at(change.wall))
+            at = self._at(change.wall)
+            self._take(change.kind, change.record, change.population, at, known=change.known)
         lost = {record.id for record in records if record.status == "unreachable"}
         for agent_id in self._held().keys() - lost:
             self._guard.found(agent_id)  # it has changed since the last event
@@ -135,24 +139,33 @@ class RemovalHold:
         self._guard.acknowledged(acknowledged)
         since = [(parse_timestamp(record.health.since), record) for record in records]
         for wall, record in sorted(since, key=itemgetter(0)):
-            self._take("status_changed", record, self._population(), self._at(wall))
+            self._take("status_changed", record, self._population(), self._at(wall), known=True)
         self._report()
 
     # --- within ----------------------------------------------------------------------------------
 
-    def _take(self, kind: Kind, record: AgentRecord, population: Population, at: float) -> None:
+    def _take(
+        self, kind: Kind, record: AgentRecord, population: Population, at: float, *, known: bool
+    ) -> None:
+        guard, agent_id, role = self._guard, record.id, (record.name, record.type)
         if kind == "status_changed" and _is_lost(record):
-            self._guard.lost(
-                record.id,
+            guard.lost(
+                agent_id,
                 population,
                 at,
+                role=role,
                 revision=record.revision,
                 registered_at=parse_timestamp(record.registered_at),
             )
             return
-        if kind in REMOVALS or record.status != "unreachable":
-            self._guard.found(record.id)
-        self._guard.changed(population, at)
+        if kind in REMOVALS:
+            guard.removed(agent_id)
+        elif record.status != "unreachable":
+            guard.found(agent_id)
+            if kind == "registered" and not known:
+                guard.registered(agent_id, population, at, role=role)
+                return
+        guard.changed(population, at)
 
     def _population(self) -> Population:
         listed, unreachable = len(self._directory), self._directory.count("unreachable")

@@ -296,7 +296,7 @@ class Replica:
             self.told_times.forget(record.id)
         if self._resync.under_way:
             self._resync.folded(record.id)
-        self.removal.changed(kind, record)
+        self.removal.changed(kind, record, known=entry is not None)
         self.flapping.folded(kind, record, known=entry is not None)
         self._observer.changed(kind, record)
 

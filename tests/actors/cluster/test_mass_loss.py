@@ -49,6 +49,7 @@ class Fleet:
             agent_id,
             self.population,
             at,
+            role=self.role(agent_id),
             revision=revision or next(REVISIONS),
             registered_at=self.registered.get(agent_id, -1.0),
         )
@@ -61,7 +62,8 @@ class Fleet:
 
     def come(self, agent_id: str, at: float) -> None:
         self.registered[agent_id] = at
-        self.find(agent_id, at)
+        self.reachable.add(agent_id)
+        self.guard.registered(agent_id, self.population, at, role=self.role(agent_id))
 
     def crash(self, second: int) -> None:
         """A crasher comes; that of 5 s ago is lost, and that of 65 s ago is removed."""
@@ -71,9 +73,14 @@ class Fleet:
         if second >= 65:
             self.remove(f"crasher-{second - 65}", second + 0.6)
 
+    def role(self, agent_id: str) -> tuple[str, str]:
+        """Agents named "x" and "x.1" have one role; the others have one each."""
+        return agent_id.partition(".")[0], "test"
+
     def remove(self, agent_id: str, at: float) -> None:
         self.unreachable.discard(agent_id)
-        self.guard.found(agent_id)
+        self.reachable.discard(agent_id)
+        self.guard.removed(agent_id)
         self.guard.changed(self.population, at)
 
     def held(self, at: float) -> int:
@@ -147,7 +154,8 @@ def test_the_loss_of_a_whole_fleet_is_counted_once_and_not_again_with_every_agen
     for number in range(20_000):
         population = Population(20_000, 19_999 - number)
         at = number / 1000
-        guard.lost(f"agent-{number}", population, at, revision=number, registered_at=0.0)
+        role = (f"agent-{number}", "test")
+        guard.lost(f"agent-{number}", population, at, role=role, revision=number, registered_at=0.0)
     assert time.process_time() - began < 1.0
     assert len(guard.held(20.0)) == 20_000
 
