@@ -341,7 +341,8 @@ class AgentRegistration:
                 if answer.status not in _UNAVAILABLE:
                     endpoints.prefer(base)
                     return answer
-                logger.warning("%s answers %s", without_secrets(base), answer.status)
+                shown = without_secrets(base)
+                logger.warning("%s answers %s%s", shown, answer.status, answer.via)
             endpoints.defer(base)
         return post(last + path, data, headers, seconds)
 

@@ -2,9 +2,10 @@
 
 Every exception is a `HomeportError`. `retryable` says whether the same call may succeed later
 without a change; `retry_after` how many seconds a hub asked to wait, if it did; `field` is the
-dotted path of the field at fault, if there is one; `url` that of the hub concerned, without
-secrets. `outcome` is "unknown" when what was asked for may have happened all the same: the hub said
-so, or the connection ended before the answer. A refusal without it has changed nothing.
+dotted path of the field at fault, if there is one; `url` that of the hub concerned, and `proxy`
+that of the proxy in between, both without secrets. `outcome` is "unknown" when what was asked for
+may have happened all the same: the hub said so, or the connection ended before the answer. A
+refusal without it has changed nothing.
 """
 
 # ruff: noqa: N818 - the names are the contract's error codes, so none ends in "Error"
@@ -12,6 +13,7 @@ so, or the connection ended before the answer. A refusal without it has changed 
 from __future__ import annotations
 
 import re
+from typing import Self
 
 from homeport_protocol.errors import FAILURES, CloseCode, ErrorCode, ProtocolError, Unknown
 
@@ -47,6 +49,17 @@ class HomeportError(Exception):
         if outcome is not None:
             self.outcome = outcome
         self.url: str | None = None
+        self.proxy: str | None = None
+
+    def at(self, url: str, proxy: str | None) -> Self:
+        """Note the hub, and the proxy before it, which the message then names as well."""
+        self.url = url
+        if proxy is not None and self.proxy is None:
+            self.proxy = proxy
+            if proxy not in self.message:
+                self.message += f" (through the proxy {proxy})"
+                self.args = (self.message,)
+        return self
 
     @property
     def located(self) -> str:

@@ -278,8 +278,7 @@ class Watch:
                     answer = await connection.receive()
         except TimeoutError:
             late = Timeout(f"the hub did not answer within {seconds:.3g} s")
-            late.url = connection.shown_url
-            raise late from None
+            raise connection.located(late) from None
         if isinstance(answer, answers.Error | NotUnderstood):
             self._refusal = failure(answer)
             self._refusal.url = connection.shown_url

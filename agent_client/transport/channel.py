@@ -121,8 +121,8 @@ class Channel:
             logger.debug("a request could not be sent: %s", error)
 
     def _timed_out(self, seconds: float) -> Timeout:
-        error = Timeout(f"the hub did not answer within {seconds:g} s")
-        error.url = self._connection.shown_url
+        late = Timeout(f"the hub did not answer within {seconds:g} s")
+        error = self._connection.located(late)
         self.drop(ConnectionLost(f"the connection was dropped: {error}", elsewhere=True))
         return error
 
@@ -155,7 +155,7 @@ class Channel:
     def _end(self, error: HomeportError) -> None:
         if self._ended.done():
             return
-        error.url = self._connection.shown_url
+        self._connection.located(error)
         self._ended.set_result(error)
         self._on_end(self, error)
         requests = list(self._waiting.values())

@@ -6,6 +6,7 @@ Exceptions of the websocket library end here: all other modules see `HomeportErr
 from __future__ import annotations
 
 import asyncio
+from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -16,6 +17,8 @@ from agent_client.transport.urls import without_secrets
 from homeport_protocol.codec import encode
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.requests import Request
+
+E = TypeVar("E", bound=HomeportError)
 
 CLOSING_TIMEOUT = 1.0
 """Seconds that a hub has to complete the closing handshake before the connection is aborted."""
@@ -31,14 +34,20 @@ other hubs then give its agents the resume window, 5 s by default: enough to rea
 class Connection:
     """An open websocket to the hub at `url`. Any task may send; only one may receive."""
 
-    def __init__(self, websocket: ClientConnection, url: str) -> None:
+    def __init__(self, websocket: ClientConnection, url: str, proxy: str | None = None) -> None:
         self.url = url
+        self.proxy = proxy
+        """The proxy that it goes through, without secrets."""
         self._websocket = websocket
 
     @property
     def shown_url(self) -> str:
         """The URL without its secrets, for messages and logs."""
         return without_secrets(self.url)
+
+    def located(self, error: E) -> E:
+        """`error`, which says that it is of this connection."""
+        return error.at(self.shown_url, self.proxy)
 
     async def send(self, request: Request) -> None:
         """Send one request; raises as `receive` does when the connection has ended."""
@@ -105,14 +114,10 @@ class Connection:
             self.abort()
 
     def _silent(self) -> ConnectionLost:
-        error = ConnectionLost("the hub fell silent", elsewhere=True)
-        error.url = self.shown_url
-        return error
+        return self.located(ConnectionLost("the hub fell silent", elsewhere=True))
 
     def _end(self, error: ConnectionClosed) -> HomeportError:
-        end = _from_close(error)
-        end.url = self.shown_url
-        return end
+        return self.located(_from_close(error))
 
 
 def _from_close(error: ConnectionClosed) -> HomeportError:

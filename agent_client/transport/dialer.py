@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidMessage, InvalidStatus, WebSocketException
+from websockets.exceptions import (
+    InvalidMessage,
+    InvalidProxyStatus,
+    InvalidStatus,
+    WebSocketException,
+)
 from websockets.typing import Subprotocol
 
 from agent_client.errors import (
@@ -25,10 +32,12 @@ from agent_client.errors import (
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.headers import headers_to_hub
+from agent_client.transport.proxies import Proxy, ProxyError, proxy_for
 from agent_client.transport.retry_after import retry_after
+from agent_client.transport.sockets import connect_socket
+from agent_client.transport.tunnels import CREDENTIALS_WANTED, open_tunnel, with_answering_address
 from agent_client.transport.urls import (
     hub_urls,
-    is_loopback,
     keeps_secrets,
     origin,
     redirect_target,
@@ -41,6 +50,7 @@ _QUEUED_FRAMES = 64
 
 _REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10
+_CREDENTIALS_WANTED = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 
 
 class Dialer:
@@ -69,34 +79,31 @@ class Dialer:
         Raises CannotConnect, or BadRequest, Unauthorized, Forbidden, RateLimited or Unavailable
         when the hub refused the handshake for that reason, or BadURL.
         """
-        try:
-            return await self._open(url, seconds, keepalive)
-        except HomeportError as error:
-            error.url = without_secrets(url)
-            raise
-
-    async def _open(self, url: str, seconds: float, keepalive: float | None) -> Connection:
-        at = url
+        at, proxy, shown = url, None, without_secrets(url)
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(_MOST_REDIRECTS):
+                    proxy = proxy_for(at)
                     try:
-                        return Connection(await self._handshake(at, keepalive), url)
+                        websocket = await self._handshake(at, proxy, keepalive)
                     except InvalidStatus as error:
                         location = error.response.headers.get("Location")
                         if error.response.status_code not in _REDIRECTS or location is None:
-                            raise _handshake_refused(url, error) from None
+                            raise _handshake_refused(shown, error) from None
                         at = self._redirected(at, location)
-            raise CannotConnect(f"{without_secrets(url)} redirects without end")
+                    else:
+                        return Connection(websocket, url, _shown(proxy))
+            raise CannotConnect(f"{shown} redirects without end")
+        except HomeportError as error:
+            error.at(shown, _shown(proxy))
+            raise
         except TimeoutError as error:
-            raise CannotConnect(f"{without_secrets(url)} did not answer in time") from error
+            late = CannotConnect(f"{shown} did not answer within {seconds:g} s")
+            raise late.at(shown, _shown(proxy)) from error
         except (OSError, WebSocketException) as error:
-            words = str(error) or type(error).__name__
-            raise CannotConnect(
-                f"cannot connect to {without_secrets(url)}: {words}", broken=_broke(error)
-            ) from error
+            raise _cannot_connect(shown, proxy, error) from error
         except ValueError as error:
-            raise BadURL(f"cannot use the URL {without_secrets(url)}: {error}") from None
+            raise BadURL(f"cannot use the URL {shown}: {error}") from None
 
     def _redirected(self, at: str, location: str) -> str:
         """Where the answer of `at` redirects to. Raises BadURL when that must not be followed."""
@@ -114,21 +121,55 @@ class Dialer:
             )
         return to
 
-    async def _handshake(self, url: str, keepalive: float | None) -> ClientConnection:
-        return await _Once(
-            url,
-            additional_headers=self._headers,
-            compression=None,
-            subprotocols=[Subprotocol(SUBPROTOCOL)],
-            max_size=None,
-            max_queue=_QUEUED_FRAMES,
-            open_timeout=None,
-            ping_interval=keepalive,
-            ping_timeout=keepalive,
-            close_timeout=CLOSING_TIMEOUT,
-            proxy=None if is_loopback(url) else True,
-            logger=_websocket_logger,
-        )
+    async def _handshake(
+        self, url: str, proxy: Proxy | None, keepalive: float | None
+    ) -> ClientConnection:
+        to = origin(url)
+        way: dict[str, Any]
+        if proxy is None:
+            way = {"sock": await connect_socket(to.host, to.port)}
+        elif proxy.scheme == "https":
+            # The library's way: TLS in TLS where the hub has TLS as well.
+            by_address = await with_answering_address(proxy)
+            way = {"proxy": by_address.url, "proxy_server_hostname": proxy.host}
+        else:
+            way = {"sock": await open_tunnel(proxy, to.host, to.port)}
+        try:
+            once = _Once(
+                url,
+                additional_headers=self._headers,
+                compression=None,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                max_size=None,
+                max_queue=_QUEUED_FRAMES,
+                open_timeout=None,
+                ping_interval=keepalive,
+                ping_timeout=keepalive,
+                close_timeout=CLOSING_TIMEOUT,
+                logger=_websocket_logger,
+                **{"proxy": None, **way},
+            )
+        except BaseException:
+            if "sock" in way:
+                way["sock"].close()
+            raise
+        return await once  # the socket is the event loop's from here on
+
+
+def _shown(proxy: Proxy | None) -> str | None:
+    return None if proxy is None else str(proxy)
+
+
+def _cannot_connect(shown: str, proxy: Proxy | None, error: Exception) -> CannotConnect:
+    words = str(error) or type(error).__name__
+    if isinstance(error, InvalidProxyStatus) and error.response.status_code == _CREDENTIALS_WANTED:
+        words = CREDENTIALS_WANTED
+    through = "" if proxy is None else f" through the proxy {proxy}"
+    failure = CannotConnect(f"cannot connect to {shown}{through}: {words}", broken=_broke(error))
+    if words == CREDENTIALS_WANTED or (isinstance(error, ProxyError) and not error.retryable):
+        failure.retryable = False
+    failure.at(shown, _shown(proxy))
+    return failure
 
 
 class _Once(connect):
@@ -162,13 +203,13 @@ class _Body(Struct):
     error: str
 
 
-def _handshake_refused(url: str, error: InvalidStatus) -> HomeportError:
+def _handshake_refused(shown: str, error: InvalidStatus) -> HomeportError:
     status = error.response.status_code
     try:
         words = msgspec.json.decode(error.response.body or b"", type=_Body).error[:500]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         words = f"HTTP {status}"
-    message = f"{without_secrets(url)} refused the connection: {words}"
+    message = f"{shown} refused the connection: {words}"
     given = error.response.headers.get_all("Retry-After")
     seconds = retry_after(given[0]) if given else None
     match status:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import IO
 from urllib.error import HTTPError, URLError
@@ -19,8 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from agent_client.transport.headers import Headers
+from agent_client.transport.opener import opener
+from agent_client.transport.proxies import Proxy, ProxyError, proxy_for
 from agent_client.transport.retry_after import retry_after
-from agent_client.transport.urls import is_loopback, keeps_secrets, origin, without_secrets
+from agent_client.transport.tunnels import CREDENTIALS_WANTED
+from agent_client.transport.urls import keeps_secrets, origin, without_secrets
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -39,11 +43,13 @@ class HttpAnswer(Struct, frozen=True):
     """An answer. `retry_after` is in seconds, at most 30; None when the header is missing.
 
     `error` is what a hub says in the body of a failure; None for a body that no hub would send.
+    `via` names the proxy, if there is one, for messages.
     """
 
     status: int
     body: bytes
     retry_after: float | None = None
+    via: str = ""
 
     @property
     def error(self) -> str | None:
@@ -55,7 +61,7 @@ class HttpAnswer(Struct, frozen=True):
     @property
     def shown(self) -> str:
         """The beginning of the body, for a log."""
-        return self.body[:500].decode(errors="replace")
+        return self.body[:500].decode(errors="replace") + self.via
 
 
 class _ErrorBody(Struct):
@@ -71,22 +77,32 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> H
     request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
         url, data=body, headers=headers, method="POST"
     )
-    proxies = [urllib.request.ProxyHandler({})] if is_loopback(url) else []
-    opener = urllib.request.build_opener(*proxies, _Redirections())
     until = time.monotonic() + seconds
+    proxy = proxy_for(url)
     try:
-        with opener.open(request, timeout=seconds) as response:
-            return _answer(response.status, response, until)
-    except HTTPError as error:
-        with error:
-            return _answer(error.code, error, until)
-    except URLError as error:
-        reason = error.reason
-        raise reason if isinstance(reason, OSError) else OSError(reason) from None
+        try:
+            with opener(_Redirections()).open(request, timeout=seconds) as response:
+                return _answer(response.status, response, until, proxy)
+        except HTTPError as error:
+            with error:
+                return _answer(error.code, error, until, proxy)
+        except URLError as error:
+            reason = error.reason
+            raise reason if isinstance(reason, OSError) else OSError(reason) from None
+    except NO_ANSWER as error:
+        if proxy is None:
+            raise
+        wanted = str(error).startswith("Tunnel connection failed: 407")
+        words = CREDENTIALS_WANTED if wanted else str(error) or type(error).__name__
+        raise OSError(f"no answer through the proxy {proxy}: {words}") from error
 
 
-def _answer(status: int, response: HTTPResponse | HTTPError, until: float) -> HttpAnswer:
+def _answer(
+    status: int, response: HTTPResponse | HTTPError, until: float, proxy: Proxy | None
+) -> HttpAnswer:
     """Read the body piece by piece: one that comes slowly must not take for ever."""
+    if proxy is not None and status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        raise ProxyError(CREDENTIALS_WANTED)
     body = b""
     while len(body) < MAX_ANSWER_BYTES:
         piece = response.read1(MAX_ANSWER_BYTES - len(body))
@@ -96,7 +112,8 @@ def _answer(status: int, response: HTTPResponse | HTTPError, until: float) -> Ht
         if time.monotonic() > until:
             raise TimeoutError("the answer took too long")
     hint = response.headers.get("Retry-After")
-    return HttpAnswer(status, body, None if hint is None else retry_after(hint))
+    via = "" if proxy is None else f" through the proxy {proxy}"
+    return HttpAnswer(status, body, None if hint is None else retry_after(hint), via)
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Sequence
@@ -80,17 +79,6 @@ def redirect_target(url: str, location: str) -> str:
     """The websocket's URL to which `location`, an answer of `url`, redirects. Raises BadURL."""
     parts = _split(urljoin(url, location))
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, parts.query, ""))
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` leads to this machine, which is never reached through a proxy."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def without_secrets(url: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from agent_client import HubClient
-from agent_client.errors import CannotConnect
+from agent_client.errors import CannotConnect, HomeportError
 from hub.cli.options import Target
 from hub.cli.text import one_line
 from hub.errors import HubError
@@ -31,10 +31,20 @@ async def connected(target: Target) -> AsyncIterator[HubClient]:
 
 def cannot_reach(target: Target, error: CannotConnect) -> HubError:
     """The error for a hub that cannot be reached."""
-    return HubError(
-        f"cannot reach a hub at {target.shown} ({_why(error)}); "
-        'start one with "homeport serve", or give --url'
-    )
+    hint = 'start one with "homeport serve", or give --url'
+    proxy, through = _proxy(error), ""
+    if proxy is not None:
+        hint, through = (
+            "hosts named in NO_PROXY are reached directly",
+            f" through the proxy {proxy}",
+        )
+    return HubError(f"cannot reach a hub at {target.shown}{through} ({_why(error)}); {hint}")
+
+
+def _proxy(error: BaseException | None) -> str | None:
+    while isinstance(error, HomeportError) and error.proxy is None:
+        error = error.__cause__
+    return error.proxy if isinstance(error, HomeportError) else None
 
 
 def _why(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
@@ -15,7 +16,8 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_HEADERS"):
+    proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
+    for name in ("HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_HEADERS", *proxies):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_client import BadURL
-from agent_client.transport.urls import hub_urls, is_loopback, websocket_url, without_secrets
+from agent_client.transport.urls import hub_urls, websocket_url, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,3 @@ def test_a_malformed_url_is_refused_without_repeating_its_password() -> None:
             websocket_url(url)
         assert "password" not in str(caught.value)
     assert without_secrets("ws://u:p@h:1/ws?token=t") == "ws://h:1/ws"
-
-
-@pytest.mark.parametrize(
-    ("url", "loopback"),
-    [
-        ("ws://localhost:1/ws", True),
-        ("ws://hub.localhost/ws", True),
-        ("ws://127.8.0.1/ws", True),
-        ("ws://[::1]:8080/ws", True),
-        ("ws://10.0.0.1/ws", False),
-        ("wss://hub.example/ws", False),
-    ],
-)
-def test_no_proxy_is_used_on_this_machine(url: str, loopback: bool) -> None:
-    assert is_loopback(url) is loopback

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +132,27 @@ def test_a_header_that_cannot_be_sent_is_a_usage_error_without_its_value(
     assert "HOMEPORT_HEADERS: header 1 is not of the form Name: value" in again.stderr
     assert "s3cret" not in done.stderr + again.stderr
     assert hub.handshakes == []
+
+
+@pytest.mark.parametrize(
+    "command", [["agents"], ["watch"], ["register", "--name", "a", "--type", "t", "--wait", "1"]]
+)
+def test_a_proxy_that_fails_is_named_without_its_password(
+    command: list[str], nobody: str, homeport: Homeport, tmp_path: Path
+) -> None:
+    port = nobody.rpartition(":")[2]
+    proxy = f"socks5h://me:s3cret@127.0.0.1:{port}"
+    hub = "http://hub.test:8080"
+    reach = f"homeport: cannot reach a hub at {hub} through the proxy socks5h://127.0.0.1:{port}"
+    hint = "hosts named in NO_PROXY are reached directly"
+    done = homeport.run(*command, "--url", hub, SOCKS_PROXY=proxy)
+    assert done.stderr.splitlines()[-1] == f"{reach} (connection refused); {hint}."
+    (tmp_path / "python_socks.py").write_text("raise ImportError")
+    more = homeport.run(*command, "--url", hub, SOCKS_PROXY=proxy, PYTHONPATH=str(tmp_path))
+    last = more.stderr.splitlines()[-1]
+    assert last.startswith(f"{reach} (SOCKS needs a package that is not installed: pip install")
+    assert (done.returncode, more.returncode) == (1, 1)
+    assert "s3cret" not in done.stderr + more.stderr
 
 
 def test_a_token_that_is_refused_is_not_repeated(hub: ThreadedHub, homeport: Homeport) -> None:
