@@ -375,9 +375,12 @@ async def test_a_hub_that_connects_but_cannot_register_is_passed_over(waits: Wai
             await eventually(lambda: first.peer.websocket.close_code is not None)
 
 
-async def test_it_goes_on_trying_when_a_token_is_refused_later(hub: FakeHub, waits: Waits) -> None:
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 429, 500, 502, 503])
+async def test_it_goes_on_trying_whatever_is_answered_later(
+    hub: FakeHub, waits: Waits, status: int
+) -> None:
     async with client(hub, sleep=waits) as agent:
-        hub.handshake = (401, {"error": "no"}, {})
+        hub.handshake = (status, {"error": "no"}, {})
         hub.peer.abort()
         await eventually(lambda: len(waits) >= 3)
         hub.handshake = None
