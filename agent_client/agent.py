@@ -41,44 +41,35 @@ class AgentClient:
         async with AgentClient("http://hub:8080", name="cost-1", type="cost") as agent:
             await agent.report(status="degraded", load=0.9)
 
-    The client sends heartbeats by itself. After a lost connection it reconnects and resumes, at
-    another hub if necessary, and registers anew under the same `agent_id` when the hubs no longer
-    know it. Reported values are remembered and part of every later registration. Leaving the
-    context unregisters.
+    It sends heartbeats by itself. After a lost connection it resumes, at another hub if necessary,
+    and registers anew under its id when the hubs no longer know it. What was reported is part of
+    every later registration. Leaving the context unregisters. Once a newer session took over its
+    id, every call raises `Fenced`, and once it was removed, by an operator or elsewhere,
+    `AgentRemoved`.
 
-    `agent_id` (a UUID) is drawn where none is given. A program that registers the same takes this
-    one's place, which is `Fenced` then; with `exclusive`, this one is refused (`Conflict`) while
-    another lives.
-
-    `url` is one or several (http, https, ws, wss; a list, or a string with commas); None reads
-    HOMEPORT_URL, and `token` reads HOMEPORT_TOKEN. `headers` are sent along with each handshake,
-    for a gateway in front of the hub; None reads HOMEPORT_HEADERS, `Name: value` one a line. They
-    follow a redirect only to the same host and port. `host` and `port` say where the agent itself
-    listens, if it does. `connect_timeout` (seconds, None for no limit) is how long entering the
-    context keeps trying, `request_timeout` how long one request may take.
-
-    Several hubs are tried in a random order, so that a fleet spreads over them; `shuffle=False`
-    keeps the order given. The agent stays at the hub that it reached, and returns to it first
-    when the connection breaks. A hub that refuses, goes away or falls silent is tried last; each
-    has a few seconds to answer before the next one is tried. A hub that is silent for `keepalive`
-    seconds is pinged, and left when no answer comes within three more.
-
-    Callbacks may be functions or coroutine functions; each call runs in a separate task, and an
-    exception in it is logged. `on_connected` gets the `Lease`, `on_disconnected` the error that
-    ended a connection, `on_fenced` the `Fenced` error with which this client stopped for good
-    because a newer session took over its id; from then on every call raises it. Once the agent was
-    removed, by an operator or elsewhere, every call raises `AgentRemoved`. Leaving on purpose calls
-    none of them.
-
-    A program that blocks its event loop for longer than `heartbeat_timeout` is unreachable. With
-    `heartbeat_in_thread` the session runs on an event loop in a background thread, shared by all
-    clients of the process: the agent then keeps its lease, and is unhealthy (`heartbeat_overdue`)
-    until the program's loop turns again. Callbacks run on the program's loop all the same.
-
-    A process that SIGTERM ends leaves first: while a client is open that was entered in the main
-    thread, and nobody else handles SIGTERM, all clients of the process unregister, within a second
-    at most; then it ends by SIGTERM as it would have. `leave_on_sigterm=False` leaves this one out.
-    `agent_client.run` ends a program by cancelling it instead.
+    - `url`: one hub or several (http, https, ws, wss; a list, or a text with commas); None reads
+      HOMEPORT_URL. A hub that refuses, goes away or falls silent is tried last.
+    - `name`, `type`, `capabilities`, `version`, `metadata`, `status`, `load`: the agent's record.
+    - `host`, `port`: where the agent itself listens, if it does.
+    - `agent_id`: a UUID, drawn when None. A newer session of the same id takes this one's place.
+    - `exclusive`: refuse to start, with `Conflict`, while another session of this id lives.
+    - `namespace`, `token`: where and who it is; a token of None reads HOMEPORT_TOKEN.
+    - `headers`: for a gateway before the hub; None reads HOMEPORT_HEADERS, `Name: value` one a
+      line. They follow a redirect only to the same host and port.
+    - `on_connected`, `on_disconnected`, `on_fenced`: functions or coroutine functions, which get
+      the `Lease`, the error that ended a connection, and the `Fenced` with which this client
+      stopped for good. Each runs in a task of its own; an exception in it is logged. Leaving on
+      purpose calls none.
+    - `connect_timeout`: seconds for which entering the context tries; None: without end.
+    - `request_timeout`: seconds that one request may take.
+    - `keepalive`: seconds of silence after which the hub is pinged; it is left three later.
+    - `shuffle`: try several hubs in a random order, so that a fleet spreads over them.
+    - `backoff`: how long to wait between attempts.
+    - `heartbeat_in_thread`: run the session in a background thread, so that a program which blocks
+      its event loop for longer than `heartbeat_timeout` is unhealthy (`heartbeat_overdue`) and not
+      unreachable. Callbacks run on the program's loop all the same.
+    - `leave_on_sigterm`: unregister, within a second, when SIGTERM ends the process; for clients
+      that were entered in the main thread, while nobody else handles SIGTERM.
 
     Raises BadRequest, TooLarge or BadURL for arguments that no hub could accept.
     """

@@ -122,6 +122,10 @@ class AgentRegistration:
         self._endpoints = Endpoints([])
         self._headers = user_headers(headers)
 
+    def __repr__(self) -> str:
+        state = "fenced" if self.fenced else "registered" if self.agent_id else "not registered"
+        return f"<AgentRegistration name={self.agent_name!r} agent_id={self.agent_id!r} {state}>"
+
     def register(self) -> bool:
         """Register this agent, and return whether that worked."""
         with self._identity:

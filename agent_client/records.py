@@ -48,7 +48,7 @@ class AgentRecord(Struct, Value, frozen=True, gc=False, kw_only=True):
     hub: str = ""
     revision: int = 0
 
-    absent_when: ClassVar[dict[str, Any]] = {"metadata": {}, "load": None}
+    _absent_when: ClassVar[dict[str, Any]] = {"metadata": {}, "load": None}
 
     def __hash__(self) -> int:
         # A list and a dict have no hash; these three differ for almost all that is not equal.

@@ -32,7 +32,7 @@ class Value:
 
     __pydantic_serializer__: ClassVar[Any] = _Serializer()
 
-    absent_when: ClassVar[dict[str, Any]] = {}
+    _absent_when: ClassVar[dict[str, Any]] = {}
     """The fields that JSON leaves out when they have this value."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Value:
         shape = {}
         for field in self.__struct_fields__:  # type: ignore[attr-defined]
             value = getattr(self, field)
-            if field not in self.absent_when or value != self.absent_when[field]:
+            if field not in self._absent_when or value != self._absent_when[field]:
                 shape[field] = _plain(value)
         return shape
 
@@ -78,7 +78,7 @@ def json_schema(type_: type[Value]) -> dict[str, Any]:
     """The JSON Schema of what `to_dict` returns, complete in itself."""
     _, types = msgspec.json.schema_components([type_], ref_template=_REFERENCE + "{name}")
     schema: dict[str, Any] = _without_references(types[type_.__name__], types)
-    for field, absent in type_.absent_when.items():
+    for field, absent in type_._absent_when.items():
         given = schema["properties"][field]
         given.pop("default", None)
         if absent is None:

@@ -22,7 +22,7 @@ class Snapshot(Struct, Value, frozen=True, kw_only=True):
     revision: int
     position: str | None = None
 
-    absent_when: ClassVar[dict[str, Any]] = {"position": None}
+    _absent_when: ClassVar[dict[str, Any]] = {"position": None}
 
 
 class Resync(Struct, Value, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Resync(Struct, Value, frozen=True, kw_only=True):
     revision: int
     position: str | None = None
 
-    absent_when: ClassVar[dict[str, Any]] = {"position": None}
+    _absent_when: ClassVar[dict[str, Any]] = {"position": None}
 
 
 class Event(Struct, Value, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Event(Struct, Value, frozen=True, kw_only=True):
     coalesced: bool = False
     position: str | None = None
 
-    absent_when: ClassVar[dict[str, Any]] = {"coalesced": False, "position": None}
+    _absent_when: ClassVar[dict[str, Any]] = {"coalesced": False, "position": None}
 
 
 class Reading(Struct, Value, frozen=True, kw_only=True):

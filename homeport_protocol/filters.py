@@ -25,7 +25,9 @@ _Texts = Annotated[list[_Text], Meta(max_length=MAX_WORDS)]
 _Statuses = Annotated[list[Status], Meta(max_length=MAX_WORDS)]
 
 
-class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Filter(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True
+):
     """An agent must match every given key; an empty filter matches all agents.
 
     `capabilities` must all be present, of `any_capability` at least one. `status` is a value or a

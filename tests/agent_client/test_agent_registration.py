@@ -338,3 +338,14 @@ def test_a_token_that_the_hub_does_not_know_has_it_register_again(
     registration.start_heartbeat()
     eventually(lambda: registration.agent_id != first)
     assert registration.fenced is False
+
+
+def test_its_repr_tells_who_it_is_and_whether_it_is_registered(
+    registration: AgentRegistration,
+) -> None:
+    shown = "<AgentRegistration name='cost-1' agent_id="
+    assert repr(registration) == f"{shown}None not registered>"
+    assert registration.register()
+    assert repr(registration) == f"{shown}{registration.agent_id!r} registered>"
+    registration.fenced = True
+    assert repr(registration) == f"{shown}{registration.agent_id!r} fenced>"

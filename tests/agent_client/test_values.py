@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -19,6 +20,7 @@ from agent_client import (
     AgentClient,
     AgentRecord,
     Event,
+    Filter,
     Health,
     HubClient,
     Hubs,
@@ -107,6 +109,7 @@ def test_the_fields_are_those_of_the_contract() -> None:
 def test_records_compare_hash_and_copy() -> None:
     one = record(FULL)
     assert one == record(copy.deepcopy(FULL)) == copy.deepcopy(one)
+    assert pickle.loads(pickle.dumps(one)) == one
     assert len({one, record(copy.deepcopy(FULL)), record(FULL | {"revision": 18})}) == 2
     assert one != record(FULL | {"load": 1.0})
     assert isinstance(one.health, Health)
@@ -118,6 +121,10 @@ def test_a_repr_tells_who_and_how_it_is_and_no_metadata() -> None:
     assert repr(record(FULL | {"metadata": {"password": "SECRET"}})) == (
         f"<AgentRecord name='a1' id='{agent_id(1)}' status='degraded' connection='lost'>"
     )
+
+
+def test_a_filter_shows_what_it_has() -> None:
+    assert repr(Filter(type="cost")) == "Filter(type='cost')"
 
 
 async def test_the_other_answers_become_json(hub: FakeHub) -> None:
