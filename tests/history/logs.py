@@ -68,6 +68,14 @@ def lost_between(history: History, start: float, end: float, agent_id: str = "")
     )
 
 
+def troubled(history: History, start: float, end: float) -> bool:
+    """Whether something was done to the cluster then, or shortly before."""
+    return any(
+        fault.at <= end and start <= fault.until + history.terms.hub_lease
+        for fault in history.faults
+    )
+
+
 def without_readings(record: AgentRecord) -> tuple[object, ...]:
     """What must be the same everywhere: `last_seen` and `load` move on without an event."""
     health = record.health

@@ -203,6 +203,26 @@ def _refused(history: History) -> None:
     watch.known_at, watch.resumed = 1.0, False
 
 
+def _fight(history: History, pause: float) -> None:
+    """Three registrations of A at hub-1, each of which takes the place of the one before."""
+    for number in range(4):
+        at, epoch = 32.0 + number * pause, 3 + number
+        session = Session(
+            number=10 + number, agent_id=A, hub="hub-1", opened=at, epoch=epoch, joined=at + 0.1
+        )
+        if number < 3:
+            session.ended = session.closed = at + pause + 0.1
+            session.code = 4409
+        history.sessions.append(session)
+        history.asks.append(_ask("register", A, at, 0, session=session.number, given=epoch))
+
+
+def _claimed(history: History) -> None:
+    """What was the resumption of A was an exclusive registration, by another program."""
+    history.asks[7].op = "register"
+    history.asks[7].says["exclusive"] = True
+
+
 def _told_more_time(history: History) -> None:
     """C was told 7 s, fell silent on a connection that lived, and was judged after 5."""
     history.sessions[1].ended = None
@@ -304,6 +324,8 @@ WRONG: dict[str, list[Spoil]] = {
         lambda h: (_older(h, A), [_change_agent(h, each, -1, metadata=OLDER) for each in (1, 2)]),
         lambda h: (_older(h, B), [setattr(ask, "session", None) for ask in h.asks]),
     ],
+    "takeovers_come_to_rest": [lambda h: _fight(h, 1.0), lambda h: _fight(h, 25.0)],
+    "exclusive_takes_nothing": [_claimed],
     "nobody_unreachable_early": [
         lambda h: _judge_at(h, 19.8),
         lambda h: setattr(h.sessions[1], "ended", None),
@@ -395,6 +417,33 @@ def test_what_has_an_unknown_outcome_may_have_happened_or_not() -> None:
         ask = history.asks[number]
         ask.code, ask.unknown = "unavailable", True
         assert "refused_never_happens" not in {each.checker for each in violations(history)}
+
+
+def test_twice_a_minute_is_no_fight_and_what_was_done_to_the_cluster_explains_one() -> None:
+    history = good()
+    _fight(history, 31.0)
+    assert "takeovers_come_to_rest" not in _checkers(history)
+    history = good()
+    _fight(history, 1.0)
+    history.faults.append(Fault(at=33.0, until=33.1, kind="kill", subject="hub-1"))
+    assert "takeovers_come_to_rest" not in _checkers(history)
+
+
+@pytest.mark.parametrize("ended", ["lost", "unreachable", "removed"])
+def test_an_exclusive_registration_may_follow_on_one_that_lives_no_more(ended: str) -> None:
+    history = good()
+    _claimed(history)
+    assert "exclusive_takes_nothing" in _checkers(history)
+    event = _event(history, 0, 3)  # of revision 3, which the other watches have in snapshots
+    connection = "lost" if ended == "lost" else "websocket"
+    status = "unreachable" if ended == "unreachable" else "healthy"
+    event.agent = record(A, 3, version="2", connection=connection, status=status)
+    event.kind = "unregistered" if ended == "removed" else event.kind
+    assert "exclusive_takes_nothing" not in _checkers(history)
+
+
+def _checkers(history: History) -> set[str]:
+    return {each.checker for each in violations(history)}
 
 
 def test_slack_is_granted_where_clocks_differ() -> None:

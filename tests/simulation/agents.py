@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from homeport_protocol.answers import (
     Error,
@@ -64,6 +65,8 @@ class WebsocketAgent:
         self.leaving = False
         self.over = False
         self.hangs = False
+        self.retry_after = 0.0
+        """What the last refusal said."""
         self._failures = 0
         self._timers: list[Timer] = []
         self._connect()
@@ -141,6 +144,7 @@ class WebsocketAgent:
                     self.connection.wire.hang_up()
             case Error():
                 ask.code, ask.unknown = answer.code, answer.outcome == "unknown"
+                self.retry_after = 0.0 if answer.retry_after is UNSET else answer.retry_after
                 self._refused(connection, ask)
 
     def closed(self, wire: Wire, code: int) -> None:
@@ -256,7 +260,8 @@ class WebsocketAgent:
             connection.hub.hub_id,
             session=connection.record.number,
             epoch=connection.record.epoch,
-            says={key: spec[key] for key in ("version", "load", "status") if key in spec},
+            says={key: spec[key] for key in ("version", "load", "status") if key in spec}
+            | {key: fields[key] for key in ("exclusive",) if key in fields},
         )
         message = {"op": op, "id": number, **fields}
         connection.said.append(message)

@@ -25,6 +25,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
 from tests.simulation.older import OlderProcess
+from tests.simulation.rivals import Rival
 from tests.simulation.scenario import HOLD, Deed, Scenario, scenario_of
 from tests.simulation.storage import SimStore
 from tests.simulation.watchers import Frames, Watcher
@@ -49,6 +50,9 @@ QUIET = 1.0
 
 FIRST_CRASHER = 10_000
 """From which number on agents are those that crash."""
+
+FIRST_RIVAL, RIVAL_SEEDS = 20_000, 0.3
+"""From which number on agents are rivals, and the share of the seeds that have some."""
 
 Printer = Callable[[str], None]
 
@@ -110,6 +114,7 @@ class Simulation:
         )
         self.agents: list[WebsocketAgent | HttpAgent] = []
         self.crashers: list[CrashingAgent] = []
+        self.rivals: list[Rival] = []
         self.watchers: list[Watcher] = []
         self._decoded: dict[bytes, AgentRecord] = {}
 
@@ -213,6 +218,7 @@ class Simulation:
             clock.call_at(at, lambda number=number: watcher(number))  # type: ignore[misc]
 
         self._populate_older(interval)
+        self._populate_rivals(interval)
         if scenario.work_cost:
             for number in range(DEAR):
                 at = chosen.uniform(2.0, 4.0)
@@ -235,6 +241,21 @@ class Simulation:
             return any(each.over for each in self.agents if each.name == name)
 
         OlderProcess(self.around, number, interval, own, ended)
+
+    def _populate_rivals(self, interval: float) -> None:
+        """Some identities have several programs, which begin in the same moment."""
+        chance = self._random("rivals")
+        if chance.random() > RIVAL_SEEDS:
+            return
+        for number in range(FIRST_RIVAL, FIRST_RIVAL + chance.randint(1, 3)):
+            at, share = chance.uniform(0.1, 1.9), chance.choice([0.0, 0.5, 1.0, 1.0])
+            for _ in range(chance.randint(2, 3)):
+                exclusive = chance.random() < share
+                begin = partial(self._begin_rival, number, interval, exclusive=exclusive)
+                self.clock.call_at(at, begin)
+
+    def _begin_rival(self, number: int, interval: float, *, exclusive: bool) -> None:
+        self.rivals.append(Rival(self.around, number, interval, exclusive=exclusive))
 
     def _crash(self, number: int) -> None:
         around, timing = self.around, self.scenario.timings[0]
@@ -308,8 +329,13 @@ class Simulation:
         else:
             history.log_reach = min(limits.log_length, self.scenario.trim_to or limits.log_length)
         history.alarms = [alarm for hub in self.hubs for alarm in hub.alarms]
-        history.living = [living for agent in self.agents if (living := agent.living()) is not None]
-        for agent in [*self.agents, *self.crashers]:
+        first_of_rivals = {rival.agent_id: rival for rival in reversed(self.rivals)}.values()
+        history.living = [
+            living
+            for agent in (*self.agents, *first_of_rivals)
+            if (living := agent.living()) is not None
+        ]
+        for agent in [*self.agents, *self.crashers, *self.rivals]:
             if isinstance(agent, WebsocketAgent):
                 for connection in (agent.connection, *agent.zombies):
                     if connection is not None and not connection.wire.alive:

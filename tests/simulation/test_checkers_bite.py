@@ -20,6 +20,7 @@ from actors.cluster.rollback import RollbackDetector
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry, Renewal
 from actors.rules.liveness import Liveness
+from actors.rules.takeovers import Takeovers
 from actors.rules.told_times import ToldTimes
 from actors.runtime import turns
 from actors.session.session import Session
@@ -232,6 +233,28 @@ def sessions_are_not_told_that_they_are_fenced(patch: pytest.MonkeyPatch) -> Non
 def callers_over_http_are_taken_at_their_word(patch: pytest.MonkeyPatch) -> None:
     for module in (fencing, actor, settlement):
         patch.setattr(module, "refusal_over_http", lambda agent, record, ask: None)
+
+
+@catches("takeovers_come_to_rest")
+def every_takeover_is_granted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Takeovers, "refuse", lambda self, agent_id, now: None)
+
+
+@catches("exclusive_takes_nothing")
+def nobody_asks_whether_another_session_lives(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(registering, "_lives", lambda agent: False)
+
+
+@catches("exclusive_takes_nothing")
+def the_store_grants_each_of_several_at_once(patch: pytest.MonkeyPatch) -> None:
+    apply = ModelStore.apply
+
+    def broken(self: ModelStore, change: Change | Renewal) -> Any:
+        if isinstance(change, Change) and change.operation == "claim":
+            change = structs.replace(change, operation="register")
+        return apply(self, change)
+
+    patch.setattr(ModelStore, "apply", broken)
 
 
 @catches("nobody_unreachable_early")

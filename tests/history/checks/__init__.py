@@ -29,6 +29,7 @@ from tests.history.checks.readings import (
     readings_are_no_events,
     readings_reach_watchers,
 )
+from tests.history.checks.rivals import exclusive_takes_nothing, takeovers_come_to_rest
 from tests.history.checks.silence import (
     judged_by_what_was_told,
     nobody_unreachable_early,
@@ -66,6 +67,8 @@ CHECKS: tuple[Checker, ...] = (
     no_stale_write,
     fenced_in_time,
     older_process_changes_nothing,
+    takeovers_come_to_rest,
+    exclusive_takes_nothing,
     nobody_unreachable_early,
     judged_by_what_was_told,
     one_event_per_silence,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.history.logs import REMOVALS, by_agent, logs_of, lost_between, was_lost
+from tests.history.logs import REMOVALS, by_agent, logs_of, lost_between, troubled, was_lost
 from tests.history.recorded import OLDER, OLDER_TYPE, Ask, History, Session, Slack
 
 
@@ -100,7 +100,7 @@ def fenced_in_time(history: History, slack: Slack) -> list[str]:
         for ask in newer:
             assert ask.answered is not None
             by = ask.answered + slack.fenced_within + slack.clock
-            if by > history.end or _troubled(history, ask.said, by):
+            if by > history.end or troubled(history, ask.said, by):
                 continue
             if not _over(session, by):
                 wrong.append(
@@ -114,14 +114,6 @@ def fenced_in_time(history: History, slack: Slack) -> list[str]:
 def _over(session: Session, by: float) -> bool:
     ends = [each for each in (session.ended, session.closed) if each is not None]
     return any(each <= by for each in ends)
-
-
-def _troubled(history: History, start: float, end: float) -> bool:
-    """Whether something was done to the cluster then, or shortly before."""
-    return any(
-        fault.at <= end and start <= fault.until + history.terms.hub_lease
-        for fault in history.faults
-    )
 
 
 def older_process_changes_nothing(history: History, slack: Slack) -> list[str]:
