@@ -260,8 +260,9 @@ class ReportedState:
         owed = [report for report in self._reports if report.owed]
         if len(owed) > _MOST_OWED:
             self._forget_superseded(owed)
-        self._reports = [report for report in self._reports if report.values or not report.owed]
-        if self._owed():
+        if owed:
+            self._reports = [each for each in self._reports if each.values or not each.owed]
+        if (owed or self._doubtful) and self._owed():
             self.owing.set()
         else:
             self.owing.clear()
