@@ -330,6 +330,30 @@ async def test_it_waits_as_long_as_the_hub_that_goes_away_asks(hub: FakeHub, wai
         assert waits == [7.5 + 0.25]
 
 
+@pytest.mark.parametrize("way", ["header", "date", "answer", "close"])
+async def test_nobody_keeps_it_away_for_longer_than_half_a_minute(
+    hub: FakeHub, waits: Waits, way: str
+) -> None:
+    hint = error("unavailable", retryable=True, retry_after=3600.0)
+    async with client(hub, sleep=waits) as agent:
+        match way:
+            case "header":
+                hub.handshake = (503, "busy", {"Retry-After": "3600"})
+            case "date":
+                hub.handshake = (429, "busy", {"Retry-After": "Fri, 31 Dec 2199 23:59:59 GMT"})
+            case "answer":
+                hub.on("resume", lambda _p, _r: dict(hint))
+        if way == "close":
+            await hub.peer.close(1001, "going away, retry in 3600 s")
+        else:
+            hub.peer.abort()
+        await eventually(lambda: any(wait >= 20.0 for wait in waits))
+        hub.handshake = None
+        hub.behave("resume")
+        await agent.wait_connected()
+        assert max(waits) <= 30.0
+
+
 async def test_it_waits_longer_with_each_failure_and_anew_after_a_good_heartbeat(
     waits: Waits,
 ) -> None:
