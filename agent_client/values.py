@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -16,10 +17,9 @@ class _Serializer:
     """How pydantic writes a value where it expects `Any`, as in `dict[str, Any]`."""
 
     def __get__(self, value: object, owner: type[Value]) -> Any:
-        pydantic_core = sys.modules.get("pydantic_core")
-        if pydantic_core is None:
+        if "pydantic_core" not in sys.modules:
             raise AttributeError("__pydantic_serializer__")
-        return pydantic_core.SchemaSerializer(_core_schema(owner))
+        return _serializer(owner)
 
 
 class Value:
@@ -55,6 +55,11 @@ class Value:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Callable[[Any], Any]) -> Any:
         return json_schema(cls)
+
+
+@functools.cache
+def _serializer(type_: type[Value]) -> Any:
+    return sys.modules["pydantic_core"].SchemaSerializer(_core_schema(type_))
 
 
 def _core_schema(type_: type[Value]) -> dict[str, Any]:
