@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -16,10 +15,16 @@ _REFERENCE = "#/$defs/"
 class _Serializer:
     """How pydantic writes a value where it expects `Any`, as in `dict[str, Any]`."""
 
+    def __init__(self) -> None:
+        self._made: dict[type, Any] = {}
+
     def __get__(self, value: object, owner: type[Value]) -> Any:
-        if "pydantic_core" not in sys.modules:
-            raise AttributeError("__pydantic_serializer__")
-        return _serializer(owner)
+        if owner not in self._made:
+            pydantic_core = sys.modules.get("pydantic_core")
+            if pydantic_core is None:
+                raise AttributeError("__pydantic_serializer__")
+            self._made[owner] = pydantic_core.SchemaSerializer(_core_schema(owner))
+        return self._made[owner]
 
 
 class Value:
@@ -55,11 +60,6 @@ class Value:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Callable[[Any], Any]) -> Any:
         return json_schema(cls)
-
-
-@functools.cache
-def _serializer(type_: type[Value]) -> Any:
-    return sys.modules["pydantic_core"].SchemaSerializer(_core_schema(type_))
 
 
 def _core_schema(type_: type[Value]) -> dict[str, Any]:

@@ -136,6 +136,28 @@ def test_any_number_of_threads_ask_at_once_over_one_connection(
     assert len(server.peers) == 1
 
 
+def test_threads_go_on_at_another_hub_when_theirs_goes_away(server: ThreadedHub) -> None:
+    with running_hub() as other, Hub([server.url, other.url], shuffle=False) as hub:
+        server.add(wire_record(1))
+        other.add(wire_record(1))
+        gone = threading.Event()
+
+        def ask() -> int:
+            asked = 0
+            while not (gone.is_set() and len(other.requests("get")) > 20):
+                assert hub.get(agent_id(1)).name == "a1"
+                asked += 1
+            return asked
+
+        asking = [in_thread(ask) for _ in range(4)]
+        server.wait_for("get", 20)
+        server.handshake = (502, {}, {})
+        server.close_connections(1001)
+        gone.set()
+        assert min(each.result(END_LIMIT) for each in asking) > 0
+        assert len(other.peers) == 1
+
+
 def test_one_slow_answer_holds_up_no_other_thread_s_call(server: ThreadedHub) -> None:
     server.on("pick", silent)
     with Hub(server.url) as hub:
