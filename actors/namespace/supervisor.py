@@ -246,6 +246,8 @@ class Supervisor:
             cautions.append(Caution("mass_loss", self.loss))
         if self.rollback is not None:
             cautions.append(Caution("store_rolled_back", self.rollback))
+        if self.foreign_writes is not None:
+            cautions.append(Caution("foreign_writes", self.foreign_writes))
         if self.slowness is not None:
             cautions.append(Caution("store_slow", self.slowness))
         return cautions
@@ -268,6 +270,11 @@ class Supervisor:
     def rollback(self) -> str | None:
         """One phrase when the store turned out to have come back older."""
         return self.replica.rollback.warning
+
+    @property
+    def foreign_writes(self) -> str | None:
+        """One sentence while a program that is no hub writes to the store."""
+        return self.registry.foreign_writes.warning
 
     @property
     def held_bytes(self) -> int:
@@ -298,6 +305,7 @@ class Supervisor:
             takeovers_refused=self.registry.takeovers_refused,
             rollbacks=self.replica.rollback.found,
             events=dict(self.replica.events),
+            foreign_writes=dict(self.registry.foreign_writes.counts),
         )
 
     # --- asks ----------------------------------------------------------------------------------
