@@ -310,6 +310,19 @@ class Supervisor:
 
     # --- asks ----------------------------------------------------------------------------------
 
+    def register_over_http(
+        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
+    ) -> None:
+        """As `register`, without a session; for an exclusive one, everything durable is folded."""
+
+        def caught_up(_complete: bool) -> None:
+            self.register(spec, agent_id, reply, exclusive=exclusive)
+
+        if exclusive and not self.alone:
+            self.catch_up(caught_up)
+        else:
+            caught_up(True)
+
     def register(
         self,
         spec: AgentSpec,
@@ -321,7 +334,8 @@ class Supervisor:
     ) -> AgentRef | None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
 
-        `exclusive`: only if no other session of the agent lives.
+        `exclusive`: only if no other session of the agent lives. It may have ended at another hub a
+        moment ago: who asks has everything durable folded before.
 
         Answered with a Lease or a ProtocolError. Returns the agent's reference, or None if an
         error has been answered already.
