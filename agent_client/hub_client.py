@@ -12,7 +12,6 @@ from msgspec import UNSET
 
 from agent_client.answers import FlappingAgent, Hubs, HubStatus, LossAcknowledged, copied
 from agent_client.errors import BadRequest, HomeportError
-from agent_client.forks import OneProcess
 from agent_client.one_loop import HUB_INSTEAD, OneLoop
 from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback
@@ -50,7 +49,7 @@ from homeport_protocol.requests import Watch as WatchRequest
 A = TypeVar("A")
 
 
-class HubClient(OneProcess):
+class HubClient:
     """Asks a hub about agents; connects at the first request, and again when needed.
 
         async with HubClient("http://hub:8080") as hub:
@@ -99,7 +98,7 @@ class HubClient(OneProcess):
     @property
     def connected(self) -> bool:
         """Whether a connection for requests is open now; one is made at the next request."""
-        return self._channel.connected and not self._loop.elsewhere
+        return self._channel.connected
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,7 +114,7 @@ class HubClient(OneProcess):
     async def close(self) -> None:
         """End every watch and the connection; pending requests raise ConnectionLost."""
         self._closed = True
-        if self._loop.closed or self._loop.elsewhere:
+        if self._loop.closed:
             return
         self._loop.check()
         for watch in list(self._watches):
@@ -246,7 +245,6 @@ class HubClient(OneProcess):
         if (since is None) != (log is None):
             missing = "log" if log is None else "since"
             raise BadRequest(f"{missing}: since and log belong together", field=missing)
-        self._loop.check_process()
         if self._closed:
             raise client_closed()
         wanted = as_filter(filter, keys)

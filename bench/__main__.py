@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+_PROGRAM = os.environ.get("_HOMEPORT_PROGRAM", "python -m bench")  # as in bench.runner.command
+
 _OURS = ("agent_client", "bench", "hub", "homeport_protocol")
 
 
@@ -23,7 +25,7 @@ def main() -> int:
             raise
         return _failed(
             f"the bench needs the package {package}, which is not installed; "
-            "get it with: pip install 'homeport[bench]'"
+            "in a checkout of Homeport, run: pip install '.[bench]'"
         )
     try:
         status = run(sys.argv[1:])
@@ -39,7 +41,7 @@ def main() -> int:
 
 
 def _failed(sentence: str) -> int:
-    print(f"python -m bench: {sentence}", file=sys.stderr)
+    print(f"{_PROGRAM}: {sentence}", file=sys.stderr)
     return 1
 
 

@@ -20,7 +20,7 @@ def main() -> None:
             raise
         sys.stderr.write(
             f"homeport: the command line needs the package {package}, which is not installed; "
-            "get it with: pip install 'homeport[hub]'\n"
+            "in a checkout of Homeport, run: pip install '.[hub]'\n"
         )
         status = 1
     raise SystemExit(status)

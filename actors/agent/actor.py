@@ -15,8 +15,7 @@ Rules, beside those of `actors.rules`:
 
 What holds its state are `AskQueue` (the order), `RecordWriter` (the record and its proposal) and
 `Monitor` (liveness, session and deadline). What it does beyond taking turns stands in modules of
-their own: `registering`, `ownership` (what other hubs do), `foreign` (what programs do that are no
-hubs), `settlement` (what the store answers).
+their own: `registering`, `ownership` (what other hubs do), `settlement` (what the store answers).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import assert_never
 
 from msgspec import UNSET, structs
 
-from actors.agent import foreign, ownership, registering, settlement
+from actors.agent import ownership, registering, settlement
 from actors.agent.ask_queue import AskQueue
 from actors.agent.context import AgentContext
 from actors.agent.fencing import not_held, refusal_over_http, speaks_for
@@ -35,7 +34,6 @@ from actors.agent.messages import (
     Ask,
     DeadlineReached,
     Drain,
-    FoundForeign,
     GrantFreshTimeout,
     Heartbeat,
     HubsChanged,
@@ -49,8 +47,6 @@ from actors.agent.messages import (
     Resume,
     Settled,
     SocketLost,
-    StoredChanged,
-    StoredDeleted,
     StoredRead,
     StoreReturned,
     Sweep,
@@ -58,7 +54,7 @@ from actors.agent.messages import (
     Update,
 )
 from actors.agent.monitor import Monitor
-from actors.agent.outcomes import Acknowledged, gone
+from actors.agent.outcomes import Acknowledged, gone, no_such_agent
 from actors.agent.record_writer import RecordWriter
 from actors.agent.ref import AgentRef
 from actors.ports.clock import INFINITE
@@ -116,12 +112,6 @@ class AgentActor:
                 ownership.renewed_elsewhere(self, message)
             case StoredRead():
                 self._stored_read(message.stored)
-            case StoredChanged():
-                foreign.stored_changed(self)
-            case StoredDeleted():
-                foreign.stored_deleted(self, message)
-            case FoundForeign():
-                foreign.found(self, message)
             case HubsChanged():
                 pass  # `_rest` ends an actor whose agent is another hub's, or watches the agent
             case RemovalHeld():
@@ -170,8 +160,7 @@ class AgentActor:
         if isinstance(stored, Away):
             self.monitor.read_later()
         else:
-            take_in = foreign.take_in if foreign.wrote(self, stored) else ownership.take_in
-            self.monitor.stored_read(take_in(self, stored))
+            self.monitor.stored_read(ownership.take_in(self, stored))
         self._proceed()
 
     # --- taking turns ----------------------------------------------------------------------------
@@ -305,7 +294,7 @@ class AgentActor:
         record = writer.current
         if record is None:
             over = Acknowledged(writer.revision, True, self.context.timestamp())
-            ask.reply(gone() if ask.by_operator else over)
+            ask.reply(no_such_agent() if ask.by_operator else over)
         elif ask.session is not None and ask.session is not monitor.session:
             ask.reply(not_held(self))
         elif ask.by_operator or ask.session is not None or not self._refuses(ask):

@@ -46,6 +46,11 @@ def gone() -> ProtocolError:
     return ProtocolError("not_found", "no such agent: its lease is over; register anew")
 
 
+def no_such_agent() -> ProtocolError:
+    """The agent that an operator names does not exist."""
+    return ProtocolError("not_found", "no such agent")
+
+
 def fenced() -> ProtocolError:
     """The session does not hold the agent any more."""
     return ProtocolError("fenced", NEWER_SESSION)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from msgspec import UNSET, UnsetType
 
 from actors.agent.messages import SessionHandle
-from actors.agent.outcomes import Acknowledged, Reply, gone, unavailable
+from actors.agent.outcomes import Acknowledged, Reply, gone, no_such_agent, unavailable
 from actors.agent.ref import AgentRef
 from actors.cluster.replica import Replica
 from actors.directory.directory import Page
@@ -246,8 +246,6 @@ class Supervisor:
             cautions.append(Caution("mass_loss", self.loss))
         if self.rollback is not None:
             cautions.append(Caution("store_rolled_back", self.rollback))
-        if self.foreign_writes is not None:
-            cautions.append(Caution("foreign_writes", self.foreign_writes))
         if self.slowness is not None:
             cautions.append(Caution("store_slow", self.slowness))
         return cautions
@@ -270,11 +268,6 @@ class Supervisor:
     def rollback(self) -> str | None:
         """One phrase when the store turned out to have come back older."""
         return self.replica.rollback.warning
-
-    @property
-    def foreign_writes(self) -> str | None:
-        """One sentence while a program that is no hub writes to the store."""
-        return self.registry.foreign_writes.warning
 
     @property
     def held_bytes(self) -> int:
@@ -305,23 +298,9 @@ class Supervisor:
             takeovers_refused=self.registry.takeovers_refused,
             rollbacks=self.replica.rollback.found,
             events=dict(self.replica.events),
-            foreign_writes=dict(self.registry.foreign_writes.counts),
         )
 
     # --- asks ----------------------------------------------------------------------------------
-
-    def register_over_http(
-        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
-    ) -> None:
-        """As `register`, without a session; for an exclusive one, everything durable is folded."""
-
-        def caught_up(_complete: bool) -> None:
-            self.register(spec, agent_id, reply, exclusive=exclusive)
-
-        if exclusive and not self.alone:
-            self.catch_up(caught_up)
-        else:
-            caught_up(True)
 
     def register(
         self,
@@ -334,8 +313,7 @@ class Supervisor:
     ) -> AgentRef | None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
 
-        `exclusive`: only if no other session of the agent lives. It may have ended at another hub a
-        moment ago: who asks has everything durable folded before.
+        `exclusive`: only if no other session of the agent lives.
 
         Answered with a Lease or a ProtocolError. Returns the agent's reference, or None if an
         error has been answered already.
@@ -430,7 +408,7 @@ class Supervisor:
         def ask(agent: AgentRef, reply: Reply) -> None:
             agent.remove(reply, at)
 
-        ask_over_http(self, agent_id, ask, reply, unknown=gone)
+        ask_over_http(self, agent_id, ask, reply, unknown=no_such_agent)
 
     def acknowledge_loss(self, reply: Reply) -> None:
         """Let agents that were lost at once be removed; answered once all hubs can hear of it."""

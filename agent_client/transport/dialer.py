@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -30,11 +29,11 @@ from agent_client.errors import (
     Unauthorized,
     Unavailable,
 )
-from agent_client.forks import belongs_elsewhere
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.headers import headers_to_hub
 from agent_client.transport.proxies import Proxy, ProxyError, proxy_for
+from agent_client.transport.reasons import mismatch
 from agent_client.transport.retry_after import retry_after
 from agent_client.transport.sockets import connect_socket
 from agent_client.transport.tunnels import CREDENTIALS_WANTED, open_tunnel, with_answering_address
@@ -74,18 +73,13 @@ class Dialer:
     ) -> None:
         self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle)
         self._headers = headers_to_hub(headers, token=token, namespace=namespace)
-        self._process = 0
 
     async def dial(self, url: str, *, seconds: float, keepalive: float | None = None) -> Connection:
         """Connect to `url` within `seconds`; with `keepalive` (seconds) the library sends pings.
 
         Raises CannotConnect, or BadRequest, Unauthorized, Forbidden, RateLimited or Unavailable
-        when the hub refused the handshake for that reason, or BadURL; RuntimeError in a child of
-        the process that dialled first.
+        when the hub refused the handshake for that reason, or BadURL.
         """
-        self._process = self._process or os.getpid()
-        if self._process != os.getpid():
-            raise belongs_elsewhere("client", self._process)
         at, proxy, shown = url, None, without_secrets(url)
         try:
             async with asyncio.timeout(seconds):
@@ -108,7 +102,7 @@ class Dialer:
             late = CannotConnect(f"{shown} did not answer within {seconds:g} s")
             raise late.at(shown, _shown(proxy)) from error
         except (OSError, WebSocketException) as error:
-            raise _cannot_connect(shown, proxy, error) from error
+            raise _cannot_connect(shown, proxy, error, secure=origin(at).secure) from error
         except ValueError as error:
             raise BadURL(f"cannot use the URL {shown}: {error}") from None
 
@@ -167,8 +161,10 @@ def _shown(proxy: Proxy | None) -> str | None:
     return None if proxy is None else str(proxy)
 
 
-def _cannot_connect(shown: str, proxy: Proxy | None, error: Exception) -> CannotConnect:
-    words = str(error) or type(error).__name__
+def _cannot_connect(
+    shown: str, proxy: Proxy | None, error: Exception, *, secure: bool
+) -> CannotConnect:
+    words = mismatch(error, secure=secure) or str(error) or type(error).__name__
     if isinstance(error, InvalidProxyStatus) and error.response.status_code == _CREDENTIALS_WANTED:
         words = CREDENTIALS_WANTED
     through = "" if proxy is None else f" through the proxy {proxy}"

@@ -15,6 +15,7 @@ from agent_client.errors import BadRequest
 from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_RULE, is_namespace
 
 HEADERS_VARIABLE = "HOMEPORT_HEADERS"
+TOKEN_VARIABLE = "HOMEPORT_TOKEN"  # noqa: S105 - the name of one
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.1
 _VALUE = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
@@ -51,11 +52,13 @@ def headers_to_hub(
         if NAMESPACE_HEADER.lower() in given:
             raise _twice(NAMESPACE_HEADER, "namespace")
         sent[NAMESPACE_HEADER] = namespace
-    token = os.environ.get("HOMEPORT_TOKEN") if token is None else token
+    given_by = "token"
+    if token is None:
+        token, given_by = os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE
     if token:
         if "authorization" in given:
             raise _twice("Authorization", "token")
-        sent["Authorization"] = bearer(token)
+        sent["Authorization"] = bearer(token, given_by)
     return sent
 
 
@@ -83,10 +86,13 @@ def header_lines(lines: Iterable[str], where: str) -> Headers:
     return _checked(pairs, where)
 
 
-def bearer(token: str) -> str:
-    """The Authorization header's value; raises BadRequest, which does not repeat the token."""
+def bearer(token: str, given_by: str = "token") -> str:
+    """The Authorization header's value.
+
+    Raises BadRequest, which blames what the token was `given_by`, and does not repeat it.
+    """
     if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise BadRequest("token: expected visible ASCII characters only", field="token")
+        raise BadRequest(f"{given_by}: expected visible ASCII characters only", field="token")
     return f"Bearer {token}"
 
 

@@ -26,12 +26,20 @@ def hub_urls(url: str | Sequence[str] | None) -> list[str]:
     """
     if url is None:
         given = split_urls(os.environ.get("HOMEPORT_URL", "")) or [DEFAULT_URL]
+        try:
+            return _unique(given)
+        except BadURL as error:
+            raise BadURL(f"HOMEPORT_URL: {error}") from None
     elif isinstance(url, str):
         given = split_urls(url) or [url]
     else:
         given = list(url)
     if not given:
         raise BadURL("no URL of a hub was given")
+    return _unique(given)
+
+
+def _unique(given: list[str]) -> list[str]:
     return list(dict.fromkeys(websocket_url(each) for each in given))
 
 

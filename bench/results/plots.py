@@ -54,7 +54,7 @@ def prepare(directory: str) -> None:
     except ModuleNotFoundError:
         raise BenchError(
             "charts need the package matplotlib, which is not installed; "
-            "get it with: pip install 'homeport[bench]'"
+            "in a checkout of Homeport, run: pip install '.[bench]'"
         ) from None
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,8 @@ from bench.runner.run import run_all
 from bench.scenario import Scenario
 from bench.scenarios import GROUPS, SCENARIOS, named
 
-PROGRAM = "python -m bench"
+PROGRAM = os.environ.get("_HOMEPORT_PROGRAM", "python -m bench")
+"""What the user typed: `homeport bench` says so in this variable."""
 
 
 def run(arguments: Sequence[str]) -> int:

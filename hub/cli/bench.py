@@ -28,10 +28,11 @@ def bench(arguments: tuple[str, ...]) -> None:
     spec = importlib.util.find_spec("bench")
     if spec is None or spec.origin is None:  # without origin it is a directory, not the package
         raise click.ClickException(
-            "the package bench is not installed; it comes with Homeport's own installation"
+            "the load tests are not installed; run them in a checkout of Homeport"
         )
     # `-P`: a file bench.py in the working directory must not be run instead.
     command = [sys.executable, "-P", "-m", "bench", *arguments]
     path = os.pathsep.join(map(os.path.abspath, sys.path))
     sys.stdout.flush()
-    os.execve(command[0], command, {**os.environ, "PYTHONPATH": path})  # noqa: S606
+    called = {"PYTHONPATH": path, "_HOMEPORT_PROGRAM": "homeport bench"}
+    os.execve(command[0], command, {**os.environ, **called})  # noqa: S606

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 
 from agent_client import HubClient
 from agent_client.errors import CannotConnect, HomeportError
+from agent_client.transport.reasons import mismatch
 from hub.cli.options import Target
 from hub.cli.text import one_line
 from hub.errors import HubError
 
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+_SECURE = ("https:", "wss:")
 
 
 @asynccontextmanager
@@ -38,7 +40,9 @@ def cannot_reach(target: Target, error: CannotConnect) -> HubError:
             "hosts named in NO_PROXY are reached directly",
             f" through the proxy {proxy}",
         )
-    return HubError(f"cannot reach a hub at {target.shown}{through} ({_why(error)}); {hint}")
+    return HubError(
+        f"cannot reach a hub at {target.shown}{through} ({_why(target, error)}); {hint}"
+    )
 
 
 def _proxy(error: BaseException | None) -> str | None:
@@ -47,15 +51,20 @@ def _proxy(error: BaseException | None) -> str | None:
     return error.proxy if isinstance(error, HomeportError) else None
 
 
-def _why(error: BaseException) -> str:
-    while not isinstance(error, OSError):
-        if error.__cause__ is None:
-            return one_line(str(error))
-        error = error.__cause__
-    if isinstance(error, TimeoutError):
+def _why(target: Target, error: CannotConnect) -> str:
+    """What the connection failed of; of several hubs, at the last one that was tried."""
+    url, cause = error.url, error.__cause__
+    while isinstance(cause, HomeportError):
+        url, cause = cause.url or url, cause.__cause__
+    if cause is None:
+        return one_line(str(error))
+    words = mismatch(cause, secure=(url or target.urls[0]).startswith(_SECURE))
+    if words is not None:
+        return one_line(words)
+    if isinstance(cause, TimeoutError):
         return "no answer in time"
-    if isinstance(error, socket.gaierror):
+    if isinstance(cause, socket.gaierror):
         return "no such host"
     # A name with several addresses fails with one text that has the errors of all of them.
-    number = error.errno or next(map(int, _ERRNO.findall(str(error))), None)
-    return os.strerror(number).lower() if number else one_line(str(error))
+    number = getattr(cause, "errno", None) or next(map(int, _ERRNO.findall(str(cause))), None)
+    return os.strerror(number).lower() if number else one_line(str(cause))

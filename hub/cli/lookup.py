@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+import click
+
 from agent_client import AgentRecord, HubClient
 from homeport_protocol.bounds import UUID
+from hub.cli.text import printable
 from hub.errors import HubError
 
 _PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
@@ -17,6 +20,12 @@ def is_id(text: str) -> bool:
     return re.fullmatch(UUID, text) is not None
 
 
+def check_named(text: str) -> None:
+    """Raise click.BadParameter for a text that can mean no agent."""
+    if not text.strip():
+        raise click.BadParameter("give an id or a name, not an empty text", param_hint="AGENT")
+
+
 async def find_agent(hub: HubClient, text: str) -> AgentRecord:
     """The one agent whose id is or begins with `text`, or whose name it is; else HubError."""
     if is_id(text):
@@ -26,11 +35,17 @@ async def find_agent(hub: HubClient, text: str) -> AgentRecord:
         every = await hub.find()
         found |= {one.id: one for one in every if one.id.lower().startswith(text.lower())}
     if not found:
-        raise HubError(f"no agent is called {text}, and no id begins so")
+        raise HubError(f"no agent has {_meant(text)}")
     if len(found) > 1:
         few = ", ".join(sorted(found)[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
         raise HubError(
-            f"{len(found)} agents are called {text} or have an id that begins so: give the id of "
-            f"one ({few})"
+            f"{len(found)} agents have {_meant(text)}: give the whole id of the one that you mean "
+            f"({few})"
         )
     return next(iter(found.values()))
+
+
+def _meant(text: str) -> str:
+    """What `text` may be of an agent."""
+    name = f"the name {printable(text)}"
+    return f"{name} or an id that begins with it" if _PART_OF_ID.fullmatch(text) else name

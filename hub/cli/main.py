@@ -21,11 +21,13 @@ from hub.cli.output import note
 from hub.cli.queries import agent, agents, pick
 from hub.cli.remove import remove
 from hub.cli.repair import repair
-from hub.cli.serve import serve
+from hub.cli.serve import serve, wants_json
 from hub.cli.sidecar import register
 from hub.cli.text import one_line
 from hub.cli.watch import watch
 from hub.errors import HubError
+from hub.settings import unknown_variables
+from hub.telemetry import logs
 from hub.version import VERSION
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -56,6 +58,9 @@ def cli(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(WRONG_USAGE)
+    if context.invoked_subcommand != serve.name:  # whose log says so
+        for sentence in unknown_variables(os.environ):
+            note(f"{_PROGRAM}: warning: {sentence}" + ("" if sentence.endswith("?") else "."))
 
 
 for _command in (
@@ -88,52 +93,64 @@ def run(arguments: Sequence[str]) -> int:
     completion = os.environ.get(_COMPLETION)
     if completion:
         return shell_complete(cli, {}, _PROGRAM, _COMPLETION, completion)
+    as_json = wants_json(arguments)
     try:
         with cli.make_context(_PROGRAM, list(arguments)) as context:
             return cli.invoke(context) or 0
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.UsageError as error:
-        return _wrong_usage(error)
+        return _wrong_usage(error, as_json=as_json)
     except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
         return 0  # the reader has read enough, as with `| head`
     except CommandError as error:
-        _failed(str(error))
+        _failed(str(error), as_json=as_json)
         return error.status
     except HubError as error:
-        _failed(str(error))
+        _failed(str(error), as_json=as_json)
         return error.status
     except (HomeportError, click.ClickException) as error:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        return _failed(text)
+        return _failed(text, as_json=as_json)
     except ModuleNotFoundError:
         raise
     except OSError as error:
         _forget_stdout()
-        return _failed(str(error))  # of this machine: a full disk, too many open files
+        return _failed(
+            str(error), as_json=as_json
+        )  # of this machine: a full disk, too many open files
     except Exception as error:
         return _failed(
             f"internal error: {type(error).__name__}: {one_line(str(error))}; "
-            "run with HOMEPORT_DEBUG=1 for the traceback"
+            "run with HOMEPORT_DEBUG=1 for the traceback",
+            as_json=as_json,
         )
 
 
-def _failed(sentence: str) -> int:
-    if os.environ.get("HOMEPORT_DEBUG"):
-        traceback.print_exc()
+def _failed(sentence: str, *, as_json: bool) -> int:
+    debug = bool(os.environ.get("HOMEPORT_DEBUG"))
     sentence = one_line(sentence)
+    if as_json:
+        logs.configure("json")
+        logs.get("hub").critical(sentence, exc_info=debug)
+        return FAILED
+    if debug:
+        traceback.print_exc()
     note(f"{_PROGRAM}: {sentence}" + ("" if sentence.endswith("?") else "."))
     return FAILED
 
 
-def _wrong_usage(error: click.UsageError) -> int:
+def _wrong_usage(error: click.UsageError, *, as_json: bool) -> int:
     path = error.ctx.command_path if error.ctx is not None else _PROGRAM
     message = one_line(error.format_message())
     if not message[1:2].isupper():  # the name of a variable stays as it is
         message = message[:1].lower() + message[1:]
+    if as_json:
+        _failed(message, as_json=True)
+        return WRONG_USAGE
     note(f'{path}: {message} (see "{path} --help").')
     return WRONG_USAGE
 

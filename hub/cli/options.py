@@ -8,9 +8,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from agent_client.errors import BadRequest, BadURL
-from agent_client.transport.headers import HEADERS_VARIABLE, Headers, header_lines, user_headers
+from agent_client.transport.headers import (
+    HEADERS_VARIABLE,
+    TOKEN_VARIABLE,
+    Headers,
+    bearer,
+    header_lines,
+    user_headers,
+)
 from agent_client.transport.urls import DEFAULT_URL, hub_urls, without_secrets
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 
@@ -29,13 +37,34 @@ class Target(NamedTuple):
         return ", ".join(map(without_secrets, self.urls))
 
 
+def _given_by(context: click.Context, parameter: click.Parameter) -> str:
+    """What to blame for a value: the variable or the option, whichever gave it."""
+    assert parameter.name is not None
+    if context.get_parameter_source(parameter.name) is ParameterSource.ENVIRONMENT:
+        return str(parameter.envvar)
+    return f"'{parameter.opts[0]}'"
+
+
 def _read_urls(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
     urls = re.split(r"[,\s]+", text.strip(", \t"))
     try:
         hub_urls(urls)
     except BadURL as error:
-        raise click.BadParameter(str(error)) from None
+        raise click.BadParameter(str(error), param_hint=_given_by(context, parameter)) from None
     return urls
+
+
+def _check_token(
+    context: click.Context, parameter: click.Parameter, token: str | None
+) -> str | None:
+    if token:
+        try:
+            bearer(token, "it")
+        except BadRequest:
+            raise click.BadParameter(
+                "expected visible ASCII characters only", param_hint=_given_by(context, parameter)
+            ) from None
+    return token
 
 
 def _check_namespace(
@@ -74,7 +103,8 @@ _OPTIONS = (
     ),
     click.option(
         "--token",
-        envvar="HOMEPORT_TOKEN",
+        envvar=TOKEN_VARIABLE,
+        callback=_check_token,
         metavar="TOKEN",
         help="The token to show to the hub. Others on this machine can read a command line: "
         "prefer the variable.  [HOMEPORT_TOKEN]",

@@ -20,7 +20,7 @@ from homeport_protocol.bounds import (
 from homeport_protocol.filters import Filter
 from hub.cli.client import connected
 from hub.cli.filters import filter_options
-from hub.cli.lookup import find_agent
+from hub.cli.lookup import check_named, find_agent
 from hub.cli.options import Target, examples, hub_options, json_option
 from hub.cli.output import show, show_json
 from hub.cli.tables import show_agent, show_agents, show_flapping
@@ -113,6 +113,7 @@ def agent(target: Target, agent: str, as_json: bool) -> None:
     AGENT is the agent's id, the beginning of it (four characters or more), or its name; it must
     mean one agent. With --json: the record.
     """
+    check_named(agent)
     _show_one(asyncio.run(_get(target, agent)), as_json)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from hub.cli.client import connected
-from hub.cli.lookup import find_agent, is_id
+from hub.cli.lookup import check_named, find_agent, is_id
 from hub.cli.options import Target, examples, hub_options
 from hub.cli.output import show
 from hub.cli.text import printable
@@ -31,6 +31,7 @@ def remove(target: Target, agent: str) -> None:
     program is started again. An agent over HTTP is told that it is not known, and may register
     again: stop its program first.
     """
+    check_named(agent)
     removed = asyncio.run(_remove(target, agent))
     show(f"Removed {printable(removed)}.")
 

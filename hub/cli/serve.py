@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from hub.cli.options import examples
 from hub.cli.output import show
+from hub.errors import HubError
 from hub.process.signals import ignore_until_serving
-from hub.settings import FIELDS, Field, Source
+from hub.settings import FIELDS, Field, SettingsError, Source, unknown_variables
+from hub.telemetry import logs
+
+logger = logs.get("hub.settings")
 
 
 def _reader(field: Field) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -43,6 +48,31 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help=f"{field.help}  [{field.variable}; default: {field.default_text}]",
         )(command)
     return command
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the log of this command line is to be JSON, as far as can be told before it is read.
+
+    Then everything that goes to stderr is.
+    """
+    if "serve" not in arguments[:1]:
+        return False
+    given = " ".join(arguments).replace("=", " ")
+    if "--log-format" in given:
+        return "--log-format json" in given
+    try:
+        named = Source({}, _config_of(arguments)).given("log_format")
+        return named is not None and named.value == "json"
+    except HubError:
+        return False
+
+
+def _config_of(arguments: Sequence[str]) -> str | None:
+    for at, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--config":
+            return value if equals else next(iter(arguments[at + 1 :]), None)
+    return None
 
 
 @click.command(
@@ -78,11 +108,19 @@ def serve(config: str | None, **flags: Any) -> int:
     ignore_until_serving()
     source = Source(flags, config)
     settings = source.load()
+    logs.configure(settings.log_format, settings.log_level)
+    for sentence in unknown_variables(os.environ):
+        logger.warning(sentence)
     if settings.redis is not None and "?" in settings.redis:
         # Only the library knows its options; check them here, before each worker fails on them.
         from hub.store.backends.connect import backend_of  # noqa: PLC0415
 
-        backend_of(settings.redis)
+        try:
+            backend_of(settings.redis)
+        except HubError as error:
+            given = source.given("redis")
+            blamed = "--redis" if given is None else given.source
+            raise SettingsError(f"{blamed}: {error}") from None
     # Imported here: other commands do not need the server and the time to import it, and the
     # parent of workers needs no server either.
     if settings.workers > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from urllib.parse import quote
@@ -55,9 +56,12 @@ class EmbeddedEngine:
                 "the embedded engine needs Linux or macOS: give --redis redis://HOST:PORT, or "
                 "--redis memory:// to keep nothing"
             )
-        self._directory.claim()
         try:
+            self._directory.claim()
             binary = await self._launch()
+        except OSError as error:  # what may fail for another reason has been told already
+            self._directory.release()
+            raise self._unwritable(error) from None
         except BaseException:
             self._directory.release()
             raise
@@ -80,6 +84,14 @@ class EmbeddedEngine:
             self._directory.append_log.remember()
             logger.info("store engine stopped", directory=str(self._directory.path))
         self._directory.release()
+
+    def _unwritable(self, error: OSError) -> EngineError:
+        why = (error.strerror or str(error)).lower()
+        remedy = "free space there, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return EngineError(
+            f"cannot write to the data directory {self._directory.path}: {why}; {remedy}give "
+            "another one with --data-dir"
+        )
 
     async def _launch(self) -> ServerBinary:
         directory = self._directory

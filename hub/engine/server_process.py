@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -23,6 +24,9 @@ ANSWER_TIMEOUT = 30.0
 
 LOADING_INTERVAL = 10.0
 """Seconds between two log lines while a server loads its data."""
+
+MIN_FREE = 64 * 1024
+"""Bytes on a disk; with less than that, it is full."""
 
 logger = logs.get("engine")
 
@@ -185,6 +189,13 @@ async def _wait_until_ready(server: ServerProcess, directory: DataDirectory, sta
         ended.cancel()
 
 
+def _free_bytes(path: Path) -> int:
+    try:
+        return shutil.disk_usage(path).free
+    except OSError:
+        return MIN_FREE
+
+
 async def _ask(path: Path) -> bytes:
     """The first line of the answer to one PING; empty without an answer."""
     with suppress(OSError, TimeoutError, ValueError):
@@ -200,6 +211,11 @@ async def _ask(path: Path) -> bytes:
 
 def _failure(server: ServerProcess, directory: DataDirectory, start: int, what: str) -> EngineError:
     said = directory.log_tail(start)
+    if "No space left" in said or _free_bytes(directory.path) < MIN_FREE:
+        return EngineError(
+            f"the embedded engine ({server.name}) did not start: the disk of {directory.path} is "
+            "full; free space there, or give another directory with --data-dir"
+        )
     last_words = f"; its last words: {said}" if said else ""
     data = f"; `homeport repair --data-dir {directory.path}` checks the data"
     return EngineError(

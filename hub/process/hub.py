@@ -32,6 +32,7 @@ from hub.process.reload import reload_settings
 from hub.settings import Settings, Source, describe
 from hub.store import (
     EMBEDDED,
+    IN_MEMORY,
     MEMORY,
     REDIS,
     Backend,
@@ -109,7 +110,10 @@ class Hub:
         self._shared_port = shared_port
         self._warnings = warnings
         self._parent = ParentLink(self.metrics) if shared_port else None
-        self.store_name = EMBEDDED if embedded or settings.redis is None else REDIS
+        if embedded or settings.redis is None:
+            self.store_name = EMBEDDED
+        else:
+            self.store_name = IN_MEMORY if settings.redis == MEMORY else REDIS
         self._timing = settings.timing
         self._limits = settings.limits
         self._scheduler = LoopScheduler(asyncio.get_running_loop())
@@ -262,7 +266,10 @@ class Hub:
             why = f" ({reasons[-1]})" if reasons else ""
             blocked = next(self._namespaces.unloaded(), None)
             if blocked is not None and not reasons:
-                raise HubError(f"{self._store_at(url)} answers, but {blocked}") from None
+                at = self._store_at(url)
+                if blocked.startswith(self.store_name):
+                    raise HubError(blocked.replace(self.store_name, at, 1)) from None
+                raise HubError(f"{at} answers, but {blocked}") from None
             remedy = ": start it, or check --redis" if self.store_name == REDIS else ""
             raise HubError(
                 f"{self._store_at(url)} did not answer within {START_TIMEOUT:g} seconds"

@@ -10,6 +10,7 @@ from hub.settings.model import (
     worker_id,
 )
 from hub.settings.reload import Reloaded, Source, compare
+from hub.settings.variables import unknown_variables
 
 __all__ = [
     "FIELDS",
@@ -23,5 +24,6 @@ __all__ = [
     "default_hub_id",
     "describe",
     "load_settings",
+    "unknown_variables",
     "worker_id",
 ]

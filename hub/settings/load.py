@@ -27,7 +27,7 @@ class SettingsError(HubError):
     status = 2
 
 
-class _Given(Struct, frozen=True):
+class Given(Struct, frozen=True):
     """A value and where it was given, in the user's terms."""
 
     value: object
@@ -72,23 +72,36 @@ def load_settings(
     return settings
 
 
-def _from_flags(field: Field, flags: Mapping[str, object]) -> _Given | None:
+def find_given(
+    name: str, flags: Mapping[str, object], environ: Mapping[str, str], config_path: str | None
+) -> Given | None:
+    """What was given for one setting, whatever the others are; None if nothing was.
+
+    Raises SettingsError for a file that cannot be read.
+    """
+    field = FIELDS[name]
+    given = _from_flags(field, flags) or _from_environment(field, environ)
+    given = given or _from_legacy(field, environ)
+    return given or _read_file(config_path, environ, only=name).get(name)
+
+
+def _from_flags(field: Field, flags: Mapping[str, object]) -> Given | None:
     value = flags.get(field.name)
-    return None if value is None else _Given(value, field.flag)
+    return None if value is None else Given(value, field.flag)
 
 
-def _from_environment(field: Field, environ: Mapping[str, str]) -> _Given | None:
+def _from_environment(field: Field, environ: Mapping[str, str]) -> Given | None:
     value = environ.get(field.variable, "")
     # Kubernetes sets HOMEPORT_PORT=tcp://… in every pod next to a service named "homeport".
     if not value or (field.name == "port" and _SERVICE_LINK.match(value)):
         return None
-    return _Given(value, field.variable)
+    return Given(value, field.variable)
 
 
-def _from_legacy(field: Field, environ: Mapping[str, str]) -> _Given | None:
+def _from_legacy(field: Field, environ: Mapping[str, str]) -> Given | None:
     """The variables of the legacy service, with its default address."""
     if field.name == "port" and environ.get("PORT"):
-        return _Given(environ["PORT"], "PORT")
+        return Given(environ["PORT"], "PORT")
     if field.name != "redis":
         return None
     address, password = environ.get("REDIS_ADDR", ""), environ.get("REDIS_PASSWORD", "")
@@ -100,10 +113,12 @@ def _from_legacy(field: Field, environ: Mapping[str, str]) -> _Given | None:
             "REDIS_ADDR: expected HOST:PORT; a Redis URL goes into HOMEPORT_REDIS or --redis"
         )
     login = f":{quote(password, safe='')}@" if password else ""
-    return _Given(f"redis://{login}{match['host']}:{match['port'] or 6379}", "REDIS_ADDR")
+    return Given(f"redis://{login}{match['host']}:{match['port'] or 6379}", "REDIS_ADDR")
 
 
-def _read_file(path: str | None, environ: Mapping[str, str]) -> dict[str, _Given]:
+def _read_file(
+    path: str | None, environ: Mapping[str, str], only: str | None = None
+) -> dict[str, Given]:
     named_by = "--config"
     if path is None:
         path, named_by = environ.get("HOMEPORT_CONFIG") or None, "HOMEPORT_CONFIG"
@@ -117,10 +132,14 @@ def _read_file(path: str | None, environ: Mapping[str, str]) -> dict[str, _Given
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{named_by}: {path} is not valid TOML: {error}") from None
     label = os.path.basename(path)
-    return {name: _from_table(name, value, label) for name, value in table.items()}
+    return {
+        name: _from_table(name, value, label)
+        for name, value in table.items()
+        if only in (None, name)
+    }
 
 
-def _from_table(name: str, value: object, label: str) -> _Given:
+def _from_table(name: str, value: object, label: str) -> Given:
     field = FIELDS.get(name)
     if field is None:
         near = difflib.get_close_matches(name.replace("-", "_").lower(), FIELDS, n=1, cutoff=0.5)
@@ -129,7 +148,7 @@ def _from_table(name: str, value: object, label: str) -> _Given:
     source = f"{name} in {label}"
     if isinstance(value, str) and field.kind in ("whole", "number"):
         raise SettingsError(f"{source}: expected {field.expects}, got text; write it unquoted")
-    return _Given(value, source)
+    return Given(value, source)
 
 
 def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:

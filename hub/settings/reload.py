@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 
 from hub.settings.fields import FIELDS
-from hub.settings.load import load_settings
+from hub.settings.load import Given, find_given, load_settings
 from hub.settings.model import Settings
 
 
@@ -21,6 +21,10 @@ class Source(Struct, frozen=True):
     def load(self) -> Settings:
         """The settings as they are given now. Raises SettingsError."""
         return load_settings(self.flags, os.environ, self.config_path)
+
+    def given(self, name: str) -> Given | None:
+        """What is given for one setting now; None if nothing is. Raises SettingsError."""
+        return find_given(name, self.flags, os.environ, self.config_path)
 
 
 class Reloaded(Struct, frozen=True):

@@ -8,12 +8,13 @@ from hub.store.backends.backend import Backend
 from hub.store.backends.connect import MEMORY, connect
 from hub.store.backends.failures import StoreError, StoreUnavailableError
 from hub.store.keys import Keys
-from hub.store.names import EMBEDDED, REDIS
+from hub.store.names import EMBEDDED, IN_MEMORY, REDIS
 from hub.store.redis_store import RedisStore
 from hub.store.repair import repair
 
 __all__ = [
     "EMBEDDED",
+    "IN_MEMORY",
     "MEMORY",
     "REDIS",
     "Backend",

@@ -10,6 +10,9 @@ REDIS = "Redis"
 EMBEDDED = "the embedded store"
 """The private server that a hub starts where `--redis` names none."""
 
+IN_MEMORY = "the store in memory"
+"""What `--redis memory://` names, which keeps nothing."""
+
 _OWNED = re.compile(r"\b[Tt]he Redis (?=key|user|server)")
 _ONE_OF = re.compile(r"\b([Aa]) Redis (key|user)\b")
 

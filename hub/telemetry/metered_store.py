@@ -15,7 +15,6 @@ from actors.ports.store import (
     HubReport,
     Loaded,
     LogEntry,
-    Looked,
     Opened,
     Position,
     Renewal,
@@ -93,12 +92,6 @@ class MeteredStore:
     ) -> None:
         """See `actors.ports.store.Store`."""
         self._store.renew_lease(report, reply)
-
-    def look(
-        self, agent_ids: list[str], cursor: str, reply: Callable[[Looked | Fenced | Away], None]
-    ) -> None:
-        """See `actors.ports.store.Store`."""
-        self._store.look(agent_ids, cursor, reply)
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
         """See `actors.ports.store.Store`."""

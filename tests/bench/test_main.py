@@ -31,5 +31,5 @@ def test_a_package_that_is_missing_is_named() -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "python -m bench: the bench needs the package rich, which is not installed; "
-        "get it with: pip install 'homeport[bench]'\n"
+        "in a checkout of Homeport, run: pip install '.[bench]'\n"
     )

@@ -32,8 +32,8 @@ _PHRASES = {
     "READONLY": "Redis is read-only: it is a replica, writes go to the primary, whose address (or "
     "that of its Sentinels) --redis should have",
     "OOM": "Redis is full: its maxmemory is reached; raise it, or remove other data",
-    "MISCONF": "Redis refuses writes because it cannot save to its disk: free space there, its log "
-    "says more",
+    "MISCONF": "Redis refuses writes because it cannot save to its disk: free space there; its log "
+    "file says more",
     "NOREPLICAS": "Redis refuses writes because it has too few replicas: start them, or lower its "
     "min-replicas-to-write",
     "LOADING": "Redis is still loading its data: wait until it has",

@@ -48,7 +48,7 @@ def test_without_matplotlib_one_sentence_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(BenchError, match=r"get it with: pip install 'homeport\[bench\]'"):
+    with pytest.raises(BenchError, match=r"run: pip install '\.\[bench\]'"):
         prepare(str(tmp_path))
 
 

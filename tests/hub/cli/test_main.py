@@ -173,7 +173,7 @@ def test_the_light_client_says_how_to_get_the_command_line(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"homeport: the command line needs the package {package}, which is not installed; "
-        "get it with: pip install 'homeport[hub]'\n"
+        "in a checkout of Homeport, run: pip install '.[hub]'\n"
     )
 
 
@@ -185,9 +185,12 @@ def test_python_m_hub_is_the_same_program(homeport: Homeport) -> None:
 def test_the_bench_is_another_program_that_gets_all_arguments(homeport: Homeport) -> None:
     done = homeport.run("bench", "heartbeats", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("usage: python -m bench heartbeats ")
+    assert done.stdout.startswith("usage: homeport bench heartbeats ")
 
-    assert homeport.run("bench", "perpetual-motion").returncode == 2
+    refused = homeport.run("bench", "perpetual-motion")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("homeport bench: ")
+    assert "python -m bench" not in homeport.run("bench").stdout + refused.stderr
 
 
 def test_where_there_is_no_bench_one_sentence_says_so(
@@ -195,4 +198,27 @@ def test_where_there_is_no_bench_one_sentence_says_so(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert run(["bench"]) == 1
-    assert capsys.readouterr().err.startswith("homeport: the package bench is not installed")
+    assert capsys.readouterr().err.startswith("homeport: the load tests are not installed")
+
+
+def test_what_gave_a_bad_url_or_token_is_blamed(homeport: Homeport) -> None:
+    for arguments, env, blamed in (
+        (["--url", "ftp://x"], {"HOMEPORT_URL": "http://h:1"}, "'--url'"),
+        ([], {"HOMEPORT_URL": "ftp://x"}, "HOMEPORT_URL"),
+        (["--token", "a b"], {"HOMEPORT_TOKEN": "x"}, "'--token'"),
+        ([], {"HOMEPORT_TOKEN": "a b"}, "HOMEPORT_TOKEN"),
+    ):
+        done = homeport.run("agents", *arguments, **env)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"homeport agents: invalid value for {blamed}: ")
+        assert "a b" not in done.stderr
+
+
+def test_a_misspelt_variable_is_told_and_the_command_runs(homeport: Homeport, nobody: str) -> None:
+    done = homeport.run("agents", "--url", nobody, HOMEPORT_TOKN="s3cret")
+    warning, failure = done.stderr.splitlines()
+    assert warning == (
+        "homeport: warning: the variable HOMEPORT_TOKN is not one that Homeport reads; "
+        "did you mean HOMEPORT_TOKEN?"
+    )
+    assert failure.startswith("homeport: cannot reach a hub")

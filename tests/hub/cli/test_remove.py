@@ -33,19 +33,34 @@ def test_what_means_several_removes_none_and_names_them(
     hub: ThreadedHub, homeport: Homeport
 ) -> None:
     hub.add(ONE, TWO, SAME)
-    for named, ids in (("one", (ONE, SAME)), ("aaaa", (ONE, TWO))):
+    by_id = "the name aaaa or an id that begins with it"
+    for named, meant, ids in (
+        ("one", "the name one", (ONE, SAME)),
+        ("aaaa", by_id, (ONE, TWO)),
+    ):
         done = homeport.run("remove", named, "--url", hub.url)
         assert (done.returncode, done.stdout) == (1, "")
         listed = ", ".join(each["id"] for each in ids)
         assert done.stderr == (
-            f"homeport: 2 agents are called {named} or have an id that begins so: "
-            f"give the id of one ({listed}).\n"
+            f"homeport: 2 agents have {meant}: give the whole id of the one that you mean "
+            f"({listed}).\n"
         )
     assert hub.requests("remove") == []
 
 
 def test_what_means_nobody_is_one_sentence(hub: ThreadedHub, homeport: Homeport) -> None:
     done = homeport.run("remove", "nobody", "--url", hub.url)
-    assert done.stderr == "homeport: no agent is called nobody, and no id begins so.\n"
+    assert done.stderr == "homeport: no agent has the name nobody.\n"
     done = homeport.run("remove", ONE["id"], "--url", hub.url)
     assert (done.returncode, done.stderr) == (1, "homeport: no such agent.\n")
+
+
+@pytest.mark.parametrize("command", ["remove", "agent"])
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_wrong_usage(
+    hub: ThreadedHub, homeport: Homeport, command: str, empty: str
+) -> None:
+    done = homeport.run(command, empty, "--url", hub.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "give an id or a name, not an empty text" in done.stderr
+    assert hub.handshakes == []

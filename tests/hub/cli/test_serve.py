@@ -223,4 +223,4 @@ def test_a_missing_server_package_says_how_to_get_it(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 1
-    assert "pip install 'homeport[hub]'" in capsys.readouterr().err
+    assert "pip install '.[hub]'" in capsys.readouterr().err

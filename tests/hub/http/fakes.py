@@ -39,7 +39,6 @@ class FakeDirectory:
         self.records: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[Any, ...]] = []
         self.tokens: list[str | None] = []
-        self.exclusive: list[bool] = []
         self.durable = True
         self.fault: Exception | None = None
         self.hold = False
@@ -95,7 +94,7 @@ class FakeDirectory:
                 return msgspec.json.encode(record)
         raise ProtocolError("no_match", "no healthy agent matches")
 
-    def register_over_http(
+    def register(
         self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
     ) -> None:
         lease = Lease(
@@ -107,7 +106,6 @@ class FakeDirectory:
             log="l",
             revision=1,
         )
-        self.exclusive.append(exclusive)
         self._write(lease, reply, "register", spec, agent_id)
 
     def heartbeat(

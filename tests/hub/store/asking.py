@@ -223,7 +223,6 @@ def change(
     usual: dict[str, str] = {
         "register": "registered",
         "claim": "registered",
-        "adopt": "registered",
         "resume": "resumed",
         "write": "updated",
         "remove": "unregistered",

@@ -222,8 +222,8 @@ async def test_a_server_that_cannot_save_is_said_so(homeless: RedisServer) -> No
         await until(failed)
         await refused(
             store,
-            "Redis refuses writes because it cannot save to its disk: free space there, its log "
-            "says more",
+            "Redis refuses writes because it cannot save to its disk: free space there; its log "
+            "file says more",
         )
         await backend.client.config_set("stop-writes-on-bgsave-error", "no")
         await store.open()
