@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from agent_client.errors import (
     Fenced,
     HomeportError,
 )
+from agent_client.forks import OneProcess, belongs_elsewhere
 from agent_client.lease import Lease
 from agent_client.leaving import LEAVE_TIMEOUT, LEAVING, Leaver
 from agent_client.session.callbacks import Callback, CallbackTasks
@@ -35,7 +37,7 @@ _UNREGISTER_TIMEOUT = 3.0
 """Seconds for which closing waits for the hub's answer to `unregister`."""
 
 
-class AgentClient:
+class AgentClient(OneProcess):
     """Registers an agent and keeps it registered while the context is open.
 
         async with AgentClient("http://hub:8080", name="cost-1", type="cost") as agent:
@@ -115,7 +117,8 @@ class AgentClient:
             load=load,
         )
         self._name = spec.name
-        self._agent_id = str(uuid.uuid4()) if agent_id is None else checked_id(agent_id)
+        self._id_was_given = agent_id is not None
+        self._process = os.getpid()
         self._state = ReportedState(spec)
         self._connect_timeout = connect_timeout
         self._request_timeout = request_timeout
@@ -136,7 +139,7 @@ class AgentClient:
                 shuffle=shuffle,
             ),
             self._state,
-            self._agent_id,
+            str(uuid.uuid4()) if agent_id is None else checked_id(agent_id),
             exclusive=exclusive,
             backoff=(backoff or Backoff()).again(),
             sleep=self._sleep,
@@ -153,14 +156,18 @@ class AgentClient:
 
     def __repr__(self) -> str:
         return (
-            f"<AgentClient name={self._name!r} agent_id={self._agent_id!r} "
+            f"<AgentClient name={self._name!r} agent_id={self._session.agent_id!r} "
             f"status={self._state.current().status!r} connected={self.connected}>"
         )
 
     @property
     def agent_id(self) -> str:
-        """The agent's id, the same in every registration."""
-        return self._agent_id
+        """The agent's id, the same in every registration.
+
+        An id that nobody gave is replaced when a forked process starts a client that was made
+        before the fork: several workers may start copies of it.
+        """
+        return self._session.agent_id
 
     @property
     def epoch(self) -> int:
@@ -175,7 +182,7 @@ class AgentClient:
     @property
     def connected(self) -> bool:
         """Whether the agent has a session on an open connection now."""
-        return self._session.current is not None
+        return self._session.current is not None and self._process == os.getpid()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -197,7 +204,12 @@ class AgentClient:
         programs that take one `agent_id` from each other, where the one that holds it stays.
         """
         if self._loop is not None:
+            self._check_process()
             raise RuntimeError("an AgentClient can be started only once")
+        if self._process != os.getpid():  # made before a fork, perhaps of several workers
+            self._process = os.getpid()
+            if not self._id_was_given:
+                self._session.agent_id = str(uuid.uuid4())
         program = asyncio.get_running_loop()
         if self._heartbeat_in_thread:
             self._loop = ThreadLoop(program, abandoned=self._leave_once)
@@ -220,6 +232,8 @@ class AgentClient:
 
         Returns at once when no hub can be reached: the agent's lease then runs out.
         """
+        if self._process != os.getpid():
+            return
         leaving = self._leave_once()
         await (leaving if self._loop is None else self._loop.run(leaving))
         LEAVING.discard(self._leaver)
@@ -244,7 +258,7 @@ class AgentClient:
         if channel is not None:
             limit = LEAVE_TIMEOUT if LEAVING.begun else _UNREGISTER_TIMEOUT
             seconds = min(limit, self._request_timeout)
-            await unregister(channel, self._agent_id, seconds=seconds, sleep=self._sleep)
+            await unregister(channel, self._session.agent_id, seconds=seconds, sleep=self._sleep)
 
     async def wait_connected(self) -> None:
         """Wait until the agent has a session on an open connection.
@@ -321,7 +335,12 @@ class AgentClient:
     def _started(self) -> SessionLoop:
         if self._loop is None:
             raise RuntimeError("the AgentClient has not been started")
+        self._check_process()
         return self._loop
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise belongs_elsewhere("AgentClient", self._process)
 
     def _call(self, callback: Callback[T] | None, argument: T) -> None:
         self._started().call(self._callbacks.call, callback, argument)

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from agent_client.forks import OneProcess, belongs_elsewhere
 from agent_client.json_values import json_value
 from agent_client.kept_id import KeptId, NotKeptError, keep_id
 from agent_client.transport.backoff import Backoff
@@ -57,7 +58,7 @@ _UNAVAILABLE = (502, 503, 504)
 """Statuses of a hub that cannot serve now, or of a proxy that cannot reach it."""
 
 
-class AgentRegistration:
+class AgentRegistration(OneProcess):
     """Registers an agent over HTTP and heartbeats from a thread. No method raises: all log.
 
     `agent_id` (a UUID) is what the agent is to be known by. Without it, the agent keeps the id of
@@ -73,6 +74,8 @@ class AgentRegistration:
     `orchestrator_url` may name several hubs, separated by commas. The first one is drawn at random
     and used until it does not answer within 3 s or answers 502, 503 or 504; then the next one is
     used.
+
+    In a forked child, `register` makes this another agent, and the other methods do nothing before.
 
     `headers` go with each request, as those of `AgentClient` do. The constructor raises BadRequest
     for a header that cannot be sent, for an `agent_id` that is no UUID, and for metadata that JSON
@@ -110,10 +113,10 @@ class AgentRegistration:
         self.stop_heartbeat = threading.Event()
         # Held while the agent registers, so that unregistering cannot miss a registration.
         self._identity = threading.RLock()
+        self._process = os.getpid()
         self._given_id = None if agent_id is None else checked_id(agent_id)
         self._own_id: str | None = None
         self._kept: KeptId | None = None
-        self._process = 0  # that the own id was chosen in
         self._session_token: str | None = None
         self._worth_trying = False
         self._forgotten = False
@@ -128,6 +131,8 @@ class AgentRegistration:
 
     def register(self) -> bool:
         """Register this agent, and return whether that worked."""
+        if self._process != os.getpid():
+            self._begin_in_child()
         with self._identity:
             self._retry_after, self._worth_trying = None, False
             try:
@@ -173,6 +178,8 @@ class AgentRegistration:
         After a `register` that failed, unless the hub refused what it was sent, the thread goes on
         trying to register, first.
         """
+        if self._is_elsewhere():
+            return
         if not self.agent_id and not self._worth_trying:
             logger.error("Cannot start heartbeat - agent not registered")
             return
@@ -193,6 +200,8 @@ class AgentRegistration:
 
     def stop_heartbeat_loop(self) -> None:
         """Stop the heartbeats; waits up to 5 s for a running one."""
+        if self._is_elsewhere():
+            return
         self.stop_heartbeat.set()
         thread = self.heartbeat_thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
@@ -201,7 +210,7 @@ class AgentRegistration:
 
     def unregister(self) -> None:
         """Stop the heartbeats and unregister this agent."""
-        if not self.agent_id and self.heartbeat_thread is None:
+        if (not self.agent_id and self.heartbeat_thread is None) or self._is_elsewhere():
             return
         try:
             self.stop_heartbeat_loop()
@@ -224,6 +233,22 @@ class AgentRegistration:
             logger.info("A newer registration of agent %s stays", agent_id)
         else:
             logger.warning("Unregister failed: %s", status)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether this is a forked child of the process whose agent this is."""
+        if self._process == os.getpid():
+            return False
+        instead = "register here first, as another agent"
+        logger.warning("%s", belongs_elsewhere("AgentRegistration", self._process, instead))
+        return True
+
+    def _begin_in_child(self) -> None:
+        """A forked child is another program: it has no thread yet, and an id of its own."""
+        self._process = os.getpid()
+        self._identity, self.stop_heartbeat = threading.RLock(), threading.Event()
+        self.agent_id = self.heartbeat_thread = self._session_token = None
+        self._own_id = self._kept = None
+        self.fenced = self._forgotten = False
 
     # --- the thread ------------------------------------------------------------------------------
 
@@ -292,8 +317,7 @@ class AgentRegistration:
 
     def _choose_id(self) -> str:
         """The id to register under: the one that is kept, or this program's own."""
-        if self._own_id is None or self._process != os.getpid():  # a fork is another program
-            self._process = os.getpid()
+        if self._own_id is None:
             urls = map(without_secrets, sorted(split_urls(self.orchestrator_url)))
             agent = (self.agent_name, self.agent_type, self.host, self.port)
             try:

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, wait
 from types import TracebackType
 from typing import Self
 
+from agent_client.forks import belongs_elsewhere
 from agent_client.loop_thread import SHARED
 from agent_client.watch import Watch
 from agent_client.watch_items import WatchItem
@@ -56,10 +57,7 @@ class BlockingWatch:
 
     def __next__(self) -> WatchItem:
         if self._process != os.getpid():
-            raise RuntimeError(
-                f"this watch belongs to process {self._process}, from which this one was forked: "
-                "begin another one here"
-            )
+            raise belongs_elsewhere("watch", self._process, "begin another one here")
         while True:
             try:
                 return self._items.popleft()

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar, Unpack
 from agent_client.answers import FlappingAgent, Hubs, LossAcknowledged
 from agent_client.blocking_watch import BlockingWatch
 from agent_client.errors import HomeportError
+from agent_client.forks import OneProcess
 from agent_client.hub_client import HubClient
 from agent_client.loop_thread import SHARED
 from agent_client.records import AgentRecord
@@ -37,7 +38,7 @@ _EXIT_TIMEOUT = 1.0
 """Seconds that closing may take when the process exits."""
 
 
-class Hub:
+class Hub(OneProcess):
     """Asks a hub about agents, in any thread and without an event loop.
 
         hub = Hub("http://hub:8080")

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from agent_client.answers import FlappingAgent, Hubs, HubStatus, LossAcknowledged, copied
 from agent_client.errors import BadRequest, HomeportError
+from agent_client.forks import OneProcess
 from agent_client.one_loop import HUB_INSTEAD, OneLoop
 from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback
@@ -49,7 +50,7 @@ from homeport_protocol.requests import Watch as WatchRequest
 A = TypeVar("A")
 
 
-class HubClient:
+class HubClient(OneProcess):
     """Asks a hub about agents; connects at the first request, and again when needed.
 
         async with HubClient("http://hub:8080") as hub:
@@ -98,7 +99,7 @@ class HubClient:
     @property
     def connected(self) -> bool:
         """Whether a connection for requests is open now; one is made at the next request."""
-        return self._channel.connected
+        return self._channel.connected and not self._loop.elsewhere
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,7 +115,7 @@ class HubClient:
     async def close(self) -> None:
         """End every watch and the connection; pending requests raise ConnectionLost."""
         self._closed = True
-        if self._loop.closed:
+        if self._loop.closed or self._loop.elsewhere:
             return
         self._loop.check()
         for watch in list(self._watches):
@@ -245,6 +246,7 @@ class HubClient:
         if (since is None) != (log is None):
             missing = "log" if log is None else "since"
             raise BadRequest(f"{missing}: since and log belong together", field=missing)
+        self._loop.check_process()
         if self._closed:
             raise client_closed()
         wanted = as_filter(filter, keys)

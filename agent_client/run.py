@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -65,6 +66,7 @@ class _Signals:
         self.first: int | None = None
         self._cancel: Callable[[], object] = lambda: None
         self._installed: list[signal.Signals] = []
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -89,6 +91,11 @@ class _Signals:
         return await coroutine
 
     def _received(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a forked child has its parent's handlers
+            signal.signal(signum, _DEFAULTS[signal.Signals(signum)])
+            if signum == signal.SIGTERM:
+                end_by(signum)
+            raise KeyboardInterrupt
         self.first = signum
         LEAVING.begun = True
         for each in self._ours():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -163,6 +164,8 @@ class Watch:
     async def close(self) -> None:
         """End the watch; a pending wait for the next item ends the iteration."""
         self._closing.set()
+        if self._loop.elsewhere:
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -338,7 +341,11 @@ class Watch:
         loop = asyncio.get_running_loop()
         self._connected_at = loop.time()
 
+        process = os.getpid()
+
         def abort() -> None:
+            if os.getpid() != process:
+                return  # in a forked child, where the loop is the parent's
             # The last reference may be dropped in any thread, and after the loop was closed.
             try:
                 loop.call_soon_threadsafe(connection.abort)

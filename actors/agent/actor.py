@@ -15,7 +15,8 @@ Rules, beside those of `actors.rules`:
 
 What holds its state are `AskQueue` (the order), `RecordWriter` (the record and its proposal) and
 `Monitor` (liveness, session and deadline). What it does beyond taking turns stands in modules of
-their own: `registering`, `ownership` (what other hubs do), `settlement` (what the store answers).
+their own: `registering`, `ownership` (what other hubs do), `foreign` (what programs do that are no
+hubs), `settlement` (what the store answers).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import assert_never
 
 from msgspec import UNSET, structs
 
-from actors.agent import ownership, registering, settlement
+from actors.agent import foreign, ownership, registering, settlement
 from actors.agent.ask_queue import AskQueue
 from actors.agent.context import AgentContext
 from actors.agent.fencing import not_held, refusal_over_http, speaks_for
@@ -34,6 +35,7 @@ from actors.agent.messages import (
     Ask,
     DeadlineReached,
     Drain,
+    FoundForeign,
     GrantFreshTimeout,
     Heartbeat,
     HubsChanged,
@@ -47,6 +49,8 @@ from actors.agent.messages import (
     Resume,
     Settled,
     SocketLost,
+    StoredChanged,
+    StoredDeleted,
     StoredRead,
     StoreReturned,
     Sweep,
@@ -112,6 +116,12 @@ class AgentActor:
                 ownership.renewed_elsewhere(self, message)
             case StoredRead():
                 self._stored_read(message.stored)
+            case StoredChanged():
+                foreign.stored_changed(self)
+            case StoredDeleted():
+                foreign.stored_deleted(self, message)
+            case FoundForeign():
+                foreign.found(self, message)
             case HubsChanged():
                 pass  # `_rest` ends an actor whose agent is another hub's, or watches the agent
             case RemovalHeld():
@@ -160,7 +170,8 @@ class AgentActor:
         if isinstance(stored, Away):
             self.monitor.read_later()
         else:
-            self.monitor.stored_read(ownership.take_in(self, stored))
+            take_in = foreign.take_in if foreign.wrote(self, stored) else ownership.take_in
+            self.monitor.stored_read(take_in(self, stored))
         self._proceed()
 
     # --- taking turns ----------------------------------------------------------------------------

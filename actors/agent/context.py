@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from actors.log.proposal import AnyProposal
+from actors.ports.observer import ForeignWrite
 from actors.ports.store import Away, Stored
 from actors.rules.takeovers import TakeoverRefusal, Takeovers
 from actors.runtime.deadlines import Deadlines
@@ -103,6 +104,10 @@ class AgentContext(Protocol):
 
     def read_stored(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
         """Ask the store what it holds of the agent now; None for nothing."""
+        ...
+
+    def foreign_write(self, agent_id: str, what: ForeignWrite) -> None:
+        """A program that is no hub wrote to the store, and what it wrote was dealt with."""
         ...
 
     @property

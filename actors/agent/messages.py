@@ -142,6 +142,22 @@ class StoredRead(Struct, frozen=True, gc=False):
     stored: Stored | Away | None
 
 
+class StoredChanged(Struct, frozen=True, gc=False):
+    """A program that is no hub wrote the agent's entry: see what it says."""
+
+
+class StoredDeleted(Struct, frozen=True, gc=False):
+    """A program that is no hub deleted the entry, which a hub wrote at `last_seen`."""
+
+    last_seen: str
+
+
+class FoundForeign(Struct, frozen=True, gc=False):
+    """An active agent that no hub knows, as a program that is none registered it."""
+
+    stored: Stored
+
+
 class HubsChanged(Struct, frozen=True, gc=False):
     """Another hub may own the agent now."""
 
@@ -175,6 +191,9 @@ News = (
     | Overtaken
     | RenewedElsewhere
     | StoredRead
+    | StoredChanged
+    | StoredDeleted
+    | FoundForeign
     | HubsChanged
     | RemovalHeld
     | Sweep

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from msgspec import UNSET, UnsetType, structs
 
 from actors.agent.context import AgentContext
 from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, RenewalProposer
 from actors.ports.store import BEGIN_SESSIONS, Change, Operation, Renewal
+from actors.rules.foreign_records import TIMES
 from actors.rules.liveness import Liveness
 from actors.rules.records import (
     amend,
@@ -40,6 +43,7 @@ class RecordWriter:
         "_epoch_floor",
         "_in_flight",
         "_marked_dirty",
+        "_overwritten",
         "_proposer",
         "_seen_stored",
         "_unwritten",
@@ -60,6 +64,7 @@ class RecordWriter:
         self._unwritten_seen = ""  # when the last heartbeat came that is unwritten
         self._marked_dirty = False
         self._seen_stored = ("", "")  # the `last_seen` known here, and the one that was stored then
+        self._overwritten: str | None = None  # the `last_seen` that a program that is no hub wrote
         self._epoch_floor = 0  # the last epoch of an earlier registration of this identity
         self.agent_id = agent_id
         self.committed: AgentRecord | None = None
@@ -135,11 +140,18 @@ class RecordWriter:
         self.committed = structs.replace(self.committed, last_seen=last_seen, load=record.load)
         self._seen_stored = (last_seen, record.last_seen)
 
+    def overwritten_by_others(self, last_seen: str) -> None:
+        """A program that is no hub wrote the entry, with that `last_seen` ("": not readable).
+
+        Only a change that knows of it is applied, so that nothing is lost which that program says.
+        """
+        self._overwritten = last_seen
+
     def release(self) -> None:
         """The agent is no more, or not this hub's."""
         if self.committed is not None:
             self._epoch_floor = self.committed.epoch
-        self.committed = self._unwritten = self._in_flight = None
+        self.committed = self._unwritten = self._in_flight = self._overwritten = None
         self._marked_dirty = False
 
     def registered_elsewhere(self, record: AgentRecord) -> None:
@@ -281,7 +293,7 @@ class RecordWriter:
     def applied(self, record: AgentRecord, *, logged: bool) -> None:
         """The proposal is durable as this record; `logged` if the log has an entry for it."""
         self.committed = record
-        self._in_flight = None
+        self._in_flight = self._overwritten = None
         self.renewed_at = self._context.now()
         if logged:
             self.logged_in = self._context.log
@@ -320,6 +332,9 @@ class RecordWriter:
         head: bytes | None = None,
     ) -> None:
         context, committed = self._context, self.committed
+        if self._overwritten is not None and operation in ("write", "restore"):
+            seen = self._overwritten
+            operation = operation if seen else "restore"  # which is applied to whatever is stored
         told = operation in BEGIN_SESSIONS
         timing = context.timing if told else self.timing
         change = Change(
@@ -333,12 +348,25 @@ class RecordWriter:
             key=context.new_key() if kind else "",
             revision=0 if committed is None else committed.revision,
             seen=seen or self._seen_by_others(operation),
-            times=text_of(timing) if told or operation == "restore" else "",
+            times=self._times(operation, timing),
             load=record.load,
         )
         self._marked_dirty = False
         self.proposal = proposal = Proposal(change, record, self._proposer, born)
         context.propose(proposal)
+
+    @staticmethod
+    def _times(operation: Operation, timing: Timing) -> str:
+        """What the agent is told by the change, or was told before; "" when that stays."""
+        match operation:
+            case "register" | "claim" | "resume" | "restore":
+                return text_of(timing)
+            case "adopt":
+                return TIMES
+            case "write" | "remove":
+                return ""
+            case _:
+                assert_never(operation)
 
     def _seen_by_others(self, operation: Operation) -> str:
         """The `last_seen` that the store must still have: another hub may have renewed the entry.
@@ -367,7 +395,7 @@ class RecordWriter:
     def _renew(self, record: AgentRecord, liveness: Liveness, ttl: float, born: float) -> None:
         context = self._context
         hub = "" if liveness.over_http else record.hub or context.hub_id
-        if record.hub != context.hub_id and not context.alone:
+        if self._overwritten is not None or (record.hub != context.hub_id and not context.alone):
             record = self._seen_last(record)
             self._propose("write", None, record, liveness, hub, born, "")
             return

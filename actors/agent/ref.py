@@ -9,6 +9,7 @@ from actors.agent.messages import (
     Ask,
     DeadlineReached,
     Drain,
+    FoundForeign,
     GrantFreshTimeout,
     Heartbeat,
     HubsChanged,
@@ -22,6 +23,8 @@ from actors.agent.messages import (
     SessionHandle,
     Settled,
     SocketLost,
+    StoredChanged,
+    StoredDeleted,
     StoredRead,
     StoreReturned,
     Sweep,
@@ -42,6 +45,7 @@ _GRANT_FRESH_TIMEOUT, _DRAIN, _STORE_RETURNED, _SWEEP = (
     Sweep(),
 )
 _DEADLINE_REACHED, _HUBS_CHANGED, _HELD = DeadlineReached(), HubsChanged(), RemovalHeld()
+_STORED_CHANGED = StoredChanged()
 
 
 class AgentRef:
@@ -133,6 +137,18 @@ class AgentRef:
     def stored_read(self, stored: Stored | Away | None) -> None:
         """The store has answered the actor: this is what it holds of the agent."""
         self._ref.tell(StoredRead(stored))
+
+    def stored_changed(self) -> None:
+        """A program that is no hub wrote the agent's entry."""
+        self._ref.tell(_STORED_CHANGED)
+
+    def stored_deleted(self, last_seen: str) -> None:
+        """A program that is no hub deleted the entry, which a hub wrote at `last_seen`."""
+        self._ref.tell(StoredDeleted(last_seen))
+
+    def found_foreign(self, stored: Stored) -> None:
+        """A program that is no hub registered the agent."""
+        self._ref.tell(FoundForeign(stored))
 
     def hubs_changed(self) -> None:
         """Another hub may own the agent now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from actors.agent import ownership, registering
+from actors.agent import foreign, ownership, registering
 from actors.agent.fencing import refusal_over_http
 from actors.agent.messages import Ask, Heartbeat, Register, Renewed, Resume, Settled
 from actors.agent.outcomes import (
@@ -83,6 +83,8 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         case [Register() | Resume() as ask]:
             took_over = was_connected and isinstance(ask, Register)
             registering.begin_lease(agent, ask, record, took_over=took_over)
+        case [] if change.operation == "adopt":
+            foreign.adopted(agent, record)
         case [] if change.operation in BEGIN_SESSIONS:
             registering.give_up_lease(agent, record, newborn=newborn)
         case _:

@@ -101,6 +101,11 @@ class MassLossGuard:
         self._acknowledged = 0
         self._successors = Successors()
 
+    @property
+    def period(self) -> float:
+        """Seconds in which losses count together, and before or after which successors do."""
+        return self._rules.period
+
     # --- what happens ----------------------------------------------------------------------------
 
     def changed(self, population: Population, at: float) -> None:

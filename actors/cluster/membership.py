@@ -80,6 +80,11 @@ class Membership:
         """Whether there is no other hub."""
         return len(self._alive) == 1
 
+    @property
+    def leads(self) -> bool:
+        """Whether this hub owns the agents that are no living hub's."""
+        return self._leader == self._hub_id
+
     def owns(self, record: AgentRecord) -> bool:
         """Whether this hub owns the agent, and so judges its silence."""
         hub = record.hub if record.hub in self._alive else self._leader

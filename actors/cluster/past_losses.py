@@ -28,22 +28,26 @@ class PastChange(Struct, frozen=True):
     wall: float
 
 
-def past_changes(records: list[AgentRecord], events: list[LogEvent]) -> Iterator[PastChange]:
+def past_changes(
+    records: list[AgentRecord], events: list[LogEvent], registered_lately: set[str]
+) -> Iterator[PastChange]:
     """The changes that led to `records`, oldest first, as far as they are known.
 
-    `events` are the newest part of the log. Agents that were lost before it begins come first.
-    Populations are counted back from what is stored now.
+    `events` are the newest part of the log. Agents that were lost before it begins come first, and
+    those that registered before it and are in `registered_lately`. Populations are counted back
+    from what is stored now.
     """
     logged = {event.record.id for event in events}
     older = [
-        (parse_timestamp(record.health.since), record)
+        past_change_of(record, registered=record.status != "unreachable")
         for record in records
-        if record.status == "unreachable" and record.id not in logged
+        if record.id not in logged
+        and (record.status == "unreachable" or record.id in registered_lately)
     ]
     known: dict[str, tuple[int, int]] = {}
     changes: list[tuple[Kind, AgentRecord, int, int]] = []
-    for _, record in sorted(older, key=itemgetter(0)):
-        changes.append(("status_changed", record, 0, -1))
+    for _, kind, record in sorted(older, key=itemgetter(0)):
+        changes.append((kind, record, 1, 1) if kind == "registered" else (kind, record, 0, -1))
     for event in events:
         before = known.get(event.record.id) or _counts_before(event)
         after = (0, 0) if event.kind in REMOVALS else _counts(event.record)
@@ -57,6 +61,13 @@ def past_changes(records: list[AgentRecord], events: list[LogEvent]) -> Iterator
         reachable += more_reachable
         wall = max(wall, parse_timestamp(record.health.since))
         yield PastChange(kind, record, more_listed < 1, Population(listed, reachable), wall)
+
+
+def past_change_of(record: AgentRecord, *, registered: bool) -> tuple[float, Kind, AgentRecord]:
+    """When its last change was, in Unix time, and which: that it registered, or its new status."""
+    if registered and record.status != "unreachable":
+        return parse_timestamp(record.registered_at), "registered", record
+    return parse_timestamp(record.health.since), "status_changed", record
 
 
 def _counts(record: AgentRecord) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from operator import itemgetter
 
 from actors.cluster.mass_loss import PERIOD, HoldRules, MassLossGuard, Population
-from actors.cluster.past_losses import past_changes
+from actors.cluster.past_losses import past_change_of, past_changes
 from actors.directory.directory import Directory
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
@@ -125,7 +125,7 @@ class RemovalHold:
         `events` are the newest part of the log.
         """
         self._guard.acknowledged(acknowledged)
-        for change in past_changes(records, events):
+        for change in past_changes(records, events, self._registered_lately(records)):
             at = self._at(change.wall)
             self._take(change.kind, change.record, change.population, at, known=change.known)
         lost = {record.id for record in records if record.status == "unreachable"}
@@ -134,12 +134,17 @@ class RemovalHold:
         self._guard.changed(self._population(), self._scheduler.now())
         self._report()
 
-    def merged(self, records: list[AgentRecord], acknowledged: int) -> None:
-        """Count records that turned out to be other than was known, though no event said so."""
+    def merged(self, records: list[AgentRecord], new: set[str], acknowledged: int) -> None:
+        """Count records that turned out to be other than was known, though no event said so.
+
+        `new` are the ids that were not listed.
+        """
         self._guard.acknowledged(acknowledged)
-        since = [(parse_timestamp(record.health.since), record) for record in records]
-        for wall, record in sorted(since, key=itemgetter(0)):
-            self._take("status_changed", record, self._population(), self._at(wall), known=True)
+        late = new & self._registered_lately(records)
+        changes = [past_change_of(record, registered=record.id in late) for record in records]
+        for wall, kind, record in sorted(changes, key=itemgetter(0)):
+            known = record.id not in late
+            self._take(kind, record, self._population(), self._at(wall), known=known)
         self._report()
 
     # --- within ----------------------------------------------------------------------------------
@@ -166,6 +171,11 @@ class RemovalHold:
                 guard.registered(agent_id, population, at, role=role)
                 return
         guard.changed(population, at)
+
+    def _registered_lately(self, records: list[AgentRecord]) -> set[str]:
+        """Those of them that may be successors of lost agents."""
+        began = format_timestamp(self._scheduler.wall() - self._guard.period)
+        return {record.id for record in records if record.registered_at > began}
 
     def _population(self) -> Population:
         listed, unreachable = len(self._directory), self._directory.count("unreachable")

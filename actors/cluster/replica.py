@@ -247,7 +247,7 @@ class Replica:
             record, epoch=applied.epoch, hub=change.hub, revision=applied.revision
         )
         self.events[change.kind] += 1
-        if change.operation in BEGIN_SESSIONS:
+        if change.operation == "adopt" or change.operation in BEGIN_SESSIONS:
             self.told_times.told(record.id, change.times)
         self._fold(change.kind, record, data, change.key)
         if change.kind not in REMOVALS:

@@ -164,9 +164,11 @@ class Resync:
             if each.id not in folded or each.id in self._directory  # else it has been removed
         }
         outlived: dict[str, AgentRecord] = {}
-        changed = []
+        changed, new = [], set()
         for record in stored.values():
             held = self._directory.get(record.id)
+            if held is None:
+                new.add(record.id)
             if held is None or self._prevails(record, held.record):
                 self._directory.put(record, completed(record))
                 self._told_times.load([record.id], loaded.times, loaded.usual_times)
@@ -177,7 +179,7 @@ class Resync:
         missing = self._drop_removed(set(self._directory.ids()) - folded, stored, loaded.entries)
         self._feed.restart(self._committer.position, self._secret, [], missing)
         self.limit_wait(missing - stored.keys(), outlived)
-        self._removal.merged(changed, loaded.roster.acknowledged)
+        self._removal.merged(changed, new, loaded.roster.acknowledged)
         self._done()
 
     def _drop_removed(

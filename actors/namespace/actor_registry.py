@@ -26,6 +26,7 @@ from actors.cluster.events import (
 from actors.cluster.replica import Replica
 from actors.limits import Limits
 from actors.namespace.capacity import Capacity
+from actors.namespace.foreign_writes import ForeignWrites
 from actors.namespace.orphan_removal import OrphanRemoval
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
@@ -91,6 +92,16 @@ class ActorRegistry:
         self._checking = False
         self._start_grace = StartGrace()
         self._stall_detector = StallDetector(scheduler, timing, self._grant_fresh_timeouts)
+        self.foreign_writes = ForeignWrites(
+            scheduler=scheduler,
+            store=store,
+            observer=observer,
+            replica=replica,
+            agents=self.agents,
+            knows=self.knows,
+            create=self.get_or_create,
+        )
+        self.foreign_write = self.foreign_writes.noticed
 
     def start(self) -> None:
         """Handle the events of the replica, and detect this hub's own absences."""
@@ -100,6 +111,7 @@ class ActorRegistry:
     def close(self) -> None:
         """Call no actor any more."""
         self._stall_detector.stop()
+        self.foreign_writes.close()
         self._unchecked.clear()
         self.deadlines.clear()
 
@@ -164,6 +176,7 @@ class ActorRegistry:
             case Ready():
                 self._start_grace = StartGrace(self._replica.revision, self.now())
                 self._check_owners()
+                self.foreign_writes.start()
             case _:
                 assert_never(event)
 

@@ -246,6 +246,8 @@ class Supervisor:
             cautions.append(Caution("mass_loss", self.loss))
         if self.rollback is not None:
             cautions.append(Caution("store_rolled_back", self.rollback))
+        if self.foreign_writes is not None:
+            cautions.append(Caution("foreign_writes", self.foreign_writes))
         if self.slowness is not None:
             cautions.append(Caution("store_slow", self.slowness))
         return cautions
@@ -268,6 +270,11 @@ class Supervisor:
     def rollback(self) -> str | None:
         """One phrase when the store turned out to have come back older."""
         return self.replica.rollback.warning
+
+    @property
+    def foreign_writes(self) -> str | None:
+        """One sentence while a program that is no hub writes to the store."""
+        return self.registry.foreign_writes.warning
 
     @property
     def held_bytes(self) -> int:
@@ -298,9 +305,23 @@ class Supervisor:
             takeovers_refused=self.registry.takeovers_refused,
             rollbacks=self.replica.rollback.found,
             events=dict(self.replica.events),
+            foreign_writes=dict(self.registry.foreign_writes.counts),
         )
 
     # --- asks ----------------------------------------------------------------------------------
+
+    def register_over_http(
+        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
+    ) -> None:
+        """As `register`, without a session; for an exclusive one, everything durable is folded."""
+
+        def caught_up(_complete: bool) -> None:
+            self.register(spec, agent_id, reply, exclusive=exclusive)
+
+        if exclusive and not self.alone:
+            self.catch_up(caught_up)
+        else:
+            caught_up(True)
 
     def register(
         self,
@@ -313,7 +334,8 @@ class Supervisor:
     ) -> AgentRef | None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
 
-        `exclusive`: only if no other session of the agent lives.
+        `exclusive`: only if no other session of the agent lives. It may have ended at another hub a
+        moment ago: who asks has everything durable folded before.
 
         Answered with a Lease or a ProtocolError. Returns the agent's reference, or None if an
         error has been answered already.

@@ -17,6 +17,7 @@ WarningKind = Literal[
     "hubs_differ",
     "mass_loss",
     "store_rolled_back",
+    "foreign_writes",
     "store_slow",
     "store_cut",
     "store_foreign_data",
@@ -57,6 +58,8 @@ def meaning_of(kind: ReasonKind | WarningKind) -> str:
             return "many agents were lost at once, and their removal is held"
         case "store_rolled_back":
             return "the store came back older within the last day"
+        case "foreign_writes":
+            return "a program that is no hub wrote agents within 10 minutes"
         case "store_slow":
             return "the store takes 0.25 s or longer to answer"
         case "store_cut":

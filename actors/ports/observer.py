@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from actors.limits import LimitName
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
+
+ForeignWrite = Literal["registered", "changed", "deleted", "overwritten"]
+"""What a program that is no hub did to an agent: `overwritten` when its session holds it, so that
+its record was written back."""
 
 
 class Observer(Protocol):
@@ -62,6 +66,13 @@ class Observer(Protocol):
         """Removal of some agents is held, and `why`; None when it goes on."""
         ...
 
+    def foreign_writes(self, warning: str) -> None:
+        """A program that is no hub writes to the store; the sentence says how many agents it wrote.
+
+        Called for each of its writes that is noticed.
+        """
+        ...
+
     def limited(self, setting: LimitName) -> None:
         """A limit was applied; `setting` is its name."""
         ...
@@ -82,6 +93,7 @@ class Stats(Struct, frozen=True, kw_only=True):
     heartbeats: int
     events: dict[Kind, int]
     commits: int
+    foreign_writes: dict[ForeignWrite, int]
     fenced: int
     takeovers_refused: int
     rollbacks: int

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from homeport_protocol.bounds import Kind
 
-Operation = Literal["register", "claim", "resume", "write", "remove", "restore"]
+Operation = Literal["register", "claim", "adopt", "resume", "write", "remove", "restore"]
 """What a change does in the atomic script; see `Change`."""
 
 BEGIN_SESSIONS: tuple[Operation, ...] = ("register", "claim", "resume")
@@ -26,6 +26,7 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     |---|---|---|---|
     | register | always | above stored, last and `epoch` | `kind` |
     | claim | nothing newer is stored | above stored, last and `epoch` | `kind` |
+    | adopt | an entry without an epoch is stored, of this `seen` | above last | `kind` |
     | resume | an entry is stored, of this revision | above stored and `epoch` | `kind` |
     | write | an entry of this epoch and revision is stored | `epoch` | `kind` |
     | remove | nothing newer is stored, or was | `epoch` | `kind` |
@@ -35,22 +36,25 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     1970. No earlier time reached that, so that an epoch is not given twice even where the store
     came back older and does not know of the first.
 
-    An entry without an epoch (the legacy registry's) counts as any. A stored entry is newer when
-    its epoch is above `epoch` (refused as `fenced`), or its revision above `revision`, from which
-    the change was made (refused as `stale`); a claim is `stale` in both cases. When it is older, it
-    is not the entry that was meant (`missing`). With `seen`, the change is also `stale` when the
-    stored record, of that very revision, has another `last_seen`: another hub has renewed the
-    entry. `last` is the last epoch of a removed identity, while the store remembers it; it was
-    newer when it is not below `epoch` (`fenced`).
+    An entry without an epoch is another program's, such as the legacy registry's. It counts as any,
+    but for a `write`, a renewal, or a `restore` with `seen` and a `revision`, of an agent that came
+    over HTTP (`hub` is empty): what that program wrote of the agent is to be taken in first, so
+    such a change is `stale` unless its `seen` is the `last_seen` that is stored. A stored entry is
+    newer when its epoch is above `epoch` (refused as `fenced`), or its revision above `revision`,
+    from which the change was made (refused as `stale`); a claim is `stale` in both cases. When it
+    is older, it is not the entry that was meant (`missing`). With `seen`, the change is also
+    `stale` when the stored record, of that very revision, has another `last_seen`: another hub has
+    renewed the entry. `last` is the last epoch of a removed identity, while the store remembers it;
+    it was newer when it is not below `epoch` (`fenced`).
 
     `times`, where given, are the times that the agent was told (`actors.rules.told_times`); they
     are stored beside the entry until it is removed, or told others.
 
-    Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the
-    id to the active set; `remove` deletes both. A log entry raises the revision by one; without
-    one, R is `revision`. `key` names the change in the log, so that a hub which never got the
-    answer can find out whether the change was applied. Without a log entry, other hubs learn the
-    new `last_seen` and `load` as from a renewal.
+    Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the id
+    to the active set; `remove` deletes both. `adopt` leaves the time to live as it was. A log entry
+    raises the revision by one; without one, R is `revision`. `key` names the change in the log, so
+    that a hub which never got the answer can find out whether the change was applied. Without a log
+    entry, other hubs learn the new `last_seen` and `load` as from a renewal.
     """
 
     operation: Operation
@@ -226,6 +230,20 @@ class Stored(Struct, frozen=True):
     ttl: float
 
 
+class Looked(Struct, frozen=True):
+    """What was found of other programs' doing.
+
+    Of the agents asked about, hubs have not written the entries of those `overwritten`, and those
+    `deleted` have no entry and are not active. `active` is a part of the active set, and the next
+    look goes on at `cursor` ("": from its beginning).
+    """
+
+    overwritten: list[str]
+    deleted: list[str]
+    active: list[str]
+    cursor: str
+
+
 class ForeignRenewal(Struct, frozen=True, gc=False):
     """A renewal by another hub, `age` seconds ago by the store's clock; `load` if it told one."""
 
@@ -250,7 +268,7 @@ class Store(Protocol):
     Several `commit`s may be under way. They arrive and are answered in the order of the calls.
     After one that was answered Fenced no later one of its generation is applied, and after Away
     what became of the later ones is unknown as well. At most one each of `read_log`,
-    `await_change`, `read_renewals` and `renew_lease` is under way.
+    `await_change`, `read_renewals`, `renew_lease` and `look` is under way.
     """
 
     @property
@@ -317,6 +335,15 @@ class Store(Protocol):
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
     ) -> None:
         """Renew this hub's lease and read the roster. Fenced as for a commit."""
+        ...
+
+    def look(
+        self, agent_ids: list[str], cursor: str, reply: Callable[[Looked | Fenced | Away], None]
+    ) -> None:
+        """Look for what other programs did to these agents, and at a part of the active set.
+
+        Fenced when the log is another one than this hub writes.
+        """
         ...
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:

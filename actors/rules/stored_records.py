@@ -42,10 +42,15 @@ def read_record(data: bytes) -> AgentRecord:
     try:
         record = decode_record(data)
     except msgspec.ValidationError:
-        return _from_legacy(_legacy.decode(data))
+        return read_legacy(data)
     for instant in (record.registered_at, record.last_seen, record.health.since):
         parse_timestamp(instant)
     return record
+
+
+def read_legacy(data: bytes) -> AgentRecord:
+    """A record by its documented fields only; raises as `read_record`."""
+    return _from_legacy(_legacy.decode(data))
 
 
 def read_records(stored: list[bytes], observer: Observer) -> list[AgentRecord]:

@@ -353,6 +353,18 @@ class Session:
 
     def _register(self, request: Register) -> None:
         self._begin_registering()
+
+        def caught_up(_complete: bool) -> None:
+            if not self._ended:  # meanwhile
+                self._register_now(request)
+
+        if request.exclusive is True and not self._supervisor.alone:
+            # Another session may have ended at another hub a moment ago.
+            self._supervisor.catch_up(caught_up)
+        else:
+            self._register_now(request)
+
+    def _register_now(self, request: Register) -> None:
         agent_id = None if request.agent_id is UNSET else request.agent_id
         agent = self._supervisor.register(
             request.agent,

@@ -69,7 +69,7 @@ class Registrar:
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         self._state = state
-        self._agent_id = agent_id
+        self.agent_id = agent_id
         self._exclusive = exclusive or UNSET
         self._sleep = sleep
         self._token: str | None = None
@@ -108,7 +108,7 @@ class Registrar:
         request = Register(
             id=0,
             agent=self._state.current(),
-            agent_id=self._agent_id,
+            agent_id=self.agent_id,
             exclusive=self._exclusive,
         )
         return await self._request(channel, request, words)
@@ -119,7 +119,7 @@ class Registrar:
             return None
         words = self._state.unsettled()
         request = Resume(
-            id=0, agent_id=self._agent_id, session_token=self._token, agent=words.changes
+            id=0, agent_id=self.agent_id, session_token=self._token, agent=words.changes
         )
         try:
             return await self._request(channel, request, words)
@@ -130,7 +130,7 @@ class Registrar:
                 raise
             if isinstance(error, NotFound) and self.closed_as_done:
                 raise AgentRemoved from error
-            logger.info("agent %s registers anew: %s", self._agent_id, error)
+            logger.info("agent %s registers anew: %s", self.agent_id, error)
             self._token = None
             return None
 
@@ -155,7 +155,7 @@ class Registrar:
                 self._state.doubt(words)
                 self._strays_said.update(words.sources)
             if isinstance(error, BadRequest | TooLarge) and self._state.withhold(words):
-                logger.warning("agent %s comes back without it: %s", self._agent_id, error)
+                logger.warning("agent %s comes back without it: %s", self.agent_id, error)
                 error.retryable = True
             raise
         self._strays -= 1
@@ -169,7 +169,7 @@ class Registrar:
             if check:
                 await self._sleep(_CHECK_INTERVAL)
             try:
-                agent = (await channel.request(Get(id=0, agent_id=self._agent_id), Agent)).agent
+                agent = (await channel.request(Get(id=0, agent_id=self.agent_id), Agent)).agent
             except NotFound:
                 return False
             if agent.epoch <= self._epoch:

@@ -60,7 +60,6 @@ class Session:
         self.lease: Lease | None = None
         self._dialer = dialer
         self._state = state
-        self._agent_id = agent_id
         self._backoff = backoff
         self._sleep = sleep
         self._timeout = timeout
@@ -74,6 +73,15 @@ class Session:
         self._changed = asyncio.Event()
         self._final_error: HomeportError | None = None
         self._last_error: HomeportError | None = None
+
+    @property
+    def agent_id(self) -> str:
+        """The agent's id; it may be replaced until the session runs."""
+        return self._registrar.agent_id
+
+    @agent_id.setter
+    def agent_id(self, agent_id: str) -> None:
+        self._registrar.agent_id = agent_id
 
     @property
     def current(self) -> Channel | None:
@@ -121,7 +129,7 @@ class Session:
                 self._registrar.closed_as_done = done
                 self._last_error = error
                 url = without_secrets(channel.url)
-                logger.warning("agent %s lost the hub %s: %s", self._agent_id, url, error)
+                logger.warning("agent %s lost the hub %s: %s", self.agent_id, url, error)
                 self._on_disconnected(error)
                 await self._sleep(
                     self._dialer.endpoints.wait_after_loss(
@@ -129,16 +137,16 @@ class Session:
                     )
                 )
         except Fenced as error:
-            logger.error("agent %s is fenced off, and stops: %s", self._agent_id, error)
+            logger.error("agent %s is fenced off, and stops: %s", self.agent_id, error)
             self.end(error)
             if self.lease is not None:
                 self._on_fenced(error)
         except HomeportError as error:
             if self.lease is not None:
-                logger.error("agent %s stops: %s", self._agent_id, error)
+                logger.error("agent %s stops: %s", self.agent_id, error)
             self.end(error)
         except Exception as error:
-            logger.exception("the session of agent %s failed", self._agent_id)
+            logger.exception("the session of agent %s failed", self.agent_id)
             self.end(Internal(f"the client failed: {error!r}", retryable=False))
 
     def end(self, error: HomeportError) -> None:
@@ -159,7 +167,7 @@ class Session:
                 except HomeportError as error:
                     if self.lease is None and not error.retryable:
                         raise
-                    logger.warning("agent %s: %s", self._agent_id, error.located)
+                    logger.warning("agent %s: %s", self.agent_id, error.located)
                     self._last_error = error
                     endpoints.defer(url)
                     failures.append(error)
@@ -189,7 +197,7 @@ class Session:
         self.lease = lease_of(registered, url)
         logger.info(
             "agent %s %s at %s, epoch %d",
-            self._agent_id,
+            self.agent_id,
             "resumed" if registered.resumed else "registered",
             self.lease.url,
             registered.epoch,

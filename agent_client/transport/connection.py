@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from agent_client.errors import ConnectionLost, HomeportError, closed
+from agent_client.forks import close_in_children
 from agent_client.transport.decoding import Message, NotUnderstood, decode
 from agent_client.transport.urls import without_secrets
 from homeport_protocol.codec import encode
@@ -39,6 +40,12 @@ class Connection:
         self.proxy = proxy
         """The proxy that it goes through, without secrets."""
         self._websocket = websocket
+        close_in_children(self)
+
+    def fileno(self) -> int:
+        """The descriptor of its socket; -1 once that is closed."""
+        opened = self._websocket.transport.get_extra_info("socket")
+        return -1 if opened is None else int(opened.fileno())
 
     @property
     def shown_url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -29,6 +30,7 @@ from agent_client.errors import (
     Unauthorized,
     Unavailable,
 )
+from agent_client.forks import belongs_elsewhere
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.headers import headers_to_hub
@@ -73,13 +75,18 @@ class Dialer:
     ) -> None:
         self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle)
         self._headers = headers_to_hub(headers, token=token, namespace=namespace)
+        self._process = 0
 
     async def dial(self, url: str, *, seconds: float, keepalive: float | None = None) -> Connection:
         """Connect to `url` within `seconds`; with `keepalive` (seconds) the library sends pings.
 
         Raises CannotConnect, or BadRequest, Unauthorized, Forbidden, RateLimited or Unavailable
-        when the hub refused the handshake for that reason, or BadURL.
+        when the hub refused the handshake for that reason, or BadURL; RuntimeError in a child of
+        the process that dialled first.
         """
+        self._process = self._process or os.getpid()
+        if self._process != os.getpid():
+            raise belongs_elsewhere("client", self._process)
         at, proxy, shown = url, None, without_secrets(url)
         try:
             async with asyncio.timeout(seconds):

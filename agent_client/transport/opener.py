@@ -8,6 +8,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
 
+from agent_client.forks import close_in_children
 from agent_client.transport.proxies import Proxy, proxy_for
 from agent_client.transport.sockets import connect_socket_blocking
 from agent_client.transport.tunnels import open_socks_blocking
@@ -40,7 +41,13 @@ class _Http(urllib.request.HTTPHandler):
 
 class _Https(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(_maker(HTTPSConnection, req), req)
+        return self.do_open(_maker(_TlsConnection, req), req)
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        close_in_children(self.sock)  # which is no longer the socket that was connected
 
 
 def _maker(

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
+from agent_client.forks import close_in_children
+
 HEAD_START = 0.25
 """Seconds that an address has to answer before the next one is tried beside it."""
 
@@ -117,9 +119,8 @@ def in_turn(found: Iterable[tuple[Any, ...]]) -> list[Address]:
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, to: Address) -> socket.socket:
-    attempt = socket.socket(to.family, socket.SOCK_STREAM)
+    attempt = _socket(to)
     try:
-        attempt.setblocking(False)
         await loop.sock_connect(attempt, to.address)
     except BaseException as error:
         attempt.close()
@@ -131,13 +132,19 @@ async def _connect(loop: asyncio.AbstractEventLoop, to: Address) -> socket.socke
 
 def _begin(to: Address) -> socket.socket:
     """A socket that has begun to connect; raises OSError when that failed at once."""
-    attempt = socket.socket(to.family, socket.SOCK_STREAM)
-    attempt.setblocking(False)
+    attempt = _socket(to)
     number = attempt.connect_ex(to.address)
     if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
         attempt.close()
         raise _no_connection(number, to)
     return attempt
+
+
+def _socket(to: Address) -> socket.socket:
+    made = socket.socket(to.family, socket.SOCK_STREAM)
+    made.setblocking(False)
+    close_in_children(made)
+    return made
 
 
 def _no_connection(number: int, to: Address) -> OSError:

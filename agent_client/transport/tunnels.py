@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
+from agent_client.forks import close_in_children
 from agent_client.transport.proxies import Proxy, ProxyError, authority
 from agent_client.transport.sockets import connect_socket, connect_socket_blocking
 
@@ -31,9 +32,11 @@ async def open_tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
         _require_package()
         connect, refused = _socks(await with_answering_address(proxy), "async_.asyncio")
         try:
-            return cast(socket.socket, await connect(host, port))
+            tunnel = cast(socket.socket, await connect(host, port))
         except refused as error:
             raise ProxyError(f"it refused: {error}") from None
+        close_in_children(tunnel)
+        return tunnel
     tunnel = await connect_socket(proxy.host, proxy.port)
     try:
         await _ask_to_connect(tunnel, proxy, authority(host, port))

@@ -51,6 +51,8 @@ def printable_json(document: str) -> str:
 
 
 def _escape(text: str, escaped: Callable[[str], str]) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     shown, marks = [], MARKS  # a mark at the beginning would sit on whatever stands before it
     for c in text:
         mark = unicodedata.category(c) in ("Mn", "Me")

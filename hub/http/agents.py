@@ -62,7 +62,9 @@ class AgentRoutes:
         exclusive = body.exclusive is True
         lease = await ask(
             Lease,
-            lambda reply: directory.register(spec, body.agent_id, reply, exclusive=exclusive),
+            lambda reply: directory.register_over_http(
+                spec, body.agent_id, reply, exclusive=exclusive
+            ),
         )
         if body.agent_id is None and request.caller_gone:
             directory.unregister(lease.agent_id, lambda _: None, token=lease.session_token)

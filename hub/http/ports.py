@@ -47,7 +47,7 @@ class NamespaceApi(Protocol):
 
     def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> Steps[bytes]: ...
 
-    def register(
+    def register_over_http(
         self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
     ) -> object: ...
 

@@ -11,7 +11,7 @@ from homeport_protocol.codec import encode
 from hub.store.findings import Findings
 from hub.store.keys import Keys
 
-_WITH_TOMBSTONE = frozenset({"register", "claim", "remove", "restore"})
+_WITH_TOMBSTONE = frozenset({"register", "claim", "adopt", "remove", "restore"})
 _REFUSALS = (b"fenced", b"missing", b"stale", b"poisoned")
 
 

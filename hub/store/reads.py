@@ -16,6 +16,7 @@ from actors.ports.store import (
     ForeignRenewals,
     Loaded,
     LogEntry,
+    Looked,
     Position,
     Stored,
 )
@@ -24,7 +25,7 @@ from hub.store.backends.lane import Lane
 from hub.store.findings import Findings
 from hub.store.keys import LARGEST, Keys
 from hub.store.leases import read_roster
-from hub.store.scripts import DROP_GHOSTS, READ_ENTRIES, READ_LOG, READ_RENEWALS
+from hub.store.scripts import DROP_GHOSTS, LOOK, READ_ENTRIES, READ_LOG, READ_RENEWALS
 from hub.telemetry import logs
 
 PIECE = 500
@@ -103,6 +104,30 @@ async def read_entries(lane: Lane, keys: Keys, ids: list[str]) -> dict[str, Stor
             if record is not None:
                 stored[agent_id] = Stored(record, max(0, left) / 1000)
     return stored
+
+
+async def look(
+    lane: Lane, keys: Keys, log: str, agent_ids: list[str], cursor: str
+) -> Looked | Fenced:
+    """What other programs did to these agents, and a part of the active set from `cursor` on.
+
+    Fenced when the log is another one.
+    """
+    found: dict[int, list[str]] = {ord("w"): [], ord("d"): []}
+    for start in range(0, len(agent_ids), PIECE):
+        piece = agent_ids[start : start + PIECE]
+        entries = [keys.log_name, keys.active, *map(keys.agent, piece)]
+        answer = await lane.run(LOOK, entries, [log.encode(), *(each.encode() for each in piece)])
+        if answer == b"fenced":
+            return Fenced()
+        for agent_id, what in zip(piece, answer, strict=True):
+            if what in found:
+                found[what].append(agent_id)
+    begin = cursor.encode() or b"0"
+    following, members = await lane.ask(b"SSCAN", keys.active, begin, b"COUNT", b"%d" % PIECE)
+    active = [each.decode(errors="replace") for each in members]
+    overwritten, deleted = found.values()
+    return Looked(overwritten, deleted, active, "" if following == b"0" else following.decode())
 
 
 async def _read_newest(lane: Lane, keys: Keys, after: int) -> list[LogEntry]:

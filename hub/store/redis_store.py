@@ -23,6 +23,7 @@ from actors.ports.store import (
     HubReport,
     Loaded,
     LogEntry,
+    Looked,
     Opened,
     Position,
     Renewal,
@@ -220,6 +221,13 @@ class RedisStore:
     ) -> None:
         """Renew this hub's lease, and read which hubs are alive; Fenced as for `commit`."""
         self._start(partial(self._renew_lease, report), reply)
+
+    def look(
+        self, agent_ids: list[str], cursor: str, reply: Callable[[Looked | Fenced | Away], None]
+    ) -> None:
+        """What other programs did to these agents, and a part of the active set."""
+        look = partial(reads.look, self._reads, self._keys, self._log_name, agent_ids, cursor)
+        self._start(look, reply)
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
         """Store for all hubs that the loss of agents up to `revision` was acknowledged."""

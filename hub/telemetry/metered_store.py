@@ -15,6 +15,7 @@ from actors.ports.store import (
     HubReport,
     Loaded,
     LogEntry,
+    Looked,
     Opened,
     Position,
     Renewal,
@@ -92,6 +93,12 @@ class MeteredStore:
     ) -> None:
         """See `actors.ports.store.Store`."""
         self._store.renew_lease(report, reply)
+
+    def look(
+        self, agent_ids: list[str], cursor: str, reply: Callable[[Looked | Fenced | Away], None]
+    ) -> None:
+        """See `actors.ports.store.Store`."""
+        self._store.look(agent_ids, cursor, reply)
 
     def acknowledge_loss(self, revision: int, reply: Callable[[bool | Away], None]) -> None:
         """See `actors.ports.store.Store`."""

@@ -257,6 +257,16 @@ class Metrics:
             for kind, count in each.events.items():
                 events.add_metric([name, kind], count)
         yield events
+        foreign = CounterMetricFamily(
+            "homeport_foreign_writes",
+            "Agents registered, changed or deleted in Redis by a program that is no hub, or "
+            "overwritten and written back.",
+            labels=["namespace", "what"],
+        )
+        for name, each in stats.items():
+            for what, count in each.foreign_writes.items():
+                foreign.add_metric([name, what], count)
+        yield foreign
 
     def _condition_families(self) -> Iterator[Metric]:
         """What `/ready` says, from the same objects; all series are there from the start."""

@@ -44,6 +44,7 @@ class HubObserver:
         self._unreadable = unreadable
         self._warned = False
         self._away_for, self._away_at = "", 0.0
+        self._foreign_at = -REPEAT_AFTER
         self._default = namespace == DEFAULT_NAMESPACE
         self._differing: set[str] = set()
         self._limits = limits
@@ -135,6 +136,13 @@ class HubObserver:
     def limited(self, setting: LimitName) -> None:
         """A limit was applied."""
         self._limits.applied(setting, namespace=self._namespace)
+
+    def foreign_writes(self, warning: str) -> None:
+        """A program that is no hub writes to the store; told once a minute at most."""
+        now = time.monotonic()
+        if now - self._foreign_at >= REPEAT_AFTER:
+            self._foreign_at = now
+            self._logger.warning(warning)
 
     def hubs_differ(self, sentences: list[str]) -> None:
         """Hubs have other times than this one, in every namespace: each is told once."""

@@ -193,13 +193,17 @@ class Alarm(Struct, kw_only=True):
 
 
 class Found(Struct, kw_only=True):
-    """What a hub's `find` without filter showed at `at`."""
+    """What a hub's `find` without filter showed at `at`.
+
+    `held`: the agents that it keeps because many were lost at once, where that is recorded.
+    """
 
     at: float
     hub: str
     log: str
     revision: int
     agents: list[AgentRecord]
+    held: list[str] = []
 
 
 class Stored(Struct, kw_only=True):

@@ -247,6 +247,13 @@ def _held_without_bounds(history: History) -> None:
     _show(history, 57.5, *gone)
 
 
+def _held_though_replaced(history: History) -> None:
+    lost = record(C, 6, at=45.0, status="unreachable", connection="lost")
+    successor = structs.replace(record("agent-d", 8), name=C, registered_at=format_timestamp(46.0))
+    _show(history, 47.0, lost, successor)
+    history.found[0].held = [C]
+
+
 WRONG: dict[str, list[Spoil]] = {
     "watch_is_ordered": [
         lambda h: h.watches[0].seen.append(h.watches[0].seen[-1]),
@@ -333,6 +340,7 @@ WRONG: dict[str, list[Spoil]] = {
     "judged_by_what_was_told": [_told_more_time],
     "one_event_per_silence": [_verdict_twice],
     "held_in_bounds": [_held_for_ever, _held_without_bounds],
+    "replaced_are_not_held": [_held_though_replaced],
     "every_ask_ends": [
         lambda h: (setattr(h.asks[7], "answered", None), setattr(h.asks[7], "code", "")),
         lambda h: setattr(h.asks[5], "answered", 19.0),

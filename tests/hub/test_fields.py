@@ -140,7 +140,7 @@ def test_every_status_has_a_colour() -> None:
 
 
 def test_every_figure_of_the_brain_is_exported() -> None:
-    names = sorted(fields(Stats) - {"agents", "events"})
+    names = sorted(fields(Stats) - {"agents", "events", "foreign_writes"})
     figures = {name: 1000.0 + number for number, name in enumerate(names)}
     metrics = Metrics("hub-1", "1.0")
     metrics.add_namespace(
@@ -148,6 +148,7 @@ def test_every_figure_of_the_brain_is_exported() -> None:
         lambda: Stats(
             agents={"healthy": 999},
             events=dict.fromkeys(KINDS, 998),
+            foreign_writes={"deleted": 998},
             **figures,  # type: ignore[arg-type]
         ),
     )
@@ -155,3 +156,4 @@ def test_every_figure_of_the_brain_is_exported() -> None:
     assert [name for name in names if f'{{namespace="default"}} {figures[name]}' not in text] == []
     assert 'status="healthy"} 999.0' in text
     assert all(f'kind="{kind}",namespace="default"}} 998.0' in text for kind in KINDS)
+    assert 'homeport_foreign_writes_total{namespace="default",what="deleted"} 998.0' in text

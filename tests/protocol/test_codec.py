@@ -230,6 +230,11 @@ def test_every_failure_has_a_wire_form_from_the_one_table(code: str) -> None:
     assert decode_message(encode(answer)) == answer
 
 
+def test_an_error_that_knows_when_to_ask_again_is_retryable() -> None:
+    answer = error_answer(ProtocolError("conflict", "words", retry_after=4.0), 7)
+    assert (answer.retryable, answer.retry_after) == (True, 4.0)
+
+
 def test_an_error_without_id_or_field_says_null_and_leaves_the_field_out() -> None:
     answer = error_answer(ProtocolError("bad_request", "words"), None)
     assert encode(answer) == (

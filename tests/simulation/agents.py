@@ -329,6 +329,14 @@ class WebsocketAgent:
         return Living(agent_id=self.agent_id, way="websocket", since=self.started)
 
 
+class DeployedAgent(WebsocketAgent):
+    """One of a fleet whose programs are replaced: its successor has its name and another id."""
+
+    def __init__(self, around: Surroundings, number: int, interval: float, name: str) -> None:
+        super().__init__(around, number, interval)
+        self.name = name
+
+
 class CrashingAgent(WebsocketAgent):
     """One that comes, and crashes as soon as it is registered."""
 

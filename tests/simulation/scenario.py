@@ -75,6 +75,9 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """Of each hub; mostly they are all the same."""
     crashes_every: float = 0.0
     """Seconds between two agents that come and crash at once; 0 for none."""
+    deployed: int = 0
+    """Agents that are killed at `deployed_at`, each for another one of its name and type."""
+    deployed_at: float = 0.0
     active: float
     calm: float
     limits: Limits
@@ -123,7 +126,13 @@ def scenario_of(seed: int) -> Scenario:
     # Faults give agents more time: what is held is judged where there are none.
     if scenario.faults:
         return scenario
-    return structs.replace(scenario, crashes_every=_crashes_every(Random(f"crashes {seed}")))
+    deploying = Random(f"deploying {seed}")
+    return structs.replace(
+        scenario,
+        crashes_every=_crashes_every(Random(f"crashes {seed}")),
+        deployed=deploying.randint(20, 40),
+        deployed_at=deploying.uniform(8.0, 14.0),
+    )
 
 
 def _timing(random: Random) -> Timing:

@@ -17,7 +17,7 @@ from homeport_protocol.filters import MATCH_ALL
 from homeport_protocol.record import AgentRecord
 from tests.history.checks import Violation, longest_until_found, violations
 from tests.history.recorded import Found, History, Slack, Stored, Terms
-from tests.simulation.agents import CrashingAgent, WebsocketAgent
+from tests.simulation.agents import CrashingAgent, DeployedAgent, WebsocketAgent
 from tests.simulation.asking import Surroundings
 from tests.simulation.callers import HttpAgent
 from tests.simulation.dear import DearCaller
@@ -53,6 +53,9 @@ FIRST_CRASHER = 10_000
 
 FIRST_RIVAL, RIVAL_SEEDS = 20_000, 0.3
 """From which number on agents are rivals, and the share of the seeds that have some."""
+
+FIRST_DEPLOYED = 30_000
+"""From which number on agents are those that are replaced; their successors' come after."""
 
 Printer = Callable[[str], None]
 
@@ -115,6 +118,7 @@ class Simulation:
         self.agents: list[WebsocketAgent | HttpAgent] = []
         self.crashers: list[CrashingAgent] = []
         self.rivals: list[Rival] = []
+        self.deployed: list[DeployedAgent] = []
         self.watchers: list[Watcher] = []
         self._decoded: dict[bytes, AgentRecord] = {}
 
@@ -151,7 +155,7 @@ class Simulation:
         faults.plan(scenario.faults)
         for deed in scenario.deeds:
             clock.call_at(deed.at, lambda deed=deed: self._do(deed))  # type: ignore[misc]
-        while scenario.crashes_every and clock.now() + 1.0 < scenario.active:
+        while not scenario.faults and clock.now() + 1.0 < scenario.active:
             clock.run_until(clock.now() + 1.0)
             self._read_directories()
         clock.run_until(scenario.active)
@@ -213,6 +217,7 @@ class Simulation:
             for number in range(int((scenario.active - 2.0) / scenario.crashes_every)):
                 at = 2.0 + number * scenario.crashes_every
                 clock.call_at(at, lambda number=number: self._crash(number))  # type: ignore[misc]
+        self._plan_deployment()
         for number in range(scenario.watchers):
             at = random.uniform(0.1, 1.9)
             clock.call_at(at, lambda number=number: watcher(number))  # type: ignore[misc]
@@ -263,6 +268,24 @@ class Simulation:
             CrashingAgent(around, FIRST_CRASHER + number, timing.heartbeat_interval)
         )
 
+    def _plan_deployment(self) -> None:
+        """Agents come, all are killed at once, and their successors come about then."""
+        chance, count, at = self._random("deployment"), self.scenario.deployed, self.clock.call_at
+        killed_at = self.scenario.deployed_at
+        for number in range(count):
+            at(chance.uniform(0.1, 1.9), partial(self._deploy, number, number))
+            at(killed_at + chance.uniform(-3.0, 3.0), partial(self._deploy, number, count + number))
+        if count:
+            at(killed_at, self._kill_deployed)
+
+    def _deploy(self, place: int, number: int) -> None:
+        interval, name = self.scenario.timings[0].heartbeat_interval, f"a{FIRST_DEPLOYED + place}"
+        self.deployed.append(DeployedAgent(self.around, FIRST_DEPLOYED + number, interval, name))
+
+    def _kill_deployed(self) -> None:
+        for agent in self.deployed[: self.scenario.deployed]:
+            agent.die(silently=False)
+
     def _do(self, deed: Deed) -> None:
         self.trace("deed:", deed.what, deed.number)
         if deed.what == "turn":
@@ -306,6 +329,11 @@ class Simulation:
                     log=supervisor.log,
                     revision=supervisor.revision,
                     agents=[self._record(data) for data in agents],
+                    held=[
+                        agent_id
+                        for agent_id in (supervisor.directory.ids() if hub.ready else ())
+                        if supervisor.replica.removal.held_until(agent_id) > hub.clock.now()
+                    ],
                 )
             )
 
@@ -335,7 +363,7 @@ class Simulation:
             for agent in (*self.agents, *first_of_rivals)
             if (living := agent.living()) is not None
         ]
-        for agent in [*self.agents, *self.crashers, *self.rivals]:
+        for agent in [*self.agents, *self.crashers, *self.rivals, *self.deployed]:
             if isinstance(agent, WebsocketAgent):
                 for connection in (agent.connection, *agent.zombies):
                     if connection is not None and not connection.wire.alive:

@@ -17,6 +17,7 @@ from actors.cluster import replica
 from actors.cluster.mass_loss import NEVER, MassLossGuard, Population
 from actors.cluster.replica import Replica
 from actors.cluster.rollback import RollbackDetector
+from actors.cluster.successors import Successors
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry, Renewal
 from actors.rules.liveness import Liveness
@@ -304,6 +305,13 @@ def any_loss_is_held_until_the_last_one_is_over(patch: pytest.MonkeyPatch) -> No
     patch.setattr(MassLossGuard, "held_until", held_until)
     patch.setattr(MassLossGuard, "_is_unusual", is_unusual)
     patch.setattr(MassLossGuard, "_full", False)
+
+
+@catches("replaced_are_not_held")
+def successors_stand_for_nobody(patch: pytest.MonkeyPatch) -> None:
+    """As before: all that are lost count, though others have taken their places."""
+    patch.setattr(Successors, "registered", lambda self, agent_id, role, at: None)
+    patch.setattr(Successors, "lost", lambda self, agent_id, role, at: False)
 
 
 @catches("every_ask_ends")

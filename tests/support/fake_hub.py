@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -100,8 +101,9 @@ class FakeHub:
     `hubs` the cluster; `lost` is how many agents are held back after a loss.
     """
 
-    def __init__(self, heartbeat_interval: float = 30.0) -> None:
+    def __init__(self, heartbeat_interval: float = 30.0, tls: ssl.SSLContext | None = None) -> None:
         self.heartbeat_interval = heartbeat_interval
+        self.tls = tls
         self.agents: dict[str, Message] = {}
         self.records: dict[str, Message] = {}
         self.hubs = [hub_status("hub-1")]
@@ -124,6 +126,7 @@ class FakeHub:
             subprotocols=["homeport.v1"],  # type: ignore[list-item]
             ping_interval=None,
             close_timeout=0.5,
+            ssl=self.tls,
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -362,9 +365,11 @@ class ThreadedHub(FakeHub):
 
 
 @contextmanager
-def running_hub() -> Iterator[ThreadedHub]:
+def running_hub(
+    heartbeat_interval: float = 0.5, tls: ssl.SSLContext | None = None
+) -> Iterator[ThreadedHub]:
     """A hub on a thread that listens while the context is open; heartbeats are quick."""
-    hub = ThreadedHub(heartbeat_interval=0.5)
+    hub = ThreadedHub(heartbeat_interval, tls)
     listening = threading.Event()
     thread = threading.Thread(target=hub.serve_until_stopped, args=(listening,), daemon=True)
     thread.start()

@@ -16,6 +16,7 @@ from actors.ports.store import (
     HubReport,
     Loaded,
     LogEntry,
+    Looked,
     Opened,
     Position,
     Renewal,
@@ -203,6 +204,22 @@ class ModelPort:
             lease.report = report
             self.store.hubs[self.hub_id] = None
             return self.store.roster()
+
+        self._answer(reply, make)
+
+    def look(
+        self, agent_ids: list[str], cursor: str, reply: Callable[[Looked | Fenced | Away], None]
+    ) -> None:
+        def make() -> Looked | Fenced:
+            store = self.store
+            store.expire()
+            if store.log_name != self.log:
+                return Fenced()
+            held = [each for each in agent_ids if each in store.entries]
+            overwritten = [each for each in held if store.entries[each][1] == 0]
+            absent = [each for each in agent_ids if each not in store.entries]
+            deleted = [each for each in absent if each not in store.active]
+            return Looked(overwritten, deleted, sorted(store.active), "")
 
         self._answer(reply, make)
 

@@ -198,6 +198,10 @@ class ModelStore:
         match operation:
             case "remove" | "restore" if stored is None and 0 < epoch <= last:
                 return "fenced"  # it has been removed since
+            case "adopt":
+                if stored is None or stored[1] != 0:
+                    return "stale"
+                epoch = self.raised(last)
             case "register" | "claim":
                 epoch = self.raised(max(epoch, stored[1] if stored else 0, last))
             case "resume":
@@ -220,6 +224,8 @@ class ModelStore:
             self.times.pop(change.agent_id, None)
         else:
             expires = self.scheduler.now() + change.ttl
+            if operation == "adopt" and stored is not None:
+                expires = stored[2]
             self.entries[change.agent_id] = (data, epoch, expires)
             self.active.add(change.agent_id)
         times = "" if renewal or operation == "remove" else change.times
@@ -264,6 +270,14 @@ def _refuse(
         seen = _SEEN.search(stored[0])
         if seen is None or seen[1].decode() != change.seen:
             return "stale"
+    expected = change.seen if isinstance(change, Change) else ""
+    known = operation in ("write", "renew") or (
+        operation == "restore" and expected and change.revision > 0
+    )
+    if legacy and (operation == "adopt" or (change.hub == "" and known)):
+        seen = _SEEN.search(stored[0])
+        if seen is None or seen[1].decode() != expected:
+            return "stale"  # what another program wrote has not been taken in
     older = not same
     if operation != "resume":
         older = older or stored[1] != change.epoch

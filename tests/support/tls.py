@@ -1,11 +1,11 @@
-"""A certificate for `hub.test` and `proxy.test`, signed by itself; good for a hundred years."""
+"""A certificate for `hub.test`, `proxy.test` and `localhost`; good for a hundred years."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
 
-CERTIFICATE = Path(__file__).parent / "certificates" / "two-names.pem"
+CERTIFICATE = Path(__file__).parent / "certificates" / "three-names.pem"
 """What a client must trust: SSL_CERT_FILE."""
 
 

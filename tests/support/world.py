@@ -174,6 +174,7 @@ class Recorder:
         self.holds: list[str | None] = []
         self.differing: list[list[str]] = []
         self.new_logs: list[str] = []
+        self.foreign: list[str] = []
         self.slow: list[float | None] = []
         self.answers: Counter[tuple[str, str]] = Counter()
         self.limits: Counter[str] = Counter()
@@ -193,6 +194,9 @@ class Recorder:
 
     def takeover_refused(self, agent_id: str, times: int) -> None:
         self.fights.append((agent_id, times))
+
+    def foreign_writes(self, warning: str) -> None:
+        self.foreign.append(warning)
 
     def store_slow(self, seconds: float | None) -> None:
         self.slow.append(seconds)

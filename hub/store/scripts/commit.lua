@@ -2,8 +2,8 @@
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
 --       6 the times that agents were told,
---       7… the entry of each change; that of a register, claim, remove or restore is followed by its
---         tombstone
+--       7… the entry of each change; that of a register, claim, adopt, remove or restore is followed by
+--         its tombstone
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
 --       5 the hub, if its renewals are to be announced, else empty, 6 bytes of the log,
 --       7… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
@@ -73,7 +73,7 @@ local function read_tail(tail)
 end
 
 -- Epoch and revision of the stored entry, and its `last_seen` where it had to be read anyway. The
--- epoch is 0 for a legacy record, nil when nothing is stored, false when the key holds something
+-- epoch is 0 for a record of another program, such as the legacy registry, nil when nothing is stored, false when the key holds something
 -- that is not a record.
 local function read_entry(key, agent_id)
     local tail = redis.pcall('GETRANGE', key, -TAIL_BYTES, -1)
@@ -109,7 +109,7 @@ local function read_entry(key, agent_id)
         end
         return math.floor(record.epoch), reached, record.last_seen
     end
-    return 0
+    return 0, 0, record.last_seen
 end
 
 -- The epoch that the identity had when it was removed; 0 when it is not known.
@@ -151,7 +151,7 @@ local function raised(known)
 end
 
 -- The epoch with which the change is applied, as text; or nil, and why it is not applied.
-local function decide(operation, agent_id, key, epoch, revision, seen, tombstone)
+local function decide(operation, agent_id, key, epoch, revision, seen, tombstone, hub)
     local stored, reached, last_seen = read_entry(key, agent_id)
     if stored == false then
         -- Nothing of an agent's is lost with it: whoever has the agent writes its record again.
@@ -166,6 +166,12 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
     if operation == 'register' or operation == 'claim' then
         return raised(math.max(stored or 0, last_epoch(tombstone), own))
     end
+    if operation == 'adopt' then
+        if stored ~= 0 or last_seen ~= seen then
+            return nil, 'stale'
+        end
+        return raised(last_epoch(tombstone))
+    end
     if not stored then
         if operation ~= 'remove' and operation ~= 'restore' then
             return nil, 'missing'
@@ -176,7 +182,12 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
         return epoch
     end
     local known = tonumber(revision)
-    if stored > 0 then -- a legacy record matches any change
+    if stored == 0 then
+        if hub == '' and seen ~= last_seen and (operation == 'write' or operation == 'renew'
+            or operation == 'restore' and seen ~= '' and tonumber(revision) > 0) then
+            return nil, 'stale' -- what the other program wrote has not been taken in
+        end
+    else
         local refusal = refusal_of(operation, key, own, known, seen, stored, reached, last_seen)
         if refusal then
             return nil, refusal
@@ -289,7 +300,7 @@ while at < last do
         kind, change_key, seen, times = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
         at = at + 4
     end
-    if operation == 'register' or operation == 'claim' or operation == 'remove'
+    if operation == 'register' or operation == 'claim' or operation == 'adopt' or operation == 'remove'
         or operation == 'restore' then
         tombstone = KEYS[key_at + 1]
         key_at = key_at + 1
@@ -306,7 +317,7 @@ while at < last do
         end
     end
     if not epoch then
-        epoch, refusal = decide(operation, agent_id, key, own, known, seen, tombstone)
+        epoch, refusal = decide(operation, agent_id, key, own, known, seen, tombstone, hub)
     end
     if not epoch then
         answer[#answer + 1] = refusal .. ' 0'
@@ -323,7 +334,11 @@ while at < last do
             if times ~= '' then
                 told[agent_id] = times
             end
-            redis.call('SET', key, record, 'PX', ttl)
+            if operation == 'adopt' and redis.call('PTTL', key) > 0 then
+                redis.call('SET', key, record, 'KEEPTTL')
+            else
+                redis.call('SET', key, record, 'PX', ttl)
+            end
         end
         if kind ~= '' then
             revision = revision + 1

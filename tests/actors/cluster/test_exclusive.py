@@ -31,7 +31,7 @@ def register(hub: Hub, *, exclusive: Any = True) -> tuple[FakeLink, dict[str, An
 def over_http(hub: Hub, *, exclusive: bool) -> Any:
     outcomes: list[Any] = []
     spec = AgentSpec(name="a", type="cost")
-    hub.supervisor.register(spec, ID, outcomes.append, exclusive=exclusive)
+    hub.supervisor.register_over_http(spec, ID, outcomes.append, exclusive=exclusive)
     hub.settle()
     return outcomes[0]
 
@@ -89,6 +89,30 @@ def test_once_it_has_unregistered_the_id_is_free(cluster: Cluster, where: str) -
     holder.ask(op="unregister")
     cluster.settle()
     assert not is_refused(register(cluster[where])[1])
+
+
+@pytest.mark.parametrize("way", ["websocket", "http"])
+def test_one_that_ended_at_another_hub_a_moment_ago_lives_no_more(
+    cluster: Cluster, way: str
+) -> None:
+    holder, _ = register(cluster["a"])
+    cluster.settle()
+    holder.say(id="x", op="unregister")
+    assert cluster.until(lambda: answered(holder, "x"), 1) is not None
+    assert cluster["b"].knows(ID), "it has not heard of it"
+    if way == "websocket":
+        assert not is_refused(register(cluster["b"])[1])
+    else:
+        assert over_http(cluster["b"], exclusive=True).agent_id == ID
+
+
+def test_a_connection_that_ends_while_it_waits_registers_nothing(cluster: Cluster) -> None:
+    link = cluster["a"].connect()
+    link.say(id="x", op="register", agent=SPEC, agent_id=ID, exclusive=True)
+    link.vanish()
+    cluster.advance(1)
+    assert cluster.store.entries == {}
+    assert not is_refused(register(cluster["b"])[1])
 
 
 @pytest.mark.parametrize("where", ["a", "b"])

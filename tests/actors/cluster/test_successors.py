@@ -8,6 +8,7 @@ import time
 import pytest
 
 from actors.cluster.successors import REMEMBERED, Role, Successors
+from actors.limits import Limits
 from actors.timing import Timing
 from tests.actors.cluster.test_mass_loss import HOLD, TTL, Fleet, fleet, vanish
 from tests.support.cluster_world import Cluster, kinds
@@ -283,8 +284,10 @@ def test_what_was_held_is_removed_at_its_time_once_it_has_been_replaced() -> Non
     assert len(world.supervisor.directory) == 24
 
 
-def test_what_has_been_replaced_is_known_after_a_restart() -> None:
-    world = World(Timing(loss_hold=HOLD))
+@pytest.mark.parametrize("log_length", [1000, 5])
+def test_what_has_been_replaced_is_known_after_a_restart(log_length: int) -> None:
+    """With the whole log, and with so little of it that only the records tell."""
+    world = World(Timing(loss_hold=HOLD), Limits(log_length=log_length))
     links = fleet(world, 24)
     world.advance(1)
     fleet(world, 12)

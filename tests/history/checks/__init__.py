@@ -13,7 +13,7 @@ from tests.history.checks.epochs import (
     no_stale_write,
     older_process_changes_nothing,
 )
-from tests.history.checks.holding import held_in_bounds
+from tests.history.checks.holding import held_in_bounds, replaced_are_not_held
 from tests.history.checks.losses import losses_are_told, no_watch_goes_on_over_a_loss
 from tests.history.checks.outcomes import heard_is_kept, refused_never_happens
 from tests.history.checks.presence import (
@@ -73,6 +73,7 @@ CHECKS: tuple[Checker, ...] = (
     judged_by_what_was_told,
     one_event_per_silence,
     held_in_bounds,
+    replaced_are_not_held,
     every_ask_ends,
     queries_take_turns,
     living_are_found,

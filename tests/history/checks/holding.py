@@ -1,4 +1,4 @@
-"""What is held after a mass loss is bounded, and ends."""
+"""What is held after a mass loss is bounded, ends, and is really missed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from tests.history.recorded import Found, History, Slack
 
 CHECKED_EVERY = 1.0
 """Seconds in which a hub that is there removes an agent whose time is over."""
+
+WITHIN = 60.0
+"""Seconds before or after a loss in which a successor registers."""
 
 FEW = 10
 """Agents that may be held even where fewer were reachable."""
@@ -37,6 +40,31 @@ def held_in_bounds(history: History, slack: Slack) -> list[str]:
             for each in held
             if _outlived(history, found, each) > hold + slack.clock
         ]
+    return wrong
+
+
+def replaced_are_not_held(history: History, slack: Slack) -> list[str]:
+    """No agent is held while another one of its name and type stands for it.
+
+    Judged where there are no faults, and where the agent is the only lost one of its name and type:
+    each new agent stands for one.
+    """
+    if history.faults:
+        return []
+    wrong = []
+    for found in history.found:
+        for held in (each for each in found.agents if each.id in found.held):
+            role = [
+                each for each in found.agents if (each.name, each.type) == (held.name, held.type)
+            ]
+            lost_at = parse_timestamp(held.health.since)
+            wrong += [
+                f"{held.id} is held at {found.hub} at {found.at:.3f}, and {each.id} stands for it"
+                for each in role
+                if each.status != "unreachable"
+                and abs(parse_timestamp(each.registered_at) - lost_at) < WITHIN
+                and sum(each.status == "unreachable" for each in role) == 1
+            ]
     return wrong
 
 

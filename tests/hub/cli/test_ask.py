@@ -28,6 +28,19 @@ def test_agents_are_listed_as_plain_columns_in_a_pipe(hub: ThreadedHub, homeport
     ]
 
 
+def test_columns_in_a_pipe_can_be_told_apart_by_awk(hub: ThreadedHub, homeport: Homeport) -> None:
+    health = {**ONE["health"], "reason": "heartbeat_timeout"}
+    gone = agent("two  blanks, and 東京", status="unreachable", type="llm agent", health=health)
+    hub.add(ONE, gone | {"version": "", "capabilities": []})
+    listed = homeport.run("agents", "--url", hub.url).stdout
+    columns = """$4 == "unreachable" { print $2 "|" $3 "|" $5 "|" $7 "|" $8 "|" $9 }"""
+    done = subprocess.run(
+        ["awk", "-F", "  +", columns], input=listed, capture_output=True, text=True, check=True
+    )
+    told = "two \\x20blanks, and 東京|llm agent|heartbeat_timeout|10.0.0.7:9000|-|-\n"
+    assert done.stdout == told
+
+
 def test_agents_as_json_are_the_records_in_the_order_of_the_contract(
     hub: ThreadedHub, homeport: Homeport
 ) -> None:

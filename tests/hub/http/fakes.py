@@ -39,6 +39,7 @@ class FakeDirectory:
         self.records: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[Any, ...]] = []
         self.tokens: list[str | None] = []
+        self.exclusive: list[bool] = []
         self.durable = True
         self.fault: Exception | None = None
         self.hold = False
@@ -94,7 +95,7 @@ class FakeDirectory:
                 return msgspec.json.encode(record)
         raise ProtocolError("no_match", "no healthy agent matches")
 
-    def register(
+    def register_over_http(
         self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
     ) -> None:
         lease = Lease(
@@ -106,6 +107,7 @@ class FakeDirectory:
             log="l",
             revision=1,
         )
+        self.exclusive.append(exclusive)
         self._write(lease, reply, "register", spec, agent_id)
 
     def heartbeat(

@@ -48,6 +48,23 @@ async def test_a_registration_answers_201_with_the_documented_body(hub: FakeHub,
     )
 
 
+@pytest.mark.parametrize(("sent", "meant"), [(True, True), (False, False), (None, False)])
+async def test_it_may_be_exclusive(hub: FakeHub, ask: Ask, sent: bool | None, meant: bool) -> None:
+    assert (await ask("POST", "/agents/register", body(exclusive=sent))).status == 201
+    assert (await ask("POST", "/agents/register", body())).status == 201
+    assert hub.default.exclusive == [meant, False]
+
+
+@pytest.mark.parametrize(("wait", "header"), [(None, None), (2.0, "2"), (30.0, "30")])
+async def test_an_id_that_another_session_has_is_409_with_when_to_try_again(
+    hub: FakeHub, ask: Ask, wait: float | None, header: str | None
+) -> None:
+    hub.default.fault = ProtocolError("conflict", "another living session", retry_after=wait)
+    answer = await ask("POST", "/agents/register", body(agent_id=AGENT_ID))
+    assert (answer.status, answer.json()) == (409, {"error": "another living session"})
+    assert answer.headers.get("retry-after") == header
+
+
 async def test_an_interval_that_is_no_whole_second_is_told_as_a_fraction(
     hub: FakeHub, ask: Ask
 ) -> None:

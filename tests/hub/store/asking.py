@@ -223,6 +223,7 @@ def change(
     usual: dict[str, str] = {
         "register": "registered",
         "claim": "registered",
+        "adopt": "registered",
         "resume": "resumed",
         "write": "updated",
         "remove": "unregistered",

@@ -33,6 +33,7 @@ def stats(**changes: object) -> Stats:
         "heartbeats": 10,
         "commits": 5,
         "events": {**dict.fromkeys(KINDS, 0), "registered": 5, "expired": 6},
+        "foreign_writes": {"registered": 19},
         "fenced": 7,
         "takeovers_refused": 19,
         "rollbacks": 17,

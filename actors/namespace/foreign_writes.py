@@ -1,0 +1,148 @@
+"""Notices programs that are no hubs and write to the same store, such as the legacy registry.
+
+Every LOOK_INTERVAL this hub looks at the entries of some of the agents that it owns. The leader
+also looks at some of the active ids, for agents that no hub knows. Both are bounded, and go on
+where the last look ended. What is found goes to the agents' actors (`actors.agent.foreign`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+
+from actors.agent.ref import AgentRef
+from actors.cluster.replica import Replica
+from actors.ports.clock import Scheduler, Timer
+from actors.ports.observer import ForeignWrite, Observer
+from actors.ports.store import Away, Fenced, Looked, Store, Stored
+from actors.rules.foreign_records import is_foreign
+
+LOOK_INTERVAL = 5.0
+"""Seconds between two looks."""
+
+LOOKED_AT = 1_000
+"""Entries that one look reads; and about as many active ids."""
+
+REMEMBERED = 600.0
+"""Seconds for which `/ready` tells of a write."""
+
+MOST = 10_000
+"""Agents that are counted within REMEMBERED seconds; beyond them, the oldest are left out."""
+
+
+class ForeignWrites:
+    """What programs that are no hubs write to one namespace. `counts` are totals of their writes.
+
+    `agents` are the actors of this hub, `knows` tells whether any hub has the agent, and `create`
+    makes an actor for one that none has.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        store: Store,
+        observer: Observer,
+        replica: Replica,
+        agents: Mapping[str, AgentRef],
+        knows: Callable[[str], bool],
+        create: Callable[[str], AgentRef],
+    ) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        self._observer = observer
+        self._replica = replica
+        self._agents = agents
+        self._knows = knows
+        self._create = create
+        self._left: Iterator[str] = iter(())
+        """Agents that are still to be looked at in this round."""
+        self._cursor = ""
+        self._deleted: dict[str, str] = {}
+        """Agents that the last look at them found deleted, and their `last_seen` then."""
+        self._looking = False
+        self._timer: Timer | None = None
+        self._written: dict[str, float] = {}
+        """When agents were written last, the oldest first."""
+        self.counts: dict[ForeignWrite, int] = dict.fromkeys(
+            ("registered", "changed", "deleted", "overwritten"), 0
+        )
+
+    def start(self) -> None:
+        """Look from now on, until `close`."""
+        self.close()
+        self._timer = self._scheduler.call_at(self._scheduler.now() + LOOK_INTERVAL, self._look)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def noticed(self, agent_id: str, what: ForeignWrite) -> None:
+        """A program that is no hub wrote this agent."""
+        self.counts[what] += 1
+        self._written.pop(agent_id, None)
+        self._written[agent_id] = self._scheduler.now()
+        warning = self.warning
+        assert warning is not None
+        self._observer.foreign_writes(warning)
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence while a program that is no hub writes to the store."""
+        written, since = self._written, self._scheduler.now() - REMEMBERED
+        while written and (len(written) > MOST or next(iter(written.values())) < since):
+            del written[next(iter(written))]
+        if not written:
+            return None
+        agents = "1 agent" if len(written) == 1 else f"{len(written):,} agents"
+        return (
+            f"another program writes to this Redis: {agents} within 10 minutes; "
+            "have its callers use a hub"
+        )
+
+    def _look(self) -> None:
+        self.start()
+        if self._looking or self._replica.store_is_away:
+            return
+        self._looking = True
+        seen: dict[str, str] = {}
+        for agent_id in (*self._deleted, *self._next_agents()):
+            entry = self._replica.directory.get(agent_id)
+            if entry is not None and agent_id in self._agents:
+                seen[agent_id] = entry.record.last_seen
+        self._store.look([*seen], self._cursor, partial(self._looked, seen))
+
+    def _next_agents(self) -> list[str]:
+        """The next agents of this round, or the first ones of a new round."""
+        found = [*islice(self._left, LOOKED_AT)]
+        if not found:
+            self._left = iter([*self._agents])
+            found = [*islice(self._left, LOOKED_AT)]
+        return found
+
+    def _looked(self, seen: dict[str, str], looked: Looked | Fenced | Away) -> None:
+        self._looking = False
+        if not isinstance(looked, Looked) or self._timer is None:
+            return
+        self._cursor = looked.cursor
+        agents, before = self._agents, self._deleted
+        for agent_id in looked.overwritten:
+            if agent_id in agents:
+                agents[agent_id].stored_changed()
+        self._deleted = {each: seen[each] for each in looked.deleted}
+        for agent_id, last_seen in self._deleted.items():
+            # Twice, since a starting hub drops ids without an entry, and begins a new log then.
+            if before.get(agent_id) == last_seen and agent_id in agents:
+                agents[agent_id].stored_deleted(last_seen)
+        if self._replica.membership.leads:
+            for agent_id in looked.active[:LOOKED_AT]:
+                if not self._knows(agent_id):
+                    self._store.read(agent_id, partial(self._found, agent_id))
+
+    def _found(self, agent_id: str, stored: Stored | Away | None) -> None:
+        known = self._knows(agent_id) or self._replica.store_is_away or self._timer is None
+        if isinstance(stored, Stored) and not known and is_foreign(stored.record):
+            self._create(agent_id).found_foreign(stored)
