@@ -120,8 +120,8 @@ def test_a_newer_session_at_another_hub_closes_the_older_within_a_second(
 def test_what_an_older_session_says_after_a_newer_began_elsewhere_has_no_effect(
     places: list[Place],
 ) -> None:
-    agent_id = str(uuid.uuid4())
     for round_ in range(5):
+        agent_id = str(uuid.uuid4())
         old, _ = places[0].agent(agent_id=agent_id)
         new, _ = places[1].agent(agent_id=agent_id, version=f"new-{round_}")
         old.send({"op": "update", "id": 99, "version": "old"})
