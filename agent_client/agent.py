@@ -240,16 +240,19 @@ class AgentClient(OneProcess):
         await self._callbacks.finish()
 
     def _begin_to_leave(self) -> Future[None]:
-        return self._started().submit(self._leave_once())
+        return self._started().submit(self._leave_once(quietly=True))
 
-    async def _leave_once(self) -> None:
+    async def _leave_once(self, *, quietly: bool = False) -> None:
         if self._leaving is None:
-            self._leaving = asyncio.create_task(self._leave(), name="homeport-leave")
+            self._leaving = asyncio.create_task(self._leave(quietly), name="homeport-leave")
         await asyncio.shield(self._leaving)
 
-    async def _leave(self) -> None:
-        self._session.end(ConnectionLost("the client is closed", retryable=False))
-        tasks = {*self._delivery.tasks, *([self._running] if self._running else [])}
+    async def _leave(self, quietly: bool) -> None:
+        """Quietly, nobody is told: a program that is about to end has no use for errors."""
+        tasks = {self._running} if self._running else set[asyncio.Task[Any]]()
+        if not quietly:
+            self._session.end(ConnectionLost("the client is closed", retryable=False))
+            tasks |= self._delivery.tasks
         for task in tasks:
             task.cancel()
         if tasks:

@@ -9,6 +9,7 @@ heartbeats knows that the program hangs, and says so (`heartbeat_overdue`).
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
@@ -83,11 +84,18 @@ class ThreadLoop:
         self, program: asyncio.AbstractEventLoop, *, abandoned: Callable[[], Awaitable[None]]
     ) -> None:
         self._program = program
+        self._process = os.getpid()
         self._abandoned = abandoned
         self._turned: asyncio.Future[None] | None = None
         self._leaving: asyncio.Future[None] | None = None
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if os.getpid() != self._process:
+            coroutine.close()  # it will not be awaited
+            raise RuntimeError(
+                f"this AgentClient belongs to process {self._process}, from which this one was "
+                "forked: make one in this process"
+            )
         return await SHARED.run(coroutine)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_client import AgentClient, BadRequest, ConnectionLost, HomeportError, Lease
+from tests.agent_client.ending import END_LIMIT, rest, running
 from tests.support.fake_hub import ThreadedHub, error, eventually, running_hub, silent
 
 LIMIT = 20.0
@@ -141,6 +144,33 @@ def test_an_agent_whose_program_s_loop_was_closed_is_unregistered(hub: ThreadedH
     asyncio.run(agent.start())
     hub.wait_for("unregister")
     assert not agent.connected
+
+
+def test_a_forked_child_cannot_use_the_client_of_its_parent(
+    hub: ThreadedHub, tmp_path: Path
+) -> None:
+    program = """
+    async def main():
+        async with client(heartbeat_in_thread=True) as agent:
+            child = os.fork()
+            if not child:
+                try:
+                    await agent.report(load=0.5)
+                except RuntimeError as error:
+                    say(error)
+                os._exit(0)
+            os.waitpid(child, 0)
+            await agent.report(load=0.6)
+
+    asyncio.run(main())
+    """
+    with running(hub, program, tmp_path) as process:
+        assert process.wait(END_LIMIT) == 0
+        said = rest(process)
+    assert re.fullmatch(r"this AgentClient belongs to process \d+, from which .*\n", said)
+    loads = {request.get("load") for request in hub.requests("heartbeat")}
+    assert 0.5 not in loads
+    assert 0.6 in loads
 
 
 def test_two_programs_loops_share_the_thread(hub: ThreadedHub) -> None:

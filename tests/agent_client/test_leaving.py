@@ -52,6 +52,41 @@ def test_all_agents_of_the_program_unregister_and_it_ends_by_sigterm(
         assert (rest(process), process.log()) == ("", "")
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_a_call_under_way_raises_nothing_on_the_way_out(
+    hub: ThreadedHub, tmp_path: Path, in_thread: bool
+) -> None:
+    hub.on("update", silent)
+    program = f"""
+    async def main():
+        async with client(0, heartbeat_in_thread={in_thread}) as agent:
+            await agent.update(version="2")
+
+    asyncio.run(main())
+    """
+    with running(hub, program, tmp_path) as process:
+        hub.wait_for("update")
+        process.signal(signal.SIGTERM)
+        assert process.wait(END_LIMIT) == TERMINATED
+        assert (hub.ops(), process.log()) == (["register", "update", "unregister"], "")
+
+
+def test_a_program_that_is_still_registering_ends_at_once(hub: ThreadedHub, tmp_path: Path) -> None:
+    hub.on("register", silent)
+    program = """
+    async def main():
+        async with client():
+            say("not reached")
+
+    asyncio.run(main())
+    """
+    with running(hub, program, tmp_path) as process:
+        hub.wait_for("register")
+        process.signal(signal.SIGTERM)
+        assert process.wait(END_LIMIT) == TERMINATED
+        assert (rest(process), process.log()) == ("", "")
+
+
 def test_agents_on_loops_in_other_threads_unregister_too(hub: ThreadedHub, tmp_path: Path) -> None:
     program = """
     there = threading.Event()
