@@ -8,6 +8,7 @@ HTTP routes with the standard library's client, so it works with the legacy serv
 - a program that crashed has the same id when it starts again (`agent_client.kept_id`);
 - an agent whose id was taken by a newer registration stops;
 - the hub decides the next interval, and a heartbeat that failed is repeated sooner;
+- SIGTERM unregisters the agent before it ends the process;
 - HOMEPORT_TOKEN and HOMEPORT_HEADERS are sent when they are set;
 - `orchestrator_url` may name several hubs of one cluster.
 """
@@ -19,6 +20,7 @@ import os
 import threading
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
@@ -26,6 +28,7 @@ import msgspec
 from agent_client.forks import OneProcess, belongs_elsewhere
 from agent_client.json_values import json_value
 from agent_client.kept_id import KeptId, NotKeptError, keep_id
+from agent_client.leaving import LEAVING, Leaver
 from agent_client.transport.backoff import Backoff
 from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.headers import headers_to_hub, user_headers
@@ -77,6 +80,10 @@ class AgentRegistration(OneProcess):
 
     In a forked child, `register` makes this another agent, and the other methods do nothing before.
 
+    `register` in the main thread has SIGTERM unregister the agent, within a second, before it ends
+    the process as it would have; not where somebody else handles SIGTERM, nor with
+    `leave_on_sigterm=False`.
+
     `headers` go with each request, as those of `AgentClient` do. The constructor raises BadRequest
     for a header that cannot be sent, for an `agent_id` that is no UUID, and for metadata that JSON
     cannot carry.
@@ -95,6 +102,7 @@ class AgentRegistration(OneProcess):
         *,
         headers: Mapping[str, str] | None = None,
         agent_id: str | None = None,
+        leave_on_sigterm: bool = True,
     ) -> None:
         self.agent_name = agent_name
         self.agent_type = agent_type
@@ -124,6 +132,7 @@ class AgentRegistration(OneProcess):
         self._backoff = Backoff()
         self._endpoints = Endpoints([])
         self._headers = user_headers(headers)
+        self._leaver = Leaver(self._begin_to_leave) if leave_on_sigterm else None
 
     def __repr__(self) -> str:
         state = "fenced" if self.fenced else "registered" if self.agent_id else "not registered"
@@ -133,6 +142,8 @@ class AgentRegistration(OneProcess):
         """Register this agent, and return whether that worked."""
         if self._process != os.getpid():
             self._begin_in_child()
+        if self._leaver is not None:
+            LEAVING.add(self._leaver)
         with self._identity:
             self._retry_after, self._worth_trying = None, False
             try:
@@ -219,6 +230,19 @@ class AgentRegistration(OneProcess):
                     self._unregister(self.agent_id)
         except Exception as error:
             logger.error("Unregister error: %s", error)
+        finally:
+            if self._leaver is not None:
+                LEAVING.discard(self._leaver)
+
+    def _begin_to_leave(self) -> Future[None]:
+        left: Future[None] = Future()
+
+        def leave() -> None:
+            self.unregister()
+            left.set_result(None)
+
+        threading.Thread(target=leave, name="homeport-leave", daemon=True).start()
+        return left
 
     def _unregister(self, agent_id: str) -> None:
         status = self._post(

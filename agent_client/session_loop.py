@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
+from agent_client.forks import belongs_elsewhere
 from agent_client.loop_thread import SHARED
 from agent_client.one_loop import OneLoop
 
@@ -92,10 +93,7 @@ class ThreadLoop:
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if os.getpid() != self._process:
             coroutine.close()  # it will not be awaited
-            raise RuntimeError(
-                f"this AgentClient belongs to process {self._process}, from which this one was "
-                "forked: make one in this process"
-            )
+            raise belongs_elsewhere("AgentClient", self._process)
         return await SHARED.run(coroutine)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.fake_hub import ThreadedHub
+from tests.support.legacy_hub import LegacyHub
 from tests.support.programs import Program, environment
 
 END_LIMIT = 30.0
@@ -28,7 +29,7 @@ def say(*words):
 
 
 @contextmanager
-def running(hub: ThreadedHub, text: str, directory: Path) -> Iterator[Program]:
+def running(hub: ThreadedHub | LegacyHub, text: str, directory: Path) -> Iterator[Program]:
     """The program HEAD + `text`, from its start to its end."""
     command = [sys.executable, "-c", HEAD + textwrap.dedent(text), hub.url]
     log = directory / "stderr"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.agent_client.ending import END_LIMIT, rest, running
 from tests.support.fake_hub import ThreadedHub, running_hub, silent
+from tests.support.legacy_hub import LegacyHub
 
 TERMINATED = -signal.SIGTERM
 
@@ -50,6 +51,27 @@ def test_all_agents_of_the_program_unregister_and_it_ends_by_sigterm(
         assert process.wait(END_LIMIT) == TERMINATED
         assert hub.ops().count("unregister") == 3
         assert (rest(process), process.log()) == ("", "")
+
+
+def test_the_helper_for_programs_without_asyncio_leaves_too(tmp_path: Path) -> None:
+    program = """
+    def registration(number, **more):
+        return agent_client.AgentRegistration(
+            f"a-{number}", "test", "localhost", 8000 + number, [], sys.argv[1], **more
+        )
+
+    agents = [registration(0), registration(1), registration(2, leave_on_sigterm=False)]
+    for agent in agents:
+        agent.register()
+        agent.start_heartbeat()
+    say(agents[2].agent_id)
+    time.sleep(600)
+    """
+    with LegacyHub() as hub, running(hub, program, tmp_path) as process:
+        kept = process.read_line().strip()
+        process.signal(signal.SIGTERM)
+        assert process.wait(END_LIMIT) == TERMINATED
+        assert hub.agents == {kept}
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
