@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -156,6 +157,48 @@ def test_threads_share_a_hub_and_end_a_watch(hub: Hub) -> None:
     # The watch may be closed before its snapshot comes.
     [picked] = set(out.splitlines()) - {"2 agents"}
     assert picked == "[('base-1', 50), ('base-2', 50)]"
+
+
+def picked(hub: Hub, name: str) -> int:
+    return requests.get(f"{hub.url}/agents/pick?name={name}", timeout=30).status_code
+
+
+def test_a_killed_parent_of_a_pool_is_known_at_once(hub: Hub) -> None:
+    with start(hub, "Forks and pools of processes") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        [agent] = agents(hub, "planner-1")
+        assert [line.split(", ")[0] for line in lines] == [
+            f"{agent['id']}: {result}" for result in (0, 0, 1, 3)
+        ]
+        assert picked(hub, "planner-1") == 200
+        workers = {int(line.split()[-1]) for line in lines}
+        try:
+            process.kill()
+            process.wait()
+            wait_until(lambda: picked(hub, "planner-1") == 404)
+            [agent] = agents(hub, "planner-1")
+            assert agent["health"]["connection"] == "lost"
+            assert agent["health"]["reason"] != "heartbeat_timeout"
+            for worker in workers:
+                os.kill(worker, 0)  # they live on
+        finally:
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+            requests.delete(f"{hub.url}/agents/{agent['id']}", timeout=30)
+
+
+def test_the_workers_of_a_preforking_server_are_agents_of_their_own(hub: Hub) -> None:
+    with start(hub, "Preforking servers") as process:
+        assert process.stdout is not None
+        lines = sorted(process.stdout.readline().strip() for _ in range(3))
+        assert lines[0] == "master 0"
+        ids = {agent["id"] for agent in agents(hub, "web")}
+        assert {line.removeprefix("worker ") for line in lines[1:]} == ids
+        assert len(ids) == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60) == ("left 0\n", "")
+    assert process.returncode == 0
 
 
 async def test_a_notebook_awaits_in_its_cells(
