@@ -35,7 +35,9 @@ async def connect_socket(host: str, port: int) -> socket.socket:
     A caller that no longer waits cancels it, and nothing stays open.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # Looking a name up takes a thread, which an address needs not; and Python warns of a fork in
+    # a process with threads.
+    found = _numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     waiting = in_turn(found)
     attempts: set[asyncio.Task[socket.socket]] = set()
     failures: list[OSError] = []
@@ -118,6 +120,15 @@ def in_turn(found: Iterable[tuple[Any, ...]]) -> list[Address]:
     return [address for address in turns if address is not None]
 
 
+def _numeric(host: str, port: int) -> list[tuple[Any, ...]]:
+    """The answer for an address, in any of its forms; empty for a name."""
+    try:
+        flags = socket.AI_NUMERICHOST
+        return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)]
+    except socket.gaierror:
+        return []
+
+
 async def _connect(loop: asyncio.AbstractEventLoop, to: Address) -> socket.socket:
     attempt = _socket(to)
     try:
@@ -143,8 +154,14 @@ def _begin(to: Address) -> socket.socket:
 def _socket(to: Address) -> socket.socket:
     made = socket.socket(to.family, socket.SOCK_STREAM)
     made.setblocking(False)
+    send_at_once(made)
     close_in_children(made)
     return made
+
+
+def send_at_once(connection: socket.socket) -> None:
+    """Send small messages without waiting for more; event loops do so for sockets of theirs."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _no_connection(number: int, to: Address) -> OSError:

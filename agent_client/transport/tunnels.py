@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from agent_client.forks import close_in_children
 from agent_client.transport.proxies import Proxy, ProxyError, authority
-from agent_client.transport.sockets import connect_socket, connect_socket_blocking
+from agent_client.transport.sockets import connect_socket, connect_socket_blocking, send_at_once
 
 _MAX_ANSWER_BYTES = 1 << 16
 
@@ -35,6 +35,7 @@ async def open_tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
             tunnel = cast(socket.socket, await connect(host, port))
         except refused as error:
             raise ProxyError(f"it refused: {error}") from None
+        send_at_once(tunnel)
         close_in_children(tunnel)
         return tunnel
     tunnel = await connect_socket(proxy.host, proxy.port)

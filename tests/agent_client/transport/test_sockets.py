@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import uvloop
 
 from agent_client import AgentClient, AgentRegistration, CannotConnect, HubClient
+from agent_client.transport.dialer import Dialer
 from agent_client.transport.sockets import (
     Address,
     connect_socket,
@@ -22,6 +24,7 @@ from agent_client.transport.sockets import (
 from tests.support.addresses import DEAD, resolve, swallowing
 from tests.support.fake_hub import FakeHub, eventually, running_hub
 from tests.support.legacy_hub import LegacyHub
+from tests.support.proxies import StubProxy
 from tests.support.tls import CERTIFICATE, server_context
 
 LOOPS: list[Any] = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -87,6 +90,41 @@ def test_a_dead_first_address_does_not_keep_an_agent_from_the_second(
     with running_hub() as hub, swallowing(hub.port), asyncio.Runner(loop_factory=loop_factory) as r:
         r.run(main(hub.port))
         assert hub.ops() == ["register", "unregister"]
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS)
+@pytest.mark.parametrize("proxy", [None, "http", "socks5h"])
+def test_small_messages_are_sent_at_once(
+    proxy: str | None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(url: str) -> None:
+        dialer = Dialer(url, namespace=None, token=None)
+        [url] = dialer.endpoints.in_turn()
+        connection = await dialer.dial(url, seconds=10)
+        opened = connection._websocket.transport.get_extra_info("socket")
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        await connection.close()
+
+    with running_hub() as hub, StubProxy(hub.port) as stub:
+        if proxy is not None:
+            monkeypatch.setenv("all_proxy", f"{proxy}://127.0.0.1:{stub.port}")
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(main(hub.url if proxy is None else "http://hub.test"))
+
+
+def test_an_address_is_connected_to_without_a_thread() -> None:
+    """Which Python 3.12 would warn of when the program forks."""
+
+    async def main(port: int) -> None:
+        for form in ("127.0.0.1", "127.1"):
+            (await connect_socket(form, port)).close()
+        assert threading.active_count() == before
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        before = threading.active_count()
+        asyncio.run(main(server.getsockname()[1]))
 
 
 async def test_nor_does_one_that_refuses(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
