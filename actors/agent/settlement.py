@@ -134,7 +134,7 @@ def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -
         case "fenced":
             _fenced(agent, proposal)
         case "poisoned":
-            words = f"the store holds something else than a record for {writer.agent_id}"
+            words = f"the store holds something other than a record for {writer.agent_id}"
             agent.asks.answer(ProtocolError("conflict", words))
             writer.give_up()
         case _:

@@ -13,7 +13,7 @@ from homeport_protocol.record import AgentRecord
 
 RETRY = 0.25
 
-GHOSTS = "entries of agents ran out, and no hub could log it"
+GHOSTS = "entries of agents ran out while no hub could tell"
 """Why a new log is begun for them."""
 """Seconds until loading is tried again."""
 

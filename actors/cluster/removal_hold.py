@@ -80,8 +80,8 @@ class RemovalHold:
         if not held:
             return None
         return (
-            f"{len(held)} of {len(self._directory)} agents were lost at once: kept until "
-            f"acknowledged or back, or {_seconds(self._wall(max(held.values())))}"
+            f"{len(held)} of {len(self._directory)} agents were lost at once: each is kept until "
+            f"it is back, acknowledged, or {_seconds(self._wall(max(held.values())))}"
         )
 
     def held_until(self, agent_id: str) -> float:

@@ -262,7 +262,7 @@ class Committer:
                     self._read_on()
                     return
             if answer.before < self.revision:
-                self._fail("the log went back")
+                self._fail("the change log went back")
                 return
             self._unreported = self._under_way.popleft()
             if not (self.open and self._queue and self._send()):

@@ -9,7 +9,7 @@ from functools import partial
 from actors.log.reopening import complete, why
 from actors.ports.store import Away, Fenced, LogEntry, Position, Store
 
-GAP = "entries of the log are missing"
+GAP = "entries of the change log are missing"
 
 
 class ReadAhead:

@@ -126,13 +126,13 @@ def why_fresh(freshness: Freshness) -> str:
         case "asked":
             return "a hub asked for it"
         case "empty":
-            return "the store lost its data, or was emptied"
+            return "the store came back empty"
         case "unreadable":
-            return "the log in the store could not be read"
+            return "the change log in the store could not be read"
         case "older":
             return "the store came back older than this hub had seen it"
         case "diverged":
-            return "the store has other changes than this hub had seen: a failover lost some"
+            return "the store has other changes than this hub had seen: a failover dropped some"
         case "elsewhere":
             return "another hub began it"
         case _:

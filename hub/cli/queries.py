@@ -39,7 +39,10 @@ from hub.cli.tables import show_agent, show_agents, show_flapping
 )
 @filter_options
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; all when absent."
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most this many; all of them when absent.",
 )
 @click.option(
     "--flapping",

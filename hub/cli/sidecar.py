@@ -229,7 +229,7 @@ async def _first_of(*awaited: asyncio.Future[Any]) -> None:
 def _over(error: HomeportError) -> str:
     if isinstance(error, Fenced):
         return "a newer session has taken over this agent's id"
-    return f"the registration is lost: {one_line(error.message)}"
+    return f"the registration has ended: {one_line(error.message)}"
 
 
 class _ConnectionNotes:

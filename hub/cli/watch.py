@@ -63,7 +63,7 @@ LONG_NAME, SHORT_NAME = 32, 8
     metavar="REVISION",
     help="Go on after this revision of --log; --position is safer.",
 )
-@click.option("--log", metavar="NAME", help="The log that --since is a revision of.")
+@click.option("--log", metavar="NAME", help="The change log that --since is a revision of.")
 @json_option
 @hub_options
 def watch(

@@ -131,7 +131,7 @@ class DataDirectory:
                 f"`homeport repair --data-dir {self.path}` set aside what cannot be read"
             )
         return [
-            f"the data in {self.path} was cut: {said}; what the end of it held is lost"
+            f"the data in {self.path} was cut: {said}; what the end of it held is gone"
             for said in self.append_log.shortened()
         ]
 

@@ -117,7 +117,7 @@ class EmbeddedEngine:
         after = self._directory.append_log.sizes()
         return [
             f"the data in {self._directory.path} was cut: the last {size - after[name]} bytes of "
-            f"{name} were no whole command, and are lost"
+            f"{name} were no whole command, and are gone"
             for name, size in before.items()
             if after.get(name, size) < size
         ]

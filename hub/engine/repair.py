@@ -90,7 +90,7 @@ class _Repair:
         """Whether anything of the file can be read; what cannot is set aside."""
         path = self._log.path(file)
         if not path.is_file():
-            self._say(f"{file.name} is missing: what it held is lost")
+            self._say(f"{file.name} is missing: what it held is gone")
             return False
         if path.stat().st_size and is_snapshot(path):
             return self._sound_snapshot(file, path)
@@ -120,7 +120,7 @@ class _Repair:
         if done.returncode == 0 or file.number == 0:  # a single file also holds commands
             return True
         name = self._move(path, file.name)
-        self._say(f"{file.name} cannot be read by {server}: moved to {name}; what it held is lost")
+        self._say(f"{file.name} cannot be read by {server}: moved to {name}; what it held is gone")
         return False
 
     def _write_manifest(self, files: list[AppendFile]) -> None:

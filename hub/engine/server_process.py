@@ -220,6 +220,6 @@ def _failure(server: ServerProcess, directory: DataDirectory, start: int, what: 
     data = f"; `homeport repair --data-dir {directory.path}` checks the data"
     return EngineError(
         f"the embedded engine ({server.name}) did not start: it {what}{last_words} "
-        f"(the whole log is {directory.log})"
+        f"(all that it said is in {directory.log})"
         f"{data if directory.append_log.remembered() is not None else ''}"
     )

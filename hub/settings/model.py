@@ -125,7 +125,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=HUB_ID,
-            description="Name of this hub, its own among the hubs that share one Redis.",
+            description="Name of this hub; no other hub on the same Redis may have it.",
             extra={
                 "metavar": "NAME",
                 "default": "HOSTNAME-PORT",
@@ -195,8 +195,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1,
-            description="Share of the agents, unusually lost within a minute (and at least 10), "
-            "beyond which these are not removed before the loss is acknowledged; 1 for never.",
+            description="When more than this share of the agents (and at least 10) is lost within "
+            "a minute, none of these is removed before the loss is acknowledged; 1 turns that off.",
             extra={"metavar": "SHARE"},
         ),
     ] = 0.15
@@ -206,8 +206,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             gt=0,
             le=YEAR,
-            description="Seconds after its loss at which such an agent is removed even without "
-            "that.",
+            description="Seconds after its loss at which such an agent is removed although nobody "
+            "has acknowledged that.",
             extra={
                 "metavar": "SECONDS",
                 "default": "600, and two lease_ttl where fewer than 50 agents are reachable",
@@ -267,7 +267,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000_000,
-            description="Agents of one namespace; beyond it new ones are refused.",
+            description="Agents of one namespace; more are refused.",
             extra={"metavar": "COUNT"},
         ),
     ] = Limits().max_agents
@@ -308,7 +308,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=4 * 1024 * 1024,
             le=1 << 40,
-            description="Bytes that one peer may leave unread; beyond it is closed.",
+            description="Bytes that one peer may leave unread; beyond that it is closed.",
             extra={"metavar": "BYTES"},
         ),
     ] = MAX_UNSENT_BYTES

@@ -245,7 +245,9 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
     except (KeyError, UnicodeDecodeError):
         kind, record, key, times = "", b"", "", ""
     if kind not in KINDS or len(key) > _LONGEST_KEY:
-        logger.warning("an entry of the log is not a hub's and is passed over", revision=revision)
+        logger.warning(
+            "an entry of the change log is no hub's and is passed over", revision=revision
+        )
         return None
     return LogEntry(revision, kind, record, key, times)
 

@@ -410,7 +410,7 @@ class RedisStore:
             raise StoreUnavailableError(TAKEN)
         name, reached, fresh, secret, other_url, other_started, key, found, why = answer
         if found:
-            self.findings.mended(f"{found.decode(errors='replace')}: a new log was begun")
+            self.findings.mended(f"{found.decode(errors='replace')}: a new change log was begun")
         if self._has_opened and other_started:
             self._rival_found(other_url.decode(errors="replace"), False)
         self._has_opened = True

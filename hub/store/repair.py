@@ -78,8 +78,8 @@ class _Repair:
         """A line for each key that is renamed."""
         keys = self._keys
         fixed: list[tuple[bytes, Callable[[_Held], bool], str]] = [
-            (keys.log, _is(b"stream"), "no log"),
-            (keys.log_name, _is_log_name, "no name of a log"),
+            (keys.log, _is(b"stream"), "no change log"),
+            (keys.log_name, _is_log_name, "no name of a change log"),
             (keys.secret, _is(b"string"), "no secret"),
             (keys.active, _is(b"set"), "no set of agents"),
             (keys.hubs, _is(b"set"), "no set of hubs"),

@@ -14,7 +14,8 @@ LOG_EVERY = 60.0
 _WORDS: dict[LimitName, str] = {
     "max_agent_bytes": "a namespace is full: registrations and larger records are refused",
     "max_agents": "a namespace is full: registrations are refused",
-    "max_log_bytes": "the log is full: older changes are dropped, and watches resume less far back",
+    "max_log_bytes": "the change log is full: older changes are dropped, and watches resume less "
+    "far back",
     "max_namespaces": "a namespace is refused: this hub serves too many",
     "max_total_unsent_bytes": "peers that read too slowly are cut off: too much is unsent in all",
     "max_unsent_bytes": "a peer that reads too slowly is cut off: too much is unsent",

@@ -80,7 +80,10 @@ _COUNTERS = {
     "heartbeats": ("homeport_heartbeats", "Heartbeats taken."),
     "changes": ("homeport_changes", "Changes of the directory that this hub wrote."),
     "commits": ("homeport_commits", "Batches of changes and renewals that this hub wrote."),
-    "expired": ("homeport_agents_expired", "Agents that this hub removed after their lease."),
+    "expired": (
+        "homeport_agents_expired",
+        "Agents that this hub removed because their lease ran out.",
+    ),
     "rollbacks": (
         "homeport_rollbacks",
         "Times that the store turned out to have come back older while no hub was alive.",

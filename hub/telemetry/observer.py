@@ -81,14 +81,17 @@ class HubObserver:
     def store_returned(self, log: str, *, fresh: bool, why: str) -> None:
         """Changes can be written, for the first time or again; `fresh`: into a new log, and why."""
         if fresh:
-            self._logger.warning("a new log was begun; watches start over", log=log, reason=why)
+            self._logger.warning(
+                "a new change log was begun; watches start over", log=log, reason=why
+            )
         else:
             self._logger.info("the store is there", store=self._store, log=log)
 
     def rolled_back(self, found: str) -> None:
         """The store came back older while no hub was alive; `found` says how that shows."""
         self._logger.error(
-            "changes were lost; a new log is begun, and watches start over", found=found
+            "the store came back older; a new change log is begun, and watches start over",
+            found=found,
         )
 
     def takeover_refused(self, agent_id: str, times: int) -> None:

@@ -19,7 +19,7 @@ class NoSeedAnsweredError(Exception):
     """No seed knew an address; `problems` has the error of each, in order."""
 
     def __init__(self, problems: list[Exception]) -> None:
-        super().__init__("nobody knows where the Redis server is")
+        super().__init__("no address of the Redis server is known")
         self.problems = problems
 
 

@@ -33,7 +33,7 @@ local stored = last_revision(log)
 local found = ''
 if name and not is_log_name(name) then
     name = false
-    found = 'the Redis key ' .. name_key .. ' held no name of a log'
+    found = 'the Redis key ' .. name_key .. ' held no name of a change log'
 end
 if not stored and redis.call('EXISTS', log) == 1 then
     found = 'the Redis key ' .. log .. ' had an entry with an id that no hub can have written'

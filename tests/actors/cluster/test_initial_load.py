@@ -41,7 +41,7 @@ def test_ghosts_are_dropped_and_no_watch_goes_on_as_if_it_knew() -> None:
     assert store.active == {agent_id(1)}
     assert world.supervisor.directory.ids() == [agent_id(1)]
     assert world.supervisor.log not in ("", "log-0")
-    assert world.observer.new_logs == ["entries of agents ran out, and no hub could log it"]
+    assert world.observer.new_logs == ["entries of agents ran out while no hub could tell"]
     link = world.connect()
     assert link.ask(op="watch", since=7, log="log-0")["resumed"] is False
     assert world.supervisor.revision >= 7

@@ -49,7 +49,7 @@ def test_an_empty_store_gets_lost_and_unreachable_agents_back_too() -> None:
         "a1": ("healthy", "lost"),
         "a2": ("unreachable", "lost"),
     }
-    assert world.observer.new_logs == ["the store lost its data, or was emptied"]
+    assert world.observer.new_logs == ["the store came back empty"]
     (snapshot,) = watcher.take("snapshot")
     assert sorted((each["name"], each["status"]) for each in snapshot["agents"]) == [
         ("a0", "healthy"),

@@ -318,7 +318,7 @@ def test_no_lease_is_left_to_tell_of_when_the_agent_was_removed(
     hub.close_connections(1000, "unregistered")
     status, _, error = finish(process)
     assert status == 1
-    assert "homeport: the registration is lost: the agent was removed" in error
+    assert "homeport: the registration has ended: the agent was removed" in error
     assert "lease" not in error
 
 
