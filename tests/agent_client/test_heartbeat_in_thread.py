@@ -27,8 +27,10 @@ def _hub() -> Iterator[ThreadedHub]:
         yield hub
 
 
-def client(hub: ThreadedHub, **more: Any) -> AgentClient:
-    return AgentClient(hub.url, name="cost-1", type="cost", heartbeat_in_thread=True, **more)
+def client(hub: ThreadedHub, *, heartbeat_in_thread: bool = True, **more: Any) -> AgentClient:
+    return AgentClient(
+        hub.url, name="cost-1", type="cost", heartbeat_in_thread=heartbeat_in_thread, **more
+    )
 
 
 async def test_it_registers_reports_updates_and_unregisters(hub: ThreadedHub) -> None:
@@ -54,6 +56,30 @@ async def test_a_blocked_loop_answers_pings_and_sends_no_heartbeat(hub: Threaded
         before = len(hub.requests("heartbeat"))
         await eventually(lambda: len(hub.requests("heartbeat")) > before, "a heartbeat")
     assert len(hub.peers) == 1
+
+
+@pytest.mark.parametrize(
+    ("in_thread", "words"),
+    [
+        (False, "the event loop did not turn for"),
+        (True, "no heartbeat is sent until it does"),
+    ],
+)
+async def test_a_program_that_blocks_its_loop_is_told_so(
+    hub: ThreadedHub, caplog: pytest.LogCaptureFixture, in_thread: bool, words: str
+) -> None:
+    """After a third of `heartbeat_timeout`, or of `keepalive` without an answer of the loop."""
+    hub.on("register", lambda _p, r: _times(hub.registered(r["agent_id"], resumed=False)))
+    agent = client(hub, keepalive=0.1, heartbeat_in_thread=in_thread)
+    async with agent:
+        for count in range(1, 20, 2):  # it may just have waited for an answer
+            await asyncio.to_thread(hub.wait_for, "heartbeat", count)
+            time.sleep(3 * INTERVAL)  # noqa: ASYNC251 - the loop is to be blocked
+            await asyncio.to_thread(hub.wait_for, "heartbeat", count + 2)
+            if words in caplog.text:
+                break
+        assert words in caplog.text
+        assert agent.agent_id in caplog.text
 
 
 async def test_a_connection_that_breaks_while_the_loop_is_blocked_is_resumed(
@@ -184,6 +210,10 @@ def test_two_programs_loops_share_the_thread(hub: ThreadedHub) -> None:
     for _ in range(2):
         asyncio.run(main())
     assert hub.ops().count("unregister") == 4
+
+
+def _times(registered: dict[str, Any]) -> dict[str, Any]:
+    return {**registered, "heartbeat_timeout": 2 * INTERVAL}
 
 
 def _pong(hub: ThreadedHub) -> None:
