@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import sys
 from typing import assert_never
 
@@ -40,12 +41,15 @@ class ParentLink:
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take over stdin and stdout."""
+        """Begin to read stdin and to write stdout."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(MAX_LINE)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        # Copies, which are closed with the loop: a last report may come after that.
+        stdin = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+        stdout = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), stdin)
         transport, protocol = await loop.connect_write_pipe(
-            asyncio.streams.FlowControlMixin, sys.stdout
+            asyncio.streams.FlowControlMixin, stdout
         )
         self._writer = asyncio.StreamWriter(transport, protocol, None, loop)
         self._reading = asyncio.create_task(self._read(reader), name="parent")
