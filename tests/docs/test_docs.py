@@ -26,6 +26,7 @@ from hub.settings.__main__ import with_listing
 from hub.store import Keys
 from hub.telemetry.figures import as_text, worker_up
 from hub.telemetry.metrics import Metrics
+from tests.docs import python_reference
 from tests.docs.pages import (
     ARCHITECTURE,
     PAGES,
@@ -373,6 +374,19 @@ def test_every_python_block_is_a_program_of_names_that_exist(block: Block) -> No
         if isinstance(node, ast.ImportFrom) and node.module == "agent_client":
             for name in node.names:
                 assert name.name in agent_client.__all__
+
+
+def test_the_python_reference_is_what_the_code_says() -> None:
+    written = python_reference.PAGE.read_text(encoding="utf-8")
+    assert written == python_reference.page(), "run: python -m tests.docs.python_reference"
+
+
+def test_every_public_name_is_in_the_python_reference_and_says_what_it_is() -> None:
+    sections = anchors(python_reference.PAGE)
+    text = python_reference.PAGE.read_text(encoding="utf-8")
+    for name in agent_client.__all__:
+        assert name.lower() in sections or f"\n- `{name}`" in text, name
+        assert python_reference.is_documented(getattr(agent_client, name)), name
 
 
 # --- the project ---------------------------------------------------------------------------------
