@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from types import FunctionType
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
@@ -106,13 +107,26 @@ def fields(struct: type[msgspec.Struct]) -> Iterator[str]:
         written = annotation(struct, field.name)
         default = ""
         if field.default is msgspec.UNSET:  # the wire's own word for what may be left out
-            hint = without_modules(get_type_hints(struct)[field.name])
-            written, default = hint.replace(" | UnsetType", ""), " = ..."
+            written, default = written.replace(" | UnsetType", ""), " = ..."
+            written = re.sub(r"\b_\w+", lambda alias: behind(struct, alias[0]), written)
         elif field.default is not msgspec.NODEFAULT:
             default = f" = {field.default!r}"
         elif field.default_factory is not msgspec.NODEFAULT:
             default = f" = {field.default_factory()!r}"
         yield f"{_INDENT}{field.name}: {written}{default}"
+
+
+def behind(owner: type, alias: str) -> str:
+    """What a private alias of the owner's module stands for, without its bounds."""
+    meant = getattr(sys.modules[owner.__module__], alias)
+    while get_origin(meant) is Annotated:
+        meant = get_args(meant)[0]
+    if get_origin(meant) is list:
+        item = get_args(meant)[0]
+        while get_origin(item) is Annotated:
+            item = get_args(item)[0]
+        return "list[Status]" if item is agent_client.Status else f"list[{item.__name__}]"
+    return str(meant.__name__)
 
 
 def without_modules(value: object) -> str:
