@@ -32,13 +32,14 @@ _SERVICE_LINK = re.compile(
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that nothing of Homeport reads, with the nearest one's name."""
-    known = [*(field.variable for field in FIELDS.values()), *OTHERS]
+    known = {*(field.variable for field in FIELDS.values()), *OTHERS}
+    tails = [each.removeprefix(PREFIX) for each in known]  # All begin alike: that is no likeness.
     sentences = []
     for name in sorted(environ):
         wanted = name.upper()
         if not wanted.startswith(PREFIX) or name in known or _SERVICE_LINK.fullmatch(name):
             continue
-        near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.7)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = difflib.get_close_matches(wanted.removeprefix(PREFIX), tails, n=1, cutoff=0.7)
+        hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         sentences.append(f"the variable {name} is not one that Homeport reads{hint}")
     return sentences

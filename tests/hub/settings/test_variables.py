@@ -30,8 +30,10 @@ def test_the_nearest_name_is_suggested(name: str, near: str) -> None:
 
 
 def test_without_a_near_one_it_is_told_all_the_same() -> None:
-    assert unknown_variables({"HOMEPORT_XYZZY": "1"}) == [
-        "the variable HOMEPORT_XYZZY is not one that Homeport reads"
+    """The beginning that all share makes none near."""
+    names = ["HOMEPORT_FOOBARBAZ", "HOMEPORT_NAMESPACE_ID", "HOMEPORT_XYZZY"]
+    assert unknown_variables(dict.fromkeys(names, "1")) == [
+        f"the variable {name} is not one that Homeport reads" for name in names
     ]
 
 
