@@ -270,7 +270,9 @@ class Hub:
                 if blocked.startswith(self.store_name):
                     raise HubError(blocked.replace(self.store_name, at, 1)) from None
                 raise HubError(f"{at} answers, but {blocked}") from None
-            remedy = ": start it, or check --redis" if self.store_name == REDIS else ""
+            remedy = ": start it, or check its URL" if self.store_name == REDIS else ""
+            if url.startswith("rediss"):  # A server without TLS just waits for the rest.
+                remedy += ", where redis instead of rediss stands for no TLS"
             raise HubError(
                 f"{self._store_at(url)} did not answer within {START_TIMEOUT:g} seconds"
                 f"{why}{remedy}"

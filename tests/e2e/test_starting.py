@@ -247,3 +247,18 @@ def test_a_redis_that_does_not_answer_is_told_with_what_came_last(
     _, said = unusable["redis://no-such-host.invalid:6379"].ended()
     assert "did not answer within 10 seconds (" in said
     assert "host name is not known)" in said
+
+
+def test_another_program_at_the_address_of_redis_is_told_as_such(
+    unusable: dict[str, Failing], shared_hub: Hub
+) -> None:
+    _, said = unusable[f"redis://127.0.0.1:{shared_hub.port}"].ended()
+    assert "(what answers there is no Redis: another program has this address)" in said
+    assert "error in the hub" not in said
+
+
+def test_tls_is_named_where_a_redis_with_tls_does_not_answer(unusable: dict[str, Failing]) -> None:
+    _, with_tls = unusable["rediss://user:s3cret@127.0.0.1:1/0"].ended()
+    assert "redis instead of rediss stands for no TLS" in with_tls
+    _, without = unusable["redis://:s3cret@127.0.0.1:1"].ended()
+    assert without.endswith(": start it, or check its URL.")

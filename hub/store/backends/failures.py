@@ -110,6 +110,8 @@ def reason_of(error: BaseException) -> str:
     code = _code_of(error)
     if code is not None:
         return _PHRASES[code]
+    if isinstance(error, exceptions.InvalidResponse):
+        return "what answers there is no Redis: another program has this address"
     if isinstance(error, exceptions.ConnectionError | OSError):
         return _unreachable(text)
     if isinstance(error, exceptions.ResponseError):

@@ -41,6 +41,10 @@ WRAPPED = (
         (exceptions.ConnectionError("max number of clients reached"), "no room"),
         (exceptions.ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] failed"), "TLS"),
         (exceptions.ConnectionError("Error -2: Name or service not known"), "host name"),
+        (
+            exceptions.InvalidResponse("Protocol Error: b'HTTP/1.1 400 Bad'"),
+            "answers there is no Redis",
+        ),
         (exceptions.ResponseError("DENIED Redis is running in protected mode"), "protected mode"),
         (exceptions.ConnectionError("DENIED Redis is running in"), "protected mode"),
         (exceptions.ResponseError("WRONGTYPE Operation against a key"), "homeport repair"),
