@@ -164,6 +164,8 @@ def test_many_agents_lost_at_once(start_hub: Start, enter: Any) -> None:
     for expression in (LOST_AT_ONCE, FLAPPING, WARNING):
         seen.must_fire(expression)
     assert seen.fires('homeport_warning{warning="mass_loss"} == 1')
+    restless = place.connect().ask("flapping", changes=2)["agents"]  # lost, and unreachable
+    assert sorted(each["name"] for each in restless) == sorted(f"a{n}" for n in range(25))
     assert place.connect().ask("acknowledge_loss")["agents"] == 25
     for expression in (LOST_AT_ONCE, WARNING):
         seen.must_end(expression)
