@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -27,15 +26,16 @@ import msgspec
 
 from agent_client.forks import OneProcess, belongs_elsewhere
 from agent_client.json_values import json_value
-from agent_client.kept_id import KeptId, NotKeptError, keep_id
+from agent_client.kept_id import OwnId
 from agent_client.leaving import LEAVING, Leaver
 from agent_client.transport.backoff import Backoff
-from agent_client.transport.endpoints import Endpoints
 from agent_client.transport.headers import headers_to_hub, user_headers
-from agent_client.transport.http import NO_ANSWER, HttpAnswer, post
+from agent_client.transport.http import NO_ANSWER, HttpAnswer
+from agent_client.transport.http_hubs import HttpHubs
 from agent_client.transport.urls import split_urls, without_secrets
 from agent_client.validation import checked_id
 from homeport_protocol.http import AGENT_NOT_FOUND, SESSION_TOKEN_HEADER
+from homeport_protocol.namespaces import NAMESPACE_HEADER
 
 logger = logging.getLogger("homeport.client")
 
@@ -57,19 +57,16 @@ _FENCED = 409
 _REFUSED = (400, 413)
 """Statuses of a hub that will not take this registration, however often it is sent."""
 
-_UNAVAILABLE = (502, 503, 504)
-"""Statuses of a hub that cannot serve now, or of a proxy that cannot reach it."""
-
 
 class AgentRegistration(OneProcess):
     """Registers an agent over HTTP and heartbeats from a thread. No method raises: all log.
 
     `agent_id` (a UUID) is what the agent is to be known by. Without it, the agent keeps the id of
     its first registration: it registers under it again when the hub no longer knew it, and when its
-    program was started again after a crash. A second program of the same agent (hub, name, type,
-    host and port), on the same machine at the same time, has an id of its own. Where the program
-    cannot write to the user's state directory, or has a new file system with every start, as in a
-    container, each start is another agent unless `agent_id` is given.
+    program was started again after a crash. A second program of the same agent (hub, namespace,
+    name, type, host and port), on the same machine at the same time, has an id of its own. Where
+    the program cannot write to the user's state directory, or has a new file system with every
+    start, as in a container, each start is another agent unless `agent_id` is given.
 
     The attribute `agent_id` is None until registered. `fenced` is true once a newer registration
     has taken the id: the heartbeats have stopped then. `heartbeat_interval` is in seconds.
@@ -123,14 +120,13 @@ class AgentRegistration(OneProcess):
         self._identity = threading.RLock()
         self._process = os.getpid()
         self._given_id = None if agent_id is None else checked_id(agent_id)
-        self._own_id: str | None = None
-        self._kept: KeptId | None = None
+        self._own_id = OwnId()
         self._session_token: str | None = None
         self._worth_trying = False
         self._forgotten = False
         self._retry_after: float | None = None
         self._backoff = Backoff()
-        self._endpoints = Endpoints([])
+        self._hubs = HttpHubs()
         self._headers = user_headers(headers)
         self._leaver = Leaver(self._begin_to_leave) if leave_on_sigterm else None
 
@@ -166,7 +162,7 @@ class AgentRegistration(OneProcess):
                 "capabilities": self.capabilities,
                 "version": self.version,
                 "metadata": self.metadata,
-                "agent_id": self._given_id or self._choose_id(),
+                "agent_id": self._id(),
             },
             timeout=_REGISTER_TIMEOUT,
         )
@@ -177,7 +173,8 @@ class AgentRegistration(OneProcess):
             logger.error("Registration failed: %s - %s", answer.status, answer.shown)
             return False
         self.agent_id, self._session_token = lease.agent_id, lease.session_token
-        self._keep(lease.agent_id)
+        if not self._given_id:
+            self._own_id.replace(lease.agent_id)  # the legacy service gives another one
         self.fenced = self._forgotten = False
         self._set_interval(lease.heartbeat_interval_seconds)
         logger.info("Agent registered successfully: %s", lease.agent_id)
@@ -271,7 +268,7 @@ class AgentRegistration(OneProcess):
         self._process = os.getpid()
         self._identity, self.stop_heartbeat = threading.RLock(), threading.Event()
         self.agent_id = self.heartbeat_thread = self._session_token = None
-        self._own_id = self._kept = None
+        self._own_id = OwnId()
         self.fenced = self._forgotten = False
 
     # --- the thread ------------------------------------------------------------------------------
@@ -337,33 +334,18 @@ class AgentRegistration(OneProcess):
         wait = self._backoff.next(retry_after)
         return wait if retry_after else min(self.heartbeat_interval, wait)
 
-    # --- the id ----------------------------------------------------------------------------------
-
-    def _choose_id(self) -> str:
-        """The id to register under: the one that is kept, or this program's own."""
-        if self._own_id is None:
-            urls = map(without_secrets, sorted(split_urls(self.orchestrator_url)))
-            agent = (self.agent_name, self.agent_type, self.host, self.port)
-            try:
-                self._kept = keep_id(*urls, *agent)
-                self._own_id = self._kept.agent_id
-            except NotKeptError as why:
-                self._kept, self._own_id = None, str(uuid.uuid4())
-                logger.debug("agent %s has an id for this start only: %s", self.agent_name, why)
-        return self._own_id
-
-    def _keep(self, agent_id: str) -> None:
-        """The legacy service gives another id than it is sent: that one is to be kept."""
-        if self._given_id or agent_id == self._own_id:
-            return
-        self._own_id = agent_id
-        if self._kept is not None:
-            try:
-                self._kept.replace(agent_id)
-            except OSError as error:
-                logger.debug("the id of agent %s is not kept: %s", self.agent_name, error)
-
     # --- requests --------------------------------------------------------------------------------
+
+    def _id(self) -> str:
+        """The id to register under."""
+        if self._given_id:
+            return self._given_id
+        names = {name.lower(): value for name, value in self._headers.items()}
+        return self._own_id.get(
+            *map(without_secrets, sorted(split_urls(self.orchestrator_url))),
+            names.get(NAMESPACE_HEADER.lower(), ""),
+            *(self.agent_name, self.agent_type, self.host, self.port),
+        )
 
     def _set_interval(self, interval: float | None) -> None:
         if interval is not None and interval > 0:
@@ -377,35 +359,10 @@ class AgentRegistration(OneProcess):
         timeout: float,
         session_token: str | None = None,
     ) -> HttpAnswer:
-        """Return the answer of the first hub that gives one; the last hub's failure otherwise."""
-        endpoints = self._current_endpoints()
-        seconds = endpoints.attempt_timeout(timeout)
         data, headers = _encoded(body), headers_to_hub(self._headers)
         if session_token is not None:
             headers[SESSION_TOKEN_HEADER] = session_token
-        *others, last = endpoints.in_turn()
-        for base in others:
-            try:
-                answer = post(base + path, data, headers, seconds)
-            except NO_ANSWER as error:
-                logger.warning("No answer from %s: %s", without_secrets(base), error)
-            else:
-                if answer.status not in _UNAVAILABLE:
-                    endpoints.prefer(base)
-                    return answer
-                shown = without_secrets(base)
-                logger.warning("%s answers %s%s", shown, answer.status, answer.via)
-            endpoints.defer(base)
-        return post(last + path, data, headers, seconds)
-
-    def _current_endpoints(self) -> Endpoints:
-        # The program may have changed the attribute.
-        urls = list(dict.fromkeys(url.rstrip("/") for url in split_urls(self.orchestrator_url)))
-        if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
-            raise ValueError("orchestrator_url must begin with http:// or https://")
-        if set(urls) != set(self._endpoints.in_turn()):
-            self._endpoints = Endpoints(urls)
-        return self._endpoints
+        return self._hubs.post(self.orchestrator_url, path, data, headers, timeout=timeout)
 
 
 def _encoded(body: dict[str, Any] | None) -> bytes:

@@ -100,6 +100,36 @@ def keep_id(*agent: object) -> KeptId:
     return kept
 
 
+class OwnId:
+    """The id of an agent that was given none: the one that is kept, or one for this start only."""
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._kept: KeptId | None = None
+
+    def get(self, *agent: object) -> str:
+        """The id, which is chosen once; `agent` as for `keep_id`."""
+        if not self._id:
+            try:
+                self._kept = keep_id(*agent)
+                self._id = self._kept.agent_id
+            except NotKeptError as why:
+                self._id = str(uuid.uuid4())
+                logger.debug("the id %s is for this start only: %s", self._id, why)
+        return self._id
+
+    def replace(self, agent_id: str) -> None:
+        """The agent is known by another id, which is kept from now on."""
+        if agent_id == self._id:
+            return
+        self._id = agent_id
+        if self._kept is not None:
+            try:
+                self._kept.replace(agent_id)
+            except OSError as error:
+                logger.debug("the id %s is not kept: %s", agent_id, error)
+
+
 def _close_in_child() -> None:
     """A forked process must not keep the lock when its parent has crashed."""
     for kept in list(_held):

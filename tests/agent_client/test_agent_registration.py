@@ -250,17 +250,17 @@ def test_a_fleet_of_registrations_spreads_over_the_hubs(hubs: list[LegacyHub]) -
     assert all(5 < len(hub.calls) < 35 for hub in hubs)
 
 
-@pytest.mark.usefixtures("_short_attempts")
 def test_a_hub_that_refuses_connections_or_never_answers_is_passed_over(
-    hub: LegacyHub, caplog: pytest.LogCaptureFixture
+    hub: LegacyHub, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agent_client.transport.endpoints.ATTEMPT_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         silent = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        for _ in range(8):
+        for _ in range(5):
             urls = f"{silent},http://user:password@127.0.0.1:1,{hub.url}"
             registration = AgentRegistration("cost-1", "cost", "localhost", 8001, [], urls)
             assert registration.register()
-        assert len(hub.calls) == 8
+        assert len(hub.calls) == 5
         registration.orchestrator_url = f"{silent},http://127.0.0.1:1"
         assert registration.register() is False
     assert "No answer from" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import threading
@@ -195,7 +196,8 @@ def test_what_a_proxy_says_is_no_reason_to_register_or_stop(
 
 def test_the_next_start_after_a_crash_has_the_same_id(hub: LegacyHub) -> None:
     for _ in range(3):
-        agent(hub.url).register()  # and the object is gone, as with its process
+        agent(hub.url).register()
+        gc.collect()  # it is gone, as with its process
     assert len(set(ids_sent(hub))) == 1
     assert len(hub.agents) == 1
 
@@ -205,6 +207,16 @@ def test_two_programs_of_one_agent_at_the_same_time_are_two_agents(hub: LegacyHu
     assert all(each.register() for each in both)
     assert len(hub.agents) == 2
     assert all(each.register() for each in both), "and stay the same two"
+    assert len(hub.agents) == 2
+
+
+def test_agents_of_two_namespaces_are_two_and_each_keeps_its_id(hub: LegacyHub) -> None:
+    blue, green = {"Homeport-Namespace": "blue"}, {"homeport-namespace": "green"}
+    first = agent(hub.url, headers=blue)
+    first.register()
+    for _ in range(3):
+        agent(hub.url, headers=green).register()
+        gc.collect()
     assert len(hub.agents) == 2
 
 
@@ -225,6 +237,7 @@ def test_the_id_that_the_legacy_service_gives_is_kept(hub: LegacyHub) -> None:
     given = registration.agent_id
     assert ids_sent(hub) != [given]
     del registration
+    gc.collect()
     hub.takes_ids = True  # a hub has taken its place
     again = agent(hub.url)
     again.register()
