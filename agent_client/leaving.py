@@ -35,10 +35,17 @@ _Handler = signal.Handlers | Callable[[int, FrameType | None], object]
 
 
 class Leaver:
-    """How a client leaves. `begin` is called in any thread; RuntimeError: it cannot."""
+    """How a client leaves. `begin`, a method of its, does not keep it alive."""
 
     def __init__(self, begin: Callable[[], Future[None]]) -> None:
-        self.begin = begin
+        self._begin = weakref.WeakMethod(begin)
+
+    def begin(self) -> Future[None]:
+        """Begin to leave, in any thread; RuntimeError: it cannot."""
+        begin = self._begin()
+        if begin is None:
+            raise RuntimeError("the client is gone")
+        return begin()
 
 
 class Leaving:
