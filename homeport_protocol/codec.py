@@ -84,6 +84,16 @@ _MISSING = re.compile(r"missing required field `([^`]*)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]*)`")
 _NAMED = re.compile(r"^`(\w+)`: ")  # by the bounds of a whole Struct
 _INDEX = re.compile(r"\[[^]]*\]")
+_TYPE = re.compile(r"`(\w+(?: \| \w+)*)`")
+_TYPE_WORDS = {
+    "array": "an array",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "an object",
+    "str": "text",
+}
+_LENGTH = re.compile(r"\b(text|array|object) of length (>=|<=) (\d+)")
 _PATTERN = re.compile(r"matching regex (.*)$", re.DOTALL)
 _PATTERN_WORDS = {repr(pattern): words for pattern, words in PATTERNS.items()}
 _KNOWN_VALUES: dict[str, tuple[str, ...]] = {
@@ -269,7 +279,22 @@ def _plain(words: str, path: str) -> str:
     known = _KNOWN_VALUES.get(path.rpartition(".")[2])
     if known and "enum value" in words:
         words = f"{words}; one of {', '.join(known)} is expected"
-    return words[:1].lower() + words[1:]
+    words = words[:1].lower() + words[1:]
+    if not words.startswith("expected "):  # it may quote the sender
+        return words
+    return _LENGTH.sub(_as_size, _TYPE.sub(_in_words, words))
+
+
+def _in_words(found: re.Match[str]) -> str:
+    types = (name for name in found[1].split(" | ") if name != "null")
+    return " or ".join(_TYPE_WORDS.get(name, name) for name in types) or "null"
+
+
+def _as_size(found: re.Match[str]) -> str:
+    count = int(found[3])
+    unit = "character" if found[1] == "text" else "element"
+    bound = "at least" if found[2] == ">=" else "at most"
+    return f"{found[1]} of {bound} {count} {unit}{'' if count == 1 else 's'}"
 
 
 def _malformed(data: bytes, error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 _PROGRAM = "homeport"
 _COMPLETION = "_HOMEPORT_COMPLETE"
+_KIND_OF_NUMBER = re.compile(r"is not a valid (integer|float)(?: range)?")  # Click's words
 
 
 @click.group(
@@ -145,7 +147,7 @@ def _failed(sentence: str, *, as_json: bool) -> int:
 
 def _wrong_usage(error: click.UsageError, *, as_json: bool) -> int:
     path = error.ctx.command_path if error.ctx is not None else _PROGRAM
-    message = one_line(error.format_message())
+    message = _KIND_OF_NUMBER.sub(_number_in_words, one_line(error.format_message()))
     if not message[1:2].isupper():  # the name of a variable stays as it is
         message = message[:1].lower() + message[1:]
     if as_json:
@@ -153,6 +155,10 @@ def _wrong_usage(error: click.UsageError, *, as_json: bool) -> int:
         return WRONG_USAGE
     note(f'{path}: {message} (see "{path} --help").')
     return WRONG_USAGE
+
+
+def _number_in_words(found: re.Match[str]) -> str:
+    return "is not a whole number" if found[1] == "integer" else "is not a number"
 
 
 def _forget_stdout() -> None:

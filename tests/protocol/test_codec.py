@@ -205,6 +205,34 @@ def test_plain_values_are_converted_with_the_same_errors() -> None:
     assert caught.value.field == "agent.name"
 
 
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ({"name": ""}, "name: expected text of at least 1 character"),
+        ({"name": "x" * 129}, "name: expected text of at most 128 characters"),
+        ({"name": 5}, "name: expected text, got a whole number"),
+        ({"name": None}, "name: expected text, got null"),
+        ({"port": "x"}, "port: expected a whole number, got text"),
+        ({"load": True}, "load: expected a number, got true or false"),
+        ({"load": "x"}, "load: expected a number, got text"),
+        ({"capabilities": {}}, "capabilities: expected an array, got an object"),
+    ],
+)
+def test_types_are_named_as_in_json_and_not_as_in_python(
+    agent: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        convert({"name": "x", "type": "x"} | agent, AgentSpec)
+    assert caught.value.message == words
+
+
+def test_a_field_of_the_senders_keeps_its_name() -> None:
+    data = b'{"op":"find","id":1,"filter":{"expected `str`, got `int`":1}}'
+    with pytest.raises(ProtocolError) as caught:
+        decode_request(data)
+    assert caught.value.message.endswith("unknown field `expected `str`, got `int``")
+
+
 def test_a_wrong_plain_value_as_a_whole_has_no_field_of_its_own() -> None:
     with pytest.raises(ProtocolError) as caught:
         convert(5, Filter)

@@ -96,7 +96,7 @@ def test_an_unknown_status_is_wrong_usage() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--capability", "x"] * 33, "length <= 32"),
+        (["--capability", "x"] * 33, "at most 32 elements"),
         (["--version", ",".join([">1"] * 9)], "version: more than 8 clauses"),
         (["--meta", "x" * 257 + "=v"], "metadata: a path of more than 256 bytes"),
         ([part for n in range(33) for part in ("--meta", f"k{n}=v")], "more than 32 terms in all"),

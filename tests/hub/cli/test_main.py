@@ -102,6 +102,14 @@ def test_without_a_command_the_help_goes_to_stderr(capsys: pytest.CaptureFixture
         (["agents", "--tpye", "cost"], "homeport agents: no such option"),
         (["agents", "extra"], "homeport agents: got unexpected extra argument (extra)"),
         (["agents", "--limit", "0"], "homeport agents: invalid value for '--limit'"),
+        (
+            ["agents", "--limit", "x"],
+            "homeport agents: invalid value for '--limit': 'x' is not a whole",
+        ),
+        (
+            ["register", "--load", "x"],
+            "homeport register: invalid value for '--load': 'x' is not a n",
+        ),
         (["agents", "--url", "hub:80"], "homeport agents: invalid value for '--url'"),
         (["agents", "--url", "http://hub:99999"], "homeport agents: invalid value for '--url'"),
         (["agents", "--namespace", "a/b"], "homeport agents: invalid value for '--namespace'"),
