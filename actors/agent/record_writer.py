@@ -332,7 +332,9 @@ class RecordWriter:
         head: bytes | None = None,
     ) -> None:
         context, committed = self._context, self.committed
-        if self._overwritten is not None and operation in ("write", "restore"):
+        if self._overwritten is None or operation not in ("write", "restore"):
+            seen = seen or self._seen_by_others(operation)
+        else:
             seen = self._overwritten
             operation = operation if seen else "restore"  # which is applied to whatever is stored
         told = operation in BEGIN_SESSIONS
@@ -347,7 +349,7 @@ class RecordWriter:
             ttl=self._ttl(liveness, timing),
             key=context.new_key() if kind else "",
             revision=0 if committed is None else committed.revision,
-            seen=seen or self._seen_by_others(operation),
+            seen=seen,
             times=self._times(operation, timing),
             load=record.load,
         )

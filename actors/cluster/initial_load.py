@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from actors.cluster.loaded_records import read_loaded
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Away, Loaded, Store
-from actors.rules.stored_records import read_records
 from actors.watch.history import LogEvent, read_events
 from homeport_protocol.record import AgentRecord
 
@@ -78,7 +78,7 @@ class InitialLoad:
             self._ghosts_possible = True  # they may have been dropped, and the answer lost
             self._scheduler.call_at(self._scheduler.now() + RETRY, self.load)
             return
-        records = read_records(loaded.records, self._observer)
+        records = read_loaded(loaded, self._observer)
         if loaded.ghosts or self._ghosts_possible:
             self._ghosts_possible = False
             self._awaits_log = True

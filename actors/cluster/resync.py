@@ -13,6 +13,7 @@ from msgspec import structs
 
 from actors.cluster.events import ChangedElsewhere, ClusterEvent, FoundChanged, FoundRemoved
 from actors.cluster.initial_load import GHOSTS
+from actors.cluster.loaded_records import read_loaded
 from actors.cluster.membership import Membership
 from actors.cluster.removal_hold import RemovalHold
 from actors.directory.directory import Directory
@@ -21,7 +22,6 @@ from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Away, Loaded, LogEntry, Opened, Position, Store
 from actors.rules.records import completed, supersedes
-from actors.rules.stored_records import read_records
 from actors.rules.told_times import ToldTimes
 from actors.watch.feed import Feed
 from actors.watch.history import REMOVALS, read_events
@@ -160,7 +160,7 @@ class Resync:
         folded = self._folded
         stored = {
             each.id: each
-            for each in read_records(loaded.records, self._observer)
+            for each in read_loaded(loaded, self._observer)
             if each.id not in folded or each.id in self._directory  # else it has been removed
         }
         outlived: dict[str, AgentRecord] = {}

@@ -1,8 +1,8 @@
 """Notices programs that are no hubs and write to the same store, such as the legacy registry.
 
-Every LOOK_INTERVAL this hub looks at the entries of some of the agents that it owns. The leader
-also looks at some of the active ids, for agents that no hub knows. Both are bounded, and go on
-where the last look ended. What is found goes to the agents' actors (`actors.agent.foreign`).
+Every LOOK_INTERVAL this hub looks at the entries of some of the agents. The leader also looks at
+some of the active ids, for agents that no hub knows. Both are bounded, and go on where the last
+look ended. What is found goes to the agents' actors (`actors.agent.foreign`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ LOOK_INTERVAL = 5.0
 
 LOOKED_AT = 1_000
 """Entries that one look reads; and about as many active ids."""
+
+DELETED_FOR = 2
+"""Looks in turn that must find an agent deleted: a starting hub drops ids without an entry, too,
+and begins a new log then."""
+
+UNKNOWN_FOR = 4
+"""The same, of another hub's agent: if that hub has started since, it knows no such agent."""
 
 REMEMBERED = 600.0
 """Seconds for which `/ready` tells of a write."""
@@ -59,8 +66,8 @@ class ForeignWrites:
         self._left: Iterator[str] = iter(())
         """Agents that are still to be looked at in this round."""
         self._cursor = ""
-        self._deleted: dict[str, str] = {}
-        """Agents that the last look at them found deleted, and their `last_seen` then."""
+        self._deleted: dict[str, tuple[str, int]] = {}
+        """Agents that were found deleted, their `last_seen` then, and by how many looks in turn."""
         self._looking = False
         self._timer: Timer | None = None
         self._written: dict[str, float] = {}
@@ -111,7 +118,7 @@ class ForeignWrites:
         seen: dict[str, str] = {}
         for agent_id in (*self._deleted, *self._next_agents()):
             entry = self._replica.directory.get(agent_id)
-            if entry is not None and agent_id in self._agents:
+            if entry is not None:
                 seen[agent_id] = entry.record.last_seen
         self._store.look([*seen], self._cursor, partial(self._looked, seen))
 
@@ -119,7 +126,7 @@ class ForeignWrites:
         """The next agents of this round, or the first ones of a new round."""
         found = [*islice(self._left, LOOKED_AT)]
         if not found:
-            self._left = iter([*self._agents])
+            self._left = iter(self._replica.directory.ids())
             found = [*islice(self._left, LOOKED_AT)]
         return found
 
@@ -132,11 +139,13 @@ class ForeignWrites:
         for agent_id in looked.overwritten:
             if agent_id in agents:
                 agents[agent_id].stored_changed()
-        self._deleted = {each: seen[each] for each in looked.deleted}
-        for agent_id, last_seen in self._deleted.items():
-            # Twice, since a starting hub drops ids without an entry, and begins a new log then.
-            if before.get(agent_id) == last_seen and agent_id in agents:
-                agents[agent_id].stored_deleted(last_seen)
+        self._deleted = {}
+        for agent_id in looked.deleted:
+            last_seen, looks = before.get(agent_id, ("", 0))
+            looks = looks + 1 if last_seen == seen[agent_id] else 1
+            self._deleted[agent_id] = (seen[agent_id], looks)
+            if looks >= (DELETED_FOR if agent_id in agents else UNKNOWN_FOR):
+                self._create(agent_id).stored_deleted(seen[agent_id])
         if self._replica.membership.leads:
             for agent_id in looked.active[:LOOKED_AT]:
                 if not self._knows(agent_id):

@@ -30,7 +30,9 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     | resume | an entry is stored, of this revision | above stored and `epoch` | `kind` |
     | write | an entry of this epoch and revision is stored | `epoch` | `kind` |
     | remove | nothing newer is stored, or was | `epoch` | `kind` |
-    | restore | nothing newer is stored, or was | `epoch` | `kind`, none when empty |
+    | restore | nothing newer is stored, or was | `epoch` (*) | `kind`, none when empty |
+
+    (*) A new one for an entry without an epoch, if the change is made from no revision.
 
     A new epoch is the next one above these, but at least the store's clock in milliseconds since
     1970. No earlier time reached that, so that an epoch is not given twice even where the store

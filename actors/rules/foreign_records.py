@@ -47,7 +47,7 @@ _told = msgspec.json.Decoder(_Told, float_hook=read_float)
 def is_foreign(data: bytes) -> bool:
     """Whether no hub wrote this record."""
     epoch = _decode(data).epoch
-    return not isinstance(epoch, int | float) or epoch < 1
+    return isinstance(epoch, bool) or not isinstance(epoch, int | float) or epoch < 1
 
 
 def foreign_seen(data: bytes) -> str:

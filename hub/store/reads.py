@@ -124,7 +124,8 @@ async def look(
             if what in found:
                 found[what].append(agent_id)
     begin = cursor.encode() or b"0"
-    following, members = await lane.ask(b"SSCAN", keys.active, begin, b"COUNT", b"%d" % PIECE)
+    count = b"%d" % (2 * PIECE)
+    following, members = await lane.ask(b"SSCAN", keys.active, begin, b"COUNT", count)
     active = [each.decode(errors="replace") for each in members]
     overwritten, deleted = found.values()
     return Looked(overwritten, deleted, active, "" if following == b"0" else following.decode())

@@ -36,8 +36,8 @@ class LegacyWriter:
         self._wall = wall
 
     def register(self, name: str = "legacy", **fields: Any) -> str:
-        """`Register`: SET with its time to live, SADD. Returns the id that it makes up."""
-        agent_id = str(uuid.uuid4())
+        """`Register`: SET with its time to live, SADD. Returns its `id`, made up if not given."""
+        agent_id = str(fields.pop("id", uuid.uuid4()))
         now = self._now()
         agent = {
             "id": agent_id,

@@ -202,6 +202,8 @@ class ModelStore:
                 if stored is None or stored[1] != 0:
                     return "stale"
                 epoch = self.raised(last)
+            case "restore" if stored is not None and stored[1] == 0 and change.revision == 0:
+                epoch = self.raised(max(last, epoch - 1))
             case "register" | "claim":
                 epoch = self.raised(max(epoch, stored[1] if stored else 0, last))
             case "resume":

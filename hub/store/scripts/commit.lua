@@ -187,6 +187,10 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
             or operation == 'restore' and seen ~= '' and tonumber(revision) > 0) then
             return nil, 'stale' -- what the other program wrote has not been taken in
         end
+        if operation == 'restore' and tonumber(revision) == 0 then
+            -- A hub may have had it before: no epoch is given twice.
+            return raised(math.max(last_epoch(tombstone), own - 1))
+        end
     else
         local refusal = refusal_of(operation, key, own, known, seen, stored, reached, last_seen)
         if refusal then

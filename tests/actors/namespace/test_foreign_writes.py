@@ -218,6 +218,40 @@ def test_a_record_that_cannot_be_read_is_written_over(damaged: dict[str, Any]) -
     assert world.stored(lease.agent_id)["metadata"] == {"a": 1}
 
 
+def test_a_record_that_only_redis_can_read_is_written_over() -> None:
+    world = World()
+    lease = world.http_register()
+    known = msgspec.json.decode(world.store.entries[lease.agent_id][0])
+    text = b'{"id":"%s","name":"h1","last_seen":"%s","metadata":{"a":NaN}}' % (
+        lease.agent_id.encode(),
+        known["last_seen"].replace("Z", "9Z").encode(),
+    )
+    for _ in range(2):
+        world.store.entries[lease.agent_id] = (text, 0, world.scheduler.now() + 60)
+        assert world.http_heartbeat(lease.agent_id, metadata={"a": 1}).durable is True
+        assert world.stored(lease.agent_id)["metadata"] == {"a": 1}
+    world.store.entries[lease.agent_id] = (text, 0, world.scheduler.now() + 60)
+    world.advance(SOON)
+    assert world.stored(lease.agent_id)["metadata"] == {"a": 1}
+
+
+@pytest.mark.parametrize("over", ["http", "websocket"])
+def test_a_hub_that_starts_knows_from_the_log_what_was_written_over(over: str) -> None:
+    world = World()
+    if over == "http":
+        one = world.http_register(metadata={"a": 1}).agent_id
+    else:
+        one = world.agent(metadata={"a": 1})[1]["agent_id"]
+    before = world.record(one)
+    assert writer_of(world.store).heartbeat(one, "degraded", a=2)
+    again = world.restart()
+    again.advance(0.2)
+    record = again.stored(one)
+    assert record["epoch"] == before["epoch"]
+    assert record["metadata"] == {"a": 2 if over == "http" else 1}
+    assert record["status"] == ("degraded" if over == "http" else "healthy")
+
+
 def test_more_metadata_than_a_hub_keeps_are_not_taken_over() -> None:
     world = World()
     legacy = writer_of(world.store)
@@ -319,6 +353,20 @@ def test_a_heartbeat_at_any_hub_loses_nothing_that_was_said_there() -> None:
     cluster.advance(2)
     record = cluster["one"].record(lease.agent_id)
     assert (record["status"], record["metadata"]) == ("degraded", {"a": 1, "b": 2})
+    cluster.agree()
+
+
+def test_an_agent_that_unregistered_there_while_its_owner_was_dead_is_removed() -> None:
+    cluster = Cluster("one", "two")
+    legacy = writer_of(cluster.store)
+    lease = cluster["two"].http_register()
+    cluster.advance(2)
+    cluster.kill("one")
+    legacy.unregister(lease.agent_id)
+    cluster.start("one")
+    assert cluster["two"].knows(lease.agent_id)
+    cluster.advance(5 * SOON + 2)
+    assert not any(hub.knows(lease.agent_id) for hub in cluster.hubs.values())
     cluster.agree()
 
 
