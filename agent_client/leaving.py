@@ -76,6 +76,11 @@ class Leaving:
         if last:
             self._replace_handler(self._signalled, signal.SIG_DFL)
 
+    @property
+    def unhandled(self) -> bool:
+        """Whether SIGTERM has its default action but for what is done here."""
+        return signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, self._signalled)
+
     def _replace_handler(self, old: object, new: _Handler) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may set handlers

@@ -15,10 +15,7 @@ from agent_client.leaving import LEAVING, end_by
 
 T = TypeVar("T")
 
-_DEFAULTS: dict[signal.Signals, signal.Handlers | Callable[[int, FrameType | None], object]] = {
-    signal.SIGINT: signal.default_int_handler,
-    signal.SIGTERM: signal.SIG_DFL,
-}
+_Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 def run(
@@ -65,20 +62,20 @@ class _Signals:
     def __init__(self) -> None:
         self.first: int | None = None
         self._cancel: Callable[[], object] = lambda: None
-        self._installed: list[signal.Signals] = []
+        self._before: dict[signal.Signals, _Handler] = {}
         self._process = os.getpid()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for signum, default in _DEFAULTS.items():
-                if signal.getsignal(signum) == default:
-                    signal.signal(signum, self._received)
-                    self._installed.append(signum)
+            if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+                self._handle(signal.SIGINT)
+            if LEAVING.unhandled:  # a client that was not closed may have left its handler there
+                self._handle(signal.SIGTERM)
         return self
 
     def __exit__(self, *_: object) -> None:
         for signum in self._ours():
-            signal.signal(signum, _DEFAULTS[signum])
+            signal.signal(signum, self._before[signum])
         LEAVING.begun = False
 
     async def cancelling(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -92,19 +89,23 @@ class _Signals:
 
     def _received(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked child has its parent's handlers
-            signal.signal(signum, _DEFAULTS[signal.Signals(signum)])
-            if signum == signal.SIGTERM:
-                end_by(signum)
-            raise KeyboardInterrupt
+            if signum == signal.SIGINT:
+                signal.signal(signum, signal.default_int_handler)
+                raise KeyboardInterrupt
+            signal.signal(signum, signal.SIG_DFL)
+            end_by(signum)
         self.first = signum
         LEAVING.begun = True
         for each in self._ours():
             signal.signal(each, signal.SIG_DFL)
         self._cancel()
 
+    def _handle(self, signum: signal.Signals) -> None:
+        self._before[signum] = signal.signal(signum, self._received)
+
     def _ours(self) -> list[signal.Signals]:
         """Whose handlers nobody has replaced since."""
-        return [each for each in self._installed if signal.getsignal(each) == self._received]
+        return [each for each in self._before if signal.getsignal(each) == self._received]
 
 
 def _end(signum: int) -> SystemExit:

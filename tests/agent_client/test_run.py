@@ -73,13 +73,34 @@ async def test_it_refuses_to_run_within_an_event_loop() -> None:
     main.close()
 
 
-def test_it_restores_the_handlers_of_signals() -> None:
-    async def handlers() -> list[object]:
-        return [signal.getsignal(signum) for signum, _ in ENDS]
+def test_it_restores_the_handlers_of_signals(hub: ThreadedHub, tmp_path: Path) -> None:
+    program = """
+    def handlers():
+        return [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
 
-    before = run(handlers) and [signal.getsignal(signum) for signum, _ in ENDS]
-    assert before == [signal.SIG_DFL, signal.default_int_handler]
-    assert run(handlers) != before
+    async def main():
+        return handlers()
+
+    before = handlers()
+    within = agent_client.run(main)
+    say(before == handlers(), set(before) & set(within))
+    """
+    with running(hub, program, tmp_path) as process:
+        assert process.wait(END_LIMIT) == 0
+        assert rest(process) == "True set()\n"
+
+
+def test_a_client_that_was_not_closed_before_is_not_in_its_way(
+    hub: ThreadedHub, tmp_path: Path
+) -> None:
+    program = """
+    asyncio.run(client(1, heartbeat_in_thread=True).start())
+    """ + AGENT.format("main").replace("\n", "\n    ")
+    with running(hub, program, tmp_path) as process:
+        assert process.read_line() == "here\n"
+        process.signal(signal.SIGTERM)
+        assert process.wait(END_LIMIT) == -signal.SIGTERM
+        assert rest(process) == "cleaned up\n"
 
 
 def test_it_runs_in_any_thread() -> None:
