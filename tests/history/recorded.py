@@ -233,6 +233,19 @@ class Living(Struct, kw_only=True):
     since: float
 
 
+class Elsewhere(Struct, kw_only=True):
+    """An agent of a legacy service that writes to the same store.
+
+    `value` is what it said last that was stored; `left` is when it unregistered there, and `until`
+    when it spoke last, if it did not.
+    """
+
+    agent_id: str
+    value: int
+    until: float
+    left: float | None = None
+
+
 class History(Struct, kw_only=True):
     """All that was recorded. Faults ended at `calm_from`; the recording ended at `end`.
 
@@ -257,6 +270,7 @@ class History(Struct, kw_only=True):
     ran_out: dict[str, list[float]] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
     stored: Stored | None = None
+    elsewhere: list[Elsewhere] = field(default_factory=list)
     held: dict[str, float] = field(default_factory=dict)
     """By hub, the longest time for which queries held its loop in a row, where that is known."""
     calm_from: float = 0.0

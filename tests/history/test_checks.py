@@ -14,6 +14,7 @@ from tests.history.recorded import (
     OLDER,
     Alarm,
     Ask,
+    Elsewhere,
     Event,
     Fault,
     Found,
@@ -361,6 +362,11 @@ WRONG: dict[str, list[Spoil]] = {
         lambda h: h.found[-1].agents.append(record("agent-d", 8)),
         lambda h: h.stored.active.clear(),  # type: ignore[union-attr]
         lambda h: h.found[-1].agents.__setitem__(0, record(A, 8, at=-9.0, version="2", epoch=2)),
+    ],
+    "elsewhere_counts": [
+        lambda h: h.elsewhere.append(Elsewhere(agent_id="nobody", value=1, until=0.0)),
+        lambda h: h.elsewhere.append(Elsewhere(agent_id=A, value=1, until=0.0)),
+        lambda h: h.elsewhere.append(Elsewhere(agent_id=A, value=1, until=0.0, left=1000.0)),
     ],
     "readings_are_no_events": [lambda h: log_a_load(h)],
     "loads_are_current": [lambda h: h.asks.append(reading(3.0))],

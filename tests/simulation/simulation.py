@@ -21,6 +21,7 @@ from tests.simulation.agents import CrashingAgent, DeployedAgent, WebsocketAgent
 from tests.simulation.asking import Surroundings
 from tests.simulation.callers import HttpAgent
 from tests.simulation.dear import DearCaller
+from tests.simulation.elsewhere import ElsewhereAgent
 from tests.simulation.faults import Faults
 from tests.simulation.hubs import SimHub
 from tests.simulation.network import Network
@@ -56,6 +57,12 @@ FIRST_RIVAL, RIVAL_SEEDS = 20_000, 0.3
 
 FIRST_DEPLOYED = 30_000
 """From which number on agents are those that are replaced; their successors' come after."""
+
+NOTICED = 10.0
+"""Seconds within which hubs notice what is said elsewhere."""
+
+ELSEWHERE_SEEDS = 0.3
+"""Share of the seeds in which a legacy service writes to the same store."""
 
 Printer = Callable[[str], None]
 
@@ -118,6 +125,7 @@ class Simulation:
         self.agents: list[WebsocketAgent | HttpAgent] = []
         self.crashers: list[CrashingAgent] = []
         self.rivals: list[Rival] = []
+        self.elsewhere: list[ElsewhereAgent] = []
         self.deployed: list[DeployedAgent] = []
         self.watchers: list[Watcher] = []
         self._decoded: dict[bytes, AgentRecord] = {}
@@ -224,6 +232,7 @@ class Simulation:
 
         self._populate_older(interval)
         self._populate_rivals(interval)
+        self._populate_elsewhere(interval)
         if scenario.work_cost:
             for number in range(DEAR):
                 at = chosen.uniform(2.0, 4.0)
@@ -258,6 +267,21 @@ class Simulation:
                 exclusive = chance.random() < share
                 begin = partial(self._begin_rival, number, interval, exclusive=exclusive)
                 self.clock.call_at(at, begin)
+
+    def _populate_elsewhere(self, interval: float) -> None:
+        """Some agents are those of a legacy service, which writes to the same store."""
+        chance = self._random("elsewhere")
+        if chance.random() > ELSEWHERE_SEEDS:
+            return
+        for number in range(chance.randint(1, 6)):
+            at, own = chance.uniform(0.5, 20.0), Random(chance.getrandbits(64))
+            self.clock.call_at(at, partial(self._begin_elsewhere, f"e{number}", interval, own))
+
+    def _begin_elsewhere(self, name: str, interval: float, own: Random) -> None:
+        until = self.scenario.active + self.scenario.calm - NOTICED
+        self.elsewhere.append(
+            ElsewhereAgent(self.around, self.store, name, own, interval=interval, until=until)
+        )
 
     def _begin_rival(self, number: int, interval: float, *, exclusive: bool) -> None:
         self.rivals.append(Rival(self.around, number, interval, exclusive=exclusive))
@@ -368,5 +392,6 @@ class Simulation:
                 for connection in (agent.connection, *agent.zombies):
                     if connection is not None and not connection.wire.alive:
                         connection.record.ended = connection.wire.broken_at
+        history.elsewhere = [each.said for each in self.elsewhere if each.said.agent_id]
         history.held = {hub.hub_id: hub.held for hub in self.hubs}
         history.end = self.clock.now()

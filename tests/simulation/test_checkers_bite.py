@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET, structs
 
-from actors.agent import actor, fencing, ownership, record_writer, registering, settlement
+from actors.agent import actor, fencing, foreign, ownership, record_writer, registering, settlement
 from actors.agent.actor import AgentActor
 from actors.agent.outcomes import Acknowledged
 from actors.agent.parts import AgentParts
@@ -19,7 +19,7 @@ from actors.cluster.replica import Replica
 from actors.cluster.rollback import RollbackDetector
 from actors.cluster.successors import Successors
 from actors.namespace.supervisor import Supervisor
-from actors.ports.store import Applied, Change, LogEntry, Renewal
+from actors.ports.store import Applied, Change, LogEntry, Renewal, Stored
 from actors.rules.liveness import Liveness
 from actors.rules.takeovers import Takeovers
 from actors.rules.told_times import ToldTimes
@@ -359,6 +359,21 @@ def removals_are_not_folded(patch: pytest.MonkeyPatch) -> None:
 @catches("hubs_agree")
 def renewals_of_other_hubs_are_not_heard(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Replica, "_renewed_elsewhere", lambda self, renewals: None)
+
+
+@catches("elsewhere_counts")
+def who_unregisters_elsewhere_stays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(foreign, "stored_deleted", lambda _agent, _news: None)
+
+
+@catches("elsewhere_counts")
+def what_is_said_elsewhere_is_written_over(patch: pytest.MonkeyPatch) -> None:
+    def broken(agent: AgentParts, stored: Stored | None) -> str:
+        agent.writer.overwritten_by_others("")
+        agent.writer.mark_dirty()
+        return ""
+
+    patch.setattr(foreign, "take_in", broken)
 
 
 @catches("readings_are_no_events")

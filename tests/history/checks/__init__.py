@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tests.history.checks.durability import acknowledged_is_kept, acknowledged_is_logged
+from tests.history.checks.elsewhere import elsewhere_counts
 from tests.history.checks.epochs import (
     epochs_only_rise,
     fenced_in_time,
@@ -79,6 +80,7 @@ CHECKS: tuple[Checker, ...] = (
     living_are_found,
     removed_is_gone,
     hubs_agree,
+    elsewhere_counts,
     readings_are_no_events,
     loads_are_current,
     newest_load_is_kept,
