@@ -206,6 +206,8 @@ class AgentClient(OneProcess):
         if self._loop is not None:
             self._check_process()
             raise RuntimeError("an AgentClient can be started only once")
+        if self._leaving is not None:
+            raise ConnectionLost("the client is closed", retryable=False)
         if self._process != os.getpid():  # made before a fork, perhaps of several workers
             self._process = os.getpid()
             if not self._id_was_given:

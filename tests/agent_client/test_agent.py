@@ -382,6 +382,14 @@ async def test_calls_before_and_after_the_context_say_so(hub: FakeHub) -> None:
         await agent.start()
 
 
+async def test_a_client_that_was_closed_first_connects_to_nothing(hub: FakeHub) -> None:
+    agent = client(hub)
+    await agent.close()
+    with pytest.raises(ConnectionLost, match="closed"):
+        await agent.start()
+    assert hub.handshakes == []
+
+
 def test_a_client_over_two_runs_says_what_is_wrong() -> None:
     with running_hub() as hub:
         agent = AgentClient(hub.url, name="cost-1", type="cost", leave_on_sigterm=False)
