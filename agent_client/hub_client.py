@@ -102,6 +102,7 @@ class HubClient(OneProcess):
         return self._channel.connected and not self._loop.elsewhere
 
     async def __aenter__(self) -> Self:
+        self._loop.check()
         return self
 
     async def __aexit__(

@@ -306,3 +306,12 @@ async def test_closing_while_connecting_ends_the_call() -> None:
     with pytest.raises(ConnectionLost, match="closed"):
         await call
     server.close()
+
+
+async def test_one_that_was_entered_belongs_to_that_loop_before_it_asks_anything(
+    hub: FakeHub,
+) -> None:
+    async with HubClient(hub.url) as client:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.find())
+        assert await client.find() == []
