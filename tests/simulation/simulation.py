@@ -259,8 +259,9 @@ class Simulation:
     def _populate_rivals(self, interval: float) -> None:
         """Some identities have several programs, which begin in the same moment."""
         chance = self._random("rivals")
-        if chance.random() > RIVAL_SEEDS:
-            return
+        unseen = any(fault.kind == "store goes back" for fault in self.scenario.faults)
+        if unseen or chance.random() > RIVAL_SEEDS:
+            return  # one such thing a seed
         for number in range(FIRST_RIVAL, FIRST_RIVAL + chance.randint(1, 3)):
             at, share = chance.uniform(0.1, 1.9), chance.choice([0.0, 0.5, 1.0, 1.0])
             for _ in range(chance.randint(2, 3)):
