@@ -1,7 +1,8 @@
 """`python -m bench compare A.json B.json`: what changed from one result to another.
 
 A change is real where the rounds of the two do not overlap, from the least to the most of each;
-otherwise it is noise. Figures of few rounds cannot be told apart.
+otherwise it is noise. Figures of few rounds cannot be told apart, and neither can those of a busy
+machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +26,7 @@ from bench.results.console import cell, grid, heading, line, output, put, show_j
 from bench.results.document import Result
 from bench.results.report import Goal, Report, Spread, Unit
 
-Verdict = Literal["better", "worse", "changed", "noise", "too few rounds"]
+Verdict = Literal["better", "worse", "changed", "noise", "too few rounds", "machine busy"]
 
 FEWEST = 3  # with fewer rounds of either result, nothing can be said
 
@@ -113,6 +115,7 @@ class _Series(Struct, frozen=True):
     unit: Unit
     higher: bool | None = None
     rounds: bool = True
+    busy: bool = False
 
 
 def _everything(result: Result) -> dict[tuple[str, str], _Series]:
@@ -120,7 +123,7 @@ def _everything(result: Result) -> dict[tuple[str, str], _Series]:
     found: dict[tuple[str, str], _Series] = {}
     for report in result.reports:
         for what, each in _all(report):
-            found.setdefault((report.name, what), each)
+            found.setdefault((report.name, what), replace(each, busy=report.busy))
     return found
 
 
@@ -152,6 +155,8 @@ def _change(scenario: str, what: str, old: _Series, new: _Series) -> Change:
 
 
 def _verdict(old: _Series, new: _Series, change: float) -> Verdict:
+    if old.busy or new.busy:
+        return "machine busy"
     if min(len(old.values), len(new.values)) < FEWEST:
         return "too few rounds"
     if max(old.values) >= min(new.values) and max(new.values) >= min(old.values):
@@ -179,6 +184,9 @@ def show(before: Result, after: Result, comparison: Comparison, *, everything: b
     for name, result in (("A", before), ("B", after)):
         commit = f", commit {result.commit[:12]}" if result.commit else ""
         line(console, f"{name}: {result.date}{commit}", "dim")
+        busy = ", ".join(report.name for report in result.reports if report.busy)
+        if busy:
+            line(console, f"   this machine was busy, so there is no verdict on: {busy}", "yellow")
     if comparison.differs:
         line(console, "\nNot alike, so that a change may come from this:", "yellow")
         shown = comparison.differs if everything else comparison.differs[:_DIFFERENCES]
@@ -205,8 +213,10 @@ def _show_moved(console: Console, changes: Sequence[Change]) -> None:
     moved.sort(key=lambda each: -abs(each.change or 0.0))
     if moved:
         put(console, _table(moved[:_MOVED], ends=False, name_scenario=True))
-    else:
+    elif any(each.verdict == "noise" for each in changes):
         line(console, "\nNothing moved beyond noise.\n", "bold")
+    else:
+        line(console, "\nNothing could be judged.\n", "bold")
     counts = Counter(each.verdict or "without rounds" for each in changes)
     words = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     left = f"; {len(moved) - _MOVED} that moved less are left out" if len(moved) > _MOVED else ""

@@ -133,6 +133,37 @@ def test_results_that_differ_by_noise_say_so(
     assert "Nothing moved beyond noise." in capsys.readouterr().out
 
 
+def test_a_busy_machine_is_told_instead_of_a_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, busy = report(FIVE), report([each / 2 for each in FIVE])
+    quiet.others, busy.others = 0.1, 0.11
+    for before, after in ((quiet, busy), (busy, quiet)):
+        found = verdicts(result(before), result(after))
+        assert {found["beats, ours"], found["beats, bare echo"]} == {"machine busy"}
+        assert found["agents"] is None
+
+    paths = tmp_path / "quiet.json", tmp_path / "busy.json"
+    for path, made in zip(paths, (quiet, busy), strict=True):
+        path.write_bytes(result(made).as_json())
+    assert run(["compare", *map(str, paths)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("this machine was busy, so there is no verdict on: sample") == 1
+    assert "Nothing could be judged." in out
+    assert "worse" not in out
+
+
+def test_results_of_which_nothing_can_be_judged_do_not_say_that_nothing_moved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(result(report([150.0, 151.0])).as_json())
+    assert run(["compare", str(path), str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "Nothing could be judged." in out
+    assert "Nothing moved" not in out
+
+
 def test_a_comparison_of_everything_is_a_table(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
