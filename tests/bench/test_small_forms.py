@@ -116,11 +116,14 @@ def test_a_run_compared_with_itself_has_not_changed(
     path = str(runs.directory / "result.json")
     with open(path, "w", encoding="utf-8") as file:
         file.write(runs.of("speed").out)
-    monkeypatch.setattr("sys.argv", ["bench", "compare", path, path])
-
-    assert main() == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    assert "better" not in out
-    assert "worse" not in out
-    assert "heartbeats, 1 outstanding" in out
+    for arguments, shown in (
+        ([], "Nothing moved beyond noise."),
+        (["--all"], "heartbeats, 1 outstanding"),
+    ):
+        monkeypatch.setattr("sys.argv", ["bench", "compare", path, path, *arguments])
+        assert main() == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert "better" not in out
+        assert "worse" not in out
+        assert shown in out
