@@ -147,7 +147,7 @@ class ForeignWrites:
             if looks >= (DELETED_FOR if agent_id in agents else UNKNOWN_FOR):
                 self._create(agent_id).stored_deleted(seen[agent_id])
         if self._replica.membership.leads:
-            for agent_id in looked.active[:LOOKED_AT]:
+            for agent_id in looked.active:  # all: the next look begins behind them
                 if not self._knows(agent_id):
                     self._store.read(agent_id, partial(self._found, agent_id))
 

@@ -284,6 +284,17 @@ def test_a_look_is_bounded_and_the_next_ones_go_on() -> None:
     assert world.record(last)["status"] == "degraded"
 
 
+def test_of_more_ids_than_were_asked_for_all_are_looked_at() -> None:
+    """SSCAN answers with about as many: it may have some more each time, and the same ones."""
+    world = World()
+    world.populate(LOOKED_AT)
+    known = {agent_id(number) for number in range(LOOKED_AT)}
+    new = writer_of(world.store).register("late", id="ffffffff-ffff-4fff-8fff-ffffffffffff")
+    assert max(known) < new, "the last of all"
+    world.advance(2 * SOON)
+    assert world.record(new)["name"] == "late"
+
+
 def test_the_warning_ends_ten_minutes_after_the_last_write() -> None:
     world = World()
     assert world.supervisor.foreign_writes is None
