@@ -99,15 +99,19 @@ class Leaving:
         except RuntimeError:
             end_by(signal.SIGTERM)
 
+    def begin(self) -> list[Future[None]]:
+        """Have all clients that are open begin to leave."""
+        with self._lock:
+            leavers = list(self._open)
+        futures = []
+        for leaver in leavers:
+            with suppress(RuntimeError):
+                futures.append(leaver.begin())
+        return futures
+
     def _leave(self) -> None:
         try:
-            with self._lock:
-                leavers = list(self._open)
-            futures = []
-            for leaver in leavers:
-                with suppress(RuntimeError):
-                    futures.append(leaver.begin())
-            wait(futures, LEAVE_TIMEOUT)
+            wait(self.begin(), LEAVE_TIMEOUT)
         finally:
             end_by(signal.SIGTERM)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, Self, TypeVar
 
-from agent_client.leaving import LEAVING, end_by
+from agent_client.leaving import LEAVE_TIMEOUT, LEAVING, end_by
 
 T = TypeVar("T")
 
@@ -32,9 +32,9 @@ def run(
         run(main)
 
     SIGTERM and SIGINT (Ctrl-C) cancel it, so that every `async with` is left: agents unregister
-    within a second. Then the process ends without a traceback: by SIGTERM, as it would have, or
-    with exit status 130 (`SystemExit`) after SIGINT. A second signal ends it at once. An exception
-    that is raised on the way out is raised here.
+    within a second, those that are open without a context too. Then the process ends without a
+    traceback: by SIGTERM, as it would have, or with exit status 130 (`SystemExit`) after SIGINT. A
+    second signal ends it at once. An exception that is raised on the way out is raised here.
 
     A signal that somebody else handles or ignores is left alone. So are all signals outside the
     main thread. Within a running event loop (a notebook, for instance) this raises RuntimeError:
@@ -79,13 +79,20 @@ class _Signals:
         LEAVING.begun = False
 
     async def cancelling(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Await it in this task, which the first signal cancels."""
+        """Await it in this task, which the first signal cancels.
+
+        Clients that are still open when a signal has ended it leave then, on the running loop.
+        """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         if self.first is not None:
             task.cancel()
-        return await coroutine
+        try:
+            return await coroutine
+        finally:
+            if self.first is not None and (leaving := LEAVING.begin()):
+                await asyncio.wait(map(asyncio.wrap_future, leaving), timeout=LEAVE_TIMEOUT)
 
     def _received(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked child has its parent's handlers

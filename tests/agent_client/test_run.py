@@ -13,6 +13,7 @@ import pytest
 from agent_client import run
 from tests.agent_client.ending import END_LIMIT, rest, running
 from tests.support.fake_hub import ThreadedHub, running_hub, silent
+from tests.support.legacy_hub import LegacyHub
 
 ENDS = [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)]
 """A shell shows 143 and 130."""
@@ -122,6 +123,49 @@ def test_a_signal_cancels_and_the_agent_unregisters(
         assert process.wait(END_LIMIT) == status
         assert hub.ops().count("unregister") == 1
         assert (rest(process), process.log()) == ("cleaned up\n", "")
+
+
+@pytest.mark.parametrize(("signum", "status"), ENDS)
+def test_what_was_started_without_a_context_unregisters_too(
+    hub: ThreadedHub, tmp_path: Path, signum: signal.Signals, status: int
+) -> None:
+    program = """
+    async def main():
+        clients = [client(1), client(2, heartbeat_in_thread=True)]
+        for each in clients:
+            await each.start()
+        say("here")
+        await asyncio.sleep(600)
+
+    agent_client.run(main)
+    """
+    with running(hub, program, tmp_path) as process:
+        assert process.read_line() == "here\n"
+        process.signal(signum)
+        assert process.wait(END_LIMIT) == status
+        assert hub.ops().count("unregister") == 2
+        assert (rest(process), process.log()) == ("", "")
+
+
+@pytest.mark.parametrize(("signum", "status"), ENDS)
+def test_the_helper_for_programs_without_asyncio_leaves_too(
+    tmp_path: Path, signum: signal.Signals, status: int
+) -> None:
+    program = """
+    helper = agent_client.AgentRegistration("a", "test", "localhost", 8000, [], sys.argv[1])
+    helper.register()
+
+    async def main():
+        say(helper.agent_id)
+        await asyncio.sleep(600)
+
+    agent_client.run(main)
+    """
+    with LegacyHub() as hub, running(hub, program, tmp_path) as process:
+        assert hub.agents == {process.read_line().strip()}
+        process.signal(signum)
+        assert process.wait(END_LIMIT) == status
+        assert hub.agents == set()
 
 
 @pytest.mark.parametrize(("signum", "status"), ENDS)
