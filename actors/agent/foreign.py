@@ -12,6 +12,7 @@ from msgspec import structs
 
 from actors.agent.messages import FoundForeign, StoredDeleted
 from actors.agent.parts import AgentParts
+from actors.log.proposal import AnyProposal
 from actors.ports.store import Stored
 from actors.rules.foreign_records import (
     TTL,
@@ -51,6 +52,17 @@ def stored_deleted(agent: AgentParts, news: StoredDeleted) -> None:
     elif record.last_seen == news.last_seen and not writer.dirty:
         agent.context.foreign_write(record.id, "deleted")
         writer.commit("remove", "unregistered", record, monitor.liveness, seen=record.last_seen)
+
+
+def ended_unheard(agent: AgentParts, proposal: AnyProposal) -> bool:
+    """Remove an agent that was unregistered there, and whose silence is noticed before that."""
+    record, asks = agent.writer.committed, agent.asks
+    silent = proposal.record.health.reason == "heartbeat_timeout"
+    if record is None or not silent or asks.under_way or asks.waiting:
+        return False
+    agent.context.foreign_write(record.id, "deleted")
+    agent.writer.commit("remove", "unregistered", record, agent.monitor.liveness)
+    return True
 
 
 def found(agent: AgentParts, news: FoundForeign) -> None:

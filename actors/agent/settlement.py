@@ -120,12 +120,14 @@ def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -
         writer.not_made()
         agent.asks.answer_each(lambda ask: _too_late(agent, ask, sent=sent))
         return
-    if sent and result != "missing":
+    if sent and result not in ("missing", "deleted"):
         agent.asks.answer_each(lambda ask: _too_late(agent, ask, sent=True))
     match result:
-        case "missing" | "fenced" if writer.committed is None:
+        case "missing" | "deleted" | "fenced" if writer.committed is None:
             agent.asks.again()  # another hub ended its lease
-        case "missing":
+        case "deleted" if foreign.ended_unheard(agent, proposal):
+            pass
+        case "missing" | "deleted":
             writer.write_again(proposal, agent.monitor.liveness)
         case "stale" if isinstance(change, Change) and change.operation == "claim":
             _claim_overtaken(agent, change)

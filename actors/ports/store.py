@@ -97,9 +97,11 @@ class Applied(Struct, frozen=True, gc=False):
     epoch: int
 
 
-Refusal = Literal["fenced", "missing", "stale", "poisoned"]
-"""`fenced`: a newer epoch is stored; `missing`: nothing is stored, or an older entry; `stale`: the
-record was changed meanwhile; `poisoned`: the key holds something that is not a record."""
+Refusal = Literal["fenced", "missing", "deleted", "stale", "poisoned"]
+"""`fenced`: a newer epoch is stored; `missing`: nothing is stored, or an older entry; `deleted`:
+nothing is stored, and a `write` of an agent that came over HTTP finds its id not active either, so
+another program deleted it; `stale`: the record was changed meanwhile; `poisoned`: the key holds
+something that is not a record."""
 
 
 class Away(Struct, frozen=True):

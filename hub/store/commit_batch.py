@@ -12,7 +12,7 @@ from hub.store.findings import Findings
 from hub.store.keys import Keys
 
 _WITH_TOMBSTONE = frozenset({"register", "claim", "adopt", "remove", "restore"})
-_REFUSALS = (b"fenced", b"missing", b"stale", b"poisoned")
+_REFUSALS = (b"fenced", b"missing", b"deleted", b"stale", b"poisoned")
 
 
 def milliseconds(seconds: float) -> bytes:

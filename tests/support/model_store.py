@@ -212,7 +212,8 @@ class ModelStore:
                 epoch = self.raised(max(epoch, stored[1]))
             case "write" | "renew":
                 if stored is None:
-                    return "missing"
+                    ended = operation == "write" and change.agent_id not in self.active
+                    return "deleted" if ended and change.hub == "" else "missing"
         revision = change.revision
         logged = not renewal and change.kind != ""
         if logged:

@@ -174,7 +174,9 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
     end
     if not stored then
         if operation ~= 'remove' and operation ~= 'restore' then
-            return nil, 'missing'
+            local ended = operation == 'write' and hub == ''
+                and redis.call('SISMEMBER', active, agent_id) == 0
+            return nil, ended and 'deleted' or 'missing'
         end
         if own > 0 and last_epoch(tombstone) >= own then
             return nil, 'fenced' -- it has been removed since

@@ -126,6 +126,35 @@ def test_an_agent_that_unregisters_there_is_removed() -> None:
     assert world.supervisor.stats().foreign_writes["deleted"] == 2
 
 
+def test_an_agent_that_unregisters_there_is_not_unreachable_because_its_silence_shows_first() -> (
+    None
+):
+    """Where there are many agents, a look may come later than `heartbeat_timeout` is over."""
+    world = World()
+    legacy, watcher = writer_of(world.store), world.watcher()
+    lease = world.http_register()
+    watcher.events()
+    world.advance(44)
+    legacy.unregister(lease.agent_id)
+    world.advance(1.1)
+    assert watcher.events() == [("unregistered", "h1", "healthy")]
+    assert lease.agent_id not in world.supervisor.directory
+    world.check_store()
+    assert world.supervisor.stats().foreign_writes["deleted"] == 1
+
+
+def test_a_silent_agent_whose_entry_ran_out_is_unreachable() -> None:
+    world = World()
+    watcher = world.watcher()
+    lease = world.http_register()
+    watcher.events()
+    world.advance(44)
+    del world.store.entries[lease.agent_id]
+    world.advance(1.1)
+    assert watcher.events() == [("status_changed", "h1", "unreachable")]
+    world.check_store()
+
+
 def test_a_heartbeat_after_that_puts_the_agent_back() -> None:
     world = World()
     legacy, watcher = writer_of(world.store), world.watcher()

@@ -137,6 +137,24 @@ async def test_a_change_of_the_unknown_is_missing(
     assert await client.exists(ENTRY, "agents:active") == 0
 
 
+@pytest.mark.parametrize(
+    ("active", "operation", "hub", "refusal"),
+    [
+        (False, "write", "", "deleted"),
+        (True, "write", "", "missing"),
+        (False, "write", "hub-1", "missing"),
+        (False, "renew", "", "missing"),
+    ],
+)
+async def test_an_agent_over_http_that_is_not_active_either_was_deleted(
+    store: Asked, client: Redis, *, active: bool, operation: Operation, hub: str, refusal: str
+) -> None:
+    if active:
+        await client.sadd("agents:active", agent_id())
+    assert await store.commit(change(operation, epoch=1, hub=hub)) == [refusal]
+    assert await client.exists(ENTRY) == 0
+
+
 @pytest.mark.parametrize("operation", ["write", "renew"])
 @pytest.mark.parametrize("older", [stored(2, 5), stored(3, 4), stored(2, 4)])
 async def test_what_is_older_than_the_writers_record_is_not_it(
