@@ -21,6 +21,7 @@ from agent_client.errors import (
     Unauthorized,
 )
 from agent_client.lease import Lease
+from agent_client.loop_thread import SHARED
 from agent_client.session.reported_state import ReportedState
 from agent_client.transport.channel import Channel
 from agent_client.transport.connection import PONG_TIMEOUT
@@ -34,6 +35,16 @@ SESSION_UNKNOWN = (Fenced, NotFound, NotRegistered, Unauthorized)
 """Refusals which say that the connection holds no session of this agent: resuming decides."""
 
 _SHORTEST_INTERVAL = 0.01
+
+_LOOP_LATE = (
+    "the event loop did not turn for %.1f s, or the process stood still: after %g s of silence "
+    "agent %s is unreachable (AgentClient's heartbeat_in_thread prevents that)"
+)
+
+_THREAD_LATE = (
+    "the process stood still for %.1f s, or code of it held Python's lock: after %g s of silence "
+    "agent %s is unreachable"
+)
 
 
 def ack_timeout(lease: Lease, timeout: float) -> float:
@@ -109,8 +120,7 @@ class Heartbeats:
         late = loop.time() - until
         if late > self._lease.heartbeat_timeout / 3:
             logger.warning(
-                "the event loop did not turn for %.1f s, or the process stood still: after %g s of "
-                "silence agent %s is unreachable (AgentClient's heartbeat_in_thread prevents that)",
+                _THREAD_LATE if SHARED.current else _LOOP_LATE,
                 late,
                 self._lease.heartbeat_timeout,
                 self._lease.agent_id,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent_client import AgentClient, BadRequest, ConnectionLost, HomeportError, Lease
+from agent_client.loop_thread import SHARED
 from tests.agent_client.ending import END_LIMIT, rest, running
 from tests.support.fake_hub import ThreadedHub, error, eventually, running_hub, silent
 
@@ -80,6 +81,23 @@ async def test_a_program_that_blocks_its_loop_is_told_so(
                 break
         assert words in caplog.text
         assert agent.agent_id in caplog.text
+
+
+async def test_where_the_thread_stood_still_no_thread_is_advised(
+    hub: ThreadedHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stand_still() -> None:
+        time.sleep(3 * INTERVAL)  # noqa: ASYNC251 - as code that holds Python's lock would
+
+    hub.on("register", lambda _p, r: _times(hub.registered(r["agent_id"], resumed=False)))
+    async with client(hub):
+        for _ in range(20):
+            await SHARED.run(stand_still())
+            await asyncio.sleep(INTERVAL / 10)
+            if "stood still" in caplog.text:
+                break
+        assert "the process stood still for" in caplog.text
+        assert "heartbeat_in_thread" not in caplog.text
 
 
 async def test_a_connection_that_breaks_while_the_loop_is_blocked_is_resumed(
