@@ -86,11 +86,23 @@ def filter_options(command: Command) -> Command:
             filter = convert(chosen, Filter)
         except ProtocolError as error:
             raise click.UsageError(error.message) from None
+        if version is not None:
+            _check_specifier(version)
         return command(*args, filter=filter, **kwargs)
 
     for option in reversed(_OPTIONS):
         with_filter = option(with_filter)
     return with_filter
+
+
+def _check_specifier(text: str) -> None:
+    """Raise click.BadParameter for a specifier that a hub would refuse."""
+    from actors.directory.versions import compile_specifier  # noqa: PLC0415 - rarely needed
+
+    try:
+        compile_specifier(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--version'") from None
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:

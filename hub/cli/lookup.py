@@ -11,7 +11,11 @@ from homeport_protocol.bounds import UUID
 from hub.cli.text import printable
 from hub.errors import HubError
 
-_PART_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
+SHORTEST = 4
+"""Characters of the beginning of an id that are asked for; fewer are a name only."""
+
+_PART_OF_ID = re.compile(rf"[0-9a-fA-F-]{{{SHORTEST},36}}")
+_TOO_SHORT = re.compile(rf"[0-9a-fA-F-]{{1,{SHORTEST - 1}}}")
 _SHOWN = 5
 
 
@@ -35,7 +39,9 @@ async def find_agent(hub: HubClient, text: str) -> AgentRecord:
         every = await hub.find()
         found |= {one.id: one for one in every if one.id.lower().startswith(text.lower())}
     if not found:
-        raise HubError(f"no agent has {_meant(text)}")
+        short = _TOO_SHORT.fullmatch(text) is not None
+        hint = f"; of an id, give the first {SHORTEST} characters or more" if short else ""
+        raise HubError(f"no agent has {_meant(text)}{hint}")
     if len(found) > 1:
         few = ", ".join(sorted(found)[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
         raise HubError(

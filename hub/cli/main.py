@@ -121,15 +121,22 @@ def run(arguments: Sequence[str]) -> int:
         raise
     except OSError as error:
         _forget_stdout()
-        return _failed(
-            str(error), as_json=as_json
-        )  # of this machine: a full disk, too many open files
+        return _failed(_told(error), as_json=as_json)
     except Exception as error:
         return _failed(
             f"internal error: {type(error).__name__}: {one_line(str(error))}; "
             "run with HOMEPORT_DEBUG=1 for the traceback",
             as_json=as_json,
         )
+
+
+def _told(error: OSError) -> str:
+    """A failure of this machine in words: a full disk, too many open files."""
+    reason = (error.strerror or str(error)).lower()
+    frames = traceback.walk_tb(error.__traceback__)
+    if any(frame.f_code is click.echo.__code__ for frame, _ in frames):
+        return f"the output could not be written: {reason}"
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 
 def _failed(sentence: str, *, as_json: bool) -> int:

@@ -53,6 +53,10 @@ def agents(hub: Hub, name: str) -> list[dict[str, Any]]:
         return found
 
 
+def listed(hub: Hub, type: str) -> list[dict[str, Any]]:
+    return requests.get(f"{hub.url}/agents?type={type}", timeout=30).json()["agents"]
+
+
 def test_a_program_that_blocks_is_overdue_and_comes_back(hub: Hub) -> None:
     def health() -> list[tuple[str, str]]:
         return [(agent["status"], agent["health"]["reason"]) for agent in agents(hub, "thinker-1")]
@@ -157,6 +161,14 @@ def test_threads_share_a_hub_and_end_a_watch(hub: Hub) -> None:
     # The watch may be closed before its snapshot comes.
     [picked] = set(out.splitlines()) - {"2 agents"}
     assert picked == "[('base-1', 50), ('base-2', 50)]"
+
+
+def test_threads_find_nobody_and_end_without_a_traceback(hub: Hub) -> None:
+    wait_until(lambda: not listed(hub, "application"), what="the agents of other recipes leave")
+    with start(hub, "Threads") as process:
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert set(out.splitlines()) - {"0 agents"} == {"[('nobody', 100)]"}
 
 
 def picked(hub: Hub, name: str) -> int:

@@ -93,6 +93,13 @@ def test_an_unknown_status_is_wrong_usage() -> None:
     assert "'fine' is not one of" in error
 
 
+@pytest.mark.parametrize("specifier", [">>1", "abc", ">=9f3c2ab", ">=1,abc"])
+def test_a_version_that_is_no_specifier_is_wrong_usage(specifier: str) -> None:
+    status, error, wanted = parse("--version", specifier)
+    assert (status, wanted) == (2, None)
+    assert "'--version'" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from hub.cli import main
 from hub.cli.main import cli, run
 from hub.errors import HubError
+from tests.support.fake_hub import ThreadedHub
 from tests.support.programs import Homeport
+from tests.support.programs import environment as clean
+from tests.support.programs import homeport as program
 
 COMMANDS = [
     "acknowledge-loss",
@@ -114,6 +120,9 @@ def test_without_a_command_the_help_goes_to_stderr(capsys: pytest.CaptureFixture
         (["agents", "--url", "http://hub:99999"], "homeport agents: invalid value for '--url'"),
         (["agents", "--namespace", "a/b"], "homeport agents: invalid value for '--namespace'"),
         (["agent"], "homeport agent: missing argument 'AGENT'"),
+        (["agents", "--version", ">>1"], "homeport agents: invalid value for '--version': '>>1'"),
+        (["pick", "--version", "1.2"], "homeport pick: invalid value for '--version': '1.2'"),
+        (["watch", "--version", ">>1"], "homeport watch: invalid value for '--version': '>>1'"),
         (["pick", "--strategy", "best"], "homeport pick: invalid value for '--strategy'"),
         (["watch", "--since", "-1", "--log", "x"], "homeport watch: invalid value for '--since'"),
     ],
@@ -161,6 +170,37 @@ def test_a_failure_of_the_hub_is_its_own_sentence(
 ) -> None:
     assert failing(monkeypatch, HubError("the data directory /x is in use")) == 1
     assert capsys.readouterr().err == "homeport: the data directory /x is in use.\n"
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("command", [["agents"], ["agents", "--json"], ["agents", "--help"]])
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    hub: ThreadedHub, tmp_path: Path, command: list[str], environment: dict[str, str]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*program(), *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env=clean(tmp_path, HOMEPORT_URL=hub.url, **environment),
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "homeport: the output could not be written: no space left on device.\n",
+    )
+
+
+def test_another_failure_of_this_machine_is_told_in_its_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(monkeypatch, OSError(errno.EMFILE, os.strerror(errno.EMFILE))) == 1
+    assert capsys.readouterr().err == "homeport: too many open files.\n"
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/srv/x")
+    assert failing(monkeypatch, denied) == 1
+    assert capsys.readouterr().err == "homeport: /srv/x: permission denied.\n"
 
 
 def test_an_interrupt_is_130_and_silent(
