@@ -9,6 +9,7 @@ import click
 
 from hub.cli.options import examples
 from hub.cli.output import show
+from hub.errors import HubError
 from hub.settings import FIELDS, Settings, Source
 from hub.telemetry import logs
 
@@ -45,7 +46,7 @@ def repair(dry_run: bool, **given: Any) -> int:
     if embedded or settings.redis is None:
         done = asyncio.run(_repair_embedded(settings, dry_run))
     else:
-        done = asyncio.run(_repair_at(settings.redis, settings, dry_run))
+        done = asyncio.run(_repair_redis(settings.redis, settings, dry_run))
     if not done:
         show("There is nothing to repair.")
     return 0
@@ -66,6 +67,15 @@ async def _repair_embedded(settings: Settings, dry_run: bool) -> int:
         return len(done) + await _repair_at(url, settings, dry_run)
     finally:
         await engine.stop()
+
+
+async def _repair_redis(url: str, settings: Settings, dry_run: bool) -> int:
+    from hub.store import StoreUnavailableError  # noqa: PLC0415
+
+    try:
+        return await _repair_at(url, settings, dry_run)
+    except StoreUnavailableError as error:
+        raise HubError(f"Redis at {logs.redact_text(url)} cannot be used: {error}") from None
 
 
 async def _repair_at(url: str, settings: Settings, dry_run: bool) -> int:

@@ -33,7 +33,8 @@ def repair_data(path: str | os.PathLike[str], *, dry_run: bool) -> list[str]:
     """
     directory = DataDirectory(path)
     if not directory.path.is_dir():
-        raise EngineError(f"there is no data directory {directory.path}")
+        found = ": it is a file" if directory.path.is_file() else ""
+        raise EngineError(f"there is no data directory {directory.path}{found}")
     directory.claim()
     try:
         if not directory.server_lock.acquire():

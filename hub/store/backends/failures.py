@@ -7,6 +7,8 @@ arguments are cut before the quotation.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 
 from redis import exceptions
@@ -53,8 +55,10 @@ _PHRASES = {
     "MOVED": "another node of the Redis Cluster owns these keys",
     "ASK": "the Redis Cluster is moving these keys to another node",
     "CROSSSLOT": "the Redis server is part of a Redis Cluster, and its URL does not say so",
+    "NODATABASE": "Redis has no database of this number: give a smaller one in --redis, or "
+    "raise its setting `databases`",
 }
-"""Phrases by the code that Redis puts before an error."""
+"""Phrases by the code that Redis puts before an error, or that stands for one without a code."""
 
 # redis-py removes the code from an error for which it has a class. The first match counts.
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
@@ -80,11 +84,14 @@ _DENIED_IN_SCRIPT = re.compile(
     r"ACL failure in script|can't run this command|can't access at least one of the keys"
 )
 _UNKNOWN = re.compile(r"unknown (?:redis )?command(?: '(?P<command>[\w|-]+)')?", re.IGNORECASE)
+_NO_DATABASE = re.compile(r"DB index is out of range|invalid DB index", re.IGNORECASE)
+_CONNECTING = re.compile(r"^Error (?:Multiple exceptions: \[Errno )?(\d+)\b.*\bconnecting to ")
+_NO_SOCKET = (errno.ENOENT, errno.ENOTDIR)
 _ELSEWHERE = frozenset(
     ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK")
 )
 """Codes of a server that may have been replaced by another one."""
-_FOR_A_PERSON = frozenset(("NOAUTH", "WRONGPASS", "DENIED", "NOPERM", "CROSSSLOT"))
+_FOR_A_PERSON = frozenset(("NOAUTH", "WRONGPASS", "DENIED", "NOPERM", "CROSSSLOT", "NODATABASE"))
 """Codes that stay until a person changes something."""
 _QUOTED = re.compile(r",? with args beginning with.*$", re.DOTALL)
 
@@ -189,6 +196,8 @@ def _code_of(error: BaseException) -> str | None:
             return None
         if _DENIED_IN_SCRIPT.search(text) is not None:
             return "NOPERM"
+        if _NO_DATABASE.search(text) is not None:
+            return "NODATABASE"
         found = _CODE.search(text)
         return None if found is None else found[1]
     return None
@@ -209,7 +218,12 @@ def _unreachable(text: str) -> str:
         return "no secure connection to Redis: TLS was refused"
     if "name or service" in lowered or "nodename" in lowered or "name resolution" in lowered:
         return "Redis cannot be reached: its host name is not known"
-    return "Redis cannot be reached"
+    number = _CONNECTING.search(text)
+    if number is None:
+        return "Redis cannot be reached"
+    why = int(number[1])
+    words = "no such socket" if why in _NO_SOCKET else os.strerror(why).lower()
+    return f"Redis cannot be reached: {words}"
 
 
 def _refused(text: str) -> str:

@@ -57,8 +57,11 @@ async def test_a_killed_server_is_away_and_found_again_when_it_returns(
     opened = await store.open()
     await store.commit(change("register"))
     server.kill()
-    assert await store.try_commit(change("register", 2)) == Away("Redis cannot be reached")
-    assert await store.try_open(opened.log, 1) == Away("Redis cannot be reached")
+    gone = await store.try_commit(change("register", 2))
+    assert isinstance(gone, Away)
+    assert gone.reason.startswith("Redis cannot be reached")
+    refused = Away("Redis cannot be reached: connection refused")
+    assert await store.try_open(opened.log, 1) == refused
     server.start()
     again, _ = await open_at_last(store, opened.log, 1)
     assert (again.fresh, again.revision, again.secret) == (True, 1, opened.secret)
@@ -80,7 +83,7 @@ async def test_reads_on_an_old_connection_work_once_a_restarted_server_was_opene
 
 async def test_a_server_that_never_was_there_is_away(tmp_path: Path) -> None:
     async with store_at(f"unix://{tmp_path}/none") as store:
-        assert await store.try_open() == Away("Redis cannot be reached")
+        assert await store.try_open() == Away("Redis cannot be reached: no such socket")
 
 
 # --- stopped -------------------------------------------------------------------------------------

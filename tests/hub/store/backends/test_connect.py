@@ -213,6 +213,16 @@ async def test_other_refusals_are_passed_on() -> None:
         await check_server(Telling(ResponseError("odd")))
 
 
+async def test_a_database_that_redis_does_not_have_is_for_a_person(server: RedisServer) -> None:
+    backend = await connect(f"{server.url}?db=99", hub_id="h")
+    store = RedisStore(backend, Keys(), "h")
+    with pytest.raises(StoreError, match="Redis has no database of this number") as refused:
+        await store.check_server()
+    assert not isinstance(refused.value, StoreUnavailableError)  # which would be waited for
+    await store.close()
+    await backend.aclose()
+
+
 async def test_a_server_that_is_away_cannot_be_checked(server: RedisServer) -> None:
     backend = await connect(server.url, hub_id="h")
     store = RedisStore(backend, Keys(), "h")

@@ -37,6 +37,22 @@ WRAPPED = (
         (TimeoutError(), "in time"),
         (asyncio.CancelledError(), "stopping"),
         (exceptions.ConnectionError("Error 111 connecting"), "cannot be reached"),
+        (
+            exceptions.ConnectionError("Error 111 connecting to h:1. Connect call failed."),
+            "Redis cannot be reached: connection refused",
+        ),
+        (
+            exceptions.ConnectionError(
+                "Error Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0), "
+                "[Errno 111] Connect call failed ('127.0.0.1', 1) connecting to localhost:1."
+            ),
+            "Redis cannot be reached: connection refused",
+        ),
+        (
+            exceptions.ConnectionError("Error 2 connecting to /x. No such file or directory."),
+            "Redis cannot be reached: no such socket",
+        ),
+        (exceptions.ResponseError("DB index is out of range"), "no database of this number"),
         (ConnectionResetError(104, "reset"), "cannot be reached"),
         (exceptions.ConnectionError("max number of clients reached"), "no room"),
         (exceptions.ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] failed"), "TLS"),
