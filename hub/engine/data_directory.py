@@ -57,7 +57,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(
-                f"cannot make the data directory {self.path}: {error.strerror}; "
+                f"cannot make the data directory {self.path}: {self._obstacle(error)}; "
                 "give another one with --data-dir"
             ) from None
         if not self._hub_lock.acquire():
@@ -68,6 +68,14 @@ class DataDirectory:
                 "stop that hub, or give this one another directory with --data-dir"
             )
         self._hub_lock.write(f"{os.getpid()}\n")
+
+    def _obstacle(self, error: OSError) -> str:
+        """Why the directory could not be made: the path of a file where one has to be, say."""
+        for path in (self.path, *self.path.parents):
+            with suppress(OSError):
+                if path.exists() and not path.is_dir():
+                    return f"{path} is {'a file' if path.is_file() else 'no directory'}"
+        return str(error.strerror).lower()
 
     def release(self) -> None:
         """Let another hub use the directory, once the server has ended."""

@@ -334,13 +334,14 @@ class Hub:
     async def _ask_until_answered(
         self, ask: Callable[[], Awaitable[list[str]]], reasons: list[str]
     ) -> list[str]:
-        """Ask the store until it answers; each failure is added to `reasons`."""
+        """Ask the store until it answers; each reason other than the last is added to `reasons`."""
         while True:
             try:
                 return await ask()
             except StoreUnavailableError as away:
-                reasons.append(str(away))
-                logger.warning("waiting for the store", store=self.store_name, reason=reasons[-1])
+                if reasons[-1:] != [str(away)]:
+                    reasons.append(str(away))
+                    logger.warning("waiting for the store", store=self.store_name, reason=str(away))
                 await asyncio.sleep(START_PAUSE)
 
     # --- the ports of HTTP and of the gateway ----------------------------------------------------

@@ -180,5 +180,8 @@ async def test_the_servers_log_is_set_aside_when_it_is_long(start_engine, tmp_pa
 @pytest.mark.parametrize("path", ["file", "file/below"])
 async def test_a_data_directory_that_cannot_be_made_is_a_plain_error(tmp_path, path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EngineError, match=r"cannot make the data directory .*file.*--data-dir"):
+    with pytest.raises(
+        EngineError,
+        match=rf"cannot make the data directory .*: {tmp_path}/file is a file; .*--data-dir",
+    ):
         await EmbeddedEngine(tmp_path / path).start()

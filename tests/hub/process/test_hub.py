@@ -1,17 +1,22 @@
-"""One hub in this process, on memory://."""
+"""One hub in this process, on memory:// or on no store that answers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
+from hub.errors import HubError
+from hub.process import hub as hub_module
 from hub.process import namespaces
 from hub.process.hub import Hub
 from hub.settings import Settings
+from hub.store import StoreUnavailableError
 
 
 @pytest.fixture
@@ -106,3 +111,34 @@ async def test_a_namespace_that_is_used_here_stays_on_the_list(
     async with asyncio.timeout(10):
         while "used" not in await store.namespaces():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
+
+
+async def test_why_the_store_is_waited_for_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "START_TIMEOUT", 1.0)
+    monkeypatch.setattr(hub_module, "START_PAUSE", 0.01)
+    hub = Hub(Settings(redis=f"unix://{tmp_path}/none", port=0))
+    reason = "Redis cannot be reached: no such socket"
+    with capture_logs() as logged, pytest.raises(HubError, match=reason):
+        await hub.start()
+    waiting = [line for line in logged if line["event"] == "waiting for the store"]
+    assert [line["reason"] for line in waiting] == [reason]
+
+
+async def test_another_reason_to_wait_for_the_store_is_logged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "START_PAUSE", 0.0)
+    answers = iter(["refused", "refused", "loading", "loading", "refused"])
+
+    async def ask() -> list[str]:
+        for reason in answers:
+            raise StoreUnavailableError(reason)
+        return ["it answers"]
+
+    hub = Hub(Settings(redis="memory://", port=0))
+    reasons: list[str] = []
+    with capture_logs() as logged:
+        assert await hub._ask_until_answered(ask, reasons) == ["it answers"]
+    assert [line["reason"] for line in logged] == reasons == ["refused", "loading", "refused"]
