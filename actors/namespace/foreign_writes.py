@@ -7,6 +7,7 @@ look ended. What is found goes to the agents' actors (`actors.agent.foreign`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -17,6 +18,9 @@ from actors.ports.clock import Scheduler, Timer
 from actors.ports.observer import ForeignWrite, Observer
 from actors.ports.store import Away, Fenced, Looked, Store, Stored
 from actors.rules.foreign_records import is_foreign
+from homeport_protocol.bounds import UUID
+
+_ID = re.compile(UUID)
 
 LOOK_INTERVAL = 5.0
 """Seconds between two looks."""
@@ -86,6 +90,18 @@ class ForeignWrites:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def find(self, agent_id: str, looked: Callable[[], None]) -> None:
+        """Take in this agent before the next look, if it is stored; then call `looked`."""
+        if self._timer is None or not _ID.fullmatch(agent_id):
+            looked()
+            return
+
+        def read(stored: Stored | Away | None) -> None:
+            self._found(agent_id, stored)
+            looked()
+
+        self._store.read(agent_id, read)
 
     def noticed(self, agent_id: str, what: ForeignWrite) -> None:
         """A program that is no hub wrote this agent."""

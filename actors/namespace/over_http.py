@@ -27,6 +27,8 @@ class Locator(Protocol):
         current: bool = False,
     ) -> None: ...
 
+    def find_foreign(self, agent_id: str, found: Callable[[AgentRef | None], None]) -> None: ...
+
 
 def ask_over_http(
     locator: Locator,
@@ -39,15 +41,24 @@ def ask_over_http(
     """Ask an agent something; `unknown` is the answer when it does not exist.
 
     A refusal may be due to an older registration than the one that the caller has just made at
-    another hub. Then everything durable is folded, and the agent is asked once more.
+    another hub. Then everything durable is folded, and the agent is asked once more. An agent that
+    another program has just registered in the store is taken in first.
     """
 
     def locate(*, current: bool) -> None:
         def found(agent: AgentRef | ProtocolError | None) -> None:
             if isinstance(agent, AgentRef):
                 ask(agent, reply if current else answered)
+            elif agent is None:
+                locator.find_foreign(agent_id, found_foreign)
             else:
-                reply(agent or unknown())
+                reply(agent)
+
+        def found_foreign(agent: AgentRef | None) -> None:
+            if agent is None:
+                reply(unknown())
+            else:
+                ask(agent, reply)
 
         locator.locate(agent_id, found, current=current)
 

@@ -382,6 +382,13 @@ class Supervisor:
 
         self.replica.committer.catch_up(caught_up)
 
+    def find_foreign(self, agent_id: str, found: Callable[[AgentRef | None], None]) -> None:
+        """Call `found` with an agent that no hub knows, if another program has registered it."""
+        agent_id = agent_id.lower()
+        self.registry.foreign_writes.find(
+            agent_id, lambda: found(self.registry.agents.get(agent_id))
+        )
+
     def catch_up(self, caught_up: Callable[[bool], None]) -> None:
         """Call back once everything durable is folded; with False when the store is away."""
         self.replica.committer.catch_up(caught_up)

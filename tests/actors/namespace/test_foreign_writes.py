@@ -108,6 +108,25 @@ def test_what_was_said_there_is_not_lost_to_a_heartbeat_before_the_next_look() -
     assert (record["status"], record["metadata"]) == ("healthy", {"b": 2, "c": 3, "d": 4})
 
 
+def test_an_agent_that_has_just_registered_there_is_known_to_a_hub_that_it_asks() -> None:
+    world = World()
+    legacy, watcher = writer_of(world.store), world.watcher()
+    one, two = legacy.register("one"), legacy.register("two")
+    assert world.http_heartbeat(one, metadata={"a": 1}).durable is True
+    assert world.http_unregister(two).durable is True
+    world.advance(3 * SOON)
+    assert (world.record(one)["name"], world.record(one)["metadata"]) == ("one", {"a": 1})
+    assert two not in world.supervisor.directory
+    assert watcher.events() == [
+        ("registered", "one", "healthy"),
+        ("updated", "one", "healthy"),
+        ("registered", "two", "healthy"),
+        ("unregistered", "two", "healthy"),
+    ]
+    assert world.http_heartbeat(two).code == "not_found"
+    world.check_store()
+
+
 def test_an_agent_that_unregisters_there_is_removed() -> None:
     world = World()
     legacy, watcher = writer_of(world.store), world.watcher()
