@@ -244,6 +244,13 @@ FIELDS = [
         "a load below 0", registration_with('"load":-1'), "201 agent_id", "400 error", "bounds"
     ),
     registers(
+        "an `exclusive` that is neither true nor false",
+        registration_with('"exclusive":"x"'),
+        "201 agent_id",
+        "400 error",
+        "more",
+    ),
+    registers(
         "an `agent_id` that is no UUID",
         registration_with('"agent_id":"x"'),
         "201 agent_id",

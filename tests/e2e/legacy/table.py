@@ -30,8 +30,8 @@ DIFFERENCES = {
         "is 409 for an agent that came over a websocket."
     ),
     "more": (
-        "A registration's known `status` is taken, and so are `load` and `agent_id`; the legacy "
-        "service ignored all three."
+        "A registration's known `status` is taken, and so are `load`, `agent_id` and `exclusive` "
+        "(400 for a wrong one); the legacy service ignored all four."
     ),
     "address": (
         "A `host` of the form `name:port` stands for both, and `port` may be 0; below 0 or "
