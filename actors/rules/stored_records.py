@@ -67,7 +67,8 @@ def read_records(stored: list[bytes], observer: Observer) -> list[AgentRecord]:
 def _from_legacy(old: _Legacy) -> AgentRecord:
     status: Status = next((each for each in STATUSES if each == old.status), "healthy")
     last_seen = normalize_timestamp(old.last_seen)
-    metadata: dict[str, Any] | UnsetType = old.metadata or UNSET
+    given = {key: value for key, value in (old.metadata or {}).items() if value is not None}
+    metadata: dict[str, Any] | UnsetType = given or UNSET
     reported: Status = "healthy" if status == "unreachable" else status
     match status:
         case "healthy":
@@ -84,7 +85,7 @@ def _from_legacy(old: _Legacy) -> AgentRecord:
         type=old.type,
         host=old.host,
         port=old.port,
-        capabilities=old.capabilities or [],
+        capabilities=[*dict.fromkeys(each for each in old.capabilities or () if each)],
         status=status,
         version=old.version,
         registered_at=normalize_timestamp(old.registered_at),

@@ -127,6 +127,16 @@ def test_an_agent_that_has_just_registered_there_is_known_to_a_hub_that_it_asks(
     world.check_store()
 
 
+def test_what_a_hub_would_drop_of_a_registration_is_dropped() -> None:
+    world = World()
+    new = writer_of(world.store).register(
+        capabilities=["a", "", "b", "a"], metadata={"zone": "eu", "rack": None}
+    )
+    world.advance(SOON)
+    record = world.record(new)
+    assert (record["capabilities"], record["metadata"]) == (["a", "b"], {"zone": "eu"})
+
+
 def test_an_agent_that_unregisters_there_is_removed() -> None:
     world = World()
     legacy, watcher = writer_of(world.store), world.watcher()
