@@ -45,9 +45,10 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
 ) -> None:
     fault, place = FAULTS[name], scene.place
     other = place.agent("other")[0]
-    event = scene.watcher.event("registered")
-    scene.position = event["revision"]
-    ids = {*scene.ids, event["agent"]["id"]}
+    leaving = place.register(name="leaving")
+    events = [scene.watcher.event("registered") for _ in range(2)]
+    scene.position = events[-1]["revision"]
+    ids = {*scene.ids, *(event["agent"]["id"] for event in events)}
     fault.begin(scene.server)
 
     # Each waits for the store to come back, but not for long; here all at the same time.
@@ -63,7 +64,7 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
             for path, json in [
                 ("/agents/register", sent),
                 (f"/agents/{scene.http_id}/heartbeat", {"status": "healthy"}),
-                (f"/agents/{scene.http_id}/unregister", None),
+                (f"/agents/{leaving}/unregister", None),
             ]
         ]
     ack, took = heartbeat.result()
@@ -96,7 +97,7 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
     assert scene.listed() == ids
     assert place.record(scene.id) is not None
     reader = place.connect()
-    assert reader.ask("find")["count"] == 3
+    assert reader.ask("find")["count"] == 4
     assert reader.ask("pick", filter={"status": ["healthy", "degraded"]})["op"] == "agent"
     reader.watch()
     assert {agent["id"] for agent in reader.snapshot()} == ids
@@ -112,6 +113,8 @@ def test_while_the_store_is_away_reads_go_on_and_writes_are_refused(
     wait_until(lambda: (scene.stored(scene.id) or {}).get("status") == "degraded", SOON)
     assert place.record(scene.id) is not None
     assert place.post(f"/agents/{scene.http_id}/heartbeat", json={}).status_code == 200
+    if posts[-1].result().json().get("outcome") is None:
+        assert place.record(leaving) is not None, "what was refused has not happened"
     late = place.connect().register("late")
     assert scene.stored(late["agent_id"]) is not None
     assert scene.wire.ask("update", version="2")["op"] == "updated"
