@@ -61,11 +61,14 @@ PROGRAM = """
 import os, sys
 from agent_client.kept_id import keep_id
 kept = keep_id("a")
-print(kept.agent_id, flush=True)
+id_ = kept.agent_id
 if sys.argv[1] == "fork" and os.fork() == 0:
+    print(id_, flush=True)  # once the child runs, which has let go of the lock by then
     os.close(1)
     sys.stdin.read()
     os._exit(0)
+if sys.argv[1] != "fork":
+    print(id_, flush=True)
 sys.stdin.readline()
 """
 

@@ -364,6 +364,7 @@ def renewals_of_other_hubs_are_not_heard(patch: pytest.MonkeyPatch) -> None:
 @catches("elsewhere_counts")
 def who_unregisters_elsewhere_stays(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(foreign, "stored_deleted", lambda _agent, _news: None)
+    patch.setattr(foreign, "ended_unheard", lambda _agent, _proposal: False)
 
 
 @catches("elsewhere_counts")
