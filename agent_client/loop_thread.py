@@ -79,6 +79,8 @@ class LoopThread:
                 if not ended.cancelled():  # else the thread was stopped
                     self.submit(cancel())
                 cancelled = error
+        if task is None:
+            coroutine.close()  # the thread was stopped before it began
         if cancelled is not None and (ended.cancelled() or ended.result().exception() is None):
             raise cancelled
         return ended.result().result()

@@ -1,6 +1,7 @@
 """The thread with an event loop that programs share whose own loop blocks, or who have none."""
 
 import asyncio
+import inspect
 import os
 import subprocess
 import sys
@@ -133,6 +134,27 @@ async def test_a_wait_ends_when_the_thread_is_stopped(thread: LoopThread) -> Non
     await asyncio.to_thread(thread.stop)
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_what_has_not_begun_when_the_thread_is_stopped_is_closed(thread: LoopThread) -> None:
+    blocked, release = threading.Event(), threading.Event()
+
+    async def block() -> None:
+        blocked.set()
+        release.wait(10)
+
+    thread.submit(block())
+    await asyncio.to_thread(blocked.wait)
+    work = asyncio.Event().wait()
+    waiting = asyncio.create_task(thread.run(work))
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(asyncio.to_thread(thread.stop))
+    await asyncio.sleep(0.1)  # both now wait for the loop, in this order
+    release.set()
+    await stopping
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
