@@ -16,6 +16,7 @@ from agent_client import AgentClient, BadRequest, ConnectionLost, HomeportError,
 from agent_client.loop_thread import SHARED
 from tests.agent_client.ending import END_LIMIT, rest, running
 from tests.support.fake_hub import ThreadedHub, error, eventually, running_hub, silent
+from tests.support.waiting import wait_until
 
 LIMIT = 20.0
 INTERVAL = 0.5
@@ -187,7 +188,8 @@ def test_an_agent_whose_program_s_loop_was_closed_is_unregistered(hub: ThreadedH
     agent = client(hub)
     asyncio.run(agent.start())
     hub.wait_for("unregister")
-    assert not agent.connected
+    # The hub hears of it before the client's thread has read the answer.
+    wait_until(lambda: not agent.connected)
 
 
 def test_a_forked_child_cannot_use_the_client_of_its_parent(
