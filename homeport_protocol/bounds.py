@@ -71,6 +71,9 @@ Kind = Literal[
     "registered", "lost", "resumed", "updated", "status_changed", "unregistered", "expired"
 ]
 Kinds = Annotated[list[Kind], Meta(min_length=1, max_length=16)]
+Role = Literal["agent", "observer", "caller", "operator"]
+"""What the holder of a credential may do; `actors.rules.permissions` has the table."""
+
 Strategy = Literal["round_robin", "least_loaded", "random", "sticky"]
 FindLimit = Annotated[int, Meta(ge=1, le=MAX_FIND_LIMIT)]
 FlappingChanges = Annotated[int, Meta(ge=1, le=MAX_CHANGES)]

@@ -1,7 +1,6 @@
 """Who a request is from, over HTTP and for a websocket alike.
 
-Today that is the namespace alone. Credentials will be read here too, so that both transports agree
-on the caller before anything is asked of the hub.
+Both transports agree here on the caller, before anything is asked of the hub.
 """
 
 from __future__ import annotations
@@ -10,14 +9,16 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from actors.rules.permissions import ANYBODY, Principal
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 
 
 class Caller(Struct, frozen=True, gc=False):
-    """The peer that sent a request."""
+    """The peer that sent a request: whom it acts for, and in which namespace."""
 
     namespace: str
+    principal: Principal = ANYBODY
 
 
 def read_caller(headers: Sequence[str], parameters: Callable[[], Sequence[str]]) -> Caller:
