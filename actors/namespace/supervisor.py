@@ -27,6 +27,7 @@ from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.conditions import Caution, Reason
 from actors.ports.observer import Observer, Stats
 from actors.ports.store import Away, HubLease, HubReport, Store, Stored
+from actors.rules.permissions import Principal, check_name
 from actors.rules.records import completed
 from actors.rules.stored_records import read_records
 from actors.runtime.dispatch import Runtime
@@ -311,12 +312,18 @@ class Supervisor:
     # --- asks ----------------------------------------------------------------------------------
 
     def register_over_http(
-        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
+        self,
+        spec: AgentSpec,
+        agent_id: str | None,
+        reply: Reply,
+        *,
+        principal: Principal,
+        exclusive: bool = False,
     ) -> None:
         """As `register`, without a session; for an exclusive one, everything durable is folded."""
 
         def caught_up(_complete: bool) -> None:
-            self.register(spec, agent_id, reply, exclusive=exclusive)
+            self.register(spec, agent_id, reply, principal=principal, exclusive=exclusive)
 
         if exclusive and not self.alone:
             self.catch_up(caught_up)
@@ -330,9 +337,12 @@ class Supervisor:
         reply: Reply,
         session: SessionHandle | None = None,
         *,
+        principal: Principal,
         exclusive: bool = False,
     ) -> AgentRef | None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
+
+        The agent belongs to `principal` from then on.
 
         `exclusive`: only if no other session of the agent lives. It may have ended at another hub a
         moment ago: who asks has everything durable folded before.
@@ -342,6 +352,11 @@ class Supervisor:
         """
         if not self.ready or self._draining:
             reply(unavailable(self.not_ready_reasons()))
+            return None
+        try:
+            check_name(principal, spec.name, "name" if session is None else "agent.name")
+        except ProtocolError as error:
+            reply(error)
             return None
         if agent_id is None:
             agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
@@ -400,6 +415,7 @@ class Supervisor:
         metadata: Metadata | UnsetType,
         reply: Reply,
         *,
+        principal: Principal,
         load: float | UnsetType = UNSET,
         token: str | None = None,
     ) -> None:
@@ -415,7 +431,9 @@ class Supervisor:
 
         ask_over_http(self, agent_id, ask, reply, unknown=gone)
 
-    def unregister(self, agent_id: str, reply: Reply, *, token: str | None = None) -> None:
+    def unregister(
+        self, agent_id: str, reply: Reply, *, principal: Principal, token: str | None = None
+    ) -> None:
         """End a lease over HTTP; an unknown id has none, which is acknowledged as well.
 
         `token` as for a heartbeat.

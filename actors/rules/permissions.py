@@ -85,13 +85,14 @@ def check(principal: Principal, act: Act) -> None:
         )
 
 
-def check_name(principal: Principal, name: str) -> None:
-    """Raise ProtocolError `forbidden` unless it may register an agent of this name."""
+def check_name(principal: Principal, name: str, field: str = "agent.name") -> None:
+    """Raise ProtocolError `forbidden` unless it may register an agent of this name.
+
+    `field` is where the request has the name.
+    """
     if not any(fnmatchcase(name, glob) for glob in principal.names):
         allowed = ", ".join(principal.names)
-        raise ProtocolError(
-            "forbidden", f"agent.name: only names that match {allowed}", field="agent.name"
-        )
+        raise ProtocolError("forbidden", f"{field}: only names that match {allowed}", field=field)
 
 
 def check_owner(principal: Principal, owner: str) -> None:

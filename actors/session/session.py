@@ -13,8 +13,10 @@ from actors.agent.outcomes import Acknowledged, Lease, Outcome, Reply, gone, una
 from actors.agent.ref import AgentRef
 from actors.namespace.supervisor import Supervisor
 from actors.ports.link import Link
+from actors.rules.permissions import Principal, check
 from actors.runtime.turns import Steps, Work
 from actors.session import answers, queries
+from actors.session.acts import ACTS
 from actors.session.keepalive import Keepalive, KeepaliveFailure
 from actors.session.pipeline import FOR_ITS_AGENT, LARGE, MAX_PIPELINE, Item, Pipeline
 from actors.session.watches import SessionWatches
@@ -66,11 +68,14 @@ class Session:
         "_supervisor",
         "_watches",
         "_work",
+        "principal",
     )
 
-    def __init__(self, supervisor: Supervisor, link: Link) -> None:
+    def __init__(self, supervisor: Supervisor, link: Link, principal: Principal) -> None:
         self._supervisor = supervisor
         self._link = link
+        self.principal = principal
+        """Whom the connection acts for, as its handshake showed."""
         self._agent: AgentRef | None = None
         self._registering = False  # or resuming
         self._malformed = 0
@@ -234,6 +239,9 @@ class Session:
             self._refuse(item, None)
             return
         try:
+            act = ACTS[type(item)]
+            if act is not None:
+                check(self.principal, act)
             match item:
                 case Heartbeat():
                     self._heartbeat(item, self._registered_agent())
@@ -371,6 +379,7 @@ class Session:
             agent_id,
             lambda outcome: self._registered(request, outcome),
             self,
+            principal=self.principal,
             exclusive=request.exclusive is True,
         )
         self._hold(agent if self._registering else None)

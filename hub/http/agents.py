@@ -59,15 +59,17 @@ class AgentRoutes:
         body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
         directory = await self._directory(request)
-        exclusive = body.exclusive is True
+        principal, exclusive = request.caller.principal, body.exclusive is True
         lease = await ask(
             Lease,
             lambda reply: directory.register_over_http(
-                spec, body.agent_id, reply, exclusive=exclusive
+                spec, body.agent_id, reply, principal=principal, exclusive=exclusive
             ),
         )
         if body.agent_id is None and request.caller_gone:
-            directory.unregister(lease.agent_id, lambda _: None, token=lease.session_token)
+            directory.unregister(
+                lease.agent_id, lambda _: None, principal=principal, token=lease.session_token
+            )
             raise CallerGoneError
         answer = LegacyLease(
             agent_id=lease.agent_id,
@@ -82,13 +84,19 @@ class AgentRoutes:
         """`POST /agents/{id}/heartbeat`: 200 once it is written to the store."""
         body = await self._body(request, LegacyHeartbeat, _heartbeat)
         directory = await self._directory(request)
-        agent_id, token = request.value, request.session_token
+        agent_id, token, principal = request.value, request.session_token, request.caller.principal
         load = UNSET if body.load is None else body.load
         try:
             heard = await ask(
                 Acknowledged,
                 lambda reply: directory.heartbeat(
-                    agent_id, body.reported(), body.changes(), reply, load=load, token=token
+                    agent_id,
+                    body.reported(),
+                    body.changes(),
+                    reply,
+                    principal=principal,
+                    load=load,
+                    token=token,
                 ),
             )
         except ProtocolError as error:
@@ -109,8 +117,11 @@ class AgentRoutes:
     async def unregister(self, request: Request) -> Answer:
         """`POST /agents/{id}/unregister`: 200 once the agent is gone, or if there was none."""
         directory = await self._directory(request)
-        agent_id, token = request.value, request.session_token
-        await ask(Acknowledged, lambda reply: directory.unregister(agent_id, reply, token=token))
+        agent_id, token, principal = request.value, request.session_token, request.caller.principal
+        await ask(
+            Acknowledged,
+            lambda reply: directory.unregister(agent_id, reply, principal=principal, token=token),
+        )
         return json(_UNREGISTERED)
 
     async def remove(self, request: Request) -> Answer:

@@ -14,7 +14,7 @@ from hub.http.agents import AgentRoutes
 from hub.http.pages import Pages
 from hub.http.ports import HubPort
 from hub.http.responses import refusal
-from hub.http.route import Handler, Route
+from hub.http.route import Endpoint, Route
 from hub.telemetry import logs
 
 _ENCODED_SLASH = re.compile(rb"%2[fF]")
@@ -33,7 +33,7 @@ class App:
     def __init__(self, hub: HubPort) -> None:
         self._metrics = hub.metrics
         self.resources = [
-            Route(path, handlers, hub.metrics) for path, handlers in _handlers(hub).items()
+            Route(path, endpoints, hub.metrics) for path, endpoints in _endpoints(hub).items()
         ]
         self._fixed = {each.path: each for each in self.resources if "{" not in each.path}
         self._open: list[tuple[str, str, Route]] = []
@@ -85,23 +85,26 @@ def _path(scope: Scope) -> str:
     )
 
 
-def _handlers(hub: HubPort) -> dict[str, dict[str, Handler]]:
+def _endpoints(hub: HubPort) -> dict[str, dict[str, Endpoint]]:
     agents = AgentRoutes(hub)
     pages = Pages(hub)
     return {
-        "/agents": {"GET": agents.list_all},
-        "/agents/register": {"POST": agents.register},
-        "/agents/pick": {"GET": agents.pick},
+        "/agents": {"GET": Endpoint(agents.list_all, "read")},
+        "/agents/register": {"POST": Endpoint(agents.register, "register")},
+        "/agents/pick": {"GET": Endpoint(agents.pick, "pick")},
         # Of two that match a path, the first counts.
-        "/agents/type/{type}": {"GET": agents.list_type},
-        "/agents/{id}/heartbeat": {"POST": agents.heartbeat},
-        "/agents/{id}": {"GET": agents.get, "DELETE": agents.remove},
-        "/agents/{id}/unregister": {"POST": agents.unregister},
-        "/health": {"GET": pages.health},
-        "/ready": {"GET": pages.ready},
-        "/metrics": {"GET": pages.metrics},
-        "/openapi.json": {"GET": pages.openapi},
-        "/asyncapi.json": {"GET": pages.asyncapi},
-        "/ws": {"GET": pages.websocket},
-        "/": {"GET": pages.index},
+        "/agents/type/{type}": {"GET": Endpoint(agents.list_type, "read")},
+        "/agents/{id}/heartbeat": {"POST": Endpoint(agents.heartbeat, "change")},
+        "/agents/{id}": {
+            "GET": Endpoint(agents.get, "read"),
+            "DELETE": Endpoint(agents.remove, "remove"),
+        },
+        "/agents/{id}/unregister": {"POST": Endpoint(agents.unregister, "end")},
+        "/health": {"GET": Endpoint(pages.health, None)},
+        "/ready": {"GET": Endpoint(pages.ready, None)},
+        "/metrics": {"GET": Endpoint(pages.metrics, "read")},
+        "/openapi.json": {"GET": Endpoint(pages.openapi, None)},
+        "/asyncapi.json": {"GET": Endpoint(pages.asyncapi, None)},
+        "/ws": {"GET": Endpoint(pages.websocket, None)},
+        "/": {"GET": Endpoint(pages.index, None)},
     }

@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from actors.agent.outcomes import Reply
 from actors.directory.directory import Page
 from actors.ports.conditions import Caution, Reason
+from actors.rules.permissions import Principal
 from actors.runtime.turns import Steps
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
@@ -48,7 +49,13 @@ class NamespaceApi(Protocol):
     def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> Steps[bytes]: ...
 
     def register_over_http(
-        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
+        self,
+        spec: AgentSpec,
+        agent_id: str | None,
+        reply: Reply,
+        *,
+        principal: Principal,
+        exclusive: bool = False,
     ) -> object: ...
 
     def heartbeat(
@@ -58,11 +65,14 @@ class NamespaceApi(Protocol):
         metadata: Metadata | UnsetType,
         reply: Reply,
         *,
+        principal: Principal,
         load: float | UnsetType = UNSET,
         token: str | None = None,
     ) -> None: ...
 
-    def unregister(self, agent_id: str, reply: Reply, *, token: str | None = None) -> None: ...
+    def unregister(
+        self, agent_id: str, reply: Reply, *, principal: Principal, token: str | None = None
+    ) -> None: ...
 
     def remove(self, agent_id: str, reply: Reply) -> None: ...
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from msgspec import UNSET
 from starlette.types import Receive, Scope, Send
 
+from actors.rules.permissions import Act, check
 from homeport_protocol.errors import ProtocolError
 from hub.http.bodies import CallerGoneError, LateBodyError
 from hub.http.request import Request
@@ -17,18 +19,29 @@ from hub.telemetry.metrics import Metrics
 
 Handler = Callable[[Request], Awaitable[Answer]]
 
+
+class Endpoint(NamedTuple):
+    """What one method of a path does, and the act that the caller must be allowed to do.
+
+    `act` None: anybody may, and who asks is not looked at.
+    """
+
+    handler: Handler
+    act: Act | None
+
+
 logger = logs.get("hub.http")
 
 
 class Route:
     """Answers the requests for one path; `HEAD` is answered wherever `GET` is."""
 
-    def __init__(self, path: str, handlers: dict[str, Handler], metrics: Metrics) -> None:
+    def __init__(self, path: str, endpoints: dict[str, Endpoint], metrics: Metrics) -> None:
         self.path = path
-        self.methods = frozenset(handlers) | ({"HEAD"} if "GET" in handlers else frozenset())
-        self._handlers = dict(handlers)
-        if "GET" in handlers:
-            self._handlers["HEAD"] = handlers["GET"]
+        self.endpoints = dict(endpoints)
+        if "GET" in endpoints:
+            self.endpoints["HEAD"] = endpoints["GET"]
+        self.methods = frozenset(self.endpoints)
         self._metrics = metrics
         self._allow = ", ".join(sorted(self.methods)).encode()
 
@@ -49,11 +62,13 @@ class Route:
         await answer.send(send, request.exchange, head_only=method == "HEAD")
 
     async def _answer(self, request: Request) -> Answer:
-        handler = self._handlers.get(request.method)
-        if handler is None:
+        endpoint = self.endpoints.get(request.method)
+        if endpoint is None:
             return self._wrong_method(request.method)
         try:
-            return await handler(request)
+            if endpoint.act is not None:
+                check(request.caller.principal, endpoint.act)
+            return await endpoint.handler(request)
         except ProtocolError as error:
             return failure(error)
         except LateBodyError:

@@ -19,6 +19,7 @@ from homeport_protocol.timestamps import format_timestamp
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.http.app import App
+from hub.net.caller import Caller
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
 from hub.net.sockets import url_of
@@ -354,9 +355,13 @@ class Hub:
         """
         return await self._namespaces.loaded(name)
 
-    def session(self, namespace: str, link: Link) -> Session:
-        """A session in a namespace, which may still be loading. Raises as `namespace` does."""
-        return Session(self._namespaces.open(namespace).supervisor, link)
+    def session(self, caller: Caller, link: Link) -> Session:
+        """A session in the caller's namespace, which may still be loading.
+
+        Raises as `namespace` does.
+        """
+        supervisor = self._namespaces.open(caller.namespace).supervisor
+        return Session(supervisor, link, caller.principal)
 
     def opened(self, connection: Link) -> None:
         """A websocket is open."""

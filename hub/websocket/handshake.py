@@ -49,7 +49,7 @@ def open_websocket(
         if not hub.accepting:
             raise Refused(503, "the hub is going away; try again", retry_after(1))
         response = accept(asked)
-        session = hub.session(caller.namespace, link)
+        session = hub.session(caller, link)
     except ProtocolError as error:
         failure = FAILURES[error.code]
         raise Refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from actors.ports.link import Link
+from hub.net.caller import Caller
 from hub.net.unsent import UnsentBudget
 
 
@@ -82,8 +83,8 @@ class WebsocketHub(Protocol):
         """A websocket has ended; `code` is 1006 without a close frame. Called once for each."""
         ...
 
-    def session(self, namespace: str, link: Link) -> WebsocketSession:
-        """A session for a connection that is about to open, such as `Session(supervisor, link)`.
+    def session(self, caller: Caller, link: Link) -> WebsocketSession:
+        """A session for a connection that is about to open, in the caller's namespace.
 
         Returns at once; the session may use the link once one of its own methods is called. Raises
         ProtocolError to refuse (too many namespaces, say); the peer gets the code's HTTP status.

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from actors.agent.outcomes import Acknowledged, Lease, Outcome
+from actors.rules.permissions import ANYBODY
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
 from tests.history.recorded import Ask, Living
@@ -59,7 +60,7 @@ class HttpAgent:
         )
 
         def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
-            hub.supervisor.register(spec, self.agent_id, reply)
+            hub.supervisor.register(spec, self.agent_id, reply, principal=ANYBODY)
 
         self._ask("register", call, {"version": str(self.version)})
 
@@ -68,13 +69,15 @@ class HttpAgent:
         load = float(random.randrange(9)) if random.random() < 0.3 else UNSET
 
         def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
-            hub.supervisor.heartbeat(self.agent_id, UNSET, UNSET, reply, load=load)
+            hub.supervisor.heartbeat(
+                self.agent_id, UNSET, UNSET, reply, load=load, principal=ANYBODY
+            )
 
         self._ask("heartbeat", call, {} if load is UNSET else {"load": load})
 
     def _leave(self) -> None:
         def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
-            hub.supervisor.unregister(self.agent_id, reply)
+            hub.supervisor.unregister(self.agent_id, reply, principal=ANYBODY)
 
         self._ask("unregister", call, {})
 

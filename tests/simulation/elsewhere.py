@@ -7,6 +7,7 @@ from random import Random
 from msgspec import UNSET
 
 from actors.agent.outcomes import Acknowledged, Outcome
+from actors.rules.permissions import ANYBODY
 from tests.history.recorded import Elsewhere
 from tests.simulation.asking import Surroundings
 from tests.simulation.storage import SimStore
@@ -84,7 +85,9 @@ class ElsewhereAgent:
                 said.value = max(said.value, value)
 
         def handle() -> None:
-            hub.supervisor.heartbeat(said.agent_id, UNSET, {"value": value}, answered)
+            hub.supervisor.heartbeat(
+                said.agent_id, UNSET, {"value": value}, answered, principal=ANYBODY
+            )
 
         if not hub.refuses:
             hub.clock.deliver(handle)

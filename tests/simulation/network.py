@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
+from actors.rules.permissions import ANYBODY
 from actors.session.session import Session
 from homeport_protocol.errors import CloseCode
 from tests.simulation.hubs import SimHub
@@ -184,7 +185,7 @@ class Wire:
             self._carry_to_peer(lambda: self._tell_closed(ABNORMAL))
             self.hub_gone = True
             return
-        self.session = Session(self.hub.supervisor, self)
+        self.session = Session(self.hub.supervisor, self, ANYBODY)
 
         def opened() -> None:
             if not self.peer_gone:

@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 
 from actors.agent.outcomes import Lease, Outcome
+from actors.rules.permissions import ANYBODY
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
 from tests.history.recorded import OLDER, OLDER_TYPE, Ask
@@ -44,7 +45,7 @@ class OlderProcess(HttpAgent):
         )
 
         def call(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
-            hub.supervisor.register(spec, self.agent_id, reply)
+            hub.supervisor.register(spec, self.agent_id, reply, principal=ANYBODY)
 
         self._ask("register", call, {"metadata": OLDER})
 
@@ -52,10 +53,12 @@ class OlderProcess(HttpAgent):
         shown = self._token if self._own.random() < 0.5 else None
 
         def beat(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
-            hub.supervisor.heartbeat(self.agent_id, "degraded", OLDER, reply, token=shown)
+            hub.supervisor.heartbeat(
+                self.agent_id, "degraded", OLDER, reply, token=shown, principal=ANYBODY
+            )
 
         def leave(hub: SimHub, reply: Callable[[Outcome], None]) -> None:
-            hub.supervisor.unregister(self.agent_id, reply, token=shown)
+            hub.supervisor.unregister(self.agent_id, reply, token=shown, principal=ANYBODY)
 
         if self._own.random() < GOODBYES:
             self._ask("unregister", leave, {"metadata": OLDER})

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
+from actors.rules.permissions import ANYBODY, Principal
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from actors.timing import Timing
@@ -33,7 +34,9 @@ PAUSE_AT = 64 * 1024
 class FakeLink:
     """A connection whose peer reads as fast as the test lets it."""
 
-    def __init__(self, world: World, namespace: str = "default") -> None:
+    def __init__(
+        self, world: World, namespace: str = "default", principal: Principal = ANYBODY
+    ) -> None:
         self.world = world
         self.sent: list[dict[str, Any]] = []
         self.unsent = 0
@@ -50,7 +53,7 @@ class FakeLink:
         self.asked = 0
         self.cut = False
         world.links.append(self)
-        self.session = Session(world.supervisor, self)
+        self.session = Session(world.supervisor, self, principal)
 
     # Link
 
@@ -270,12 +273,14 @@ class World:
     def advance(self, seconds: float) -> None:
         self.scheduler.advance(seconds)
 
-    def connect(self) -> FakeLink:
-        return FakeLink(self)
+    def connect(self, principal: Principal = ANYBODY) -> FakeLink:
+        return FakeLink(self, principal=principal)
 
-    def agent(self, name: str = "a1", **fields: Any) -> tuple[FakeLink, dict[str, Any]]:
+    def agent(
+        self, name: str = "a1", *, principal: Principal = ANYBODY, **fields: Any
+    ) -> tuple[FakeLink, dict[str, Any]]:
         """A connected, registered agent; returns its link and the `registered` answer."""
-        link = self.connect()
+        link = self.connect(principal)
         register: dict[str, Any] = {"agent": {"name": name, "type": "cost", **fields}}
         if "agent_id" in fields:
             register["agent_id"] = register["agent"].pop("agent_id")
@@ -323,11 +328,18 @@ class World:
 
     # Callers over HTTP.
 
-    def http_register(self, name: str = "h1", agent_id: str | None = None, **fields: Any) -> Any:
+    def http_register(
+        self,
+        name: str = "h1",
+        agent_id: str | None = None,
+        *,
+        principal: Principal = ANYBODY,
+        **fields: Any,
+    ) -> Any:
         """What a registration over HTTP is answered with: a Lease or a ProtocolError."""
         spec = msgspec.convert({"name": name, "type": "cost", **fields}, AgentSpec)
         outcomes: list[Any] = []
-        self.supervisor.register(spec, agent_id, outcomes.append)
+        self.supervisor.register(spec, agent_id, outcomes.append, principal=principal)
         return self._outcome(outcomes)
 
     def populate(self, count: int, **fields: Any) -> list[str]:
@@ -337,18 +349,27 @@ class World:
             for number in range(count)
         ]
 
-    def http_heartbeat(self, agent_id: str, token: str | None = None, **says: Any) -> Any:
+    def http_heartbeat(
+        self,
+        agent_id: str,
+        token: str | None = None,
+        *,
+        principal: Principal = ANYBODY,
+        **says: Any,
+    ) -> Any:
         outcomes: list[Any] = []
         status, metadata = says.get("status", UNSET), says.get("metadata", UNSET)
         load = says.get("load", UNSET)
         self.supervisor.heartbeat(
-            agent_id, status, metadata, outcomes.append, load=load, token=token
+            agent_id, status, metadata, outcomes.append, principal=principal, load=load, token=token
         )
         return self._outcome(outcomes)
 
-    def http_unregister(self, agent_id: str, token: str | None = None) -> Any:
+    def http_unregister(
+        self, agent_id: str, token: str | None = None, *, principal: Principal = ANYBODY
+    ) -> Any:
         outcomes: list[Any] = []
-        self.supervisor.unregister(agent_id, outcomes.append, token=token)
+        self.supervisor.unregister(agent_id, outcomes.append, principal=principal, token=token)
         return self._outcome(outcomes)
 
     def remove(self, agent_id: str) -> Any:

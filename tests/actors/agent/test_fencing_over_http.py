@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.rules.permissions import ANYBODY
 from tests.support.world import World
 
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -152,7 +153,9 @@ def test_heartbeats_that_wait_are_not_answered_by_one_with_another_token() -> No
     new = world.http_register("a1", ID)
     outcomes: list[Any] = []
     for token in (new.session_token, None, old.session_token, new.session_token):
-        world.supervisor.heartbeat(ID, "healthy", {}, outcomes.append, token=token)
+        world.supervisor.heartbeat(
+            ID, "healthy", {}, outcomes.append, token=token, principal=ANYBODY
+        )
     world.settle()
     assert [getattr(each, "code", "ok") for each in outcomes] == ["ok", "ok", "fenced", "ok"]
 
@@ -164,7 +167,9 @@ def test_a_late_answer_takes_nothing_from_a_caller_that_may_not_speak() -> None:
     world.store.reachable = False
     link.say(op="update", id="u", version="2")
     outcomes: list[Any] = []
-    world.supervisor.heartbeat(ID, "unhealthy", {"build": "old"}, outcomes.append)
+    world.supervisor.heartbeat(
+        ID, "unhealthy", {"build": "old"}, outcomes.append, principal=ANYBODY
+    )
     world.advance(3)
     world.store.reachable = True
     world.advance(5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
+from actors.rules.permissions import ANYBODY
 from actors.timing import Timing
 from tests.support.world import World
 
@@ -179,7 +180,9 @@ def test_a_registration_that_comes_with_the_end_of_its_predecessor_is_answered()
     agent_id = answer["agent_id"]
     later = world.scheduler.call_at
     later(at, lambda: other.say(op="register", id=2, agent_id=agent_id, agent=register))
-    later(at, lambda: supervisor.heartbeat(agent_id, UNSET, UNSET, outcomes.append))
+    later(
+        at, lambda: supervisor.heartbeat(agent_id, UNSET, UNSET, outcomes.append, principal=ANYBODY)
+    )
     world.settle()
     assert len(link.take("unregistered")) == 1
     (registered,) = other.take("registered")
@@ -193,11 +196,13 @@ def test_a_heartbeat_that_comes_with_the_end_of_its_agent_is_answered() -> None:
     lease = world.http_register()
     outcomes: list[object] = []
     supervisor = world.supervisor
-    supervisor.unregister(lease.agent_id, outcomes.append)
+    supervisor.unregister(lease.agent_id, outcomes.append, principal=ANYBODY)
     world.advance(0)
     world.scheduler.call_at(
         world.scheduler.now() + world.store.latency,
-        lambda: supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append),
+        lambda: supervisor.heartbeat(
+            lease.agent_id, UNSET, UNSET, outcomes.append, principal=ANYBODY
+        ),
     )
     world.settle()
     assert len(outcomes) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
+from actors.rules.permissions import ANYBODY
 from tests.support.world import World
 
 
@@ -42,9 +43,9 @@ def test_a_verdict_that_waited_while_the_hub_was_stalled_is_not_passed() -> None
     lease = world.http_register()
     outcomes: list[object] = []
     world.store.latency = 46.25
-    world.supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append)
+    world.supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append, principal=ANYBODY)
     world.advance(45.1)  # its deadline has come, and waits behind the slow store
-    world.supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append)
+    world.supervisor.heartbeat(lease.agent_id, UNSET, UNSET, outcomes.append, principal=ANYBODY)
     world.advance(1.1)
     world.store.latency = 0.001
     # The store's answer is the first thing that the hub sees after its absence.

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import UNSET
 
+from actors.rules.permissions import ANYBODY
 from homeport_protocol.record import AgentSpec
 from tests.actors.agent.model_peers import NEVER, Ask, Known, Watcher, since
 from tests.support.world import FakeLink, World
@@ -140,7 +141,7 @@ class LivesMachine(RuleBasedStateMachine):
         self.let_go(agent)
         spec = msgspec.convert({"name": f"a{number}", "type": "cost", "version": "h"}, AgentSpec)
         reply = self.over_http(Ask(agent, "register", self.now, version="h"))
-        self.world.supervisor.register(spec, agent.id, reply)
+        self.world.supervisor.register(spec, agent.id, reply, principal=ANYBODY)
 
     def let_go(self, agent: Known) -> None:
         """A newer session begins; the hub will close the older one."""
@@ -158,7 +159,9 @@ class LivesMachine(RuleBasedStateMachine):
     def beat_over_http(self, number: int) -> None:
         agent = self.agents[number]
         reply = self.over_http(Ask(agent, "heartbeat", self.now))
-        self.world.supervisor.heartbeat(agent.id, UNSET, UNSET, reply, token=agent.token or None)
+        self.world.supervisor.heartbeat(
+            agent.id, UNSET, UNSET, reply, token=agent.token or None, principal=ANYBODY
+        )
 
     @rule(number=NUMBERS, version=st.integers(3, 9).map(str))
     def update(self, number: int, version: str) -> None:
@@ -196,7 +199,9 @@ class LivesMachine(RuleBasedStateMachine):
             self.say(agent.link, Ask(agent, "unregister", self.now))
         else:
             reply = self.over_http(Ask(agent, "unregister", self.now))
-            self.world.supervisor.unregister(agent.id, reply, token=agent.token or None)
+            self.world.supervisor.unregister(
+                agent.id, reply, token=agent.token or None, principal=ANYBODY
+            )
 
     @rule(number=NUMBERS)
     def fall_silent(self, number: int) -> None:

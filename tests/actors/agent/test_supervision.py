@@ -20,6 +20,7 @@ from actors.agent.messages import (
     Sweep,
     Update,
 )
+from actors.rules.permissions import ANYBODY
 from actors.runtime.dispatch import MAX_RESTARTS
 from tests.support.records import SPEC, agent_id
 from tests.support.world import FakeLink, World, failures_expected
@@ -289,7 +290,9 @@ def test_a_caller_over_http_is_answered_also_by_the_failure_that_isolates(breaks
     outcomes: list[Any] = []
     with failures_expected(world):
         for _ in range(MAX_RESTARTS + 1):
-            world.supervisor.heartbeat(lease.agent_id, "degraded", UNSET, outcomes.append)
+            world.supervisor.heartbeat(
+                lease.agent_id, "degraded", UNSET, outcomes.append, principal=ANYBODY
+            )
         world.advance(3)
     assert [outcome.code for outcome in outcomes] == ["internal"] * (MAX_RESTARTS + 1)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.rules.permissions import ANYBODY
 from homeport_protocol.record import AgentSpec
 from tests.support.cluster_world import Cluster, Hub, answered
 from tests.support.records import SPEC, agent_id
@@ -31,7 +32,9 @@ def register(hub: Hub, *, exclusive: Any = True) -> tuple[FakeLink, dict[str, An
 def over_http(hub: Hub, *, exclusive: bool) -> Any:
     outcomes: list[Any] = []
     spec = AgentSpec(name="a", type="cost")
-    hub.supervisor.register_over_http(spec, ID, outcomes.append, exclusive=exclusive)
+    hub.supervisor.register_over_http(
+        spec, ID, outcomes.append, exclusive=exclusive, principal=ANYBODY
+    )
     hub.settle()
     return outcomes[0]
 

@@ -9,6 +9,7 @@ import pytest
 
 from actors.agent.actor import AgentActor
 from actors.agent.messages import Heartbeat, Message, Update
+from actors.rules.permissions import ANYBODY
 from actors.runtime.dispatch import MAX_RESTARTS
 from tests.support.cluster_world import Cluster, Hub, kinds
 from tests.support.records import agent_id
@@ -145,7 +146,9 @@ def test_an_actor_that_fails_for_an_ask_at_a_hub_that_does_not_own_its_agent_rem
     outcomes: list[Any] = []
     with failures_expected(cluster["b"]):
         for _ in range(MAX_RESTARTS + 1):
-            cluster["b"].supervisor.heartbeat(held, "healthy", {}, outcomes.append)
+            cluster["b"].supervisor.heartbeat(
+                held, "healthy", {}, outcomes.append, principal=ANYBODY
+            )
         cluster.advance(5)
     assert [outcome.code for outcome in outcomes] == ["internal"] * (MAX_RESTARTS + 1)
     assert kinds(watcher) == []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.rules.permissions import ANYBODY
 from actors.timing import HUB_LEASE
 from tests.support.cluster_world import HEARD, Cluster, Hub, kinds
 from tests.support.records import agent_id
@@ -205,7 +206,7 @@ def test_a_hub_that_becomes_the_owner_during_an_ask_judges_the_agent_afterwards(
     heard = False
     while not heard:
         port.hold("commit")
-        hub.heartbeat(agent_id(1), "healthy", {}, outcomes.append)
+        hub.heartbeat(agent_id(1), "healthy", {}, outcomes.append, principal=ANYBODY)
         cluster.advance(0.1)
         heard = len(hub.roster) == 2
         port.release("commit")

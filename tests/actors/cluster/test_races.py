@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.rules.permissions import ANYBODY
 from tests.support.cluster_world import TICK, Cluster, answered, kinds
 from tests.support.records import agent_id
 
@@ -21,7 +22,7 @@ def ask_around(cluster: Cluster, due: float, offset: float, **says: Any) -> Any:
     outcomes: list[Any] = []
     cluster.advance(due + offset)
     metadata = says.get("metadata", {})
-    cluster["b"].supervisor.heartbeat(ID, "healthy", metadata, outcomes.append)
+    cluster["b"].supervisor.heartbeat(ID, "healthy", metadata, outcomes.append, principal=ANYBODY)
     cluster.advance(0.5)
     (outcome,) = outcomes
     return outcome

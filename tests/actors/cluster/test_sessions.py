@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.rules.permissions import ANYBODY
 from homeport_protocol.record import AgentSpec
 from tests.support.cluster_world import Cluster, Hub, answered, told
 from tests.support.records import SPEC, agent_id
@@ -199,7 +200,9 @@ def test_a_legacy_process_is_heard_where_its_newer_registration_is_not_known() -
     register(cluster, cluster["a"], agent_id=ID)
     cluster.advance(1)
     spec = msgspec.convert({"name": "h1", "type": "cost"}, AgentSpec)
-    over_http(cluster, lambda reply: cluster["a"].supervisor.register(spec, ID, reply))
+    over_http(
+        cluster, lambda reply: cluster["a"].supervisor.register(spec, ID, reply, principal=ANYBODY)
+    )
     assert cluster["b"].status(ID) == ("healthy", "websocket"), "it has not heard"
     assert cluster["b"].http_heartbeat(ID, metadata={"k": 1}).durable is True
     cluster.agree()
@@ -360,7 +363,9 @@ def test_heartbeats_at_two_hubs_at_once_lose_none_of_their_metadata() -> None:
     for number in range(30):
         for name in "abc":
             metadata = {f"{name}{number}": number}
-            cluster[name].supervisor.heartbeat(held, "healthy", metadata, outcomes.append)
+            cluster[name].supervisor.heartbeat(
+                held, "healthy", metadata, outcomes.append, principal=ANYBODY
+            )
         cluster.advance(0.0007 * (number % 3))
     cluster.advance(1)
     assert [outcome.durable for outcome in outcomes] == [True] * 90
@@ -382,6 +387,7 @@ def test_a_sessions_update_and_a_heartbeat_elsewhere_both_count() -> None:
             {f"b{number}": 1},
             outcomes.append,
             token=held["session_token"],
+            principal=ANYBODY,
         )
         cluster.advance(0.0007 * (number % 4))
     cluster.advance(1)

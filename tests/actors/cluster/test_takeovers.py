@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.rules.permissions import ANYBODY
 from homeport_protocol.record import AgentSpec
 from tests.support.cluster_world import Cluster, Hub, told
 from tests.support.records import SPEC, agent_id
@@ -26,7 +27,9 @@ def register(hub: Hub, **fields: Any) -> tuple[FakeLink, dict[str, Any]]:
 
 def http_register(hub: Hub) -> Any:
     outcomes: list[Any] = []
-    hub.supervisor.register(AgentSpec(name="a", type="cost"), ID, outcomes.append)
+    hub.supervisor.register(
+        AgentSpec(name="a", type="cost"), ID, outcomes.append, principal=ANYBODY
+    )
     hub.settle()
     return outcomes[0]
 

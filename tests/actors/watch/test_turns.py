@@ -11,6 +11,7 @@ from msgspec import convert
 from actors.directory import directory
 from actors.directory.predicates import compile_filter
 from actors.limits import Limits
+from actors.rules.permissions import ANYBODY
 from actors.runtime.turns import SLICE, complete
 from actors.watch import feed
 from actors.watch.watch import Watch, concerns
@@ -209,6 +210,7 @@ def test_what_waits_to_be_passed_on_is_bounded(monkeypatch: pytest.MonkeyPatch) 
             AgentSpec(name=f"h{number}", type="cost"),
             agent_id(number),
             lambda _: None,
+            principal=ANYBODY,
         )
     most = 0
     for _ in range(400):

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from actors.agent.outcomes import Acknowledged, Lease, Outcome, Reply
 from actors.directory.directory import Page
 from actors.ports.conditions import Caution, Reason
+from actors.rules.permissions import Principal
 from actors.runtime.turns import Steps, complete
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
@@ -96,7 +97,13 @@ class FakeDirectory:
         raise ProtocolError("no_match", "no healthy agent matches")
 
     def register_over_http(
-        self, spec: AgentSpec, agent_id: str | None, reply: Reply, *, exclusive: bool = False
+        self,
+        spec: AgentSpec,
+        agent_id: str | None,
+        reply: Reply,
+        *,
+        principal: Principal,
+        exclusive: bool = False,
     ) -> None:
         lease = Lease(
             agent_id=agent_id or AGENT_ID,
@@ -117,6 +124,7 @@ class FakeDirectory:
         metadata: Metadata | UnsetType,
         reply: Reply,
         *,
+        principal: Principal,
         load: float | UnsetType = UNSET,
         token: str | None = None,
     ) -> None:
@@ -132,7 +140,9 @@ class FakeDirectory:
             *(() if load is UNSET else (load,)),
         )
 
-    def unregister(self, agent_id: str, reply: Reply, *, token: str | None = None) -> None:
+    def unregister(
+        self, agent_id: str, reply: Reply, *, principal: Principal, token: str | None = None
+    ) -> None:
         self.tokens.append(token)
         self._write(self._acknowledged(), reply, "unregister", agent_id)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from actors.ports.link import Link
 from homeport_protocol.errors import ProtocolError
+from hub.net.caller import Caller
 from hub.net.listener import Listener
 from hub.net.unsent import UnsentBudget
 from hub.websocket.connection import Connection
@@ -81,10 +82,10 @@ class FakeHub:
         self.connections.remove(connection)
         self.close_codes.append(code)
 
-    def session(self, namespace: str, link: Link) -> FakeSession:
+    def session(self, caller: Caller, link: Link) -> FakeSession:
         if self.refusal is not None:
             raise self.refusal
-        session = FakeSession(namespace, link)
+        session = FakeSession(caller.namespace, link)
         if self.on_message is not None:
             session.on_message = self.on_message
         self.sessions.append(session)
