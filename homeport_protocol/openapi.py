@@ -267,7 +267,7 @@ def _parameters() -> Document:
         "NamespaceHeader": {
             "name": NAMESPACE_HEADER,
             "in": "header",
-            "description": "The namespace; overrides the query parameter.",
+            "description": "The namespace; a query parameter that differs is refused.",
             "schema": NAMESPACE_SCHEMA,
         },
         "NamespaceQuery": _query(NAMESPACE_PARAMETER, "The namespace.", NAMESPACE_SCHEMA),

@@ -33,7 +33,7 @@ class App:
     def __init__(self, hub: HubPort) -> None:
         self._metrics = hub.metrics
         self.resources = [
-            Route(path, endpoints, hub.metrics) for path, endpoints in _endpoints(hub).items()
+            Route(path, endpoints, hub) for path, endpoints in _endpoints(hub).items()
         ]
         self._fixed = {each.path: each for each in self.resources if "{" not in each.path}
         self._open: list[tuple[str, str, Route]] = []

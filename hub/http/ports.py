@@ -17,6 +17,7 @@ from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
+from hub.net.caller import Authenticator
 from hub.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -98,6 +99,9 @@ class HubPort(Protocol):
 
     @property
     def metrics(self) -> Metrics: ...
+
+    @property
+    def authenticator(self) -> Authenticator: ...
 
     async def namespace(self, name: str) -> NamespaceApi:
         """The directory of a namespace, once it is loaded.

@@ -7,25 +7,30 @@ from starlette.types import Receive, Scope
 
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.http import SESSION_TOKEN_HEADER
-from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
-from hub.net.caller import Caller, read_caller
+from hub.net.caller import (
+    Authenticator,
+    Caller,
+    Shown,
+    authenticate,
+    caller_of,
+    check_query,
+    read_shown,
+)
 from hub.net.exchange import EXCHANGE, Exchange
 
-MAX_PARAMETERS = 128
-"""Parameters of one query string: more than any filter within its bounds needs."""
-
-MAX_QUERY_BYTES = 16 * 1024
-"""Bytes of one query string."""
-
 _NO_QUERY = QueryParams()
-_NAMESPACE = NAMESPACE_HEADER.lower().encode()
 _SESSION_TOKEN = SESSION_TOKEN_HEADER.lower().encode()
 
 
 class Request:
-    """One request; `value` is the part of its path in place of `{…}`."""
+    """One request; `value` is the part of its path in place of `{…}`.
 
-    __slots__ = ("_scope", "exchange", "method", "receive", "value")
+    `caller` is who sent it: known to the handlers of all routes but those that ask nobody.
+    """
+
+    __slots__ = ("_scope", "caller", "exchange", "method", "receive", "value")
+
+    caller: Caller
 
     def __init__(self, scope: Scope, receive: Receive, value: str) -> None:
         self._scope = scope
@@ -69,19 +74,20 @@ class Request:
         text: bytes = self._scope["query_string"]
         if not text:
             return _NO_QUERY
-        if len(text) > MAX_QUERY_BYTES:
-            raise _too_much(f"more than {MAX_QUERY_BYTES} bytes")
-        if text.count(b"&") >= MAX_PARAMETERS:
-            raise _too_much(f"more than {MAX_PARAMETERS} parameters")
+        check_query(text)
         return QueryParams(text)
 
-    @property
-    def caller(self) -> Caller:
-        """Who sent it; raises ProtocolError `bad_request` as `read_caller` does."""
-        return read_caller(
-            self.headers(_NAMESPACE), lambda: self.query.getlist(NAMESPACE_PARAMETER)
+    def shown(self) -> Shown:
+        """What it shows of its caller; raises ProtocolError `bad_request` as `read_shown` does."""
+        client = self._scope.get("client")
+        return read_shown(
+            self._scope["headers"],
+            self._scope["query_string"],
+            certificate=None if self.exchange is None else self.exchange.certificate,
+            peer=client[0] if client else "",
         )
 
-
-def _too_much(words: str) -> ProtocolError:
-    return ProtocolError("bad_request", f"query: {words}", field="query")
+    async def identify(self, authenticator: Authenticator) -> Caller:
+        """Who sent it; raises ProtocolError as `shown`, `authenticate` and `caller_of` do."""
+        shown = self.shown()
+        return caller_of(await authenticate(authenticator, shown), shown)

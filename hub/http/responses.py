@@ -12,7 +12,7 @@ from homeport_protocol.codec import encode
 from homeport_protocol.errors import FAILURES, ProtocolError, Unknown
 from homeport_protocol.http import ErrorBody
 from hub.net.exchange import Exchange
-from hub.net.raw_response import Headers, retry_after
+from hub.net.raw_response import Headers, failure_headers
 
 JSON: Final = (b"content-type", b"application/json")
 # An answer about a living fleet is outdated at once; no proxy may cache it.
@@ -86,9 +86,9 @@ def refusal(
 
 
 def failure(error: ProtocolError) -> Answer:
-    """The HTTP form of a failure of the protocol, with `Retry-After` where waiting helps."""
+    """The HTTP form of a failure of the protocol."""
     status = FAILURES[error.code].http_status
     if error.code == "too_large" and error.field is not None:
         status = 400  # for a field of the body, as in the legacy service; 413 is for the whole body
     outcome = UNSET if error.outcome is None else error.outcome
-    return refusal(status, error.message, retry_after(error.retry_after), outcome)
+    return refusal(status, error.message, failure_headers(error), outcome)

@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 from actors.rules.permissions import Act, check
 from homeport_protocol.errors import ProtocolError
 from hub.http.bodies import CallerGoneError, LateBodyError
+from hub.http.ports import HubPort
 from hub.http.request import Request
 from hub.http.responses import Answer, failure, refusal
 from hub.telemetry import logs
-from hub.telemetry.metrics import Metrics
 
 Handler = Callable[[Request], Awaitable[Answer]]
 
@@ -34,15 +34,18 @@ logger = logs.get("hub.http")
 
 
 class Route:
-    """Answers the requests for one path; `HEAD` is answered wherever `GET` is."""
+    """Answers the requests for one path; `HEAD` is answered wherever `GET` is.
 
-    def __init__(self, path: str, endpoints: dict[str, Endpoint], metrics: Metrics) -> None:
+    A handler is called once it is known that its caller may do the act of its endpoint.
+    """
+
+    def __init__(self, path: str, endpoints: dict[str, Endpoint], hub: HubPort) -> None:
         self.path = path
         self.endpoints = dict(endpoints)
         if "GET" in endpoints:
             self.endpoints["HEAD"] = endpoints["GET"]
         self.methods = frozenset(self.endpoints)
-        self._metrics = metrics
+        self._hub = hub
         self._allow = ", ".join(sorted(self.methods)).encode()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, value: str) -> None:
@@ -57,7 +60,9 @@ class Route:
             answer = await self._answer(request)
         except CallerGoneError:
             return
-        self._metrics.http_answered(self.path, method, answer.status, time.perf_counter() - began)
+        self._hub.metrics.http_answered(
+            self.path, method, answer.status, time.perf_counter() - began
+        )
         # HEAD gets the headers of GET, its length included, without the body.
         await answer.send(send, request.exchange, head_only=method == "HEAD")
 
@@ -66,7 +71,10 @@ class Route:
         if endpoint is None:
             return self._wrong_method(request.method)
         try:
-            if endpoint.act is not None:
+            if endpoint.act is None:
+                request.shown()  # for what no request may have
+            else:
+                request.caller = await request.identify(self._hub.authenticator)
                 check(request.caller.principal, endpoint.act)
             return await endpoint.handler(request)
         except ProtocolError as error:

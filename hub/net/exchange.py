@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from hub.net.caller import certificate_of
+
 EXCHANGE = "homeport.exchange"
 
 
@@ -28,6 +30,11 @@ class Exchange:
         """The body, if all of it has arrived and none of it was received before; else None."""
         cycle = self._cycle
         return None if cycle.more_body else bytes(cycle.body)
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate that the caller proved to hold, in DER, if any."""
+        return certificate_of(self._cycle.transport)
 
     @property
     def caller_gone(self) -> bool:

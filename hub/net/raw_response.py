@@ -7,7 +7,12 @@ import json
 import math
 from collections.abc import Iterable
 
+from homeport_protocol.errors import ProtocolError
+
 Headers = Iterable[tuple[bytes, bytes]]
+
+CHALLENGE = (b"www-authenticate", b'Bearer realm="homeport"')
+"""What every 401 has (RFC 9110, section 15.5.2)."""
 
 
 def retry_after(seconds: float | None) -> tuple[tuple[bytes, bytes], ...]:
@@ -15,6 +20,13 @@ def retry_after(seconds: float | None) -> tuple[tuple[bytes, bytes], ...]:
     if seconds is None:
         return ()
     return ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)
+
+
+def failure_headers(error: ProtocolError) -> Headers:
+    """The headers of a failure: when to ask again, where waiting helps; how to show who one is."""
+    if error.code == "unauthorized":
+        return (*retry_after(error.retry_after), CHALLENGE)
+    return retry_after(error.retry_after)
 
 
 def error_response(status: int, message: str, headers: Headers = ()) -> bytes:

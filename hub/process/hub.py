@@ -19,7 +19,7 @@ from homeport_protocol.timestamps import format_timestamp
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.http.app import App
-from hub.net.caller import Caller
+from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
 from hub.net.sockets import url_of
@@ -102,6 +102,7 @@ class Hub:
         )
         self.metrics.watch_unsent(lambda: self.unsent.total)
         self.metrics.watch_conditions(self.not_ready_reasons, self.warnings)
+        self.authenticator: Authenticator = NobodyAsked()
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes

@@ -24,12 +24,14 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from actors.limits import LimitName
-from homeport_protocol.errors import CloseCode
+from actors.rules.permissions import Principal
+from homeport_protocol.errors import CloseCode, ProtocolError
+from hub.net.caller import authenticate, caller_of
 from hub.net.raw_response import error_response
 from hub.telemetry import logs
 from hub.websocket.close_timer import CloseTimer
 from hub.websocket.frames import text_frame, whole_messages
-from hub.websocket.handshake import Refused, open_websocket
+from hub.websocket.handshake import Opening, Refused, going_away, read_handshake, refusal_of
 from hub.websocket.outbox import Flusher, Outbox
 from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket
@@ -66,8 +68,10 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_between_frames",
         "_closing",
+        "_early",
         "_frames_seen",
         "_hub",
+        "_looking_up",
         "_namespace",
         "_outbox",
         "_phase",
@@ -89,6 +93,9 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.HANDSHAKE
         self._namespace = ""
         self._session: WebsocketSession | None = None
+        self._looking_up: asyncio.Task[None] | None = None
+        self._early = b""
+        """What came while the store is asked who the caller is: reading is paused, so one read."""
         self._between_frames = False
         self._reading_paused = False
         self._second = 0.0
@@ -172,7 +179,10 @@ class Connection(asyncio.Protocol):
         """Take bytes from the peer."""
         try:
             if self._phase is Phase.HANDSHAKE:
-                self._open(data)
+                if self._looking_up is None:
+                    self._open(data)
+                else:
+                    self._early += data
             elif len(data) <= SLICE:
                 self._feed(data)
             else:
@@ -216,6 +226,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         self._phase = Phase.LOST
+        if self._looking_up is not None:
+            self._looking_up.cancel()
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
@@ -235,11 +247,44 @@ class Connection(asyncio.Protocol):
 
     def _open(self, request: bytes) -> None:
         try:
-            self._namespace, self._session, response = open_websocket(request, self._hub, self)
+            opening = read_handshake(request, self._hub, self.transport)
+            principal = self._hub.authenticator.recognise(opening.shown)
+            if principal is None:
+                self._looking_up = asyncio.create_task(self._look_up(opening))
+                self._reading_paused = True
+                self.transport.pause_reading()
+            else:
+                self._enter(opening, principal)
         except Refused as refused:
             self._refuse(refused)
-            return
-        self._outbox.push(response)
+        except ProtocolError as error:
+            self._refuse(refusal_of(error))
+
+    async def _look_up(self, opening: Opening) -> None:
+        """Ask the store who the caller is, and then go on; what it sends meanwhile is held."""
+        try:
+            principal = await authenticate(self._hub.authenticator, opening.shown)
+            self._looking_up = None
+            if self.transport.is_closing():
+                return
+            if not self._hub.accepting:
+                self._refuse(going_away())
+                return
+            self._enter(opening, principal)
+            self.resume_reading()
+            early, self._early = self._early, b""
+            if early:
+                self.data_received(early)
+        except ProtocolError as error:
+            self._refuse(refusal_of(error))
+        except Exception as error:
+            self.crashed(error)
+
+    def _enter(self, opening: Opening, principal: Principal) -> None:
+        caller = caller_of(principal, opening.shown)
+        self._namespace = caller.namespace
+        self._session = self._hub.session(caller, self)
+        self._outbox.push(opening.response)
         self._outbox.write_all()
         self._phase = Phase.OPEN
         self._between_frames = True

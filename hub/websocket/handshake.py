@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from websockets.utils import accept_key
 
-from actors.ports.link import Link
 from homeport_protocol.errors import FAILURES, ProtocolError
-from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
 from homeport_protocol.websocket import SUBPROTOCOL, WEBSOCKET_PATH
-from hub.net.caller import read_caller
-from hub.net.raw_response import Headers, retry_after
-from hub.websocket.ports import WebsocketHub, WebsocketSession
+from hub.net.caller import Shown, certificate_of, read_shown
+from hub.net.raw_response import Headers, failure_headers, retry_after
+from hub.websocket.ports import WebsocketHub
 
 _key = re.compile("[A-Za-z0-9+/]{22}==")
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 _CHOSEN = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n".encode()
+_PATH = WEBSOCKET_PATH.encode()
 
 MAX_HEADERS = 128
 
@@ -33,55 +33,73 @@ class Refused(Exception):  # noqa: N818 - an outcome, not a fault
         self.headers = headers
 
 
-def open_websocket(
-    request: bytes, hub: WebsocketHub, link: Link
-) -> tuple[str, WebsocketSession, bytes]:
-    """Answer an upgrade request: its namespace, the session, and the response in bytes.
+class Opening(NamedTuple):
+    """A correct handshake: what it shows of its caller, and the response that opens it."""
+
+    shown: Shown
+    response: bytes
+
+
+def read_handshake(request: bytes, hub: WebsocketHub, transport: asyncio.BaseTransport) -> Opening:
+    """Read an upgrade request; who sent it is not known yet.
 
     Raises Refused; the connection then writes `error_response`.
     """
     asked = read_request(request)
     query = read_query(asked)
+    peer = transport.get_extra_info("peername")
     try:
-        caller = read_caller(
-            asked.headers.get(NAMESPACE_HEADER.lower(), ()), lambda: _namespaces(query)
+        shown = read_shown(
+            asked.headers,
+            query,
+            certificate=certificate_of(transport),
+            peer=str(peer[0]) if isinstance(peer, tuple) else "",
         )
-        if not hub.accepting:
-            raise Refused(503, "the hub is going away; try again", retry_after(1))
-        response = accept(asked)
-        session = hub.session(caller, link)
     except ProtocolError as error:
-        failure = FAILURES[error.code]
-        raise Refused(
-            failure.http_status, error.message, retry_after(failure.retry_after)
-        ) from None
-    return caller.namespace, session, response
+        raise refusal_of(error) from None
+    if not hub.accepting:
+        raise going_away()
+    return Opening(shown, accept(asked))
+
+
+def going_away() -> Refused:
+    """The refusal of a hub that stops."""
+    return Refused(503, "the hub is going away; try again", retry_after(1))
+
+
+def refusal_of(error: ProtocolError) -> Refused:
+    """The refusal of a handshake that failed so."""
+    return Refused(FAILURES[error.code].http_status, error.message, failure_headers(error))
 
 
 class Request(NamedTuple):
-    """An upgrade request; `headers` maps names in lower case to all their values."""
+    """An upgrade request; the names of its `headers` are in lower case."""
 
     method: str
-    target: str
-    headers: dict[str, list[str]]
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
 
-    def only(self, name: str) -> str:
+    def values(self, name: bytes) -> list[str]:
+        """All values of a header."""
+        return [str(value, "latin-1") for each, value in self.headers if each == name]
+
+    def only(self, name: bytes) -> str:
         """The value of a header that may occur once; "" when it is absent or occurs again."""
-        values = self.headers.get(name, ())
+        values = self.values(name)
         return values[0] if len(values) == 1 else ""
 
 
 def read_request(data: bytes) -> Request:
     """Parse the request; uvicorn has parsed it already, and serialized it again."""
-    head, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    head, *lines = data.removesuffix(b"\r\n\r\n").split(b"\r\n")
     if len(lines) > MAX_HEADERS:
         raise _no_handshake(f"more than {MAX_HEADERS} headers")
-    method, target, _ = head.split(" ")
-    headers: dict[str, list[str]] = {}
+    method, target, _ = head.split(b" ")
+    headers = []
     for line in lines:
-        name, _, value = line.partition(": ")
-        headers.setdefault(name.lower(), []).append(value.strip())
-    return Request(method, target, headers)
+        name, _, value = line.partition(b": ")
+        headers.append((name.lower(), value.strip()))
+    return Request(str(method, "latin-1"), target, headers)
 
 
 def accept(request: Request) -> bytes:
@@ -92,12 +110,12 @@ def accept(request: Request) -> bytes:
     """
     if request.method != "GET":
         raise _no_handshake("its method is not GET", 405)
-    if request.only("sec-websocket-version") != "13":
+    if request.only(b"sec-websocket-version") != "13":
         raise _no_handshake("Sec-WebSocket-Version must be 13")
-    key = request.only("sec-websocket-key")
+    key = request.only(b"sec-websocket-key")
     if not _key.fullmatch(key):
         raise _no_handshake("Sec-WebSocket-Key must be 16 bytes in base64")
-    offered = ",".join(request.headers.get("sec-websocket-protocol", ())).split(",")
+    offered = ",".join(request.values(b"sec-websocket-protocol")).split(",")
     # A client that offers no subprotocol, or only others, is served too.
     chosen = SUBPROTOCOL in [each.strip() for each in offered]
     return b"%sSec-WebSocket-Accept: %s\r\n%s\r\n" % (
@@ -107,26 +125,15 @@ def accept(request: Request) -> bytes:
     )
 
 
-def read_query(request: Request) -> str:
+def read_query(request: Request) -> bytes:
     """The query string of a request for a websocket; raises Refused: 404 for any other path."""
     try:
         url = urlsplit(request.target)
     except ValueError:
         raise Refused(400, "the request's URL cannot be read") from None
-    if url.path != WEBSOCKET_PATH:
+    if url.path != _PATH:
         raise Refused(404, f"no websocket here; connect to {WEBSOCKET_PATH}")
     return url.query
-
-
-def _namespaces(query: str) -> list[str]:
-    """The values of the parameter that names the namespace."""
-    if not query:
-        return []
-    try:
-        fields = parse_qs(query, keep_blank_values=True, max_num_fields=100)
-    except ValueError:
-        raise Refused(400, "the query string has too many fields") from None
-    return fields.get(NAMESPACE_PARAMETER, [])
 
 
 def _no_handshake(why: str, status: int = 400) -> Refused:

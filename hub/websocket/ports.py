@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from actors.ports.link import Link
-from hub.net.caller import Caller
+from hub.net.caller import Authenticator, Caller
 from hub.net.unsent import UnsentBudget
 
 
@@ -55,6 +55,11 @@ class WebsocketHub(Protocol):
     @property
     def accepting(self) -> bool:
         """False while the hub drains: new websockets are refused with 503."""
+        ...
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Who answers for whom a handshake acts."""
         ...
 
     @property

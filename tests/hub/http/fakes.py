@@ -19,6 +19,7 @@ from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
+from hub.net.caller import Authenticator, NobodyAsked
 from hub.telemetry.metrics import Metrics
 
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -190,6 +191,7 @@ class FakeHub:
 
     def __init__(self) -> None:
         self.metrics = Metrics(self.hub_id, self.version)
+        self.authenticator: Authenticator = NobodyAsked()
         self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
         self.reasons: list[Reason] = []
         self.warned: list[Caution] = []

@@ -60,14 +60,14 @@ async def test_each_parameter_becomes_its_key_of_the_filter(
 # fmt: off
 WHAT_OTHERS_ADD = [
     "v", "t", "_", "ts", "cb", "q", "k", "r", "id", "ip", "ids", "ref", "ver", "rev", "sid",
-    "uid", "page", "token", "time", "date", "hash", "nonce", "rnd", "rand", "random", "nocache",
+    "uid", "page", "time", "date", "hash", "nonce", "rnd", "rand", "random", "nocache",
     "cache", "bust", "cache_bust", "cachebuster", "utm_source", "utm_medium", "utm_campaign",
     "utm_term", "utm_content", "utm_id", "gclid", "fbclid", "msclkid", "dclid", "yclid", "gclsrc",
     "wbraid", "gbraid", "mc_cid", "mc_eid", "_ga", "_gl", "_gid", "igshid", "twclid", "ttclid",
     "ref_src", "source", "src", "from", "via", "lang", "locale", "hl", "format", "pretty",
     "callback", "jsonp", "fields", "include", "exclude", "sort", "order", "offset", "page_size",
     "per_page", "start", "end", "since", "until", "debug", "trace", "trace_id", "request_id",
-    "session", "sessionid", "auth", "access_token", "api_key", "sig", "signature", "expires",
+    "session", "sessionid", "auth", "api_key", "sig", "signature", "expires",
     "user", "tenant", "env", "region", "zone", "client", "api-version", "timestamp", "tz", "_t",
     "_ts",
 ]

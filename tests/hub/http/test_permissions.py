@@ -7,8 +7,7 @@ import pytest
 from actors.rules.permissions import Principal
 from homeport_protocol.bounds import Role
 from hub.http.app import App
-from hub.http.request import Request
-from hub.net.caller import Caller
+from hub.net.caller import NobodyAsked, Shown
 from tests.hub.http.asgi import call
 from tests.hub.http.fakes import FakeHub
 
@@ -32,13 +31,22 @@ ROUTES = [
 ]
 
 
+class Knowing(NobodyAsked):
+    """Knows everybody as the one principal."""
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+
+    def recognise(self, shown: Shown) -> Principal | None:
+        return self.principal
+
+
 @pytest.mark.parametrize("role", [*ALLOWED, "operator"])
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_a_role_may_use_the_routes_that_the_contract_says(
-    monkeypatch: pytest.MonkeyPatch, hub: FakeHub, role: Role, method: str, path: str
+    hub: FakeHub, role: Role, method: str, path: str
 ) -> None:
-    caller = Caller("default", Principal(id="token:a", role=role))
-    monkeypatch.setattr(Request, "caller", caller)
+    hub.authenticator = Knowing(Principal(id="token:a", role=role))
     answer = await call(App(hub), method, path.replace("{id}", "x").replace("{type}", "cost"))
     assert answer is not None
     route = f"{'GET' if method == 'HEAD' else method} {path}"

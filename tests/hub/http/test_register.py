@@ -395,12 +395,11 @@ async def test_the_namespace_comes_from_the_header_or_the_query(hub: FakeHub, as
     blue = hub.directories["blue"]
     await ask("POST", "/agents/register", body(), headers={"Homeport-Namespace": "blue"})
     await ask("POST", "/agents/register?namespace=blue", body())
-    await ask(
-        "POST",
-        "/agents/register?namespace=default",
-        body(),
-        headers={"Homeport-Namespace": "blue"},
-    )
+    named = {"Homeport-Namespace": "blue"}
+    await ask("POST", "/agents/register?namespace=blue", body(), headers=named)
+    assert len(blue.asked) == 3
+    differing = await ask("POST", "/agents/register?namespace=default", body(), headers=named)
+    assert differing.status == 400
     assert len(blue.asked) == 3
     assert hub.default.asked == []
 

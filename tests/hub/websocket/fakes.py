@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from actors.ports.link import Link
 from homeport_protocol.errors import ProtocolError
-from hub.net.caller import Caller
+from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.net.listener import Listener
 from hub.net.unsent import UnsentBudget
 from hub.websocket.connection import Connection
@@ -65,6 +65,7 @@ class FakeHub:
     """The gateway's port; every session it makes is kept in `sessions`."""
 
     def __init__(self) -> None:
+        self.authenticator: Authenticator = NobodyAsked()
         self.accepting = True
         self.max_frame_bytes = 64 * 1024
         self.max_rate = 100_000

@@ -9,7 +9,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from actors.rules.permissions import Principal
 from homeport_protocol.errors import ProtocolError
+from hub.net.caller import Shown
 from tests.hub.websocket.fakes import RawPeer, RunningHub, client_frame, upgrade
 from tests.support.waiting import until
 
@@ -57,7 +59,7 @@ async def test_the_namespace_is_default_unless_header_or_query_names_one(hub: Ru
         async with connect(hub.url, additional_headers={"Homeport-Namespace": "green"}):
             pass
         both = {"Homeport-Namespace": "red"}
-        async with connect(f"{hub.url}?namespace=blue", additional_headers=both):
+        async with connect(f"{hub.url}?namespace=red", additional_headers=both):
             pass
     names = [session.namespace for session in hub.sessions]
     assert names == ["default", "blue", "green", "red"]
@@ -75,12 +77,13 @@ async def test_the_namespace_is_default_unless_header_or_query_names_one(hub: Ru
         ("/ws?" + "&".join(f"a{n}=1" for n in range(200)), ""),
         ("/ws", "Homeport-Namespace: a b\r\n"),
         ("/ws", "Homeport-Namespace: a\r\nHomeport-Namespace: b\r\n"),
+        ("/ws?namespace=a", "Homeport-Namespace: b\r\n"),
     ],
 )
 async def test_a_bad_namespace_is_400(hub: RunningHub, path: str, headers: str):
     status, _, error = await refused(hub, upgrade(path, headers))
     assert status == 400
-    assert "namespace" in error or "query" in error
+    assert "namespace" in error.lower() or "query" in error
 
 
 async def test_a_refusal_of_the_hub_has_its_status_and_words(hub: RunningHub):
@@ -144,6 +147,83 @@ async def test_a_bug_while_opening_is_500_and_the_next_one_is_served(hub: Runnin
     hub.refusal = None
     async with connect(hub.url):
         pass
+
+
+class Asking:
+    """An authenticator that has to ask a store, which answers when `answered` is set."""
+
+    asks = True
+
+    def __init__(self, answer: Principal | ProtocolError) -> None:
+        self.answer = answer
+        self.asked: list[Shown] = []
+        self.answered = asyncio.Event()
+
+    def recognise(self, shown: Shown) -> Principal | None:
+        return None
+
+    async def look_up(self, shown: Shown) -> Principal:
+        self.asked.append(shown)
+        await self.answered.wait()
+        if isinstance(self.answer, ProtocolError):
+            raise self.answer
+        return self.answer
+
+
+BLUE = Principal(id="token:a", role="observer", namespace="blue")
+
+
+async def test_frames_sent_while_the_caller_is_looked_up_are_read_afterwards(hub: RunningHub):
+    hub.authenticator = asking = Asking(BLUE)
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(upgrade(headers="Authorization: Bearer x\r\n") + client_frame(1, b"early"))
+    await until(lambda: asking.asked)
+    writer.write(client_frame(1, b"later"))
+    assert hub.sessions == []
+    asking.answered.set()
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    await until(lambda: hub.sessions and hub.sessions[0].messages == [b"early", b"later"])
+    assert hub.sessions[0].namespace == "blue"
+    shown = asking.asked[0]
+    assert (shown.authorization, shown.peer) == ("Bearer x", "127.0.0.1")
+    assert "Bearer" not in repr(shown)
+    writer.close()
+
+
+async def test_who_is_not_known_is_401_before_the_upgrade(hub: RunningHub):
+    hub.authenticator = asking = Asking(ProtocolError("unauthorized", "no such token"))
+    asking.answered.set()
+    status, headers, error = await refused(hub, upgrade())
+    assert (status, error) == (401, "no such token")
+    assert headers["www-authenticate"].startswith("bearer")
+
+
+async def test_another_namespace_than_the_principals_is_403_before_the_upgrade(hub: RunningHub):
+    hub.authenticator = asking = Asking(BLUE)
+    asking.answered.set()
+    status, _, error = await refused(hub, upgrade("/ws?namespace=green"))
+    assert status == 403
+    assert "blue" in error
+    assert "green" not in error
+
+
+async def test_a_caller_that_goes_while_it_is_looked_up_leaves_nothing(hub: RunningHub):
+    hub.authenticator = asking = Asking(BLUE)
+    _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(upgrade())
+    await until(lambda: asking.asked)
+    writer.transport.abort()
+    asking.answered.set()
+    await until(lambda: hub.listener.open_connections == 0)
+    assert all(session.closed_times == 1 for session in hub.sessions)
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "TOKEN", "x"])
+async def test_a_token_in_the_url_is_refused_by_name(hub: RunningHub, name: str):
+    status, _, error = await refused(hub, upgrade(f"/ws?{name}=hp1_secret"))
+    assert status == 400
+    assert error.startswith(f"{name}: a token may not be in the URL")
+    assert "secret" not in error
 
 
 @pytest.mark.parametrize(
