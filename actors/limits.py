@@ -7,13 +7,21 @@ from typing import Literal
 from msgspec import Struct
 
 LimitName = Literal[
+    "handshake_timeout",
     "max_agent_bytes",
     "max_agents",
+    "max_body_bytes",
+    "max_connections",
+    "max_connections_per_address",
+    "max_frame_bytes",
+    "max_handshakes",
     "max_log_bytes",
-    "max_total_unsent_bytes",
     "max_namespaces",
+    "max_rate",
+    "max_total_unsent_bytes",
     "max_unsent_bytes",
     "max_watches",
+    "request_timeout",
     "send_timeout",
 ]
 """The settings whose application is counted and logged."""

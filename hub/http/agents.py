@@ -23,7 +23,7 @@ from homeport_protocol.http import (
     whole,
 )
 from hub.http.ask import ask
-from hub.http.bodies import CallerGoneError, read_body
+from hub.http.bodies import BodyTooLargeError, CallerGoneError, LateBodyError, read_body
 from hub.http.ports import HubPort, NamespaceApi
 from hub.http.query import Listing, Query, find_query, pick, pick_query
 from hub.http.request import Request
@@ -48,7 +48,14 @@ class AgentRoutes:
         self._hub = hub
 
     async def _body(self, request: Request, type_: type[T], decoder: msgspec.json.Decoder[T]) -> T:
-        return await read_body(request, self._hub.max_frame_bytes, type_, decoder)
+        try:
+            return await read_body(request, self._hub.max_body_bytes, type_, decoder)
+        except BodyTooLargeError:
+            self._hub.limits.applied("max_body_bytes")
+            raise
+        except LateBodyError:
+            self._hub.limits.applied("request_timeout")
+            raise
 
     async def register(self, request: Request) -> Answer:
         """`POST /agents/register`: 201 once the registration is durable.

@@ -13,8 +13,12 @@ from hub.http.request import Request
 
 T = TypeVar("T")
 
-BODY_TIMEOUT = 10.0
-"""Seconds that a caller has to send a body; after that its request is answered 408."""
+
+class BodyTooLargeError(ProtocolError):
+    """The body has more bytes than it may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_large", f"the body exceeds {limit} bytes (max_body_bytes)")
 
 
 class LateBodyError(Exception):
@@ -30,15 +34,15 @@ async def read_body(
 ) -> T:
     """The body as `type_`; it may have at most `limit` bytes.
 
-    The content type is ignored, as the legacy service ignored it. Raises ProtocolError (`too_large`
-    or `bad_request`), LateBodyError or CallerGoneError.
+    The content type is ignored, as the legacy service ignored it. Raises BodyTooLargeError,
+    ProtocolError `bad_request`, LateBodyError or CallerGoneError.
     """
     # Most bodies are small and arrived with the head, so there is nothing to wait for.
     data = None if request.exchange is None else request.exchange.whole_body()
     if data is None:
         data = await _read(request, limit)
     if len(data) > limit:
-        raise _too_large(limit)
+        raise BodyTooLargeError(limit)
     if not data:
         raise ProtocolError("bad_request", "no body: send a JSON object")
     return decode_json(data, type_, decoder)
@@ -47,10 +51,11 @@ async def read_body(
 async def _read(request: Request, limit: int) -> bytes:
     announced = next(iter(request.headers(b"content-length")), "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
-        raise _too_large(limit)
+        raise BodyTooLargeError(limit)
     body = b""
+    exchange = request.exchange
     try:
-        async with asyncio.timeout(BODY_TIMEOUT):
+        async with asyncio.timeout_at(None if exchange is None else exchange.deadline):
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
@@ -58,12 +63,8 @@ async def _read(request: Request, limit: int) -> bytes:
                 chunk: bytes = message.get("body", b"")
                 body += chunk
                 if len(body) > limit:
-                    raise _too_large(limit)
+                    raise BodyTooLargeError(limit)
                 if not message.get("more_body", False):
                     return body
     except TimeoutError:
         raise LateBodyError from None
-
-
-def _too_large(limit: int) -> ProtocolError:
-    return ProtocolError("too_large", f"the body exceeds {limit} bytes")

@@ -18,6 +18,7 @@ from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
 from hub.net.caller import Authenticator
+from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -88,8 +89,13 @@ class HubPort(Protocol):
     def version(self) -> str: ...
 
     @property
-    def max_frame_bytes(self) -> int:
-        """The largest body that is accepted, as for a websocket message."""
+    def max_body_bytes(self) -> int:
+        """The largest body that is accepted."""
+        ...
+
+    @property
+    def limits(self) -> LimitReports:
+        """Told of each limit that is applied."""
         ...
 
     @property

@@ -19,12 +19,13 @@ EXCHANGE = "homeport.exchange"
 
 
 class Exchange:
-    """One request of an HTTP connection."""
+    """One request of an HTTP connection; its body must have come at `deadline`, a loop time."""
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_cycle", "deadline")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, deadline: float) -> None:
         self._cycle = cycle
+        self.deadline = deadline
 
     def whole_body(self) -> bytes | None:
         """The body, if all of it has arrived and none of it was received before; else None."""

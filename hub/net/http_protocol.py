@@ -21,40 +21,60 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from actors.limits import LimitName
+from homeport_protocol.websocket import WEBSOCKET_PATH
+from hub.net.admission import Admission
 from hub.net.exchange import EXCHANGE, Exchange
+from hub.net.peer import socket_address
 from hub.net.raw_response import Headers, error_response, retry_after
 from hub.net.unsent import UnsentBudget
 
 MAX_HEAD_BYTES = 64 * 1024
 """Limit of a request without its body: the head, chunk sizes and trailers."""
 
-REQUEST_TIMEOUT = 75.0
-"""Seconds for a whole request to arrive, from its first byte or from the connection's start."""
+_WEBSOCKET = WEBSOCKET_PATH.encode()
 
 OVERLOAD_PAUSE = 5.0
-"""Seconds in the `Retry-After` for a connection beyond the limit."""
+"""Seconds in the `Retry-After` for a connection beyond a limit."""
 
 REFUSAL_TIMEOUT = 5.0
-"""Seconds that a connection beyond the limit has to send a request that can be answered."""
+"""Seconds that a connection beyond a limit has to send a request that can be answered."""
+
+HANDLER_GRACE = 1.0
+"""Seconds that a handler has to answer 408 once its body is late."""
 
 
 class HttpProtocol(HttpToolsProtocol):
     """Parses requests for the application, and hands upgrades to the gateway.
 
-    With `overload` it answers 503 to the first request, and closes.
+    Beyond a limit of `admission` it answers 503 or 429 to the first request, and closes.
     """
 
     def __init__(
-        self, config: Config, server_state: ServerState, unsent: UnsentBudget, *, overload: bool
+        self,
+        config: Config,
+        server_state: ServerState,
+        unsent: UnsentBudget,
+        admission: Admission,
     ) -> None:
         super().__init__(config, server_state, {}, asyncio.get_running_loop())
-        self._overload = overload
+        self._admission = admission
+        self._overload: LimitName | None = None
+        """The limit beyond which this connection is."""
+        self._counted: str | None = None
+        """The address that it is counted for."""
+        self._began_at = 0.0
+        """When the first byte of the current request came."""
+        self._greeted = False
+        """Whether its first request has said that it is no websocket's handshake."""
         self._unsent = unsent
         self._written = 0
         """Bytes in the transport at the last look."""
         self._progress_at = 0.0
         """When they were last seen to become fewer, or to be none."""
         self._refused = False
+        self._refusing = False
+        """Whether this connection is one of the few that are refused with an answer."""
+        self._body_late = False
         self._unparsed = 0
         """Bytes of the current request so far, without its body."""
         self._request_timer: asyncio.TimerHandle | None = None
@@ -64,10 +84,26 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         super().connection_made(transport)
-        self._expect_request(REFUSAL_TIMEOUT if self._overload else REQUEST_TIMEOUT)
+        admission, address = self._admission, socket_address(transport)
+        if admission.is_full(len(self.connections), address):
+            self._overload = "max_connections"
+        elif admission.enter(address):
+            self._counted = address
+            admission.began(self)
+        else:
+            self._overload = "max_connections_per_address"
+        if self._overload is None:
+            self._expect_request(admission.limits.handshake_timeout)
+        elif admission.may_refuse():
+            self._expect_request(REFUSAL_TIMEOUT)
+            self._refusing = True
+        else:
+            self._refused = True
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; uvicorn tells a handler that still runs."""
+        self._leave()
         self._request_arrived()
         self._unsent.count(self, 0)
         super().connection_lost(exc)
@@ -78,8 +114,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         # uvicorn's own server updates the date on a timer, which wakes an idle process.
         self.server_state.default_headers = _date(int(time.time()))
-        if self._overload:
-            self._refuse(503, "too many connections; try again", retry_after(OVERLOAD_PAUSE))
+        if self._overload is not None:
+            self._refuse_overload(self._overload)
             return
         self._unparsed += len(data)
         super().data_received(data)
@@ -88,7 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._unparsed > MAX_HEAD_BYTES:
             self._refuse(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
         elif self._unparsed and self._request_timer is None:
-            self._expect_request(REQUEST_TIMEOUT)
+            self._expect_request(self._admission.limits.request_timeout)
 
     def pause_writing(self) -> None:
         """The caller has not read what was written: what is left of it counts."""
@@ -116,12 +152,31 @@ class HttpProtocol(HttpToolsProtocol):
             self._unsent.applied("send_timeout")
             self.transport.abort()
 
+    def on_message_begin(self) -> None:
+        """The first byte of a request has come."""
+        self._began_at = self.loop.time()
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the URL: a first request for no websocket has `request_timeout`."""
+        super().on_url(url)
+        if not (
+            self._greeted or self.url.startswith(_WEBSOCKET) or _WEBSOCKET.startswith(self.url)
+        ):
+            self._greeted = True
+            if self._request_timer is not None:
+                self._request_timer.cancel()
+                self._request_timer = None  # `data_received` sets it again
+
     def on_headers_complete(self) -> None:
         """Start the application; it may answer from now on."""
+        self._greeted = True
+        self._admission.greeted(self)
         super().on_headers_complete()
         cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is not None and cycle.scope is self.scope:  # otherwise it is an upgrade
-            cast(Scope, self.scope)["extensions"] = {EXCHANGE: Exchange(cycle)}
+            deadline = self._began_at + self._admission.limits.request_timeout
+            cast(Scope, self.scope)["extensions"] = {EXCHANGE: Exchange(cycle, deadline)}
 
     def on_body(self, body: bytes) -> None:
         """Take part of a body; the application bounds its size."""
@@ -138,6 +193,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._unanswered() is not None or self.transport.get_write_buffer_size():
             self._refuse(400, "a websocket upgrade must wait until earlier answers are read")
         else:
+            self._leave()  # the websocket counts from now on
             super().handle_websocket_upgrade()
             # The parser refers back to this object, and with thousands of connections the hub
             # excludes such objects from garbage collection: the cycle would not be freed.
@@ -148,6 +204,31 @@ class HttpProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer a request that cannot be parsed."""
         self._refuse(400, "not a valid HTTP request")
+
+    def make_room(self) -> None:
+        """Close the connection because of `max_handshakes`; it has sent no request yet."""
+        self._refuse(
+            503,
+            "too many connections without a request (max_handshakes); try again",
+            retry_after(1.0),
+        )
+
+    def _refuse_overload(self, limit: LimitName) -> None:
+        if limit == "max_connections":
+            status, words = 503, "too many connections"
+        else:
+            status, words = 429, "too many connections of this address"
+        self._refuse(status, f"{words} ({limit}); try again", retry_after(OVERLOAD_PAUSE))
+
+    def _leave(self) -> None:
+        """Count no more; does nothing the second time."""
+        self._admission.greeted(self)
+        if self._counted is not None:
+            self._admission.leave(self._counted)
+            self._counted = None
+        if self._refusing:
+            self._admission.refused()
+            self._refusing = False
 
     def _refuse(self, status: int, message: str, headers: Headers = ()) -> None:
         self._request_arrived()
@@ -183,6 +264,16 @@ class HttpProtocol(HttpToolsProtocol):
             self._request_timer = None
 
     def _too_late(self) -> None:
+        older = self._unanswered()
+        if older is not None and older.more_body and not self._body_late:
+            self._body_late = True  # its handler knows that as well, and answers
+            self._expect_request(HANDLER_GRACE)
+            return
+        if self._overload is None:
+            self._admission.applied(
+                "request_timeout" if self._greeted else "handshake_timeout",
+                address=socket_address(self.transport),
+            )
         if self._unparsed:
             self._refuse(408, "the request did not arrive in time")
         else:

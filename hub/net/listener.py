@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from hub.net.admission import Admission
 from hub.net.http_protocol import HttpProtocol
-from hub.net.open_files import UNLIMITED
 from hub.net.sockets import bind
 from hub.net.unsent import UnsentBudget
 from hub.telemetry import logs
@@ -39,19 +39,15 @@ POLL = 0.02
 CHECKS = 10
 """How many times within `send_timeout` it is checked that callers read."""
 
-WARN_EVERY = 60.0
-"""Seconds between two warnings that connections are refused."""
-
 logger = logs.get("hub.listener")
 
 
 class Listener:
     """Serves `app` and websockets on one port, inside the running loop.
 
-    `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`). Beyond
-    `max_connections`, connections are answered 503, so that the hub itself can still open files.
-    `unsent` bounds what callers may leave unread. With `shared_port` other workers listen on the
-    port too, and the kernel chooses among them.
+    `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`).
+    `admission` bounds the connections, and `unsent` what callers may leave unread. With
+    `shared_port` other workers listen on the port too, and the kernel chooses among them.
     Signals and logging are left to the caller.
     """
 
@@ -63,7 +59,7 @@ class Listener:
         port: int,
         *,
         backlog: int = BACKLOG,
-        max_connections: int = UNLIMITED,
+        admission: Admission | None = None,
         shared_port: bool = False,
         unsent: UnsentBudget | None = None,
     ) -> None:
@@ -71,11 +67,10 @@ class Listener:
         self._host = host
         self._port = port
         self._backlog = backlog
-        self._max_connections = max_connections
+        self._admission = admission or Admission()
         self._shared_port = shared_port
         self._unsent = unsent or UnsentBudget()
         self._check: asyncio.TimerHandle | None = None
-        self._warned_at = -WARN_EVERY
         self._stopping = False
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -141,6 +136,7 @@ class Listener:
         self._stopping = True
         if self._check is not None:
             self._check.cancel()
+        self._admission.close()
         for server in self._servers:
             server.close()
         self._servers.clear()
@@ -168,16 +164,7 @@ class Listener:
         return bool(self._state.connections or self._state.tasks)
 
     def _connect(self) -> asyncio.Protocol:
-        overload = len(self._state.connections) >= self._max_connections
-        if overload:
-            now = asyncio.get_running_loop().time()
-            if now - self._warned_at >= WARN_EVERY:
-                self._warned_at = now
-                logger.warning(
-                    "connections refused: the limit is reached; raise the limit of open files",
-                    limit=self._max_connections,
-                )
-        return HttpProtocol(self._config, self._state, self._unsent, overload=overload)
+        return HttpProtocol(self._config, self._state, self._unsent, self._admission)
 
     def _check_reading(self) -> None:
         """Look regularly whether the callers of HTTP read; a websocket's session does it itself."""

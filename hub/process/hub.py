@@ -19,6 +19,7 @@ from homeport_protocol.timestamps import format_timestamp
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.http.app import App
+from hub.net.admission import Admission, ConnectionLimits
 from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
@@ -106,7 +107,10 @@ class Hub:
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
+        self.max_body_bytes = settings.max_body_bytes
         self.max_rate = settings.max_rate or UNLIMITED
+        self.burst = settings.burst or self.max_rate
+        self._admission = Admission(connection_limits(settings), applied=self.limits.applied)
         self._settings = settings
         self._source = source or Source()
         self._shared_port = shared_port
@@ -152,13 +156,13 @@ class Hub:
         logger.info("starting", version=VERSION, **describe(settings))
         if self._timing.warning:
             logger.warning(self._timing.warning)
-        room = connection_room(raise_open_file_limit())
+        self._admission.room = connection_room(raise_open_file_limit())
         listener = Listener(
             App(self),
             Gateway(self).protocol,
             settings.host,
             settings.port,
-            max_connections=room,
+            admission=self._admission,
             shared_port=self._shared_port,
             unsent=self.unsent,
         )
@@ -180,7 +184,12 @@ class Hub:
             await self._parent.start()
         self._maintenance = asyncio.create_task(self._maintain(), name="caretaker")
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
-        logger.info("listening", url=url, agents=agents, room_for_connections=room)
+        logger.info(
+            "listening",
+            url=url,
+            agents=agents,
+            room_for_connections=self._admission.max_connections,
+        )
         return url
 
     async def failure(self) -> HubError:
@@ -213,6 +222,8 @@ class Hub:
         """Read the settings again, and take over those that apply at once."""
         self._settings = reload_settings(self._settings, self._source, quiet=self._shared_port)
         self.max_rate = self._settings.max_rate or UNLIMITED
+        self.burst = self._settings.burst or self.max_rate
+        self._admission.limits = connection_limits(self._settings)
 
     def report(self) -> None:
         """Log where the hub is, in figures."""
@@ -431,3 +442,14 @@ class Hub:
                 self.unsent.total + sum(each.supervisor.held_bytes for _, each in self._namespaces)
             )
             await self._namespaces.maintain(self._scheduler.now())
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """The settings that bound connections."""
+    return ConnectionLimits(
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        max_handshakes=settings.max_handshakes,
+        handshake_timeout=settings.handshake_timeout,
+        request_timeout=settings.request_timeout,
+    )

@@ -236,10 +236,77 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=1024,
             le=16 * 1024 * 1024,
-            description="Largest websocket message and HTTP body that is accepted, in bytes.",
+            description="Largest websocket message that is accepted, in bytes.",
             extra={"metavar": "BYTES"},
         ),
     ] = MAX_FRAME_BYTES
+
+    max_body_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=16 * 1024 * 1024,
+            description="Largest HTTP body that is accepted, in bytes.",
+            extra={"metavar": "BYTES"},
+        ),
+    ] = MAX_FRAME_BYTES
+
+    max_connections: Annotated[
+        int | None,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Connections that a hub holds; more are answered 503.",
+            extra={
+                "metavar": "COUNT",
+                "default": "as many as the limit of open files allows, which also bounds it",
+                "reloads": True,
+            },
+        ),
+    ] = None
+
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Connections of one address, or of one /64 of IPv6; more are answered "
+            "429. 0 for no limit, since a fleet may come through one proxy.",
+            extra={"metavar": "COUNT", "reloads": True},
+        ),
+    ] = 0
+
+    max_handshakes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Connections that have not yet sent the head of a request; beyond it the "
+            "oldest are closed.",
+            extra={"metavar": "COUNT", "reloads": True},
+        ),
+    ] = 1024
+
+    handshake_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds in which a new connection must begin a request, and complete it "
+            "if it is a websocket's handshake.",
+            extra={"metavar": "SECONDS", "reloads": True},
+        ),
+    ] = 10.0
+
+    request_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR,
+            description="Seconds in which an HTTP request must arrive, its head and body together.",
+            extra={"metavar": "SECONDS", "reloads": True},
+        ),
+    ] = 30.0
 
     log_length: Annotated[
         int,
@@ -339,11 +406,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1_000_000_000,
-            description="Messages and control frames that one connection may send in a second; "
-            "0 for no limit.",
+            description="Messages, fragments and control frames that one connection may send a "
+            "second; 0 for no limit.",
             extra={"metavar": "COUNT", "reloads": True},
         ),
     ] = 5000
+
+    burst: Annotated[
+        int | None,
+        Meta(
+            ge=1,
+            le=1_000_000_000,
+            description="How many of them it may send at once, after a pause.",
+            extra={"metavar": "COUNT", "default": "max_rate", "reloads": True},
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if not self.hub_id:

@@ -12,14 +12,22 @@ LOG_EVERY = 60.0
 """Seconds between two log lines about the same setting."""
 
 _WORDS: dict[LimitName, str] = {
+    "handshake_timeout": "a connection is closed that made no request",
     "max_agent_bytes": "a namespace is full: registrations and larger records are refused",
     "max_agents": "a namespace is full: registrations are refused",
+    "max_body_bytes": "a request is refused: its body is too large",
+    "max_connections": "a connection is refused: this hub holds too many",
+    "max_connections_per_address": "a connection is refused: its address holds too many",
+    "max_frame_bytes": "a websocket is closed: its message is too large",
+    "max_handshakes": "a connection is closed that made no request: there are too many of them",
     "max_log_bytes": "the change log is full: older changes are dropped, and watches resume less "
     "far back",
     "max_namespaces": "a namespace is refused: this hub serves too many",
+    "max_rate": "a websocket is closed: it sends too many frames",
     "max_total_unsent_bytes": "peers that read too slowly are cut off: too much is unsent in all",
     "max_unsent_bytes": "a peer that reads too slowly is cut off: too much is unsent",
     "max_watches": "a watch is refused: its connection holds too many",
+    "request_timeout": "a request is refused: it did not arrive in time",
     "send_timeout": "a peer that reads nothing is cut off",
 }
 

@@ -21,6 +21,7 @@ from enum import IntEnum
 from typing import assert_never, cast
 
 from uvicorn.server import ServerState
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame, Opcode
 
 from actors.limits import LimitName
@@ -69,14 +70,13 @@ class Connection(asyncio.Protocol):
         "_between_frames",
         "_closing",
         "_early",
-        "_frames_seen",
+        "_frames_due",
         "_hub",
         "_looking_up",
         "_namespace",
         "_outbox",
         "_phase",
         "_reading_paused",
-        "_second",
         "_server_state",
         "_session",
         "_ws",
@@ -98,8 +98,7 @@ class Connection(asyncio.Protocol):
         """What came while the store is asked who the caller is: reading is paused, so one read."""
         self._between_frames = False
         self._reading_paused = False
-        self._second = 0.0
-        self._frames_seen = 0
+        self._frames_due = 0.0
         self._closing: CloseTimer | None = None
 
     # --- the link, as the session sees it ----------------------------------------------------
@@ -314,7 +313,6 @@ class Connection(asyncio.Protocol):
 
     def _take_messages(self, messages: list[bytes]) -> None:
         if not self._within_rate(len(messages)):
-            self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
             return
         for number, message in enumerate(messages):
             if self._phase is Phase.OPEN and self._session is not None:
@@ -325,7 +323,6 @@ class Connection(asyncio.Protocol):
     def _feed_library(self, data: bytes) -> None:
         frames, self._between_frames = self._ws.read(data)
         if not self._within_rate(len(frames)):
-            self._fail(CloseCode.RATE_LIMITED, "too many frames within a second")
             return
         for frame in frames:
             if self._phase is Phase.OPEN and self._session is not None:
@@ -334,12 +331,19 @@ class Connection(asyncio.Protocol):
         self._collect()
 
     def _within_rate(self, frames: int) -> bool:
-        now = time.monotonic()
-        if now - self._second >= 1.0:
-            self._second = now
-            self._frames_seen = 0
-        self._frames_seen += frames
-        return self._frames_seen <= self._hub.max_rate
+        """Count frames; closes with 4429 and returns False when there are too many.
+
+        A token bucket that keeps one number: when all frames so far would be paid for at the steady
+        rate (the generic cell rate algorithm).
+        """
+        now, hub = time.monotonic(), self._hub
+        self._frames_due = max(self._frames_due, now) + frames / hub.max_rate
+        # The half is for the rounding of many small additions.
+        if (self._frames_due - now) * hub.max_rate <= hub.burst + 0.5:
+            return True
+        hub.limits.applied("max_rate", address=self._peer(), namespace=self._namespace)
+        self._fail(CloseCode.RATE_LIMITED, "too many frames: beyond max_rate")
+        return False
 
     def _take(self, frame: Frame, session: WebsocketSession) -> None:
         match frame.opcode:
@@ -371,6 +375,8 @@ class Connection(asyncio.Protocol):
                 self._outbox.push_pong(chunk)
         if ended:
             if self._ws.parser_exc is not None:
+                if isinstance(self._ws.parser_exc, PayloadTooBig):
+                    self._hub.limits.applied("max_frame_bytes", address=self._peer())
                 self._debug("protocol broken", why=str(self._ws.parser_exc))
             self._end()
 

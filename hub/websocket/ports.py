@@ -7,6 +7,7 @@ from typing import Protocol
 from actors.ports.link import Link
 from hub.net.caller import Authenticator, Caller
 from hub.net.unsent import UnsentBudget
+from hub.telemetry.limit_reports import LimitReports
 
 
 class WebsocketSession(Protocol):
@@ -69,10 +70,20 @@ class WebsocketHub(Protocol):
 
     @property
     def max_rate(self) -> int:
-        """Frames a peer may send within one second, control frames and fragments included.
+        """Frames a peer may send a second, control frames and fragments included.
 
         Beyond it the connection is closed with 4429.
         """
+        ...
+
+    @property
+    def burst(self) -> int:
+        """How many frames it may send at once, after a pause."""
+        ...
+
+    @property
+    def limits(self) -> LimitReports:
+        """Told of each limit that is applied."""
         ...
 
     @property

@@ -20,6 +20,7 @@ from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
 from hub.net.caller import Authenticator, NobodyAsked
+from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -187,11 +188,12 @@ class FakeHub:
     hub_id = "hub-1"
     version = "9.9.9"
     store_name = "Redis"
-    max_frame_bytes = 64 * 1024
+    max_body_bytes = 64 * 1024
 
     def __init__(self) -> None:
         self.metrics = Metrics(self.hub_id, self.version)
         self.authenticator: Authenticator = NobodyAsked()
+        self.limits = LimitReports(self.metrics)
         self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
         self.reasons: list[Reason] = []
         self.warned: list[Caution] = []

@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec import UNSET
 from structlog.testing import capture_logs
@@ -14,7 +13,6 @@ from structlog.testing import capture_logs
 from actors.timing import Timing
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
-from hub.http import bodies
 from hub.http.app import App
 from tests.hub.http.asgi import call
 from tests.hub.http.conftest import Ask
@@ -325,30 +323,6 @@ async def test_a_caller_that_hangs_up_in_its_body_gets_no_answer_and_changes_not
     app = App(hub)
     assert await call(app, "POST", "/agents/register", b'{"name"', hang_up=True) is None
     assert hub.default.asked == []
-
-
-async def test_a_caller_that_never_ends_its_body_is_answered_408(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.0)
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        await asyncio.Event().wait()
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/agents/register",
-        "query_string": b"",
-        "headers": [],
-    }
-    await App(hub)(scope, receive, send)
-    assert sent[0]["status"] == 408
-    assert msgspec.json.decode(sent[1]["body"]) == {"error": "the body did not come in time"}
 
 
 async def test_while_redis_is_away_it_answers_503_with_retry_after(hub: FakeHub, ask: Ask) -> None:

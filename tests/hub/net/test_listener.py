@@ -13,7 +13,6 @@ import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-import hub.net.http_protocol as hub_http_connection
 from hub.net.listener import Listener
 from hub.net.open_files import connection_room, raise_open_file_limit
 from hub.net.sockets import ListenError
@@ -214,38 +213,6 @@ async def test_a_body_is_not_charged_to_the_head(hub: RunningHub):
         writer.write(post)
         assert (await reader.readuntil(b"\r\n\r\n/a")).startswith(b"HTTP/1.1 200")
     writer.close()
-
-
-async def test_a_request_that_never_arrives_is_hung_up_on(hub: RunningHub, monkeypatch):
-    monkeypatch.setattr(hub_http_connection, "REQUEST_TIMEOUT", 0.1)
-    assert error_of(await ask(hub.port, GET[:-4]))[0] == 408
-    assert await ask(hub.port, b"") == b""
-
-
-async def test_a_websocket_outlives_the_request_timeout(hub: RunningHub, monkeypatch):
-    monkeypatch.setattr(hub_http_connection, "REQUEST_TIMEOUT", 0.1)
-    async with connect(hub.url) as client:
-        await asyncio.sleep(0.3)
-        await client.send("x")
-        assert await client.recv() == "x"
-
-
-async def test_beyond_the_limit_connections_are_answered_503_and_one_warning_is_logged():
-    running = listener(max_connections=2)
-    _, port = await running.start()
-    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-    await until(lambda: running.open_connections == 2)
-    with structlog.testing.capture_logs() as logged:
-        for _ in range(3):
-            status, error = error_of(await ask(port, GET))
-            assert (status, error) == (503, "too many connections; try again")
-    assert [entry["limit"] for entry in logged] == [2]
-    held[0][1].close()
-    await until(lambda: running.open_connections == 1)
-    request = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    assert (await ask(port, request)).startswith(b"HTTP/1.1 200")
-    held[1][1].close()
-    await running.stop(1.0)
 
 
 async def test_another_upgrade_is_served_as_plain_http(hub: RunningHub):

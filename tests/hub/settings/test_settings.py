@@ -58,6 +58,9 @@ def test_the_defaults_are_those_of_the_contract():
         50000,
         5000,
     )
+    assert (settings.max_connections, settings.max_connections_per_address) == (None, 0)
+    assert (settings.max_handshakes, settings.handshake_timeout) == (1024, 10)
+    assert (settings.request_timeout, settings.max_body_bytes) == (30, 65536)
     assert settings.key_prefix == ""
     assert settings.data_dir == default_data_dir(HOME)
     assert settings.hub_id == default_hub_id(8080)
@@ -93,6 +96,12 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "log_format": "json",
         "log_level": "debug",
         "max_frame_bytes": 2048,
+        "max_body_bytes": 4096,
+        "max_connections": 100,
+        "max_connections_per_address": 10,
+        "max_handshakes": 20,
+        "handshake_timeout": 2.5,
+        "request_timeout": 7.5,
         "log_length": 10,
         "max_log_bytes": 65536,
         "max_agents": 7,
@@ -103,6 +112,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "max_total_unsent_bytes": 4194305,
         "send_timeout": 0.5,
         "max_rate": 0,
+        "burst": 10,
     }
     assert given.keys() == FIELDS.keys()
     environ = {FIELDS[name].variable: str(value) for name, value in given.items()}

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 
 from actors.ports.link import Link
 from homeport_protocol.errors import ProtocolError
+from hub.net.admission import Admission
 from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.net.listener import Listener
 from hub.net.unsent import UnsentBudget
+from hub.telemetry.limit_reports import LimitReports
+from hub.telemetry.metrics import Metrics
 from hub.websocket.connection import Connection
 from hub.websocket.gateway import Gateway
 
@@ -69,12 +72,19 @@ class FakeHub:
         self.accepting = True
         self.max_frame_bytes = 64 * 1024
         self.max_rate = 100_000
+        self.most_at_once: int | None = None
+        self.metrics = Metrics("hub-1", "9.9.9")
+        self.limits = LimitReports(self.metrics)
         self.unsent = UnsentBudget()
         self.connections: set[Connection] = set()
         self.close_codes: list[int] = []
         self.sessions: list[FakeSession] = []
         self.refusal: ProtocolError | None = None
         self.on_message: Callable[[FakeSession, bytes], None] | None = None
+
+    @property
+    def burst(self) -> int:
+        return self.most_at_once or self.max_rate
 
     def opened(self, connection: Connection) -> None:
         self.connections.add(connection)
@@ -99,7 +109,10 @@ class RunningHub(FakeHub):
     def __init__(self) -> None:
         super().__init__()
         self.port = 0
-        self.listener = Listener(answer_ok, Gateway(self).protocol, "127.0.0.1", 0)
+        self.admission = Admission(applied=self.limits.applied)
+        self.listener = Listener(
+            answer_ok, Gateway(self).protocol, "127.0.0.1", 0, admission=self.admission
+        )
 
     async def start(self) -> None:
         _, self.port = await self.listener.start()

@@ -238,17 +238,36 @@ async def test_a_flood_of_any_frame_is_closed_with_4429(hub: RunningHub, frame: 
     await until(lambda: hub.listener.open_connections == 1)
 
 
-async def test_the_rate_is_counted_anew_each_second(hub: RunningHub):
+async def test_frames_sent_at_the_rate_are_all_taken(hub: RunningHub):
     hub.max_rate = 3
     peer = await RawPeer.connect(hub.port)
     (connection,) = hub.connections
-    for _ in range(3):
+    for _ in range(5):
         peer.send(client_frame(TEXT, b"x") * 3)
         for _ in range(3):
             assert await peer.frame() == ("text", b"x")
-        connection._second -= 1.0  # a second goes by
-    peer.send(client_frame(TEXT, b"x") * 4)
+        connection._frames_due -= 1.0  # a second goes by
+    peer.send(client_frame(TEXT, b"x") * 5)
     assert await peer.close_code() == CloseCode.RATE_LIMITED
+
+
+async def test_after_a_pause_a_burst_is_taken_and_a_larger_one_is_not(hub: RunningHub):
+    hub.max_rate, hub.most_at_once = 1, 200
+    peer, other = await RawPeer.connect(hub.port), await RawPeer.connect(hub.port)
+    peer.send(client_frame(TEXT, b"x") * 200)
+    for _ in range(200):
+        assert await peer.frame() == ("text", b"x")
+    other.send(client_frame(PING) * 300)
+    assert await other.close_code() == CloseCode.RATE_LIMITED
+    assert b'homeport_limits_applied_total{setting="max_rate"} 1.0' in hub.metrics.text()
+    peer.vanish()
+
+
+async def test_a_message_that_is_too_large_is_counted(hub: RunningHub):
+    peer = await RawPeer.connect(hub.port)
+    peer.send(client_frame(TEXT, b"x" * (hub.max_frame_bytes + 1)))
+    assert await peer.close_code() == CloseCode.TOO_LARGE
+    assert b'homeport_limits_applied_total{setting="max_frame_bytes"} 1.0' in hub.metrics.text()
 
 
 async def test_a_bug_in_a_session_closes_it_with_1011_and_neighbours_live(hub: RunningHub):
