@@ -26,6 +26,7 @@ from agent_client.session.session import Session
 from agent_client.session.unregistering import unregister
 from agent_client.session_loop import ProgramLoop, SessionLoop, ThreadLoop
 from agent_client.transport.backoff import Backoff
+from agent_client.transport.credentials import FilePath
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.seams import current_seams
 from agent_client.validation import changes_from, checked_id, spec_from
@@ -55,7 +56,11 @@ class AgentClient(OneProcess):
     - `host`, `port`: where the agent itself listens, if it does.
     - `agent_id`: a UUID, drawn when None. A newer session of the same id takes this one's place.
     - `exclusive`: refuse to start, with `Conflict`, while another session of this id lives.
-    - `namespace`, `token`: where and who it is; a token of None reads HOMEPORT_TOKEN.
+    - `namespace`: where it is. `token`: who it is; `token_file`: a file with the token, read at
+      each connection. Without either, user and password of the URL, HOMEPORT_TOKEN or
+      HOMEPORT_TOKEN_FILE, the first that is there.
+    - `ca_file`: the certificates to trust for https, instead of the system's; `client_cert` and
+      `client_key`: this client's. None reads HOMEPORT_CA_FILE, _CLIENT_CERT and _CLIENT_KEY.
     - `headers`: for a gateway before the hub; None reads HOMEPORT_HEADERS, `Name: value` one a
       line. They follow a redirect only to the same host and port.
     - `on_connected`, `on_disconnected`, `on_fenced`: functions or coroutine functions, which get
@@ -93,6 +98,10 @@ class AgentClient(OneProcess):
         exclusive: bool = False,
         namespace: str | None = None,
         token: str | None = None,
+        token_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        client_cert: FilePath | None = None,
+        client_key: FilePath | None = None,
         headers: Mapping[str, str] | None = None,
         on_connected: Callback[Lease] | None = None,
         on_disconnected: Callback[HomeportError] | None = None,
@@ -135,6 +144,10 @@ class AgentClient(OneProcess):
                 url,
                 namespace=namespace,
                 token=token,
+                token_file=token_file,
+                ca_file=ca_file,
+                client_cert=client_cert,
+                client_key=client_key,
                 headers=headers,
                 shuffle=shuffle,
             ),

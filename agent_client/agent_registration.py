@@ -9,7 +9,7 @@ HTTP routes with the standard library's client, so it works with the legacy serv
 - an agent whose id was taken by a newer registration stops;
 - the hub decides the next interval, and a heartbeat that failed is repeated sooner;
 - SIGTERM unregisters the agent before it ends the process;
-- HOMEPORT_TOKEN and HOMEPORT_HEADERS are sent when they are set;
+- a token, or user and password of the URL, is sent, and so is HOMEPORT_HEADERS;
 - `orchestrator_url` may name several hubs of one cluster.
 """
 
@@ -29,9 +29,11 @@ from agent_client.json_values import json_value
 from agent_client.kept_id import OwnId
 from agent_client.leaving import LEAVING, Leaver
 from agent_client.transport.backoff import Backoff
-from agent_client.transport.headers import headers_to_hub, user_headers
+from agent_client.transport.credentials import Credentials, FilePath
+from agent_client.transport.headers import Headers, check_authorization, user_headers
 from agent_client.transport.http import NO_ANSWER, HttpAnswer
 from agent_client.transport.http_hubs import HttpHubs
+from agent_client.transport.tls import Tls
 from agent_client.transport.urls import split_urls, without_secrets
 from agent_client.validation import checked_id
 from homeport_protocol.http import AGENT_NOT_FOUND, SESSION_TOKEN_HEADER
@@ -81,9 +83,10 @@ class AgentRegistration(OneProcess):
     the process as it would have; not where somebody else handles SIGTERM, nor with
     `leave_on_sigterm=False`.
 
-    `headers` go with each request, as those of `AgentClient` do. The constructor raises BadRequest
-    for a header that cannot be sent, for an `agent_id` that is no UUID, and for metadata that JSON
-    cannot carry.
+    `token`, `token_file`, `ca_file`, `client_cert`, `client_key` and `headers` are as for
+    `AgentClient`, and read at each request. A URL such as `http://agent:TOKEN@hub:8080` holds a
+    token as well. The constructor raises BadRequest for a token or header that cannot be sent, for
+    an `agent_id` that is no UUID, and for metadata that JSON cannot carry.
     """
 
     def __init__(  # noqa: PLR0917 - the order is that of the helper it replaces
@@ -97,6 +100,11 @@ class AgentRegistration(OneProcess):
         version: str = "1.0.0",
         metadata: dict[str, Any] | None = None,
         *,
+        token: str | None = None,
+        token_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        client_cert: FilePath | None = None,
+        client_key: FilePath | None = None,
         headers: Mapping[str, str] | None = None,
         agent_id: str | None = None,
         leave_on_sigterm: bool = True,
@@ -128,6 +136,10 @@ class AgentRegistration(OneProcess):
         self._backoff = Backoff()
         self._hubs = HttpHubs()
         self._headers = user_headers(headers)
+        self._token, self._token_file = token, token_file
+        if token is not None or token_file is not None:
+            check_authorization(self._headers, self._credentials().of(""))
+        self._tls = Tls(ca_file, client_cert, client_key)
         self._leaver = Leaver(self._begin_to_leave) if leave_on_sigterm else None
 
     def __repr__(self) -> str:
@@ -326,7 +338,7 @@ class AgentRegistration(OneProcess):
                     self.fenced = True
                     self.stop_heartbeat.set()
             return 0.0
-        logger.warning("Heartbeat failed: %s", status)
+        logger.warning("Heartbeat failed: %s - %s", status, answer.shown)
         return self._sooner(answer.retry_after)
 
     def _sooner(self, retry_after: float | None) -> float:
@@ -359,10 +371,22 @@ class AgentRegistration(OneProcess):
         timeout: float,
         session_token: str | None = None,
     ) -> HttpAnswer:
-        data, headers = _encoded(body), headers_to_hub(self._headers)
+        data, headers = _encoded(body), Headers(self._headers)
         if session_token is not None:
             headers[SESSION_TOKEN_HEADER] = session_token
-        return self._hubs.post(self.orchestrator_url, path, data, headers, timeout=timeout)
+        return self._hubs.post(
+            self.orchestrator_url,
+            path,
+            data,
+            headers,
+            credentials=self._credentials(),
+            tls=self._tls,
+            timeout=timeout,
+        )
+
+    def _credentials(self) -> Credentials:
+        """Anew for each request, as the helper that this replaces read its environment."""
+        return Credentials(self._token, self._token_file)
 
 
 def _encoded(body: dict[str, Any] | None) -> bytes:

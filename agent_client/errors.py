@@ -5,7 +5,8 @@ without a change; `retry_after` how many seconds a hub asked to wait, if it did;
 dotted path of the field at fault, if there is one; `url` that of the hub concerned, and `proxy`
 that of the proxy in between, both without secrets. `outcome` is "unknown" when what was asked for
 may have happened all the same: the hub said so, or the connection ended before the answer. A
-refusal without it has changed nothing.
+refusal without it has changed nothing. `final` is true when a client that had worked has stopped
+for good: its token was revoked or has run out, or it may not register any more.
 """
 
 # ruff: noqa: N818 - the names are the contract's error codes, so none ends in "Error"
@@ -28,6 +29,7 @@ class HomeportError(Exception):
 
     code: str = ""
     outcome: Unknown | None = None
+    final: bool = False
 
     def __init__(
         self,

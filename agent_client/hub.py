@@ -20,6 +20,7 @@ from agent_client.loop_thread import SHARED
 from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback
 from agent_client.transport.backoff import Backoff
+from agent_client.transport.credentials import FilePath
 from agent_client.transport.failover_channel import client_closed
 from agent_client.validation import FilterKeys
 from agent_client.watch import Watch
@@ -59,6 +60,10 @@ class Hub(OneProcess):
         *,
         namespace: str | None = None,
         token: str | None = None,
+        token_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        client_cert: FilePath | None = None,
+        client_key: FilePath | None = None,
         headers: Mapping[str, str] | None = None,
         request_timeout: float = 10.0,
         keepalive: float = 5.0,
@@ -70,6 +75,10 @@ class Hub(OneProcess):
             url,
             namespace=namespace,
             token=token,
+            token_file=token_file,
+            ca_file=ca_file,
+            client_cert=client_cert,
+            client_key=client_key,
             headers=headers,
             request_timeout=request_timeout,
             keepalive=keepalive,

@@ -17,6 +17,7 @@ from agent_client.one_loop import HUB_INSTEAD, OneLoop
 from agent_client.records import AgentRecord
 from agent_client.session.callbacks import Callback
 from agent_client.transport.backoff import Backoff
+from agent_client.transport.credentials import FilePath
 from agent_client.transport.dialer import Dialer
 from agent_client.transport.failover_channel import FailoverChannel, client_closed
 from agent_client.transport.seams import current_seams
@@ -56,13 +57,13 @@ class HubClient(OneProcess):
         async with HubClient("http://hub:8080") as hub:
             agent = await hub.pick(type="cost", capabilities=["spot_migration"])
 
-    `url`, `shuffle`, `namespace`, `token` and `headers` are as for `AgentClient`. Requests may be
-    made concurrently. One whose connection breaks is repeated once on a new connection; with
-    several hubs, one that a hub did not answer within 3 s or could not answer is repeated once at
-    the next hub. Every method raises CannotConnect when no hub can be reached, Timeout after
-    `request_timeout` seconds without an answer, and the hub's refusal. Each watch has a separate
-    connection. A hub that is silent for `keepalive` seconds is pinged, and left when no answer
-    comes within three more.
+    `url`, `shuffle`, `namespace`, `headers`, `token` and the files are as for `AgentClient`.
+    Requests may be made concurrently. One whose connection breaks is repeated once on a new
+    connection; with several hubs, one that a hub did not answer within 3 s or could not answer is
+    repeated once at the next hub. Every method raises CannotConnect when no hub can be reached,
+    Timeout after `request_timeout` seconds without an answer, and the hub's refusal. Each watch has
+    a separate connection. A hub that is silent for `keepalive` seconds is pinged, and left when no
+    answer comes within three more.
     """
 
     def __init__(
@@ -71,6 +72,10 @@ class HubClient(OneProcess):
         *,
         namespace: str | None = None,
         token: str | None = None,
+        token_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        client_cert: FilePath | None = None,
+        client_key: FilePath | None = None,
         headers: Mapping[str, str] | None = None,
         request_timeout: float = 10.0,
         keepalive: float = 5.0,
@@ -81,6 +86,10 @@ class HubClient(OneProcess):
             url,
             namespace=namespace,
             token=token,
+            token_file=token_file,
+            ca_file=ca_file,
+            client_cert=client_cert,
+            client_key=client_key,
             headers=headers,
             shuffle=shuffle,
         )

@@ -300,8 +300,11 @@ class Watch:
         """Whether trying again is useless.
 
         Once a watch has worked, its URL and token are good: what refuses them is a proxy, or a hub
-        that does not yet know them. Only what the hub says of the watch itself counts then.
+        that does not yet know them. Only what the hub says of the watch itself counts then, and
+        that the token is refused for good.
         """
+        if error.final:
+            return True
         return not error.retryable and (not self._was_connected or error is self._refusal)
 
     def _start(self) -> dict[str, Any]:

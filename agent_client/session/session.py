@@ -2,7 +2,9 @@
 
 How a hub is chosen is in `transport.endpoints`, how a lost session is resumed in `registering`.
 Close code 4409 ends the session for good: this client never fences off a newer session. So does the
-removal of its agent, by an operator or elsewhere.
+removal of its agent, by an operator or elsewhere; a token that is refused for good
+(`transport.revocation`); and the hub's answer that this token may not register the agent, unless
+the token is from a file, which may get another.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from agent_client.errors import (
     CannotConnect,
     ConnectionLost,
     Fenced,
+    Forbidden,
     HomeportError,
     Internal,
     Timeout,
@@ -165,7 +168,7 @@ class Session:
                 except (Fenced, AgentRemoved):
                     raise
                 except HomeportError as error:
-                    if self.lease is None and not error.retryable:
+                    if error.final or (self.lease is None and not error.retryable):
                         raise
                     logger.warning("agent %s: %s", self.agent_id, error.located)
                     self._last_error = error
@@ -187,6 +190,8 @@ class Session:
             channel.drop(late)
             raise late from None
         except BaseException as error:
+            if isinstance(error, Forbidden) and not channel.ended:
+                error.final = not self._dialer.token_may_change(url)
             channel.drop(
                 error
                 if isinstance(error, HomeportError)

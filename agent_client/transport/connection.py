@@ -6,12 +6,13 @@ Exceptions of the websocket library end here: all other modules see `HomeportErr
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from agent_client.errors import ConnectionLost, HomeportError, closed
+from agent_client.errors import ConnectionLost, HomeportError, Unauthorized, closed
 from agent_client.forks import close_in_children
 from agent_client.transport.decoding import Message, NotUnderstood, decode
 from agent_client.transport.urls import without_secrets
@@ -33,13 +34,23 @@ other hubs then give its agents the resume window, 5 s by default: enough to rea
 
 
 class Connection:
-    """An open websocket to the hub at `url`. Any task may send; only one may receive."""
+    """An open websocket to the hub at `url`. Any task may send; only one may receive.
 
-    def __init__(self, websocket: ClientConnection, url: str, proxy: str | None = None) -> None:
+    `on_unauthorized` is called when the hub has closed it with 4401.
+    """
+
+    def __init__(
+        self,
+        websocket: ClientConnection,
+        url: str,
+        proxy: str | None = None,
+        on_unauthorized: Callable[[], None] = lambda: None,
+    ) -> None:
         self.url = url
         self.proxy = proxy
         """The proxy that it goes through, without secrets."""
         self._websocket = websocket
+        self._on_unauthorized = on_unauthorized
         close_in_children(self)
 
     def fileno(self) -> int:
@@ -124,7 +135,10 @@ class Connection:
         return self.located(ConnectionLost("the hub fell silent", elsewhere=True))
 
     def _end(self, error: ConnectionClosed) -> HomeportError:
-        return self.located(_from_close(error))
+        end = self.located(_from_close(error))
+        if isinstance(end, Unauthorized):
+            self._on_unauthorized()
+        return end
 
 
 def _from_close(error: ConnectionClosed) -> HomeportError:

@@ -32,12 +32,21 @@ from agent_client.errors import (
 )
 from agent_client.forks import belongs_elsewhere
 from agent_client.transport.connection import CLOSING_TIMEOUT, Connection
+from agent_client.transport.credentials import Credentials, FilePath, TokenSource
 from agent_client.transport.endpoints import Endpoints
-from agent_client.transport.headers import headers_to_hub
+from agent_client.transport.headers import (
+    Headers,
+    check_authorization,
+    headers_to_hub,
+    with_authorization,
+)
 from agent_client.transport.proxies import Proxy, ProxyError, proxy_for
+from agent_client.transport.readable import warn_if_readable
 from agent_client.transport.reasons import mismatch
 from agent_client.transport.retry_after import retry_after
+from agent_client.transport.revocation import Revocation
 from agent_client.transport.sockets import connect_socket
+from agent_client.transport.tls import Tls
 from agent_client.transport.tunnels import CREDENTIALS_WANTED, open_tunnel, with_answering_address
 from agent_client.transport.urls import (
     hub_urls,
@@ -45,6 +54,7 @@ from agent_client.transport.urls import (
     origin,
     redirect_target,
     without_secrets,
+    without_user,
 )
 from homeport_protocol.websocket import SUBPROTOCOL
 
@@ -57,11 +67,11 @@ _CREDENTIALS_WANTED = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 
 
 class Dialer:
-    """Connects to hubs: holds their URLs and the headers to send.
+    """Connects to hubs: holds their URLs and what to show there.
 
-    `url` is read by `hub_urls`; `namespace`, `token` and `headers` by `headers_to_hub`; `shuffle`
-    is that of `Endpoints`. Raises BadURL, and BadRequest for a namespace, token or header that no
-    hub could accept.
+    `url` is read by `hub_urls`; `namespace` and `headers` by `headers_to_hub`; `token` and
+    `token_file` by `Credentials`; the other files by `Tls`; `shuffle` is that of `Endpoints`.
+    Raises BadURL, and BadRequest for a value that no hub could accept.
     """
 
     def __init__(
@@ -69,13 +79,29 @@ class Dialer:
         url: str | Sequence[str] | None,
         *,
         namespace: str | None,
-        token: str | None,
+        token: str | None = None,
+        token_file: FilePath | None = None,
+        ca_file: FilePath | None = None,
+        client_cert: FilePath | None = None,
+        client_key: FilePath | None = None,
         headers: Mapping[str, str] | None = None,
         shuffle: bool = True,
     ) -> None:
-        self.endpoints = Endpoints(hub_urls(url), shuffle=shuffle)
-        self._headers = headers_to_hub(headers, token=token, namespace=namespace)
+        urls = hub_urls(url)
+        self.endpoints = Endpoints(urls, shuffle=shuffle)
+        self._headers = headers_to_hub(headers, namespace=namespace)
+        credentials = Credentials(token, token_file)
+        self._sources = {each: credentials.of(each) for each in urls}
+        for source in self._sources.values():
+            check_authorization(self._headers, source)
+        self._tls = Tls(ca_file, client_cert, client_key)
+        self._revocation = Revocation()
         self._process = 0
+
+    def token_may_change(self, url: str) -> bool:
+        """Whether another token may be shown to `url` at the next connection."""
+        source = self._sources[url]
+        return source is not None and source.replaceable
 
     async def dial(self, url: str, *, seconds: float, keepalive: float | None = None) -> Connection:
         """Connect to `url` within `seconds`; with `keepalive` (seconds) the library sends pings.
@@ -87,22 +113,30 @@ class Dialer:
         self._process = self._process or os.getpid()
         if self._process != os.getpid():
             raise belongs_elsewhere("client", self._process)
-        at, proxy, shown = url, None, without_secrets(url)
+        at, proxy, shown = without_user(url), None, without_secrets(url)
+        source = self._sources[url]
         try:
+            headers = with_authorization(self._headers, source)
             async with asyncio.timeout(seconds):
                 for _ in range(_MOST_REDIRECTS):
                     proxy = proxy_for(at)
+                    warn_if_readable(at, headers)
                     try:
-                        websocket = await self._handshake(at, proxy, keepalive)
+                        websocket = await self._handshake(at, proxy, headers, keepalive)
                     except InvalidStatus as error:
                         location = error.response.headers.get("Location")
                         if error.response.status_code not in _REDIRECTS or location is None:
-                            raise _handshake_refused(shown, error) from None
-                        at = self._redirected(at, location)
+                            raise _handshake_refused(shown, error, source) from None
+                        at = _redirected(at, location, headers)
                     else:
-                        return Connection(websocket, url, _shown(proxy))
+                        self._revocation.accepted()
+                        return Connection(
+                            websocket, url, _shown(proxy), self._revocation.session_ended
+                        )
             raise CannotConnect(f"{shown} redirects without end")
         except HomeportError as error:
+            if isinstance(error, Unauthorized):
+                error.final = self._revocation.refused(replaceable=self.token_may_change(url))
             error.at(shown, _shown(proxy))
             raise
         except TimeoutError as error:
@@ -113,26 +147,12 @@ class Dialer:
         except ValueError as error:
             raise BadURL(f"cannot use the URL {shown}: {error}") from None
 
-    def _redirected(self, at: str, location: str) -> str:
-        """Where the answer of `at` redirects to. Raises BadURL when that must not be followed."""
-        to = redirect_target(at, location)
-        before, after = origin(at), origin(to)
-        shown = f"{without_secrets(at)} redirects to {without_secrets(to)}"
-        if before.secure and not after.secure:
-            raise BadURL(f"{shown}, which has no TLS")
-        if self._headers and not keeps_secrets(before, after):
-            # They may be secrets of the first; and without its namespace an agent would go astray.
-            name = next(iter(self._headers))
-            raise BadURL(
-                f"{shown}, another origin, to which {name} is not sent: use that URL if it is the "
-                "hub's"
-            )
-        return to
-
     async def _handshake(
-        self, url: str, proxy: Proxy | None, keepalive: float | None
+        self, url: str, proxy: Proxy | None, headers: Headers, keepalive: float | None
     ) -> ClientConnection:
         to = origin(url)
+        # Before the socket: what is wrong with the files needs no connection.
+        tls = {"ssl": self._tls.context()} if to.secure else {}
         way: dict[str, Any]
         if proxy is None:
             way = {"sock": await connect_socket(to.host, to.port)}
@@ -145,7 +165,7 @@ class Dialer:
         try:
             once = _Once(
                 url,
-                additional_headers=self._headers,
+                additional_headers=headers,
                 compression=None,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 max_size=None,
@@ -155,13 +175,29 @@ class Dialer:
                 ping_timeout=keepalive,
                 close_timeout=CLOSING_TIMEOUT,
                 logger=_websocket_logger,
-                **{"proxy": None, **way},
+                **{"proxy": None, **way, **tls},
             )
         except BaseException:
             if "sock" in way:
                 way["sock"].close()
             raise
         return await once  # the socket is the event loop's from here on
+
+
+def _redirected(at: str, location: str, headers: Headers) -> str:
+    """Where the answer of `at` redirects to. Raises BadURL when that must not be followed."""
+    to = without_user(redirect_target(at, location))
+    before, after = origin(at), origin(to)
+    shown = f"{without_secrets(at)} redirects to {without_secrets(to)}"
+    if before.secure and not after.secure:
+        raise BadURL(f"{shown}, which has no TLS")
+    if headers and not keeps_secrets(before, after):
+        # They may be secrets of the first; and without its namespace an agent would go astray.
+        name = next(iter(headers))
+        raise BadURL(
+            f"{shown}, another origin, to which {name} is not sent: use that URL if it is the hub's"
+        )
+    return to
 
 
 def _shown(proxy: Proxy | None) -> str | None:
@@ -209,11 +245,19 @@ def _broke(error: Exception) -> bool:
     return isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
 
 
+def _advice(source: TokenSource | None) -> str:
+    if source is None:
+        return "no token was given: set HOMEPORT_TOKEN or HOMEPORT_TOKEN_FILE"
+    return f"the token is from {source.given_by}"
+
+
 class _Body(Struct):
     error: str
 
 
-def _handshake_refused(shown: str, error: InvalidStatus) -> HomeportError:
+def _handshake_refused(
+    shown: str, error: InvalidStatus, source: TokenSource | None
+) -> HomeportError:
     status = error.response.status_code
     try:
         words = msgspec.json.decode(error.response.body or b"", type=_Body).error[:500]
@@ -226,7 +270,7 @@ def _handshake_refused(shown: str, error: InvalidStatus) -> HomeportError:
         case 400:
             return BadRequest(message)
         case 401:
-            return Unauthorized(message)
+            return Unauthorized(f"{message} ({_advice(source)})")
         case 403:
             return Forbidden(message)
         case 429:

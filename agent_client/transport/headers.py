@@ -1,4 +1,4 @@
-"""The headers sent to a hub: those that the user gives, the token and the namespace.
+"""The headers sent to a hub: those that the user gives, and the namespace.
 
 A gateway in front of a hub may ask for headers of its own. Their values may be secrets, so no
 error, log or repr repeats one.
@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent_client.errors import BadRequest
+from agent_client.transport.credentials import TokenSource
 from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_RULE, is_namespace
 
 HEADERS_VARIABLE = "HOMEPORT_HEADERS"
-TOKEN_VARIABLE = "HOMEPORT_TOKEN"  # noqa: S105 - the name of one
+AUTHORIZATION = "Authorization"
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.1
 _VALUE = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
@@ -36,29 +37,38 @@ class Headers(dict[str, str]):
 
     __str__ = __repr__
 
+    def has(self, name: str) -> bool:
+        """Whether there is a header `name`, in any case of its letters."""
+        return name.lower() in map(str.lower, self)
 
-def headers_to_hub(
-    headers: Mapping[str, str] | None, *, token: str | None = None, namespace: str | None = None
-) -> Headers:
-    """What is sent to a hub: `headers` as `user_headers` reads them, token and namespace.
 
-    `token` falls back to HOMEPORT_TOKEN. Raises BadRequest, which names what is wrong.
+def headers_to_hub(headers: Mapping[str, str] | None, *, namespace: str | None = None) -> Headers:
+    """What is sent to every hub: `headers` as `user_headers` reads them, and the namespace.
+
+    Raises BadRequest, which names what is wrong.
     """
     sent = user_headers(headers)
-    given = {name.lower() for name in sent}
     if namespace is not None:
         if not is_namespace(namespace):
             raise BadRequest(f"namespace: expected {NAMESPACE_RULE}", field="namespace")
-        if NAMESPACE_HEADER.lower() in given:
-            raise _twice(NAMESPACE_HEADER, "namespace")
+        if sent.has(NAMESPACE_HEADER):
+            raise _twice(NAMESPACE_HEADER, "`namespace`")
         sent[NAMESPACE_HEADER] = namespace
-    given_by = "token"
-    if token is None:
-        token, given_by = os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE
-    if token:
-        if "authorization" in given:
-            raise _twice("Authorization", "token")
-        sent["Authorization"] = bearer(token, given_by)
+    return sent
+
+
+def check_authorization(headers: Headers, source: TokenSource | None) -> None:
+    """Raise BadRequest when both `headers` and `source` say who the client is."""
+    if source is not None and headers.has(AUTHORIZATION):
+        raise _twice(AUTHORIZATION, source.given_by)
+
+
+def with_authorization(headers: Headers, source: TokenSource | None) -> Headers:
+    """A copy of `headers` with the token that `source` gives now. Raises BadRequest."""
+    check_authorization(headers, source)
+    sent = Headers(headers)
+    if source is not None:
+        sent[AUTHORIZATION] = source.authorization()
     return sent
 
 
@@ -84,16 +94,6 @@ def header_lines(lines: Iterable[str], where: str) -> Headers:
             raise BadRequest(f"{where}: header {number} is not of the form Name: value")
         pairs.append((name.strip(), value.strip(" \t")))
     return _checked(pairs, where)
-
-
-def bearer(token: str, given_by: str = "token") -> str:
-    """The Authorization header's value.
-
-    Raises BadRequest, which blames what the token was `given_by`, and does not repeat it.
-    """
-    if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise BadRequest(f"{given_by}: expected visible ASCII characters only", field="token")
-    return f"Bearer {token}"
 
 
 def _checked(pairs: Iterable[tuple[Any, Any]], where: str) -> Headers:
@@ -122,4 +122,4 @@ def _checked(pairs: Iterable[tuple[Any, Any]], where: str) -> Headers:
 
 
 def _twice(name: str, option: str) -> BadRequest:
-    return BadRequest(f"headers: {name} is set by `{option}` as well; give one", field="headers")
+    return BadRequest(f"headers: {name} is set by {option} as well; give one", field="headers")

@@ -1,4 +1,4 @@
-"""One POST to a hub over HTTP, by the standard library's client, for programs without asyncio.
+"""One request to a hub over HTTP, by the standard library's client, for programs without asyncio.
 
 A redirection that keeps the method (301 of a proxy, 307, 308) is followed with the body. One that
 does not (302, 303) is mostly a login page, and so an error that says it. No secret leaves by a
@@ -22,9 +22,11 @@ from msgspec import Struct
 from agent_client.transport.headers import Headers
 from agent_client.transport.opener import opener
 from agent_client.transport.proxies import Proxy, ProxyError, proxy_for
+from agent_client.transport.readable import warn_if_readable
 from agent_client.transport.retry_after import retry_after
+from agent_client.transport.tls import Tls
 from agent_client.transport.tunnels import CREDENTIALS_WANTED
-from agent_client.transport.urls import keeps_secrets, origin, without_secrets
+from agent_client.transport.urls import keeps_secrets, origin, without_secrets, without_user
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -68,20 +70,36 @@ class _ErrorBody(Struct):
     error: str
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> HttpAnswer:
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], seconds: float, tls: Tls | None = None
+) -> HttpAnswer:
     """Send `body` as JSON to `url`, which is http or https, and return the answer.
 
-    Raises one of NO_ANSWER.
+    Raises one of NO_ANSWER, and BadRequest for files of `tls` that cannot be used.
     """
+    return ask("POST", url, body, headers, seconds, tls)
+
+
+def ask(  # noqa: PLR0917 - in the order of what is sent
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    seconds: float,
+    tls: Tls | None = None,
+) -> HttpAnswer:
+    """Make a request by any method, as `post` does; user and password of `url` are not sent."""
+    url = without_user(url)
     headers = Headers({"Content-Type": "application/json", **headers})
+    warn_if_readable(url, headers)
     request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
-        url, data=body, headers=headers, method="POST"
+        url, data=body, headers=headers, method=method
     )
     until = time.monotonic() + seconds
     proxy = proxy_for(url)
     try:
         try:
-            with opener(_Redirections()).open(request, timeout=seconds) as response:
+            with opener(tls or Tls(), _Redirections()).open(request, timeout=seconds) as response:
                 return _answer(response.status, response, until, proxy)
         except HTTPError as error:
             with error:
@@ -129,6 +147,7 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request:
         del fp, msg, headers
+        newurl = without_user(newurl)
         shown, before, after = without_secrets(newurl), urlsplit(req.full_url), urlsplit(newurl)
         if code not in _KEEPS_METHOD:
             raise OSError(
@@ -147,5 +166,5 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
                 "use that URL if it is the hub's"
             )
         return urllib.request.Request(  # noqa: S310 - checked above
-            newurl, data=req.data, headers=dict(req.headers), method="POST"
+            newurl, data=req.data, headers=dict(req.headers), method=req.get_method()
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
+from agent_client.transport.credentials import Credentials
 from agent_client.transport.endpoints import Endpoints
+from agent_client.transport.headers import Headers, with_authorization
 from agent_client.transport.http import NO_ANSWER, HttpAnswer, post
+from agent_client.transport.tls import Tls
 from agent_client.transport.urls import split_urls, without_secrets
 
 logger = logging.getLogger("homeport.client")
@@ -22,19 +24,32 @@ class HttpHubs:
         self._endpoints = Endpoints([])
 
     def post(
-        self, urls: str, path: str, body: bytes, headers: Mapping[str, str], *, timeout: float
+        self,
+        urls: str,
+        path: str,
+        body: bytes,
+        headers: Headers,
+        *,
+        credentials: Credentials,
+        tls: Tls,
+        timeout: float,
     ) -> HttpAnswer:
         """Return the answer of the first hub that gives one; the last hub's failure otherwise.
 
-        `urls` may change between two calls. Raises one of NO_ANSWER, and ValueError for what is no
-        URL of a hub.
+        `urls` may change between two calls. Raises one of NO_ANSWER, ValueError for what is no URL
+        of a hub, and BadRequest for a token or a file that cannot be used.
         """
+
+        def post_to(base: str) -> HttpAnswer:
+            sent = with_authorization(headers, credentials.of(base))
+            return post(base + path, body, sent, seconds, tls)
+
         endpoints = self._current(urls)
         seconds = endpoints.attempt_timeout(timeout)
         *others, last = endpoints.in_turn()
         for base in others:
             try:
-                answer = post(base + path, body, headers, seconds)
+                answer = post_to(base)
             except NO_ANSWER as error:
                 logger.warning("No answer from %s: %s", without_secrets(base), error)
             else:
@@ -44,7 +59,7 @@ class HttpHubs:
                 shown = without_secrets(base)
                 logger.warning("%s answers %s%s", shown, answer.status, answer.via)
             endpoints.defer(base)
-        return post(last + path, body, headers, seconds)
+        return post_to(last)
 
     def _current(self, given: str) -> Endpoints:
         urls = list(dict.fromkeys(url.rstrip("/") for url in split_urls(given)))

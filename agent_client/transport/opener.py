@@ -11,12 +11,13 @@ from typing import Any
 from agent_client.forks import close_in_children
 from agent_client.transport.proxies import Proxy, proxy_for
 from agent_client.transport.sockets import connect_socket_blocking
+from agent_client.transport.tls import Tls
 from agent_client.transport.tunnels import open_socks_blocking
 
 
-def opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
+def opener(tls: Tls, *handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
     """An opener that follows `proxies`, and tries the addresses of a name as `sockets` does."""
-    return urllib.request.build_opener(_Proxies(), _Http(), _Https(), *handlers)
+    return urllib.request.build_opener(_Proxies(), _Http(), _Https(tls), *handlers)
 
 
 class _Proxies(urllib.request.ProxyHandler):
@@ -40,8 +41,12 @@ class _Http(urllib.request.HTTPHandler):
 
 
 class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, tls: Tls) -> None:
+        super().__init__()
+        self._tls = tls
+
     def https_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(_maker(_TlsConnection, req), req)
+        return self.do_open(_maker(_TlsConnection, req), req, context=self._tls.context())
 
 
 class _TlsConnection(HTTPSConnection):

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from agent_client.errors import BadURL
 from homeport_protocol.websocket import WEBSOCKET_PATH
@@ -54,6 +54,7 @@ def websocket_url(url: str) -> str:
     A path before `/ws` and a query are kept. Raises BadURL, which never repeats a password.
     """
     parts = _split(url)
+    user_and_password(url)
     path = parts.path.rstrip("/")
     if not path.endswith(WEBSOCKET_PATH):
         path += WEBSOCKET_PATH
@@ -89,11 +90,37 @@ def redirect_target(url: str, location: str) -> str:
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, parts.query, ""))
 
 
+def user_and_password(url: str) -> tuple[str, str] | None:
+    """Those of `url`; None when it names none. Raises BadURL when only one of them is there."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return None
+    try:
+        user = unquote(parts.username or "", errors="strict")
+        password = unquote(parts.password or "", errors="strict")
+    except UnicodeDecodeError:
+        user, password = "\0", ""
+    shown = without_secrets(url)
+    if not f"{user}{password}".isprintable():
+        raise BadURL(f"the hub's URL {shown!r} has a user or password that is no text")
+    if not password:
+        raise BadURL(
+            f"the hub's URL {shown!r} has a user and no password; the token is the password: "
+            "http://agent:TOKEN@hub:8080"
+        )
+    return user, password
+
+
+def without_user(url: str) -> str:
+    """`url` without user and password, which go in a header."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def without_secrets(url: str) -> str:
     """`url` without user, password and query, for messages and logs."""
-    parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+    parts = urlsplit(without_user(url))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
 
 
 def _split(url: str) -> SplitResult:

@@ -23,9 +23,7 @@ _SECURE = ("https:", "wss:")
 async def connected(target: Target) -> AsyncIterator[HubClient]:
     """A client of the hub at `target`; raises HubError when it cannot be reached."""
     try:
-        async with HubClient(
-            target.urls, namespace=target.namespace, token=target.token, headers=target.headers
-        ) as client:
+        async with HubClient(target.urls, **target.client) as client:
             yield client
     except CannotConnect as error:
         raise cannot_reach(target, error) from error

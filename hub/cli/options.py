@@ -11,30 +11,67 @@ import click
 from click.core import ParameterSource
 
 from agent_client.errors import BadRequest, BadURL
+from agent_client.transport.credentials import (
+    TOKEN_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    Credentials,
+    bearer,
+)
 from agent_client.transport.headers import (
     HEADERS_VARIABLE,
-    TOKEN_VARIABLE,
     Headers,
-    bearer,
+    check_authorization,
     header_lines,
     user_headers,
+)
+from agent_client.transport.tls import (
+    CA_FILE_VARIABLE,
+    CLIENT_CERT_VARIABLE,
+    CLIENT_KEY_VARIABLE,
+    Tls,
 )
 from agent_client.transport.urls import DEFAULT_URL, hub_urls, without_secrets
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 
 
+class Files(NamedTuple):
+    """Those that the options name; each of them is also read from its variable."""
+
+    token_file: str | None = None
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+
 class Target(NamedTuple):
-    """The hub that a command connects to (several URLs are tried in turn), and the credentials."""
+    """The hub that a command connects to (several URLs are tried in turn), and the credentials.
+
+    `token` and `files` are what options gave. What is None is for the client to find elsewhere.
+    """
 
     urls: list[str]
     namespace: str | None
     token: str | None
     headers: Headers
+    files: Files = Files()
+
+    def __repr__(self) -> str:
+        return f"<target {self.shown}>"
 
     @property
     def shown(self) -> str:
         """The URLs without secrets, for messages."""
         return ", ".join(map(without_secrets, self.urls))
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """The arguments of a client for it, but `url`."""
+        return {
+            "namespace": self.namespace,
+            "token": self.token,
+            "headers": self.headers,
+            **self.files._asdict(),
+        }
 
 
 def _given_by(context: click.Context, parameter: click.Parameter) -> str:
@@ -60,11 +97,30 @@ def _check_token(
     if token:
         try:
             bearer(token, "it")
-        except BadRequest:
-            raise click.BadParameter(
-                "expected visible ASCII characters only", param_hint=_given_by(context, parameter)
-            ) from None
-    return token
+        except BadRequest as error:
+            words = error.message.removeprefix("it: ")
+            raise click.BadParameter(words, param_hint=_given_by(context, parameter)) from None
+    return _unless_from_environment(context, parameter, token)
+
+
+def _unless_from_environment(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """None for a variable's value: the client reads the variable, and knows which one counts."""
+    assert parameter.name is not None
+    source = context.get_parameter_source(parameter.name)
+    return None if source is ParameterSource.ENVIRONMENT else value
+
+
+def _file_option(option: str, variable: str, words: str) -> Callable[..., Any]:
+    return click.option(
+        option,
+        envvar=variable,
+        callback=_unless_from_environment,
+        type=click.Path(),
+        metavar="FILE",
+        help=f"{words}  [{variable}]",
+    )
 
 
 def _check_namespace(
@@ -107,8 +163,23 @@ _OPTIONS = (
         callback=_check_token,
         metavar="TOKEN",
         help="The token to show to the hub. Others on this machine can read a command line: "
-        "prefer the variable.  [HOMEPORT_TOKEN]",
+        "prefer the variable, a file, or a URL such as http://agent:TOKEN@hub:8080 in HOMEPORT_URL."
+        "  [HOMEPORT_TOKEN]",
     ),
+    _file_option(
+        "--token-file",
+        TOKEN_FILE_VARIABLE,
+        "A file that holds the token; read again at each connection.",
+    ),
+    _file_option(
+        "--ca-file",
+        CA_FILE_VARIABLE,
+        "Certificates to trust for https://, instead of the system's (PEM).",
+    ),
+    _file_option(
+        "--client-cert", CLIENT_CERT_VARIABLE, "A certificate to show to the hub, with its chain."
+    ),
+    _file_option("--client-key", CLIENT_KEY_VARIABLE, "Its key, unless that is in the same file."),
     click.option(
         "--header",
         "headers",
@@ -133,11 +204,24 @@ def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
         headers: Headers,
         **kwargs: Any,
     ) -> Any:
-        return command(*args, target=Target(urls, namespace, token, headers), **kwargs)
+        files = Files(**{name: kwargs.pop(name) for name in Files._fields})
+        target = Target(urls, namespace, token, headers, files)
+        _check_together(target)
+        return command(*args, target=target, **kwargs)
 
     for option in reversed(_OPTIONS):
         with_target = option(with_target)
     return with_target
+
+
+def _check_together(target: Target) -> None:
+    try:
+        credentials = Credentials(target.token, target.files.token_file)
+        for url in hub_urls(target.urls):
+            check_authorization(target.headers, credentials.of(url))
+        Tls(*target.files[1:])
+    except BadRequest as error:
+        raise click.UsageError(error.message) from None
 
 
 json_option = click.option(

@@ -135,9 +135,7 @@ async def _register(
     try:
         agent = AgentClient(
             target.urls,
-            namespace=target.namespace,
-            token=target.token,
-            headers=target.headers,
+            **target.client,
             connect_timeout=wait,
             on_connected=connection.made,
             on_disconnected=connection.lost,

@@ -14,11 +14,15 @@ OTHERS = frozenset(
     {
         "HOMEPORT_AGENT_ID",
         "HOMEPORT_BROWSER",
+        "HOMEPORT_CA_FILE",
         "HOMEPORT_CI_ENV",
+        "HOMEPORT_CLIENT_CERT",
+        "HOMEPORT_CLIENT_KEY",
         "HOMEPORT_CONFIG",
         "HOMEPORT_DEBUG",
         "HOMEPORT_HEADERS",
         "HOMEPORT_TOKEN",
+        "HOMEPORT_TOKEN_FILE",
         "HOMEPORT_URL",
     }
 )

@@ -18,7 +18,8 @@ T = TypeVar("T")
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
-    for name in ("HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_HEADERS", *proxies):
+    ours = [name for name in os.environ if name.startswith("HOMEPORT_")]
+    for name in [*ours, *proxies]:
         monkeypatch.delenv(name, raising=False)
 
 

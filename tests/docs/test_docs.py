@@ -288,7 +288,8 @@ def test_the_toml_example_is_a_good_configuration(tmp_path: Path) -> None:
 
 def test_every_variable_that_is_named_is_read() -> None:
     ours = {field.variable for field in FIELDS.values()}
-    clients = {"HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_HEADERS"}
+    clients = {"HOMEPORT_URL", "HOMEPORT_TOKEN", "HOMEPORT_TOKEN_FILE", "HOMEPORT_HEADERS"}
+    clients |= {"HOMEPORT_CA_FILE", "HOMEPORT_CLIENT_CERT", "HOMEPORT_CLIENT_KEY"}
     commands = {"HOMEPORT_CONFIG", "HOMEPORT_DEBUG"}
     sidecars = {"HOMEPORT_AGENT_ID"}
     tests = {"HOMEPORT_CI_ENV"}
