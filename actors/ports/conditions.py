@@ -21,6 +21,7 @@ WarningKind = Literal[
     "store_slow",
     "store_cut",
     "store_foreign_data",
+    "tls_certificate",
 ]
 
 REASON_KINDS: tuple[ReasonKind, ...] = get_args(ReasonKind)
@@ -66,5 +67,7 @@ def meaning_of(kind: ReasonKind | WarningKind) -> str:
             return "the data of the embedded store was found cut when the hub started"
         case "store_foreign_data":
             return "the store holds what no hub wrote there"
+        case "tls_certificate":
+            return "the TLS certificate runs out soon, or a new one cannot be used"
         case _:
             assert_never(kind)

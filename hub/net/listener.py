@@ -12,8 +12,10 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from hub.net.admission import Admission
+from hub.net.certificate import ServerCertificate
 from hub.net.http_protocol import HttpProtocol
 from hub.net.sockets import bind
+from hub.net.tls_listener import TlsListener
 from hub.net.unsent import UnsentBudget
 from hub.telemetry import logs
 
@@ -46,8 +48,9 @@ class Listener:
     """Serves `app` and websockets on one port, inside the running loop.
 
     `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`).
-    `admission` bounds the connections, and `unsent` what callers may leave unread. With
-    `shared_port` other workers listen on the port too, and the kernel chooses among them.
+    `admission` bounds the connections, and `unsent` what callers may leave unread. With a
+    `certificate` it speaks TLS only. With `shared_port` other workers listen on the port too, and
+    the kernel chooses among them.
     Signals and logging are left to the caller.
     """
 
@@ -62,6 +65,7 @@ class Listener:
         admission: Admission | None = None,
         shared_port: bool = False,
         unsent: UnsentBudget | None = None,
+        certificate: ServerCertificate | None = None,
     ) -> None:
         self._app = app
         self._host = host
@@ -70,10 +74,11 @@ class Listener:
         self._admission = admission or Admission()
         self._shared_port = shared_port
         self._unsent = unsent or UnsentBudget()
+        self._certificate = certificate
         self._check: asyncio.TimerHandle | None = None
         self._stopping = False
         self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
         self._state = ServerState()
         self._config = Config(
             self._serve,
@@ -112,12 +117,25 @@ class Listener:
             await self.bind()
         host, port = self._sockets[0].getsockname()[:2]
         while self._sockets:
-            server = await loop.create_server(
-                self._connect, sock=self._sockets.pop(0), backlog=self._backlog
-            )
-            self._servers.append(server)
+            bound = self._sockets.pop(0)
+            if self._certificate is not None:
+                self._servers.append(self._serve_tls(bound, self._certificate))
+            else:
+                self._servers.append(
+                    await loop.create_server(self._connect, sock=bound, backlog=self._backlog)
+                )
         self._check_reading()
         return host, port
+
+    def _serve_tls(self, bound: socket.socket, certificate: ServerCertificate) -> TlsListener:
+        return TlsListener(
+            bound,
+            certificate,
+            self._connect,
+            backlog=self._backlog,
+            admission=self._admission,
+            close_timeout=self._unsent.send_timeout,
+        )
 
     def release(self) -> None:
         """Close the sockets of a port that was bound and never served."""

@@ -82,9 +82,9 @@ async def reserve(host: str, port: int) -> list[socket.socket]:
     return held
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, *, tls: bool = False) -> str:
     """The URL of what listens there."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def release(sockets: list[socket.socket]) -> None:

@@ -21,6 +21,8 @@ from hub.errors import HubError, RivalError
 from hub.http.app import App
 from hub.net.admission import Admission, ConnectionLimits
 from hub.net.caller import Authenticator, Caller, NobodyAsked
+from hub.net.certificate import ServerCertificate
+from hub.net.file_changes import LOOK_EVERY
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
 from hub.net.sockets import url_of
@@ -135,6 +137,7 @@ class Hub:
             self._make_namespace, settings.max_namespaces, self.metrics, self.limits
         )
         self._maintenance: asyncio.Task[None] | None = None
+        self._file_look: asyncio.Task[None] | None = None
         self._agents = 0  # as of a moment ago
         self._garbage = GarbageCollection()
         self._heap = Heap()
@@ -142,6 +145,7 @@ class Hub:
         self._backend: Backend | None = None
         self._confirm = False
         self._listener: Listener | None = None
+        self._certificate: ServerCertificate | None = None
         self._url = ""
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
@@ -156,6 +160,7 @@ class Hub:
         logger.info("starting", version=VERSION, **describe(settings))
         if self._timing.warning:
             logger.warning(self._timing.warning)
+        self._certificate = _certificate_of(settings)
         self._admission.room = connection_room(raise_open_file_limit())
         listener = Listener(
             App(self),
@@ -165,11 +170,12 @@ class Hub:
             admission=self._admission,
             shared_port=self._shared_port,
             unsent=self.unsent,
+            certificate=self._certificate,
         )
         # The port first: a second hub with the same id that is started by mistake must fail before
         # it takes over the lease of the first one in Redis.
         host, port = await listener.bind()
-        self._url = url = url_of(host, port)
+        self._url = url = url_of(host, port, tls=self._certificate is not None)
         try:
             await self._open_store()
             self._garbage.freeze_loaded()
@@ -183,6 +189,8 @@ class Hub:
         if self._parent is not None:
             await self._parent.start()
         self._maintenance = asyncio.create_task(self._maintain(), name="caretaker")
+        if self._certificate is not None:
+            self._file_look = asyncio.create_task(self._look_at_files(), name="file look")
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
         logger.info(
             "listening",
@@ -211,6 +219,8 @@ class Hub:
         await self._wait_until(lambda: not self.connections, CLOSE_TIMEOUT)
         if self._listener is not None:
             await self._listener.stop(1.0)
+        if self._file_look is not None:
+            self._file_look.cancel()
         if self._maintenance is not None:
             self._maintenance.cancel()  # before the namespaces are closed, which it uses
         await self._close_store()
@@ -406,8 +416,10 @@ class Hub:
         """What an operator should look at although the hub is ready."""
         tight = [Caution("tight_times", self._timing.warning)] if self._timing.warning else []
         cut = self._engine.warnings if self._engine is not None else self._warnings
+        tls = self._certificate.warnings() if self._certificate is not None else []
         return [
             *tight,
+            *(Caution("tls_certificate", sentence) for sentence in tls),
             *(Caution("store_cut", sentence) for sentence in cut),
             *self._namespaces.warnings(),
         ]
@@ -429,6 +441,14 @@ class Hub:
         logger.error(sentence)
         if goes_on:
             self._failure.set_result(RivalError(sentence))
+
+    async def _look_at_files(self) -> None:
+        """Read the certificate again when its files change."""
+        assert self._certificate is not None
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            # In a thread: the files may be on another machine.
+            await asyncio.to_thread(self._certificate.look)
 
     async def _maintain(self) -> None:
         """Measure the event loop's lag, and do the regular work of namespaces and collections."""
@@ -452,4 +472,13 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
         max_handshakes=settings.max_handshakes,
         handshake_timeout=settings.handshake_timeout,
         request_timeout=settings.request_timeout,
+    )
+
+
+def _certificate_of(settings: Settings) -> ServerCertificate | None:
+    """The certificate of the port; raises TlsError when it cannot be used."""
+    if settings.tls_cert is None:
+        return None
+    return ServerCertificate(
+        settings.tls_cert, settings.tls_key or "", settings.tls_client_ca or ""
     )

@@ -148,7 +148,7 @@ class Workers:
             await self._end()
             raise
         self._tasks = [asyncio.create_task(self._keep_running(slot)) for slot in self._slots]
-        url = url_of(host, port)
+        url = url_of(host, port, tls=settings.tls_cert is not None)
         logger.info("all workers listen", url=url, workers=settings.workers)
         return url
 

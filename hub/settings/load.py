@@ -17,6 +17,9 @@ from hub.errors import HubError
 from hub.settings.fields import FIELDS, Field
 from hub.settings.model import MAX_HUB_ID, Settings, default_data_dir, worker_id
 
+FILES = ("tls_cert", "tls_key", "tls_client_ca")
+"""Settings that are paths of files; a relative one is of the directory that the hub starts in."""
+
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
@@ -67,6 +70,9 @@ def load_settings(
         sources[name] = given.source
     data_dir = values.get("data_dir") or default_data_dir(environ)
     values["data_dir"] = os.path.abspath(os.path.expanduser(data_dir))
+    for name in FILES:
+        if values.get(name) is not None:
+            values[name] = os.path.abspath(os.path.expanduser(values[name]))
     settings = Settings(**values)
     _check_together(settings, sources)
     return settings
@@ -157,6 +163,9 @@ def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
     except ImpossibleTimesError as error:
         blamed = next(sources[name] for name in error.names if name in sources)
         raise SettingsError(f"{blamed}: {error}") from None
+    for name in ("tls_key", "tls_client_ca"):
+        if name in sources and settings.tls_cert is None:
+            raise SettingsError(f"{sources[name]}: there is no TLS without tls_cert; give it too")
     if settings.workers > 1:
         _check_workers(settings, sources)
 

@@ -83,6 +83,35 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 8080
 
+    tls_cert: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="PEM file of the certificate to show, and of those between it and its "
+            "authority; with it the hub speaks TLS only. Read again when it changes.",
+            extra={"metavar": "FILE", "default": "no TLS", "expects": "a file"},
+        ),
+    ] = None
+
+    tls_key: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="PEM file of the certificate's private key, without a password.",
+            extra={"metavar": "FILE", "default": "the file of tls_cert", "expects": "a file"},
+        ),
+    ] = None
+
+    tls_client_ca: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="PEM file of the authorities whose certificates clients may show instead "
+            "of a token.",
+            extra={"metavar": "FILE", "default": "none are asked for", "expects": "a file"},
+        ),
+    ] = None
+
     workers: Annotated[
         int,
         Meta(

@@ -404,7 +404,9 @@ class Connection(asyncio.Protocol):
         self._start_timer()
         self.resume_reading()
         self._outbox.write_all()
-        if not self.transport.is_closing():
+        if not self.transport.can_write_eof():
+            self.transport.close()  # TLS tells the peer of the end, and reads on until it answers
+        elif not self.transport.is_closing():
             with suppress(OSError):  # the peer is gone; `connection_lost` comes next
                 self.transport.write_eof()
         self._end_session()

@@ -41,7 +41,7 @@ class Hub(Program):
         """Start, and wait for the line with the URL; when it fails, the error shows the log."""
         self.launch()
         self.line = self.read_line()
-        found = re.search(r"http://[0-9.]+:[0-9]+", self.line)
+        found = re.search(r"https?://[0-9.]+:[0-9]+", self.line)
         assert found is not None, self.line
         self.url = found[0]
         return self

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import struct
 import time
 from typing import Any
@@ -82,6 +83,7 @@ class Wire:
         answers_pings: bool = True,
         path: str = "/ws",
         query: dict[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         query = dict(query or {})
         if namespace is not None and namespace_in_query:
@@ -90,6 +92,8 @@ class Wire:
         assert address.hostname is not None
         self.socket = socket.create_connection((address.hostname, address.port), timeout=LIMIT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=address.hostname)
         uri = f"ws://{address.hostname}:{address.port}{path}"
         self._protocol = ClientProtocol(
             parse_uri(uri + (f"?{urlencode(query)}" if query else "")),
@@ -129,8 +133,9 @@ class Wire:
         """Read what there is within `timeout` seconds; False when nothing more can come."""
         if self.closed_at is not None:
             return False
-        ready, _, _ = select.select([self.socket], [], [], max(timeout, 0))
-        if not ready:
+        pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
+        ready, _, _ = select.select([self.socket], [], [], 0 if pending else max(timeout, 0))
+        if not ready and not pending:
             return False
         try:
             data = self.socket.recv(1 << 20)

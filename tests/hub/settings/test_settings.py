@@ -82,6 +82,9 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
     given = {
         "host": "0.0.0.0",
         "port": 9,
+        "tls_cert": "/etc/hub.pem",
+        "tls_key": "/etc/hub.key",
+        "tls_client_ca": "/etc/agents.pem",
         "workers": 2,
         "redis": "redis://h:1",
         "data_dir": "/data",
@@ -122,6 +125,20 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
     assert load({name: str(value) for name, value in given.items()}) == expected
     assert load(environ=environ) == expected
     assert load(config=toml("\n".join(lines))) == expected
+
+
+def test_a_file_is_named_from_the_directory_that_the_hub_starts_in(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = load({"tls_cert": "hub.pem", "tls_key": "~/hub.key"})
+    assert settings.tls_cert == str(tmp_path / "hub.pem")
+    assert settings.tls_key == "/home/me/hub.key"
+
+
+@pytest.mark.parametrize("name", ["tls_key", "tls_client_ca"])
+def test_there_is_no_tls_without_a_certificate(name):
+    with pytest.raises(SettingsError, match=f"^{FIELDS[name].flag}: there is no TLS without"):
+        load({name: "x.pem"})
 
 
 def test_the_file_may_be_named_by_the_environment(toml):

@@ -103,15 +103,24 @@ class FakeHub:
         return session
 
 
+async def answer_ok(scope, receive, send) -> None:
+    """The smallest HTTP application: 200 and the path."""
+    body = scope["path"].encode()
+    length = str(len(body)).encode()
+    headers = [(b"content-length", length)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 class RunningHub(FakeHub):
     """A fake hub behind a real listener on a real port."""
 
-    def __init__(self) -> None:
+    def __init__(self, app=answer_ok, **options) -> None:
         super().__init__()
         self.port = 0
         self.admission = Admission(applied=self.limits.applied)
         self.listener = Listener(
-            answer_ok, Gateway(self).protocol, "127.0.0.1", 0, admission=self.admission
+            app, Gateway(self).protocol, "127.0.0.1", 0, admission=self.admission, **options
         )
 
     async def start(self) -> None:
@@ -120,15 +129,6 @@ class RunningHub(FakeHub):
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
-
-
-async def answer_ok(scope, receive, send) -> None:
-    """The smallest HTTP application: 200 and the path."""
-    body = scope["path"].encode()
-    length = str(len(body)).encode()
-    headers = [(b"content-length", length)]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def client_frame(
@@ -244,6 +244,9 @@ class NotingTransport(asyncio.Transport):
         paused, self.held = self.held > self.high, 0
         if paused:
             self.protocol.resume_writing()
+
+    def can_write_eof(self) -> bool:
+        return True
 
     def write_eof(self) -> None:
         self.ended = True
