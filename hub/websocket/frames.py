@@ -16,6 +16,14 @@ _pack_medium = Struct("!BBH").pack
 _pack_long = Struct("!BBQ").pack
 
 
+_HEADS = {126: 4, 127: 10}
+"""Bytes of a head without its mask, by the length in its second byte; 2 for all others."""
+
+_SHORTEST = {4: 126, 10: 65536}
+"""The smallest payload for which a head may have that many bytes."""
+
+_LONGEST_HEAD = 10
+
 _latest: tuple[bytes, bytes] = (b"", _SHORT[0])
 
 
@@ -43,8 +51,8 @@ def whole_messages(data: bytes, max_size: int) -> tuple[list[bytes], int]:
     """The text messages at the beginning of `data`, and the number of bytes that they take.
 
     Only frames that need no further checks are taken: whole, final, masked, of at most 65,535 bytes
-    and at most `max_size`. The first other frame, or one whose length is not in its shortest form,
-    ends the list; the library checks it (RFC 6455 section 5.2).
+    and at most `max_size`, and UTF-8. The first other frame, or one whose length is not in its
+    shortest form, ends the list; `hub.websocket.protocol` checks it.
     """
     messages: list[bytes] = []
     at, end = 0, len(data)
@@ -61,7 +69,64 @@ def whole_messages(data: bytes, max_size: int) -> tuple[list[bytes], int]:
         stop = body + length
         if stop > end or not 0 <= length <= max_size:
             break
-        messages.append(apply_mask(data[body:stop], data[body - 4 : body]))
+        message = apply_mask(data[body:stop], data[body - 4 : body])
+        if not message.isascii() and not is_utf8(message):
+            break
+        messages.append(message)
         at = stop
         body = at + 6
     return messages, at
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are UTF-8, without surrogates and overlong forms."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class FrameHeads:
+    """Follows the heads of a stream's frames, and finds lengths in a form that is not allowed.
+
+    A length has its shortest form, and fits 63 bits (RFC 6455 section 5.2). A proxy that reads the
+    other forms differently would see other frames than we do.
+    """
+
+    __slots__ = ("_head", "_left")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0  # bytes of this frame's mask and payload that are still to come
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether the next byte begins a frame."""
+        return not self._left and not self._head
+
+    def follow(self, data: bytes) -> int:
+        """The number of bytes until the first frame with such a length: all bytes without one.
+
+        Call it with all bytes that are not read by `whole_messages`, in order.
+        """
+        at, end = 0, len(data)
+        while at < end:
+            if self._left:
+                step = min(self._left, end - at)
+                self._left -= step
+                at += step
+                continue
+            known = len(self._head)
+            head = self._head + data[at : at + _LONGEST_HEAD - known]
+            size = _HEADS.get(head[1] & ~_MASKED, 2) if len(head) > 1 else 2
+            if len(head) < size:
+                self._head = head
+                break
+            length = int.from_bytes(head[2:size], "big") if size > 2 else head[1] & ~_MASKED
+            if not _SHORTEST.get(size, 0) <= length < 2**63:
+                return at
+            self._head = b""
+            self._left = length + 4  # an unmasked frame ends the connection anyway
+            at += size - known
+        return end

@@ -7,11 +7,14 @@ Everything that a peer sends can be read here. Whole text messages between two f
 from __future__ import annotations
 
 import logging
+from codecs import IncrementalDecoder, getincrementaldecoder
 from typing import cast
 
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+
+from hub.websocket.frames import FrameHeads
 
 MAX_CLOSE_REASON = 123
 """Bytes: a control frame holds 125, and the close code takes 2 (RFC 6455 section 5.5)."""
@@ -24,34 +27,51 @@ PONG_HEAD = 0x8A
 _library_logger = logging.getLogger("hub.websockets")
 _library_logger.setLevel(logging.WARNING)
 
+_utf8_decoder = getincrementaldecoder("utf-8")
+_TEXTS = frozenset({Opcode.TEXT, Opcode.CONT})
+
 
 class Websocket(ServerProtocol):
     """The library's protocol of a websocket whose handshake is answered elsewhere.
 
-    The library answers pings, closes and violations: send `data_to_send()` after every call.
+    The library answers pings, closes and violations: send `data_to_send()` after every call. Two
+    violations that it lets pass are found here: lengths in a form that is not allowed, and texts
+    that are not UTF-8.
     """
 
-    __slots__ = ("_fragments", "_pings_answered", "_pings_sent")
+    __slots__ = ("_decoder", "_fragments", "_heads", "_pings_answered", "_pings_sent")
 
     def __init__(self, max_size: int) -> None:
         super().__init__(
             extensions=None, state=State.OPEN, max_size=max_size, logger=_library_logger
         )
+        self._heads = FrameHeads()
+        self._decoder: IncrementalDecoder | None = None
         self._fragments: bytearray | None = None
         self._pings_sent = 0
         self._pings_answered = 0
 
     def read(self, data: bytes) -> tuple[list[Frame], bool]:
         """The frames that `data` completes, and whether a message may begin right behind it."""
-        self.receive_data(data[:-1])
-        frames = self.events_received()
-        # The last byte alone: the library is between two frames only if this byte completes one.
-        # An empty parse buffer would not show that, since the head of a frame may be parsed.
-        self.receive_data(data[-1:])
-        completed = self.events_received()
-        frames += completed
-        between = bool(completed) and self.current_size is None and self.state is State.OPEN
-        return cast(list[Frame], frames), between
+        allowed = self._heads.follow(data)
+        self.receive_data(data[:allowed])
+        frames = cast(list[Frame], self.events_received())
+        if self.state is not State.OPEN:
+            return frames, False
+        if allowed < len(data):
+            self.fail(CloseCode.PROTOCOL_ERROR, "length of a frame not in its shortest form")
+            return frames, False
+        return frames, self._heads.between_frames and self.current_size is None
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame from the parser, which closes with 1007 on UnicodeDecodeError."""
+        if frame.opcode is Opcode.TEXT:
+            self._decoder = _utf8_decoder()
+        if self._decoder is not None and frame.opcode in _TEXTS:
+            self._decoder.decode(bytes(frame.data), frame.fin)
+            if frame.fin:
+                self._decoder = None
+        super().recv_frame(frame)
 
     def message(self, frame: Frame) -> bytes | None:
         """The message that a text or continuation frame completes, or None.

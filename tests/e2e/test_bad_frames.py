@@ -83,6 +83,8 @@ BROKEN_FRAMES = {
     "a continuation of nothing": frame(0, b"{}"),
     "a new message inside another": frame(1, b"{", fin=False) + frame(1, b"}"),
     "a close frame of one byte": frame(8, b"x"),
+    "a length not in its shortest form": b"\x81\xfe\x00\x02" + bytes(4) + b"{}",
+    "a length of 2 to the 63": b"\x81\xff\x80" + bytes(7),
 }
 
 
@@ -93,13 +95,36 @@ def test_what_is_no_websocket_frame_closes_with_1002(wire: Wire, data: bytes) ->
     assert wire.closing()[0] == 1002
 
 
-def test_a_close_frame_with_a_forbidden_code_or_bad_text_ends_the_connection(
-    neighbour: Neighbour,
-) -> None:
-    for payload in (struct.pack("!H", 1005), struct.pack("!H", 999), b"\x03\xe8\xff\xfe"):
+NOT_UTF8 = {
+    "an id": b'{"op":"ping","id":"\xff\xfe"}',
+    "an id, cut": b'{"op":"ping","id":"\xe2\x82"}',
+    "an overlong NUL": b'{"op":"ping","id":"\xc0\x80"}',
+    "a surrogate": b'{"op":"ping","id":"\xed\xa0\x80"}',
+    "a field that is ignored": b'{"op":"ping","id":1,"surplus":"\xff"}',
+    "UTF-16": '{"op":"ping","id":1}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("data", NOT_UTF8.values(), ids=NOT_UTF8.keys())
+def test_a_text_that_is_not_utf8_closes_with_1007(neighbour: Neighbour, data: bytes) -> None:
+    for sent in (frame(1, data), frame(1, data[:20], fin=False) + frame(0, data[20:])):
         wire = neighbour.place.connect()
-        wire.send_bytes(frame(8, payload))
-        assert wire.closing()[0] in (1002, 1007)
+        wire.ping()
+        wire.send_bytes(sent)
+        assert wire.closing()[0] == 1007
+
+
+@pytest.mark.parametrize("code", [999, 1005])
+def test_a_close_frame_with_a_code_that_nobody_may_send_closes_with_1002(
+    wire: Wire, code: int
+) -> None:
+    wire.send_bytes(frame(8, struct.pack("!H", code)))
+    assert wire.closing()[0] == 1002
+
+
+def test_a_close_frame_whose_reason_is_not_utf8_closes_with_1007(wire: Wire) -> None:
+    wire.send_bytes(frame(8, b"\x03\xe8\xff\xfe"))
+    assert wire.closing()[0] == 1007
 
 
 def test_half_a_frame_and_then_silence_harms_nobody(neighbour: Neighbour) -> None:

@@ -161,7 +161,10 @@ class RawPeer:
         self.status = b""
 
     @classmethod
-    async def connect(cls, port: int, *, receive_buffer: int | None = None) -> RawPeer:
+    async def connect(
+        cls, port: int, *, receive_buffer: int | None = None, early: bytes = b""
+    ) -> RawPeer:
+        """Open a websocket; `early` is sent in one segment with the handshake."""
         import socket  # noqa: PLC0415
 
         sock = socket.socket()
@@ -172,7 +175,7 @@ class RawPeer:
         # A small limit: the stream stops reading soon when nobody takes what it has.
         reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
         peer = cls(reader, writer)
-        writer.write(upgrade())
+        writer.write(upgrade() + early)
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101"), head
         return peer

@@ -16,6 +16,8 @@ from tests.hub.websocket.test_writing import Opened
 
 CONT, TEXT, CLOSE, PING = 0, 1, 8, 9
 
+LOOKS_LIKE_A_FRAME = b"\xe4" + client_frame(TEXT, b"fake")  # and is UTF-8, as texts must be
+
 
 def read_by_library(stream: bytes, max_size: int) -> list[bytes]:
     """The messages of a stream, joined from their fragments, until the library ends it."""
@@ -39,7 +41,8 @@ def any_frames(chance: random.Random) -> bytes:
     """One message in one of its forms, a ping, or a close."""
     size = chance.choice([0, 1, 4, 125, 126, 127, 300, 2_000, SLICE, 9_000])
     # Payloads that look like frames: a reader out of step would take them for some.
-    payload = (client_frame(TEXT, b"fake") * (size // 10 + 1))[:size]
+    whole = (LOOKS_LIKE_A_FRAME * size)[:size].decode(errors="ignore").encode()
+    payload = whole.ljust(size)
     match chance.randrange(12):
         case 0:
             return client_frame(PING, payload[:125])
@@ -82,12 +85,13 @@ async def test_a_stream_is_read_as_the_library_reads_it_however_it_is_cut(seed: 
 @pytest.mark.parametrize("cut", [2, 6])
 async def test_a_payload_that_looks_like_frames_is_none_when_its_head_came_before(cut: int):
     opened = Opened()
-    payload = client_frame(TEXT, b"fake")
-    stream = client_frame(PING) + client_frame(TEXT, payload) + client_frame(TEXT, b"next")
-    at = len(client_frame(PING)) + cut
+    first, payload = LOOKS_LIKE_A_FRAME[:1], LOOKS_LIKE_A_FRAME[1:]
+    begun = client_frame(PING) + client_frame(TEXT, first, fin=False)
+    stream = begun + client_frame(CONT, payload) + client_frame(TEXT, b"next")
+    at = len(begun) + cut
     opened.connection.data_received(stream[:at])
     opened.connection.data_received(stream[at:])
-    assert opened.session.messages == [payload, b"next"]
+    assert opened.session.messages == [first + payload, b"next"]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +104,7 @@ async def test_a_payload_that_looks_like_frames_is_none_when_its_head_came_befor
         client_frame(TEXT, b"cut short")[:-1],
         b"\xc1\x80\0\0\0\0",  # a reserved bit
         b"\x81\xfe\0\x01\0\0\0\0x",  # a length in a longer form than it needs
+        client_frame(TEXT, b"\xe2\x82"),  # not UTF-8
         b"\x81",
     ],
 )

@@ -149,13 +149,6 @@ async def test_a_text_inside_a_binary_message_is_closed_with_1002_however_it_is_
     assert all(session.messages == [] for session in hub.sessions)
 
 
-async def test_bad_utf8_reaches_the_session_as_bytes(hub: RunningHub):
-    peer = await RawPeer.connect(hub.port)
-    peer.send(client_frame(TEXT, b"\xff\xfe"))
-    assert await peer.frame() == ("text", b"\xff\xfe")
-    assert hub.sessions[0].messages == [b"\xff\xfe"]
-
-
 async def test_many_messages_in_one_segment_are_all_answered_in_order(hub: RunningHub):
     peer = await RawPeer.connect(hub.port)
     messages = [b"%d" % number for number in range(3_000)]
