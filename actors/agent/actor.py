@@ -38,6 +38,7 @@ from actors.agent.messages import (
     FoundForeign,
     GrantFreshTimeout,
     Heartbeat,
+    HttpCaller,
     HubsChanged,
     Message,
     Overtaken,
@@ -242,7 +243,7 @@ class AgentActor:
     def _heartbeat(self, ask: Heartbeat) -> None:
         writer, monitor, asks = self.writer, self.monitor, self.asks
         changes = ask.changes
-        if ask.session is None and self._refuses(ask):
+        if ask.caller is not None and self._refuses(ask, ask.caller):
             return
         record = writer.committed
         if (
@@ -308,14 +309,14 @@ class AgentActor:
             ask.reply(no_such_agent() if ask.by_operator else over)
         elif ask.session is not None and ask.session is not monitor.session:
             ask.reply(not_held(self))
-        elif ask.by_operator or ask.session is not None or not self._refuses(ask):
+        elif ask.caller is None or not self._refuses(ask, ask.caller):
             self.asks.under_way = [ask]
             writer.commit("remove", "unregistered", record, monitor.liveness, born=ask.at)
 
-    def _refuses(self, ask: Heartbeat | Unregister) -> bool:
+    def _refuses(self, ask: Heartbeat | Unregister, caller: HttpCaller) -> bool:
         """Refuse a caller over HTTP that may not speak for the agent; whether it was refused."""
         record = self.writer.current
-        refusal = None if record is None else refusal_over_http(self, record, ask)
+        refusal = None if record is None else refusal_over_http(self, record, caller)
         if refusal is not None:
             ask.reply(refusal)
         return refusal is not None

@@ -63,7 +63,7 @@ class AskQueue:
             if (
                 not isinstance(message, Heartbeat)
                 or message.session is not heartbeat.session
-                or message.token != heartbeat.token
+                or message.caller != heartbeat.caller
             ):
                 break
             changes = message.changes

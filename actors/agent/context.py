@@ -98,6 +98,14 @@ class AgentContext(Protocol):
         """A registration was refused, because programs take the id from each other."""
         ...
 
+    def owner_of(self, agent_id: str) -> str:
+        """The principal that the agent belongs to; "" for nobody."""
+        ...
+
+    def revoked(self, principal_id: str) -> bool:
+        """Whether the principal was revoked."""
+        ...
+
     def owns(self, record: AgentRecord) -> bool:
         """Whether this hub owns the agent: watches its silence."""
         ...

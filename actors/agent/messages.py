@@ -13,6 +13,7 @@ from msgspec import Struct, UnsetType
 from actors.agent.outcomes import Reply
 from actors.log.proposal import Proposal, RenewalProposal, Result
 from actors.ports.store import Away, Stored
+from actors.rules.permissions import Principal
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
@@ -25,16 +26,25 @@ class SessionHandle(Protocol):
         ...
 
 
+class HttpCaller(Struct, frozen=True, gc=False):
+    """A caller over HTTP: whom it acts for, and the session token that it shows, None if none."""
+
+    principal: Principal
+    token: str | None = None
+
+
 class Register(Struct, frozen=True, gc=False):
     """Begin a lease under this identity, and fence off the session that held it.
 
-    `exclusive`: only if no other session of the agent lives.
+    The agent belongs to `principal` from then on. `exclusive`: only if no other session of the
+    agent lives.
     """
 
     session: SessionHandle | None
     spec: AgentSpec
     reply: Reply
     at: float
+    principal: Principal
     exclusive: bool = False
 
 
@@ -46,19 +56,20 @@ class Resume(Struct, frozen=True, gc=False):
     changes: AgentChanges
     reply: Reply
     at: float
+    principal: Principal
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
     """Renew the lease, and take what the agent reports of itself.
 
-    `token` is what a caller over HTTP shows, None if nothing.
+    It comes from a session, or from a `caller` over HTTP.
     """
 
     session: SessionHandle | None
     changes: AgentChanges
     reply: Reply
     at: float
-    token: str | None = None
+    caller: HttpCaller | None = None
 
 
 class Update(Struct, frozen=True, gc=False):
@@ -71,7 +82,7 @@ class Update(Struct, frozen=True, gc=False):
 
 
 class Unregister(Struct, frozen=True, gc=False):
-    """End the lease now; `token` as for a heartbeat.
+    """End the lease now; `caller` as for a heartbeat.
 
     `by_operator`: whoever holds the agent; an agent that does not exist is an error then.
     """
@@ -79,7 +90,7 @@ class Unregister(Struct, frozen=True, gc=False):
     session: SessionHandle | None
     reply: Reply
     at: float
-    token: str | None = None
+    caller: HttpCaller | None = None
     by_operator: bool = False
 
 

@@ -65,6 +65,11 @@ def bad_token(*, superseded: bool) -> ProtocolError:
     )
 
 
+def owner_revoked() -> ProtocolError:
+    """Whoever shows the session token of an agent whose principal was revoked."""
+    return ProtocolError("forbidden", "the token that registered this agent was revoked")
+
+
 def not_sent(why: str) -> ProtocolError:
     """The change could not be sent to the store in time, and is not made; `why` not."""
     return ProtocolError("unavailable", f"{why}; nothing was changed")

@@ -11,6 +11,7 @@ from actors.log.proposal import AnyProposal, Proposal, RenewalProposal, RenewalP
 from actors.ports.store import BEGIN_SESSIONS, Change, Operation, Renewal
 from actors.rules.foreign_records import TIMES
 from actors.rules.liveness import Liveness
+from actors.rules.permissions import NOBODY, Principal
 from actors.rules.records import (
     amend,
     combine,
@@ -269,10 +270,12 @@ class RecordWriter:
         born: float | None = None,
         seen: str = "",
         head: bytes | None = None,
+        principal: Principal | None = None,
     ) -> None:
         """Propose a change made from the current record, whose `head` may be known.
 
-        `hub` is the hub that holds the agent's session; if None, the one that held it before, or
+        With `principal`, the agent belongs to it from then on. `hub` is the hub that holds the
+        agent's session; if None, the one that held it before, or
         "" for an agent that comes over HTTP. `born` is when the oldest ask came that it answers.
         """
         self._in_flight, self._unwritten = self._unwritten, None
@@ -281,7 +284,7 @@ class RecordWriter:
             hub = "" if liveness.over_http else held_by or self._context.hub_id
         if born is None:
             born = self._context.now()
-        self._propose(operation, kind, record, liveness, hub, born, seen, head)
+        self._propose(operation, kind, record, liveness, hub, born, seen, head, principal)
 
     def withdraw(self) -> None:
         """Do not make the change under way, if it can still be stopped."""
@@ -330,6 +333,7 @@ class RecordWriter:
         born: float,
         seen: str,
         head: bytes | None = None,
+        principal: Principal | None = None,
     ) -> None:
         context, committed = self._context, self.committed
         if self._overwritten is None or operation not in ("write", "restore"):
@@ -351,6 +355,8 @@ class RecordWriter:
             revision=0 if committed is None else committed.revision,
             seen=seen,
             times=self._times(operation, timing),
+            owner=self._owner(operation) if principal is None else principal.id,
+            only_own=principal is not None and not principal.governs_all,
             load=record.load,
         )
         self._marked_dirty = False
@@ -367,6 +373,18 @@ class RecordWriter:
                 return TIMES
             case "write" | "remove":
                 return ""
+            case _:
+                assert_never(operation)
+
+    def _owner(self, operation: Operation) -> str | None:
+        """The principal that the agent belongs to as before; None where that stays as stored."""
+        match operation:
+            case "register" | "claim" | "restore":
+                return self._context.owner_of(self.agent_id)
+            case "adopt":
+                return NOBODY
+            case "resume" | "write" | "remove":
+                return None
             case _:
                 assert_never(operation)
 

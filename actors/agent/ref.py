@@ -12,6 +12,7 @@ from actors.agent.messages import (
     FoundForeign,
     GrantFreshTimeout,
     Heartbeat,
+    HttpCaller,
     HubsChanged,
     Message,
     Overtaken,
@@ -34,6 +35,7 @@ from actors.agent.messages import (
 from actors.agent.outcomes import Reply
 from actors.log.proposal import Proposal, RenewalProposal, Result
 from actors.ports.store import Away, Stored
+from actors.rules.permissions import Principal
 from actors.runtime.dispatch import Ref
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
@@ -64,16 +66,24 @@ class AgentRef:
         spec: AgentSpec,
         reply: Reply,
         at: float,
+        principal: Principal,
+        *,
         exclusive: bool = False,
     ) -> None:
         """Answered with a Lease, or a ProtocolError."""
-        self._ask(Register(session, spec, reply, at, exclusive))
+        self._ask(Register(session, spec, reply, at, principal, exclusive))
 
-    def resume(
-        self, session: SessionHandle, token: str, changes: AgentChanges, reply: Reply, at: float
+    def resume(  # noqa: PLR0917 - as the message
+        self,
+        session: SessionHandle,
+        token: str,
+        changes: AgentChanges,
+        reply: Reply,
+        at: float,
+        principal: Principal,
     ) -> None:
         """Answered with a Lease, or a ProtocolError."""
-        self._ask(Resume(session, token, changes, reply, at))
+        self._ask(Resume(session, token, changes, reply, at, principal))
 
     def heartbeat(
         self,
@@ -81,10 +91,10 @@ class AgentRef:
         changes: AgentChanges,
         reply: Reply,
         at: float,
-        token: str | None = None,
+        caller: HttpCaller | None = None,
     ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        heartbeat = Heartbeat(session, changes, reply, at, token)
+        heartbeat = Heartbeat(session, changes, reply, at, caller)
         if not self._ref.deliver(heartbeat):
             self._refuse(heartbeat)
 
@@ -95,10 +105,14 @@ class AgentRef:
         self._ask(Update(session, changes, reply, at))
 
     def unregister(
-        self, session: SessionHandle | None, reply: Reply, at: float, token: str | None = None
+        self,
+        session: SessionHandle | None,
+        reply: Reply,
+        at: float,
+        caller: HttpCaller | None = None,
     ) -> None:
         """Answered with Acknowledged, or a ProtocolError."""
-        self._ask(Unregister(session, reply, at, token))
+        self._ask(Unregister(session, reply, at, caller))
 
     def remove(self, reply: Reply, at: float) -> None:
         """An operator ends the lease. Answered with Acknowledged, or a ProtocolError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from actors.agent.fencing import refusal_of_token
+from actors.agent.fencing import refusal_of_principal, refusal_of_token
 from actors.agent.messages import Register, Resume
 from actors.agent.outcomes import (
     NEWER_SESSION,
@@ -26,11 +26,17 @@ from homeport_protocol.record import AgentRecord
 def register(agent: AgentParts, ask: Register) -> None:
     """Propose a new lease under this identity, even if another session holds it now.
 
-    Unless programs take it from each other, or it is to be exclusive: then the session that holds
-    it now stays. An exclusive one is a claim, which the store takes only if nothing has happened to
-    the agent that is not known here: of two claims, at whichever hubs, one wins.
+    Unless it belongs to another principal, programs take it from each other, or it is to be
+    exclusive: then the session that holds it now stays. An exclusive one is a claim, which the
+    store takes only if nothing has happened to the agent that is not known here: of two claims, at
+    whichever hubs, one wins.
     """
     context, writer = agent.context, agent.writer
+    if writer.current is not None:
+        not_allowed = refusal_of_principal(agent, writer.current, ask.principal)
+        if not_allowed is not None:
+            ask.reply(not_allowed)
+            return
     if ask.exclusive and _lives(agent):
         ask.reply(held_by_another())
         return
@@ -54,7 +60,16 @@ def register(agent: AgentParts, ask: Register) -> None:
     agent.asks.under_way = [ask]
     hub, liveness = "" if over_http else context.hub_id, agent.monitor.liveness
     operation: Operation = "claim" if ask.exclusive else "register"
-    writer.commit(operation, "registered", record, liveness, hub=hub, born=ask.at, head=head)
+    writer.commit(
+        operation,
+        "registered",
+        record,
+        liveness,
+        hub=hub,
+        born=ask.at,
+        head=head,
+        principal=ask.principal,
+    )
 
 
 def connected(agent: AgentParts) -> bool:
@@ -78,7 +93,7 @@ def resume(agent: AgentParts, ask: Resume) -> None:
     if record is None:
         ask.reply(gone())
         return
-    refusal = refusal_of_token(agent, record, ask.token)
+    refusal = refusal_of_token(agent, record, ask.token, ask.principal)
     if refusal is not None:
         ask.reply(refusal)
         return

@@ -24,6 +24,7 @@ from actors.agent.parts import AgentParts
 from actors.log.proposal import AnyProposal
 from actors.ports.store import BEGIN_SESSIONS, Away, Change, Refusal
 from actors.rules.liveness import Liveness
+from actors.rules.permissions import not_its_own
 from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.record import AgentRecord
 
@@ -135,6 +136,9 @@ def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -
             _stale(agent, proposal)
         case "fenced":
             _fenced(agent, proposal)
+        case "owned":
+            writer.refused()
+            agent.asks.answer(not_its_own())
         case "poisoned":
             words = f"the store holds something other than a record for {writer.agent_id}"
             agent.asks.answer(ProtocolError("conflict", words))
@@ -204,8 +208,8 @@ def _too_late(agent: AgentParts, ask: Ask, *, sent: bool) -> Outcome:
     if not isinstance(ask, Heartbeat) or writer.committed is None:
         why = agent.context.why_unanswered
         return unknown_outcome(why) if sent else not_sent(why)
-    if ask.session is None:
-        refusal = refusal_over_http(agent, writer.committed, ask)
+    if ask.caller is not None:
+        refusal = refusal_over_http(agent, writer.committed, ask.caller)
         if refusal is not None:
             return refusal
     if ask.session is None or ask.session is agent.monitor.session:

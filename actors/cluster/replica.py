@@ -48,6 +48,7 @@ from actors.ports.store import (
     Roster,
     Store,
 )
+from actors.rules.owners import Owners
 from actors.rules.records import complete, completed, seen_later
 from actors.rules.stored_records import read_record
 from actors.rules.told_times import ToldTimes
@@ -106,6 +107,7 @@ class Replica:
             answered_in=self.committer.answered_in,
         )
         self.told_times = ToldTimes(timing)
+        self.owners = Owners()
         self.removal = RemovalHold(
             timing=timing,
             scheduler=scheduler,
@@ -142,6 +144,7 @@ class Replica:
             membership=self.membership,
             removal=self.removal,
             told_times=self.told_times,
+            owners=self.owners,
             emit=self._emit,
             done=self._resynced,
         )
@@ -249,6 +252,8 @@ class Replica:
         self.events[change.kind] += 1
         if change.operation == "adopt" or change.operation in BEGIN_SESSIONS:
             self.told_times.told(record.id, change.times)
+        if change.owner is not None:
+            self.owners.set(record.id, change.owner)
         self._fold(change.kind, record, data, change.key)
         if change.kind not in REMOVALS:
             self._events.handle(ChangedHere(record))
@@ -271,6 +276,8 @@ class Replica:
             return
         if entry.times or entry.kind in ("registered", "resumed"):
             self.told_times.told(record.id, entry.times)
+        if entry.owner or entry.kind == "registered":
+            self.owners.set(record.id, entry.owner)
         before = self.directory.get(record.id)
         known = None if before is None else before.record
         self._fold(entry.kind, record, entry.record, entry.key)
@@ -294,6 +301,7 @@ class Replica:
         self.rollback.folded(record.revision, key)
         if kind in REMOVALS:
             self.told_times.forget(record.id)
+            self.owners.forget(record.id)
         if self._resync.under_way:
             self._resync.folded(record.id)
         self.removal.changed(kind, record, known=entry is not None)
@@ -351,6 +359,7 @@ class Replica:
         self.membership.start(roster)
         self._compare_times(roster)
         self.told_times.load((each.id for each in records), loaded.times, loaded.usual_times)
+        self.owners.load((each.id for each in records), loaded.owners)
         unlogged = {each.id for each in records if self._resync.fresh or each.revision == 0}
         self.feed.restart(at, self.secret, events, unlogged)
         self._resync.limit_wait(set(), {})

@@ -21,6 +21,7 @@ from actors.log.committer import Committer
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Away, Loaded, LogEntry, Opened, Position, Store
+from actors.rules.owners import Owners
 from actors.rules.records import completed, supersedes
 from actors.rules.told_times import ToldTimes
 from actors.watch.feed import Feed
@@ -53,6 +54,7 @@ class Resync:
         membership: Membership,
         removal: RemovalHold,
         told_times: ToldTimes,
+        owners: Owners,
         emit: Callable[[ClusterEvent], None],
         done: Callable[[], None],
     ) -> None:
@@ -65,6 +67,7 @@ class Resync:
         self._membership = membership
         self._removal = removal
         self._told_times = told_times
+        self._owners = owners
         self._emit = emit
         self._done = done
         self._secret = b""
@@ -113,6 +116,7 @@ class Resync:
         self._directory.remove(agent_id)
         self._removal.dropped(agent_id)
         self._told_times.forget(agent_id)
+        self._owners.forget(agent_id)
         ended = structs.replace(entry.record, revision=revision, status="unreachable")
         self._emit(FoundRemoved(ended))
 
@@ -172,6 +176,7 @@ class Resync:
             if held is None or self._prevails(record, held.record):
                 self._directory.put(record, completed(record))
                 self._told_times.load([record.id], loaded.times, loaded.usual_times)
+                self._owners.load([record.id], loaded.owners)
                 self._emit(FoundChanged(record))
                 changed.append(record)
             else:

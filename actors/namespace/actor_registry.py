@@ -28,6 +28,7 @@ from actors.limits import Limits
 from actors.namespace.capacity import Capacity
 from actors.namespace.foreign_writes import ForeignWrites
 from actors.namespace.orphan_removal import OrphanRemoval
+from actors.ports.authority import Authority
 from actors.ports.clock import Scheduler
 from actors.ports.observer import Observer
 from actors.ports.store import Store
@@ -62,6 +63,7 @@ class ActorRegistry:
         runtime: Runtime,
         store: Store,
         observer: Observer,
+        authority: Authority,
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
@@ -70,6 +72,7 @@ class ActorRegistry:
         self.owns = replica.membership.owns
         self.held_until = replica.removal.held_until
         self.timing_of = replica.told_times.of
+        self.owner_of, self.revoked = replica.owners.of, authority.revoked
         self.read_stored = store.read
         self._committer = committer = replica.committer
         self.propose = committer.propose

@@ -9,7 +9,7 @@ from actors.agent.outcomes import Outcome, Reply
 from actors.agent.ref import AgentRef
 from homeport_protocol.errors import ProtocolError
 
-_MAYBE_OUTDATED = ("conflict", "fenced", "not_found", "unauthorized")
+_MAYBE_OUTDATED = ("conflict", "fenced", "forbidden", "not_found", "unauthorized")
 """Refusals that a newer registration, unknown here yet, may make wrong."""
 
 

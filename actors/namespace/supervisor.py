@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from actors.agent.messages import SessionHandle
+from actors.agent.messages import HttpCaller, SessionHandle
 from actors.agent.outcomes import Acknowledged, Reply, gone, no_such_agent, unavailable
 from actors.agent.ref import AgentRef
 from actors.cluster.replica import Replica
@@ -23,6 +23,7 @@ from actors.directory.pick import Picker
 from actors.limits import Limits
 from actors.namespace.actor_registry import ActorRegistry
 from actors.namespace.over_http import ask_over_http
+from actors.ports.authority import Authority
 from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.conditions import Caution, Reason
 from actors.ports.observer import Observer, Stats
@@ -57,6 +58,7 @@ class Supervisor:
         observer: Observer,
         limits: Limits,
         incarnation: str,
+        authority: Authority,
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
@@ -83,6 +85,7 @@ class Supervisor:
             runtime=runtime,
             store=store,
             observer=observer,
+            authority=authority,
         )
         self.directory = self.replica.directory
         self.feed = self.replica.feed
@@ -362,7 +365,7 @@ class Supervisor:
             agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         agent_id = agent_id.lower()
         agent = self.registry.get_or_create(agent_id)
-        agent.register(session, spec, reply, self.now(), exclusive)
+        agent.register(session, spec, reply, self.now(), principal, exclusive=exclusive)
         return agent
 
     def locate(
@@ -421,13 +424,15 @@ class Supervisor:
     ) -> None:
         """A heartbeat over HTTP; answered with Acknowledged or a ProtocolError.
 
-        `token` is the session token that the caller shows, None if it shows none.
+        `principal` is whom the caller acts for, and `token` the session token that it shows, None
+        if it shows none.
         """
         at, changes = self.now(), AgentChanges(status=status, metadata=metadata, load=load)
+        caller = HttpCaller(principal, token)
 
         def ask(agent: AgentRef, reply: Reply) -> None:
             self._heartbeats += 1
-            agent.heartbeat(None, changes, reply, at, token)
+            agent.heartbeat(None, changes, reply, at, caller)
 
         ask_over_http(self, agent_id, ask, reply, unknown=gone)
 
@@ -436,12 +441,12 @@ class Supervisor:
     ) -> None:
         """End a lease over HTTP; an unknown id has none, which is acknowledged as well.
 
-        `token` as for a heartbeat.
+        `principal` and `token` as for a heartbeat.
         """
-        at = self.now()
+        at, caller = self.now(), HttpCaller(principal, token)
 
         def ask(agent: AgentRef, reply: Reply) -> None:
-            agent.unregister(None, reply, at, token)
+            agent.unregister(None, reply, at, caller)
 
         def unknown() -> Acknowledged:
             return Acknowledged(self.revision, True, self.timestamp())

@@ -52,6 +52,10 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     `times`, where given, are the times that the agent was told (`actors.rules.told_times`); they
     are stored beside the entry until it is removed, or told others.
 
+    `owner`, where not None, is the principal that the agent belongs to from then on; "" for nobody.
+    It is stored beside the entry until that is removed. With `only_own`, a register or claim is
+    refused as `owned` when an entry is stored that belongs to another principal than `owner`.
+
     Every operation but `remove` sets the entry with a time to live of `ttl` seconds and adds the id
     to the active set; `remove` deletes both. `adopt` leaves the time to live as it was. A log entry
     raises the revision by one; without one, R is `revision`. `key` names the change in the log, so
@@ -70,6 +74,8 @@ class Change(Struct, frozen=True, gc=False, kw_only=True):
     revision: int = 0
     seen: str = ""
     times: str = ""
+    owner: str | None = None
+    only_own: bool = False
     load: float | UnsetType = UNSET
 
 
@@ -97,11 +103,11 @@ class Applied(Struct, frozen=True, gc=False):
     epoch: int
 
 
-Refusal = Literal["fenced", "missing", "deleted", "stale", "poisoned"]
+Refusal = Literal["fenced", "missing", "deleted", "stale", "owned", "poisoned"]
 """`fenced`: a newer epoch is stored; `missing`: nothing is stored, or an older entry; `deleted`:
 nothing is stored, and a `write` of an agent that came over HTTP finds its id not active either, so
-another program deleted it; `stale`: the record was changed meanwhile; `poisoned`: the key holds
-something that is not a record."""
+another program deleted it; `stale`: the record was changed meanwhile; `owned`: the agent belongs to
+another principal; `poisoned`: the key holds something that is not a record."""
 
 
 class Away(Struct, frozen=True):
@@ -165,7 +171,8 @@ class Committed(Struct, frozen=True):
 class LogEntry(Struct, frozen=True, gc=False):
     """One entry of the ordered log, as stored: `record` is the record's JSON.
 
-    `times` are what the agent was told by this change; "" when it was told nothing.
+    `times` are what the agent was told by this change; "" when it was told nothing. `owner` is the
+    principal that it belongs to, if the change says so; of a `registered` one "" says nobody.
     """
 
     revision: int
@@ -173,6 +180,7 @@ class LogEntry(Struct, frozen=True, gc=False):
     record: bytes
     key: str
     times: str = ""
+    owner: str = ""
 
 
 class HubReport(Struct, frozen=True):
@@ -216,7 +224,8 @@ class Loaded(Struct, frozen=True):
     `entries` is the newest part of the log, oldest first; `records` may be newer than its end,
     never older. `ghosts` are ids that were active without an entry; they have been dropped.
     `times` are what agents were told, by their ids; one that is not among them was told
-    `usual_times` ("": not known).
+    `usual_times` ("": not known). `owners` are the principals that agents belong to, by the agents'
+    ids; one that is not among them is nobody's.
     """
 
     records: list[bytes]
@@ -225,6 +234,7 @@ class Loaded(Struct, frozen=True):
     roster: Roster
     times: dict[str, str] = {}
     usual_times: str = ""
+    owners: dict[str, str] = {}
 
 
 class Stored(Struct, frozen=True):

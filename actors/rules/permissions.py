@@ -55,7 +55,7 @@ class Principal(Struct, frozen=True, gc=False, kw_only=True):
     `id` says how it was recognised and who it is: `token:ID`, `jwt:SUB`, `certificate:SUBJECT`;
     `NOBODY` where nobody is asked. `namespace` is the one that it may use, or `EVERY_NAMESPACE`.
     `names` are globs, of which the name of an agent that it registers must match one. `not_after`
-    is in seconds since 1970; None for ever.
+    is in seconds since 1970; None for ever. `limited`: each new agent takes one of its uses.
     """
 
     id: str
@@ -63,6 +63,7 @@ class Principal(Struct, frozen=True, gc=False, kw_only=True):
     namespace: str = EVERY_NAMESPACE
     names: tuple[str, ...] = ("*",)
     not_after: float | None = None
+    limited: bool = False
 
     @property
     def governs_all(self) -> bool:
@@ -90,16 +91,27 @@ def check_name(principal: Principal, name: str, field: str = "agent.name") -> No
 
     `field` is where the request has the name.
     """
-    if not any(fnmatchcase(name, glob) for glob in principal.names):
+    if not _allows(principal, name):
         allowed = ", ".join(principal.names)
         raise ProtocolError("forbidden", f"{field}: only names that match {allowed}", field=field)
 
 
-def check_owner(principal: Principal, owner: str) -> None:
-    """Raise ProtocolError `forbidden` unless it may act for an agent that belongs to `owner`.
+def check_owner(principal: Principal, owner: str, name: str) -> None:
+    """Raise ProtocolError `forbidden` unless it may act for an agent of that owner and name.
 
-    An agent of nobody may be taken by whoever may register one of its name: so a fleet that began
-    without tokens goes over to them.
+    An agent of nobody may be taken by a principal that may register one of its name: so a fleet
+    that began without tokens goes over to them.
     """
-    if owner not in (NOBODY, principal.id) and not principal.governs_all:
-        raise ProtocolError("forbidden", "the agent belongs to another principal")
+    if principal.governs_all or owner == principal.id:
+        return
+    if owner != NOBODY or not _allows(principal, name):
+        raise not_its_own()
+
+
+def not_its_own() -> ProtocolError:
+    """The agent belongs to another principal than the one that asks."""
+    return ProtocolError("forbidden", "the agent belongs to another principal")
+
+
+def _allows(principal: Principal, name: str) -> bool:
+    return any(fnmatchcase(name, glob) for glob in principal.names)

@@ -402,6 +402,7 @@ class Session:
                 request.agent,
                 lambda outcome: self._registered(request, outcome),
                 self._keepalive.last_activity_at,
+                self.principal,
             )
 
         # It may have been registered at another hub a moment ago, and so may its newest token.

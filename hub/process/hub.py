@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
+from actors.ports.authority import Authority, OpenAuthority
 from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
 from actors.runtime.dispatch import Runtime
@@ -136,6 +137,7 @@ class Hub:
         self._namespaces = Namespaces(
             self._make_namespace, settings.max_namespaces, self.metrics, self.limits
         )
+        self._authority: Authority = OpenAuthority()
         self._maintenance: asyncio.Task[None] | None = None
         self._file_look: asyncio.Task[None] | None = None
         self._agents = 0  # as of a moment ago
@@ -341,6 +343,7 @@ class Hub:
             ),
             limits=self._limits,
             incarnation=self._incarnation,
+            authority=self._authority,
         )
         supervisor.start()
         return Namespace(supervisor, store, self._scheduler.now())

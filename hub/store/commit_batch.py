@@ -12,7 +12,7 @@ from hub.store.findings import Findings
 from hub.store.keys import Keys
 
 _WITH_TOMBSTONE = frozenset({"register", "claim", "adopt", "remove", "restore"})
-_REFUSALS = (b"fenced", b"missing", b"deleted", b"stale", b"poisoned")
+_REFUSALS = (b"fenced", b"missing", b"deleted", b"stale", b"owned", b"poisoned")
 
 
 def milliseconds(seconds: float) -> bytes:
@@ -53,10 +53,18 @@ def arguments_of(changes: list[Change | Renewal], *, announce: bool) -> list[byt
                 change.key.encode(),
                 change.seen.encode(),
                 change.times.encode(),
+                _owner(change),
             )
         if announce:
             arguments.append(b"" if change.load is UNSET else encode(change.load))
     return arguments
+
+
+def _owner(change: Change) -> bytes:
+    """Whose the agent is from then on: "" as before; behind "=" only if it is nobody else's."""
+    if change.owner is None:
+        return b""
+    return (b"=" if change.only_own else b"!") + change.owner.encode(errors="replace")
 
 
 def committed(log: str, answer: bytes, findings: Findings, keys: Keys) -> Committed:

@@ -30,6 +30,7 @@ class Keys:
         "loss",
         "namespace",
         "namespaces",
+        "owners",
         "prefix",
         "probe",
         "secret",
@@ -69,6 +70,8 @@ class Keys:
         """Nothing; used for a moment when permissions are checked."""
         self.times = f"{base}agents:times".encode()
         """Hash: the times that agents were told, where they are not the usual ones; and those."""
+        self.owners = f"{base}agents:owners".encode()
+        """Hash: the principals that agents belong to, by the agents' ids."""
         self._epoch_prefix = f"{base}epoch:".encode()
         self._lease_prefix = f"{base}hub:".encode()
         self.namespaces = f"{prefix}homeport:namespaces".encode()

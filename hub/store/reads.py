@@ -45,6 +45,7 @@ _identified = msgspec.json.Decoder(_Identified)
 
 _LONGEST_KEY = 256
 _LONGEST_TIMES = 100
+_LONGEST_OWNER = 1024
 _TIMESTAMP = len("2026-01-01T00:00:00.000000Z")
 
 
@@ -60,10 +61,11 @@ async def load(lane: Lane, keys: Keys, hub_id: str, findings: Findings, log_leng
         if reached <= LARGEST:  # else a new log is begun
             entries = await _read_newest(lane, keys, max(0, reached - log_length))
     times: dict[str, str] = {}
-    records, ghosts = await _read_records(lane, keys, findings, times)
+    owners: dict[str, str] = {}
+    records, ghosts = await _read_records(lane, keys, findings, times, owners)
     roster = await read_roster(lane, keys, hub_id)
     events = _consecutive(entries[-log_length:])
-    return Loaded(records, events, ghosts, roster, times, times.pop("", ""))
+    return Loaded(records, events, ghosts, roster, times, times.pop("", ""), owners)
 
 
 async def read_log(
@@ -157,11 +159,12 @@ def _consecutive(entries: list[LogEntry]) -> list[LogEntry]:
 
 
 async def _read_records(
-    lane: Lane, keys: Keys, findings: Findings, times: dict[str, str]
+    lane: Lane, keys: Keys, findings: Findings, times: dict[str, str], owners: dict[str, str]
 ) -> tuple[list[bytes], list[str]]:
     """The records of all active agents, and the ids without a record, which were dropped.
 
-    What agents were told is added to `times`, by their ids, and under "" what is usual.
+    What agents were told is added to `times`, by their ids, and under "" what is usual; the
+    principals that they belong to are added to `owners`.
     """
     records: list[bytes] = []
     without: list[bytes] = []
@@ -178,6 +181,10 @@ async def _read_records(
             for agent_id, text in zip((b"", *piece), told, strict=True):
                 if text is not None:
                     times[_name(agent_id)] = _times(text)
+            owned = await lane.ask(b"HMGET", keys.owners, *piece)
+            for agent_id, text in zip(piece, owned, strict=True):
+                if text is not None:
+                    owners[_name(agent_id)] = _owner(text)
             for agent_id, value in zip(piece, values, strict=True):
                 if value is None:
                     without.append(agent_id)
@@ -207,6 +214,10 @@ def _times(text: bytes) -> str:
     return text[:_LONGEST_TIMES].decode(errors="replace")
 
 
+def _owner(text: bytes) -> str:
+    return text[:_LONGEST_OWNER].decode(errors="replace")
+
+
 def _name(agent_id: bytes) -> str:
     return agent_id[:_LONGEST_KEY].decode(errors="backslashreplace")
 
@@ -216,7 +227,7 @@ async def _drop_ghosts(
 ) -> list[str]:
     """Drop the ids that still have no entry; add records that have appeared to `records`."""
     entries = [keys.agent_prefix + each for each in ids]
-    answers = await lane.run(DROP_GHOSTS, [keys.active, keys.times, *entries], ids)
+    answers = await lane.run(DROP_GHOSTS, [keys.active, keys.times, keys.owners, *entries], ids)
     ghosts: list[str] = []
     for agent_id, answer in zip(ids, answers, strict=True):
         if isinstance(answer, bytes):
@@ -243,14 +254,15 @@ def _entry(revision: int, fields: list[bytes]) -> LogEntry | None:
         kind, record = named[b"kind"].decode(), named[b"agent"]
         key = named.get(b"key", b"").decode()
         times = _times(named.get(b"times", b""))
+        owner = _owner(named.get(b"owner", b""))
     except (KeyError, UnicodeDecodeError):
-        kind, record, key, times = "", b"", "", ""
+        kind, record, key, times, owner = "", b"", "", "", ""
     if kind not in KINDS or len(key) > _LONGEST_KEY:
         logger.warning(
             "an entry of the change log is no hub's and is passed over", revision=revision
         )
         return None
-    return LogEntry(revision, kind, record, key, times)
+    return LogEntry(revision, kind, record, key, times, owner)
 
 
 async def read_renewals(lane: Lane, keys: Keys, hub_id: str, position: str) -> ForeignRenewals:

@@ -117,7 +117,8 @@ class RedisStore:
         self._hub_id = hub_id
         self._hub_key = keys.hub(hub_id)
         self._commit_keys = [
-            *(self._hub_key, keys.log_name, keys.log, keys.active, keys.seen, keys.times)
+            *(self._hub_key, keys.log_name, keys.log, keys.active, keys.seen, keys.times),
+            keys.owners,
         ]
         self._described = [url.encode(), version.encode(), started.encode()]
         self._times = times
@@ -292,6 +293,7 @@ class RedisStore:
                     [
                         *(self._hub_key, keys.hubs, keys.active),
                         *(keys.log, keys.log_name, keys.secret, keys.loss, keys.times),
+                        keys.owners,
                     ],
                     [self._generation, self._hub_id.encode(), milliseconds(FORGOTTEN_AFTER)],
                 )
@@ -431,7 +433,7 @@ class RedisStore:
             OPEN,
             [
                 *(self._hub_key, keys.log_name, keys.log, keys.secret, keys.active, keys.hubs),
-                *(keys.seen, keys.loss, keys.times),
+                *(keys.seen, keys.loss, keys.times, keys.owners),
             ],
             arguments,
         )

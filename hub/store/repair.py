@@ -86,6 +86,7 @@ class _Repair:
             (keys.seen, _is(b"stream"), "no renewals"),
             (keys.loss, _is(b"hash"), "no acknowledged losses"),
             (keys.times, _is(b"hash"), "no times of agents"),
+            (keys.owners, _is(b"hash"), "no owners of agents"),
         ]
         for key, sound, what in fixed:
             async for line in self.check(key, sound, what):

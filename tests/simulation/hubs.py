@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
+from actors.ports.authority import OpenAuthority
 from actors.runtime.dispatch import Runtime
 from actors.runtime.turns import Turns
 from actors.timing import Timing
@@ -115,6 +116,7 @@ class SimHub:
             observer=Quiet(self, self._base),
             limits=self._limits,
             incarnation=str(self._starts),
+            authority=OpenAuthority(),
         )
         self._trace(self.hub_id, "starts")
         self.supervisor.start()

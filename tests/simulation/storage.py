@@ -123,7 +123,7 @@ class SimStore(ModelStore):
     def checkpoint(self) -> dict[str, Any]:
         """What a replica holds now."""
         names = (
-            *("entries", "active", "tombstones", "times"),
+            *("entries", "active", "tombstones", "times", "owners"),
             *("log", "renewals", "leases", "hubs"),
         )
         held = {name: copy.deepcopy(getattr(self, name)) for name in names}

@@ -39,6 +39,7 @@ _REPLICATED = (
     "log",
     "acknowledged",
     "times",
+    "owners",
 )
 
 

@@ -93,10 +93,12 @@ class ModelPort:
             store.active -= set(ghosts)
             for ghost in ghosts:
                 store.times.pop(ghost, None)
+                store.owners.pop(ghost, None)
             records = [store.entries[agent_id][0] for agent_id in sorted(store.active)]
             times = dict(store.times)
             usual = times.pop("", "")
-            return Loaded(records, list(store.log), ghosts, store.roster(), times, usual)
+            owners = dict(store.owners)
+            return Loaded(records, list(store.log), ghosts, store.roster(), times, usual, owners)
 
         self._answer(reply, make)
 

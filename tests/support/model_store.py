@@ -72,6 +72,7 @@ class ModelStore:
         self.tombstones: dict[str, int] = {}
         self.times: dict[str, str] = {}
         """What agents were told, where it is not the usual; under "" is the usual."""
+        self.owners: dict[str, str] = {}
         self.log: list[LogEntry] = []
         self.renewals: list[tuple[int, float, str, str, float | UnsetType]] = []
         self.renewal_numbers = itertools.count(1)
@@ -89,7 +90,14 @@ class ModelStore:
 
     def lose_everything(self) -> None:
         self.log_name, self.revision, self.acknowledged = "", 0, 0
-        for kept in (self.leases, self.hubs, self.entries, self.tombstones, self.times):
+        for kept in (
+            self.leases,
+            self.hubs,
+            self.entries,
+            self.tombstones,
+            self.times,
+            self.owners,
+        ):
             kept.clear()
         self.active.clear()
         self.log.clear()
@@ -187,6 +195,10 @@ class ModelStore:
         epoch = change.epoch
         found = None if stored is None else _TAIL.search(stored[0])
         revision_stored = int(found[2]) if found else None
+        owner = None if renewal else change.owner
+        only_own = not renewal and change.only_own and stored is not None
+        if only_own and self.owners.get(change.agent_id, owner) != owner:
+            return "owned"
         if operation == "claim" and stored is not None and stored[1]:
             if stored[1] > epoch or (revision_stored or 0) > change.revision:
                 return "stale"
@@ -225,6 +237,7 @@ class ModelStore:
             self.active.discard(change.agent_id)
             self.tombstones[change.agent_id] = max(epoch, last)
             self.times.pop(change.agent_id, None)
+            owner = ""
         else:
             expires = self.scheduler.now() + change.ttl
             if operation == "adopt" and stored is not None:
@@ -236,8 +249,13 @@ class ModelStore:
             self.times.pop(change.agent_id, None)
             if times != self.times.setdefault("", times):
                 self.times[change.agent_id] = times
+        if owner is not None:
+            self.owners.pop(change.agent_id, None)
+            if owner:
+                self.owners[change.agent_id] = owner
         if logged:
-            self.log.append(LogEntry(revision, change.kind, data, change.key, times))
+            entry = LogEntry(revision, change.kind, data, change.key, times, owner or "")
+            self.log.append(entry)
         return Applied(revision, epoch)
 
     def raised(self, known: int) -> int:

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
+from actors.ports.authority import Authority, OpenAuthority
 from actors.rules.permissions import ANYBODY, Principal
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
@@ -236,6 +237,8 @@ class World:
         store: ModelStore | None = None,
         seed: int = 0,
         hub_id: str = "hub-1",
+        *,
+        authority: Authority | None = None,
     ) -> None:
         self.scheduler = store.scheduler if store is not None else VirtualClock()
         self.store = store if store is not None else ModelStore(self.scheduler)
@@ -245,6 +248,7 @@ class World:
         self.expects_failures = False
         self.runtime = Runtime(self.scheduler, self._report)
         self.observer = Recorder()
+        self.authority = authority or OpenAuthority()
         self.timing = timing or Timing()
         self.port = self.store.port(hub_id, shared_times(self.timing).decode())
         self.supervisor = Supervisor(
@@ -257,6 +261,7 @@ class World:
             observer=self.observer,
             limits=limits or Limits(log_length=1000),
             incarnation=str(seed),
+            authority=self.authority,
         )
         self.supervisor.start()
         self.settle()

@@ -1,14 +1,15 @@
 -- Applies a batch of changes in one step, in order: the table of `actors.ports.store.Change`.
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the active set, 5 the renewals,
---       6 the times that agents were told,
---       7… the entry of each change; that of a register, claim, adopt, remove or restore is followed by
+--       6 the times that agents were told, 7 the principals that they belong to,
+--       8… the entry of each change; that of a register, claim, adopt, remove or restore is followed by
 --         its tombstone
 -- ARGV: 1 generation, 2 the log that the hub writes, 3 lease in ms, 4 length of the log,
 --       5 the hub, if its renewals are to be announced, else empty, 6 bytes of the log,
 --       7… for each change: operation, id, epoch, ttl in ms, revision, hub, head; and for all but
---       a renew: kind, key, seen, times ("": nothing was told); and if renewals are announced:
---       load, empty for none
+--       a renew: kind, key, seen, times ("": nothing was told), owner ("": as before; "!" and a
+--       principal; "=" and a principal, if the agent is nobody else's); and if renewals are
+--       announced: load, empty for none
 -- Returns "fenced" when nothing was applied; otherwise words: "ok", the revision before, and for
 -- each change two, its revision and epoch, or why it was refused and "0". When keys held no records,
 -- each line that follows has the id of an agent and the key that what was there has now.
@@ -17,8 +18,8 @@
 
 local lease, name_key, log, active, renewals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local announcing = ARGV[5] ~= ''
-local times_key = KEYS[6]
-local FIXED_KEYS, FIXED = 6, 6
+local times_key, owners = KEYS[6], KEYS[7]
+local FIXED_KEYS, FIXED = 7, 6
 
 -- The end of a record that a hub has written; no other text ends in this way. It has at most 192
 -- bytes, because a hub's id has at most 64.
@@ -150,8 +151,37 @@ local function raised(known)
     return digits(math.max(known + 1, now))
 end
 
+-- Whether any agent is somebody's; asked once a batch, because on an open hub none is.
+local any_owned
+local function is_any_owned()
+    if any_owned == nil then
+        any_owned = redis.call('EXISTS', owners) == 1
+    end
+    return any_owned
+end
+
+-- Whether an agent is somebody's to whom `owner` does not give it. While the key holds another type,
+-- nobody knows whose an agent is: then it is.
+local function is_anothers(agent_id, owner)
+    if string.sub(owner, 1, 1) ~= '=' or not is_any_owned() then
+        return false
+    end
+    local principal = redis.pcall('HGET', owners, agent_id)
+    return principal and principal ~= string.sub(owner, 2)
+end
+
+-- Stores whose an agent is, "" for nobody's. A key of another type is left alone: `open` tells of it.
+local function keep_owner(agent_id, principal)
+    if principal ~= '' then
+        redis.pcall('HSET', owners, agent_id, principal)
+        any_owned = true
+    elseif is_any_owned() then
+        redis.pcall('HDEL', owners, agent_id)
+    end
+end
+
 -- The epoch with which the change is applied, as text; or nil, and why it is not applied.
-local function decide(operation, agent_id, key, epoch, revision, seen, tombstone, hub)
+local function decide(operation, agent_id, key, epoch, revision, seen, tombstone, hub, owner)
     local stored, reached, last_seen = read_entry(key, agent_id)
     if stored == false then
         -- Nothing of an agent's is lost with it: whoever has the agent writes its record again.
@@ -159,6 +189,9 @@ local function decide(operation, agent_id, key, epoch, revision, seen, tombstone
         stored = nil
     end
     local own = tonumber(epoch)
+    if stored and is_anothers(agent_id, owner) then
+        return nil, 'owned'
+    end
     if operation == 'claim' and stored and stored > 0
         and (stored > own or reached > tonumber(revision)) then
         return nil, 'stale' -- perhaps a session lives that the hub does not know
@@ -299,12 +332,14 @@ local key_at, at, last = FIXED_KEYS, FIXED, #ARGV
 local told = {}
 while at < last do
     local operation, agent_id, head = ARGV[at + 1], ARGV[at + 2], ARGV[at + 7]
-    local key, kind, change_key, seen, times, tombstone = KEYS[key_at + 1], '', '', '', '', nil
+    local key, kind, change_key, seen, times, owner = KEYS[key_at + 1], '', '', '', '', ''
+    local tombstone
     local own, known, ttl, hub = ARGV[at + 3], ARGV[at + 5], ARGV[at + 4], ARGV[at + 6]
     key_at, at = key_at + 1, at + 7
     if operation ~= 'renew' then
         kind, change_key, seen, times = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-        at = at + 4
+        owner = ARGV[at + 5]
+        at = at + 5
     end
     if operation == 'register' or operation == 'claim' or operation == 'adopt' or operation == 'remove'
         or operation == 'restore' then
@@ -323,7 +358,7 @@ while at < last do
         end
     end
     if not epoch then
-        epoch, refusal = decide(operation, agent_id, key, own, known, seen, tombstone, hub)
+        epoch, refusal = decide(operation, agent_id, key, own, known, seen, tombstone, hub, owner)
     end
     if not epoch then
         answer[#answer + 1] = refusal .. ' 0'
@@ -336,9 +371,13 @@ while at < last do
             redis.call('SET', tombstone, epoch, 'PX', TOMBSTONE_MS)
             times = ''
             told[agent_id] = times
+            keep_owner(agent_id, '')
         else
             if times ~= '' then
                 told[agent_id] = times
+            end
+            if owner ~= '' then
+                keep_owner(agent_id, string.sub(owner, 2))
             end
             if operation == 'adopt' and redis.call('PTTL', key) > 0 then
                 redis.call('SET', key, record, 'KEEPTTL')
@@ -356,10 +395,16 @@ while at < last do
                 end
                 total = before_it + size
             end
+            local told_more = times ~= '' and {'times', times} or {}
+            local principal = string.sub(owner, 2)
+            if principal ~= '' then
+                told_more[#told_more + 1] = 'owner'
+                told_more[#told_more + 1] = principal
+            end
             redis.call('XADD', log, 'MAXLEN', '~', ARGV[4], written .. '-0',
                 'kind', kind, 'agent', record, 'key', change_key, 'at', digits(total),
-                unpack(times ~= '' and {'times', times} or {}))
-            total = total + #kind + #record + #change_key + #times
+                unpack(told_more))
+            total = total + #kind + #record + #change_key + #times + #principal
         elseif announcing and operation ~= 'remove' then
             renewed[#renewed + 1] = agent_id .. ' ' .. last_seen_in(head)
             loads[#loads + 1] = load

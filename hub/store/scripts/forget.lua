@@ -1,7 +1,7 @@
 -- Ends the hub's lease, and lets the namespace's keys expire when no other hub is left.
 --
 -- KEYS: 1 the hub's lease, 2 the hubs, 3 the active set, 4… what no agent needs: the log, its name,
---       the secret, the losses, and the times that agents were told
+--       the secret, the losses, the times that agents were told, and whose they are
 -- ARGV: 1 generation, 2 the hub, 3 time to live in ms
 -- Returns 1 when the keys will expire, else 0.
 --

@@ -1,7 +1,8 @@
 -- Begins a writer generation, and a new log where the old one cannot go on.
 --
 -- KEYS: 1 the hub's lease, 2 the log's name, 3 the log, 4 the secret, 5 the active set, 6 the hubs,
---       7 the renewals and 8 the losses, which are only checked, 9 the times that agents were told
+--       7 the renewals and 8 the losses, which are only checked, 9 the times that agents were told,
+--       10 whose agents are
 -- ARGV: 1 the hub, 2 generation, 3 lease in ms, 4 url, 5 version, 6 started, 7 agents, 8 sessions,
 --       9 the log that the hub knows ("": none), 10 the revision and 11 the key ("": not known) of
 --       the last entry of it that the hub has folded,
@@ -15,8 +16,8 @@
 -- later has the lease. So of two processes with one id, the later one continues. A process that
 -- opens for the first time always gets the lease: the other may have been killed a moment ago.
 
-local lease, name_key, log, secret_key, active, hubs, times =
-    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[9]
+local lease, name_key, log, secret_key, active, hubs, times, owners =
+    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[9], KEYS[10]
 local known_log, known_revision, known_key = ARGV[9], tonumber(ARGV[10]), ARGV[11]
 local SHORTEST_SECRET, LONGEST_SECRET = 32, 4096
 local STARTED = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d[%d.]*Z$'
@@ -24,6 +25,7 @@ local STARTED = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d[%d.]*Z$'
 local problem = misfit(name_key, 'string') or misfit(log, 'stream')
     or misfit(secret_key, 'string') or misfit(active, 'set') or misfit(hubs, 'set')
     or misfit(KEYS[7], 'stream') or misfit(KEYS[8], 'hash') or misfit(times, 'hash')
+    or misfit(owners, 'hash')
 if problem then
     return problem
 end
@@ -67,7 +69,7 @@ redis.call('HSET', lease, 'generation', ARGV[2], 'url', ARGV[4], 'version', ARGV
 redis.call('PEXPIRE', lease, ARGV[3])
 redis.call('SADD', hubs, ARGV[1])
 -- These would expire if all hubs had released the namespace; see `forget`.
-for _, key in ipairs({name_key, log, secret_key, times}) do
+for _, key in ipairs({name_key, log, secret_key, times, owners}) do
     redis.call('PERSIST', key)
 end
 

@@ -42,7 +42,7 @@ def test_where_nobody_is_asked_anybody_may_do_everything() -> None:
     for act in MAY:
         check(ANYBODY, act)
     check_name(ANYBODY, "any name")
-    check_owner(ANYBODY, "token:a")
+    check_owner(ANYBODY, "token:a", "any name")
 
 
 def test_names_are_globs_over_the_whole_name_and_case_counts() -> None:
@@ -55,9 +55,10 @@ def test_names_are_globs_over_the_whole_name_and_case_counts() -> None:
 
 
 def test_an_agent_belongs_to_one_principal_and_one_of_nobody_may_be_taken() -> None:
-    principal = Principal(id="token:a", role="agent")
-    check_owner(principal, "token:a")
-    check_owner(principal, NOBODY)
-    with pytest.raises(ProtocolError, match="another principal"):
-        check_owner(principal, "token:b")
-    check_owner(Principal(id="token:c", role="operator"), "token:b")
+    principal = Principal(id="token:a", role="agent", names=("cost-*",))
+    check_owner(principal, "token:a", "spot-1")
+    check_owner(principal, NOBODY, "cost-1")
+    for owner, name in (("token:b", "cost-1"), (NOBODY, "spot-1"), ("jwt:a", "cost-1")):
+        with pytest.raises(ProtocolError, match="another principal"):
+            check_owner(principal, owner, name)
+    check_owner(Principal(id="token:c", role="operator"), "token:b", "spot-1")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from actors.rules.permissions import ANYBODY
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
 from hub.errors import HubError
@@ -39,7 +40,8 @@ async def test_a_namespace_that_nobody_uses_is_let_go_of(
     monkeypatch.setattr(namespaces, "IDLE", 0.1)
     empty, used = await running.namespace("empty"), await running.namespace("used")
     registered = asyncio.Event()
-    used.register(AgentSpec(name="a", type="cost"), None, lambda _: registered.set())
+    spec = AgentSpec(name="a", type="cost")
+    used.register(spec, None, lambda _: registered.set(), principal=ANYBODY)
     await registered.wait()
     await until_namespaces(running, {"default", "used"})
     store = running._namespaces.open("default").store
@@ -104,7 +106,8 @@ async def test_a_namespace_that_is_used_here_stays_on_the_list(
     monkeypatch.setattr(namespaces, "DISCOVER_INTERVAL", 0.0)
     used = await running.namespace("used")
     registered = asyncio.Event()
-    used.register(AgentSpec(name="a", type="cost"), None, lambda _: registered.set())
+    spec = AgentSpec(name="a", type="cost")
+    used.register(spec, None, lambda _: registered.set(), principal=ANYBODY)
     await registered.wait()
     store = running._namespaces.open("default").store
     await store._names.ask(b"SREM", store._keys.namespaces, b"used")  # as another hub would

@@ -206,6 +206,8 @@ def change(
     revision: int = 0,
     seen: str = "",
     times: str = "",
+    owner: str | None = None,
+    only_own: bool = False,
     **fields: Any,
 ) -> Change | Renewal:
     if epoch or operation == "register":
@@ -241,6 +243,8 @@ def change(
         revision=revision,
         seen=seen,
         times=times,
+        owner=owner,
+        only_own=only_own,
     )
 
 

@@ -80,6 +80,7 @@ async def test_a_stale_writers_script_that_arrives_late_applies_nothing(
         COMMIT,
         [
             *(keys.hub("hub-1"), keys.log_name, keys.log, keys.active, keys.seen),
+            *(keys.times, keys.owners),
             *keys_of([late], keys),
         ],
         [generation, log, b"10000", b"50000", b"", *arguments_of([late], announce=False)],

@@ -23,6 +23,7 @@ def names(keys: Keys) -> list[bytes]:
         keys.seen,
         keys.loss,
         keys.times,
+        keys.owners,
         keys.epoch("ID"),
         keys.namespaces,
     ]
@@ -40,6 +41,7 @@ def test_the_default_namespace_has_the_legacy_names() -> None:
         b"agents:seen",
         b"agents:loss",
         b"agents:times",
+        b"agents:owners",
         b"epoch:ID",
         b"homeport:namespaces",
     ]
@@ -57,6 +59,7 @@ def test_another_namespace_is_one_hash_slot() -> None:
         b"{team-a}:agents:seen",
         b"{team-a}:agents:loss",
         b"{team-a}:agents:times",
+        b"{team-a}:agents:owners",
         b"{team-a}:epoch:ID",
         b"homeport:namespaces",
     ]
@@ -74,6 +77,7 @@ def test_on_a_cluster_the_default_namespace_is_one_hash_slot_too() -> None:
         b"p/{default}:agents:seen",
         b"p/{default}:agents:loss",
         b"p/{default}:agents:times",
+        b"p/{default}:agents:owners",
         b"p/{default}:epoch:ID",
         b"p/homeport:namespaces",
     ]

@@ -1,0 +1,48 @@
+"""The port to what is known of principals beyond their own facts: revocations, and uses left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from homeport_protocol.errors import ProtocolError
+
+
+class Authority(Protocol):
+    """What a hub knows of the tokens of its principals."""
+
+    def revoked(self, principal_id: str) -> bool:
+        """Whether the principal was revoked: nobody acts for its agents any more.
+
+        False for one that has run out: its agents go on by their session tokens. Asked from memory
+        when an agent resumes, or a caller over HTTP shows a session token.
+        """
+        ...
+
+    def take_use(self, principal_id: str, reply: Callable[[ProtocolError | None], None]) -> None:
+        """Take one of the registrations that the principal has left, atomically in the cluster.
+
+        Only called for a principal whose uses are `limited`. Answers once: None when one was taken,
+        `forbidden` when none is left, `unavailable` when it cannot be known now (none was taken, or
+        it has been given back).
+        """
+        ...
+
+    def give_back_use(self, principal_id: str) -> None:
+        """The registration was not made: give the use back."""
+        ...
+
+
+class OpenAuthority:
+    """Where nobody is asked for a token: nothing is revoked, and no principal has limited uses."""
+
+    def revoked(self, principal_id: str) -> bool:
+        """Never."""
+        return False
+
+    def take_use(self, principal_id: str, reply: Callable[[ProtocolError | None], None]) -> None:
+        """Always."""
+        reply(None)
+
+    def give_back_use(self, principal_id: str) -> None:
+        """Nothing was taken."""
