@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from bench.abuse import abuse
 from bench.costs import costs
 from bench.faults import (
     agent_death,
@@ -62,6 +63,11 @@ GROUPS = (
             fairness.run,
             soak.run,
         ),
+    ),
+    Group(
+        "abuse",
+        "attacks: what they cost the hub, and that honest agents hardly notice",
+        abuse.SCENARIOS,
     ),
     Group(
         "costs",

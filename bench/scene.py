@@ -38,10 +38,11 @@ class Scene(AsyncExitStack):
         self.push_async_callback(redis.aclose)
         return redis
 
-    async def hub(self, **settings: object) -> HubProcess:
+    async def hub(self, *, max_open_files: int = 0, **settings: object) -> HubProcess:
         """Start a hub with these settings, as HubProcess takes them."""
         directory = self.enter_context(temporary_directory())
-        hub = await self.enter_async_context(HubProcess(directory, cores=self.cores, **settings))
+        hub = HubProcess(directory, cores=self.cores, max_open_files=max_open_files, **settings)
+        await self.enter_async_context(hub)
         self.hubs.append(hub)
         return hub
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct
 
 from bench.peers.raw_client import Push, RawClient
 from homeport_protocol.answers import Event, Watching
+from homeport_protocol.filters import MATCH_ALL, Filter
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Watch
 
@@ -32,7 +33,7 @@ class Seen(Struct, frozen=True, gc=False):
 
 
 class Watcher:
-    """A watch of everything, on a connection made for it.
+    """A watch, of everything by default, on a connection made for it.
 
     `log` and `revision` are its position: up to there it has heard everything, from `began_at` on.
     `restarts` counts the snapshots that came in the middle, because the log began anew.
@@ -50,12 +51,16 @@ class Watcher:
         self._client: RawClient
 
     @classmethod
-    async def open(cls, url: str, position: tuple[str, int] | None = None) -> Self:
-        """Connect, and watch from a position on, or else from a snapshot."""
+    async def open(
+        cls, url: str, position: tuple[str, int] | None = None, filter: Filter = MATCH_ALL
+    ) -> Self:
+        """Connect, and watch from a position on, or else from a snapshot; all, or what matches."""
         watcher = cls()
         watcher._client = await RawClient.connect(url, on_push=watcher._pushed)
         log, since = position or (UNSET, UNSET)
-        answer, _ = await watcher._client.demand(Watch(id=0, log=log, since=since), Watching)
+        answer, _ = await watcher._client.demand(
+            Watch(id=0, filter=filter, log=log, since=since), Watching
+        )
         watcher.log = answer.log
         watcher.resumed = answer.resumed
         if answer.resumed and position is not None:

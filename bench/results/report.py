@@ -114,7 +114,17 @@ class Report(Struct, kw_only=True):
     @property
     def unjudged(self) -> list[Goal]:
         """The goals that must be reached, where the machine was too busy to say."""
-        return [goal for goal in self.goals if goal.must is not None] if self.busy else []
+        return [goal for goal in self.goals if self.undecided(goal)]
+
+    def undecided(self, goal: Goal) -> bool:
+        """Whether the machine was too busy to say if it reaches this goal.
+
+        A figure by itself that is reached beside other programs is reached without them as well;
+        a ratio need not be.
+        """
+        if not self.busy or goal.must is None:
+            return False
+        return bool(goal.baseline) or not goal.reached
 
     @property
     def missed(self) -> list[Goal]:

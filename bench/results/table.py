@@ -57,7 +57,8 @@ def _goals(reports: Sequence[Report], *, wide: bool) -> Table:
         if report.goals:
             heading(table, report.name)
         for goal in report.goals:
-            words = Text("machine busy", style="yellow") if report.busy else verdict(goal)
+            unsure = report.busy and (goal.must is None or report.undecided(goal))
+            words = Text("machine busy", style="yellow") if unsure else verdict(goal)
             table.add_row(*_row(goal, words, wide=wide))
     return table
 
@@ -80,7 +81,8 @@ def _details(report: Report) -> Text:
     text.append(f"  ({', '.join(options)})\n" if options else "", style="dim")
     if report.busy and report.others is not None:
         used = f"this machine was busy: other programs used {report.others:.2f} of a core"
-        text.append(f"  {used}, so no goal is judged\n", style="yellow")
+        left = "no goal is judged" if report.unjudged else "only what is reached counts"
+        text.append(f"  {used}, so {left}\n", style="yellow")
     text.append("\n" if report.figures else "")
     width = max((len(figure.what) for figure in report.figures), default=0)
     for each in report.figures:

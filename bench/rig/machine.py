@@ -42,6 +42,14 @@ def usage(pid: int) -> Usage:
     return Usage(int(memory) * 1024, cpu)
 
 
+def open_files(pid: int) -> int:
+    """How many files this process has open, on Linux; 0 where that is not known."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
+
+
 def children(pid: int) -> list[int]:
     """All descendants of this process, on Linux."""
     try:

@@ -160,15 +160,22 @@ class HubProcess(Program):
     `settings` are options of `homeport serve`, without the dashes and with `_` for `-`. The
     store is the embedded engine with its data in `directory`, unless `redis` is among the
     settings. The log is `directory/hub.log`. With `cores` it and its store are pinned to those.
-    After `kill` or `stop` it can be started again, on the same port and data.
+    It may open `max_open_files`, if that is not 0. After `kill` or `stop` it can be started again,
+    on the same port and data.
     """
 
     def __init__(
-        self, directory: str | Path, *, cores: Cores | None = None, **settings: object
+        self,
+        directory: str | Path,
+        *,
+        cores: Cores | None = None,
+        max_open_files: int = 0,
+        **settings: object,
     ) -> None:
         self.log = Path(directory) / "hub.log"
         self.url = ""
         self._cores = cores
+        self._max_open_files = max_open_files
         self._settings = {"port": 0, "hub_id": "bench", **settings}
         if "redis" not in settings:
             self._settings["data_dir"] = Path(directory) / "data"
@@ -187,6 +194,8 @@ class HubProcess(Program):
         command = [*_hub_command(), "serve"]
         for name, value in self._settings.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
+        if self._max_open_files:
+            command = ["sh", "-c", f'ulimit -n {self._max_open_files} && exec "$@"', "sh", *command]
         with self.log.open("ab") as log:
             self._process = await spawn(command, stdout=PIPE, stderr=log)
         if self._cores is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -56,7 +56,7 @@ class SpeedScene(Scene):
         super().__init__(self.plan)
         self._options = options or LoadOptions()
 
-    async def hub_at(self, url: str = "", **settings: object) -> Server:
+    async def hub_at(self, url: str = "", **settings: Any) -> Server:
         """The hub of this URL, in a new namespace; without a URL, a hub that is started."""
         if url:
             namespace = f"bench-{secrets.token_hex(4)}"

@@ -42,9 +42,16 @@ RUNS = {
         *("fairness", "--agents", "20", "--callers", "5", "--pipelined", "30", "--changes", "300"),
         *("--seconds", "2", "--p99", "1000", "--worst", "2000"),  # it shares its cores
     ],
+    "abuse": [
+        *("abuse", "--agents", "10", "--interval", "0.2", "--seconds", "1", "--calm", "0.4"),
+        *("--scale", "0.02", "--log-mib", "1", "--unsent-mib", "8"),
+    ],
     "soak": ["soak", "--seconds", "20", "--lives", "25"],
 }
-"""Small forms of all scenarios, one process after the other, but for the soak, which is beside."""
+"""Small forms of all scenarios, one process after the other, but for those that are beside."""
+
+BESIDE = ("soak", "abuse")
+"""They mostly wait, and each has a lane of its own."""
 
 VISITORS = [
     *("heartbeats", "growth", "find", "storm", "fanout", "http", *FAST),
@@ -79,12 +86,12 @@ class Runs:
         self.directory = directory
         self._running: set[subprocess.Popen[bytes]] = set()
         self._over = threading.Event()
-        self._lanes = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+        self._lanes = {name: ThreadPoolExecutor(1) for name in ("", *BESIDE)}
         self._futures: dict[str, Future[Ran]] = {}
         for name, arguments in RUNS.items():
-            lane, charts = self._lanes[name == "soak"], str(directory / name)
+            lane, charts = self._lanes[name if name in BESIDE else ""], str(directory / name)
             self._futures[name] = lane.submit(self._run, [*arguments, "--json", "--plot", charts])
-        self._futures["visitors"] = self._lanes[0].submit(self._visit)
+        self._futures["visitors"] = self._lanes[""].submit(self._visit)
 
     def of(self, name: str) -> Ran:
         """What became of this one; waits until it has ended."""
@@ -93,11 +100,11 @@ class Runs:
     def end(self) -> None:
         """End what is still running."""
         self._over.set()
-        for lane in self._lanes:
+        for lane in self._lanes.values():
             lane.shutdown(wait=False, cancel_futures=True)
         for process in [*self._running]:
             process.terminate()
-        for lane in self._lanes:
+        for lane in self._lanes.values():
             lane.shutdown()
 
     def _run(self, arguments: list[str]) -> Ran:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import main
+from bench.abuse.kinds import KINDS
 from bench.faults.soak.leftovers import GAUGES
 from bench.scenarios import SCENARIOS
 from bench.speed import http_calls
@@ -24,11 +25,17 @@ TIMED = (
     "none was ever told lost or unreachable",  # a machine that stands still makes agents silent
 )
 
+ATTACKS = {kind.name: kind for kind in KINDS}
+
 
 def run_of(name: str) -> str:
     """In which run a scenario is."""
     speed = ["heartbeats", "storm", "memory", "find", "http", "fanout", "death", "growth", "hubs"]
-    return "speed" if name in speed else name if name in RUNS else "faults"
+    if name in speed:
+        return "speed"
+    if name in ATTACKS:
+        return "abuse"
+    return name if name in RUNS else "faults"
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -69,6 +76,22 @@ def test_costs_are_told_in_figures(runs: Runs) -> None:
     figures = {each["what"]: each["value"] for each in runs.of("costs").report("costs")["figures"]}
     assert figures["Redis memory per agent"] > 300
     assert figures["renewal, batches of 256: CPU of Redis"] > 0
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_carried_out_and_its_costs_are_told(name: str, runs: Runs) -> None:
+    report = runs.of("abuse").report(name)
+    figures = {each["what"]: each["value"] for each in report["figures"]}
+    assert figures["attacker: connections opened"] > 0
+    assert figures["attacker: sent"] > 0
+    assert figures["honest heartbeat until acknowledged, during"]["count"] > 10
+    assert figures["memory of the hub, during"] > 10
+    assert figures["open files of the hub, during"] > 10
+    works = {"churn", "metadata", "unread-watches", "dear-finds"}
+    assert (figures["attacker: requests done"] > 0) is (name in works)
+    (goal,) = report["goals"]
+    assert goal["must"] == 250
+    assert any(ATTACKS[name].bounded_by in check["what"] for check in report["checks"])
 
 
 def test_a_soak_judges_all_that_may_be_left_over_and_no_memory_where_it_is_short(

@@ -44,6 +44,23 @@ def test_a_busy_machine_is_named_instead_of_a_verdict(capsys: pytest.CaptureFixt
     assert not found.holds
 
 
+def test_a_figure_by_itself_that_is_reached_on_a_busy_machine_is_reached(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = Report(name="sample", title="a sample", options={}, others=0.3)
+    made.goal("wait", [20.0], unit="ms", must=250.0, higher=False)
+    show(result(made))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "wait 20.00 ms ≤ 250 ms reached" in lines
+    assert lines[-1] == "everything holds"
+
+    made.goal("slow", [300.0], unit="ms", must=250.0, higher=False)
+    show(result(made))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "slow 300.00 ms ≤ 250 ms machine busy" in lines
+    assert lines[-1] == "no verdict: this machine was busy, 1 goal is not judged"
+
+
 def test_a_check_that_fails_is_told_on_a_busy_machine_as_well(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
