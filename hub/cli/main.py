@@ -25,6 +25,7 @@ from hub.cli.repair import repair
 from hub.cli.serve import serve, wants_json
 from hub.cli.sidecar import register
 from hub.cli.text import one_line
+from hub.cli.tokens import token
 from hub.cli.watch import watch
 from hub.errors import HubError
 from hub.settings import unknown_variables
@@ -75,6 +76,7 @@ for _command in (
     remove,
     hubs,
     acknowledge_loss,
+    token,
     repair,
     bench,
 ):

@@ -44,6 +44,9 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
             field.name,
             callback=_reader(field),
             shell_complete=_completer(field),
+            is_flag=field.kind == "switch",
+            flag_value="yes" if field.kind == "switch" else None,
+            default=None,
             metavar="|".join(field.choices) or field.metavar,
             help=f"{field.help}  [{field.variable}; default: {field.default_text}]",
         )(command)

@@ -5,9 +5,17 @@ exactly as long as the hub: a guard process holds a pipe to the hub, and stops t
 pipe ends, however the hub ended.
 """
 
+from hub.engine.attach import attached
 from hub.engine.binary import ServerBinary, find_server
 from hub.engine.engine import EmbeddedEngine
 from hub.engine.repair import repair_data
 from hub.errors import EngineError
 
-__all__ = ["EmbeddedEngine", "EngineError", "ServerBinary", "find_server", "repair_data"]
+__all__ = [
+    "EmbeddedEngine",
+    "EngineError",
+    "ServerBinary",
+    "attached",
+    "find_server",
+    "repair_data",
+]

@@ -51,6 +51,15 @@ class DataDirectory:
         assert self._socket is not None
         return self._socket
 
+    def running_socket(self) -> str | None:
+        """The socket of the server that runs for a hub; None when no hub uses the directory."""
+        if not self.path.is_dir():
+            return None
+        if self._hub_lock.acquire():
+            self._hub_lock.release()
+            return None
+        return self.server_lock.read() or None
+
     def claim(self) -> None:
         """Create the directory, and lock it for this hub; raises EngineError, also when in use."""
         try:

@@ -93,6 +93,11 @@ class Listener:
         """The number of open connections, HTTP and websocket."""
         return len(self._state.connections)
 
+    @property
+    def addresses(self) -> list[str]:
+        """The IP addresses that are bound, from `bind` until `start`."""
+        return [each.getsockname()[0] for each in self._sockets]
+
     async def bind(self) -> tuple[str, int]:
         """Bind the port; connections wait until `start`, or go to another worker.
 

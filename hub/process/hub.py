@@ -12,16 +12,18 @@ from actors.namespace.supervisor import Supervisor
 from actors.ports.authority import Authority, OpenAuthority
 from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
+from actors.rules.permissions import Principal
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
+from hub.auth.access import Access
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.http.app import App
 from hub.net.admission import Admission, ConnectionLimits
-from hub.net.caller import Authenticator, Caller, NobodyAsked
+from hub.net.caller import Authenticator, Caller
 from hub.net.certificate import ServerCertificate
 from hub.net.file_changes import LOOK_EVERY
 from hub.net.listener import Listener
@@ -106,7 +108,7 @@ class Hub:
         )
         self.metrics.watch_unsent(lambda: self.unsent.total)
         self.metrics.watch_conditions(self.not_ready_reasons, self.warnings)
-        self.authenticator: Authenticator = NobodyAsked()
+        self.access = Access(settings, self.metrics)
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
@@ -179,7 +181,10 @@ class Hub:
         host, port = await listener.bind()
         self._url = url = url_of(host, port, tls=self._certificate is not None)
         try:
+            asks = self.access.must_ask(listener.addresses)
             await self._open_store()
+            if asks:
+                await self._ask_for_tokens(listener.addresses)
             self._garbage.freeze_loaded()
             self.accepting = True
             await listener.start()
@@ -348,7 +353,15 @@ class Hub:
         supervisor.start()
         return Namespace(supervisor, store, self._scheduler.now())
 
+    async def _ask_for_tokens(self, addresses: Sequence[str]) -> None:
+        assert self._backend is not None
+        try:
+            await self.access.open(addresses, self._backend, self.store_name)
+        except StoreError as error:
+            raise HubError(f"the tokens cannot be read: {error}") from None
+
     async def _close_store(self) -> None:
+        await self.access.close()
         await self._namespaces.close()
         if self._backend is not None:
             await self._backend.aclose()
@@ -388,15 +401,22 @@ class Hub:
         supervisor = self._namespaces.open(caller.namespace).supervisor
         return Session(supervisor, link, caller.principal)
 
-    def opened(self, connection: Link) -> None:
+    @property
+    def authenticator(self) -> Authenticator:
+        """Who answers for whom a request acts."""
+        return self.access.authenticator
+
+    def opened(self, connection: Link, principal: Principal) -> None:
         """A websocket is open."""
         self.connections.add(connection)
+        self.access.opened(connection, principal)
         self._garbage.adapt(len(self.connections) + self._agents)
         self.metrics.websocket_opened()
 
     def closed(self, connection: Link, code: int) -> None:
         """A websocket has ended."""
         self.connections.discard(connection)
+        self.access.closed(connection)
         self.metrics.websocket_closed(code)
 
     async def metrics_text(self) -> bytes:

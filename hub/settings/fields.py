@@ -13,9 +13,11 @@ from msgspec import Meta, Struct
 from hub.settings.model import Settings
 from hub.settings.redis_url import FORMS, complaint, is_redis_url
 
-Kind = Literal["text", "whole", "number", "choice"]
+Kind = Literal["text", "whole", "number", "choice", "switch"]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_SWITCH = {"yes": True, "true": True, "on": True, "1": True}
+_SWITCH |= {"no": False, "false": False, "off": False, "0": False}
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 
 
@@ -49,7 +51,7 @@ class Field(Struct, frozen=True):
         """The environment variable."""
         return "HOMEPORT_" + self.name.upper()
 
-    def parse(self, value: object) -> str | int | float:
+    def parse(self, value: object) -> str | int | float | bool:
         """Convert `value`, which is text or already typed; raises ValueError with the reason.
 
         Text is accepted for numbers, because that is what a shell gives. In a TOML file, which has
@@ -63,7 +65,9 @@ class Field(Struct, frozen=True):
             raise ValueError(f"expected {self.expects}{shown}")
         return parsed
 
-    def _typed(self, value: object) -> str | int | float | None:
+    def _typed(self, value: object) -> str | int | float | bool | None:
+        if self.kind == "switch":
+            return _SWITCH.get(value.strip().lower()) if isinstance(value, str) else _flag(value)
         if isinstance(value, bool):
             return None
         match self.kind:
@@ -105,12 +109,18 @@ class Field(Struct, frozen=True):
         )
 
 
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
 def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "…"
 
 
 def _describe_bounds(kind: Kind, meta: Meta, choices: tuple[str, ...]) -> str:
+    if kind == "switch":
+        return "yes, no, true or false"
     if choices:
         return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
     noun = "a whole number" if kind == "whole" else "a number"
@@ -128,6 +138,8 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
     kind: Kind
     if choices:
         kind = "choice"
+    elif base is bool:
+        kind = "switch"
     elif base is int:
         kind = "whole"
     elif base is float:
@@ -136,6 +148,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
         assert base is str
         kind = "text"
     known = None if default is msgspec.NODEFAULT or default == "" else default
+    usual = {True: "yes", False: "no"}[bool(known)] if kind == "switch" else str(known)
     expects = extra.get("expects")
     if name == "redis":
         expects = FORMS
@@ -143,13 +156,13 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
         name=name,
         kind=kind,
         default=known,
-        default_text=extra.get("default") or (f"{known:g}" if kind == "number" else str(known)),
+        default_text=extra.get("default") or (f"{known:g}" if kind == "number" else usual),
         help=meta.description or "",
         metavar=extra.get("metavar", ""),
         expects=expects or _describe_bounds(kind, meta, choices),
         choices=choices,
         meta=meta,
-        secret=name == "redis",
+        secret=name in ("redis", "operator_token_sha256"),
         reloads=bool(extra.get("reloads")),
     )
 

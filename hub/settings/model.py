@@ -112,6 +112,34 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    auth: Annotated[
+        Literal["loopback", "required", "none"],
+        Meta(
+            description="Who is asked for a token. With loopback nobody is asked where all "
+            "addresses to listen on are loopback ones, and everybody elsewhere; behind a proxy or "
+            "a published port it should be required. With none nobody is asked.",
+        ),
+    ] = "loopback"
+
+    insecure: Annotated[
+        bool,
+        Meta(description="Let auth be none on addresses that other machines can reach."),
+    ] = False
+
+    operator_token_sha256: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9A-Fa-f]{64}(,[0-9A-Fa-f]{64}){0,7}$",
+            description="SHA-256 of an operator's token that is in no store; several, separated "
+            "by commas, while one is changed.",
+            extra={
+                "metavar": "HEX",
+                "default": "none",
+                "expects": "64 hexadecimal digits, or several times that with commas between",
+            },
+        ),
+    ] = ""
+
     workers: Annotated[
         int,
         Meta(
@@ -469,6 +497,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 def describe(settings: Settings) -> dict[str, object]:
     """The settings for a log line: names and values, without secrets."""
     described: dict[str, object] = msgspec.structs.asdict(settings)
+    if settings.operator_token_sha256:  # the token may have been chosen by a person
+        described["operator_token_sha256"] = "given"  # noqa: S105 - and is not logged
     if settings.redis is None:
         described["redis"] = "embedded"
     else:

@@ -36,6 +36,7 @@ class Keys:
         "secret",
         "seen",
         "times",
+        "tokens",
     )
 
     def __init__(
@@ -76,6 +77,8 @@ class Keys:
         self._lease_prefix = f"{base}hub:".encode()
         self.namespaces = f"{prefix}homeport:namespaces".encode()
         """Set of all namespaces that hubs have opened; the same key for every namespace."""
+        self.tokens = f"{prefix}auth:tokens".encode()
+        """Hash: the tokens; the same key for every namespace."""
 
     def agent(self, agent_id: str) -> bytes:
         """String: the agent's record, with a time to live."""

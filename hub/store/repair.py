@@ -50,6 +50,13 @@ async def repair(backend: Backend, prefix: str, *, dry_run: bool) -> AsyncIterat
                     names.add(name.decode(errors="replace"))
         finally:
             await lane.drop()
+        lane = backend.lane(listing.tokens)
+        try:
+            one = _Repair(lane, listing, dry_run=dry_run, base=prefix.encode())
+            async for line in one.check(listing.tokens, _is(b"hash"), "no tokens"):
+                yield line
+        finally:
+            await lane.drop()
         for name in sorted(filter(is_namespace, names)):
             keys = Keys(prefix, name, hash_tags=backend.hash_tags)
             lane = backend.lane(keys.log)

@@ -121,6 +121,15 @@ class Histogram:
         family.add_metric(labels, buckets=buckets, sum_value=self._sum)
 
 
+Authentication = Literal[
+    "accepted", "missing", "malformed", "unknown", "revoked", "expired", "unavailable"
+]
+"""How it ended that a caller showed who it is; `unavailable` where the store had to be asked and
+was away."""
+
+AUTHENTICATIONS: tuple[Authentication, ...] = get_args(Authentication)
+
+
 class Metrics:
     """The metrics of one hub process. Every method is cheap, and none raises."""
 
@@ -136,6 +145,7 @@ class Metrics:
         self._http_seconds: dict[str, Histogram] = {}
         self._websocket: Counter[tuple[str, str]] = Counter()
         self._closed: Counter[str] = Counter()
+        self._authentications = Counter[str](dict.fromkeys(AUTHENTICATIONS, 0))
         self._opened = 0
         self._connections = 0
         self._commit_seconds: dict[str, Histogram] = {}
@@ -178,6 +188,10 @@ class Metrics:
         if histogram is None:
             histogram = self._http_seconds[route] = Histogram(LATENCY_BOUNDS)
         histogram.observe(seconds)
+
+    def authenticated(self, result: Authentication) -> None:
+        """A request or a handshake showed who sent it, or failed to."""
+        self._authentications[result] += 1
 
     def websocket_opened(self) -> None:
         """A websocket handshake was completed."""
@@ -345,6 +359,14 @@ class Metrics:
         changes = HistogramMetricFamily("homeport_commit_changes", "Changes in one batch.")
         self._commit_changes.add_to(changes, [])
         yield changes
+        authentications = CounterMetricFamily(
+            "homeport_authentications",
+            "Requests and handshakes that showed who sent them, or failed to.",
+            labels=["result"],
+        )
+        for result, count in self._authentications.items():
+            authentications.add_metric([result], count)
+        yield authentications
         limits = CounterMetricFamily(
             "homeport_limits_applied",
             "Requests refused, connections closed and changes dropped early because of a limit, "

@@ -287,7 +287,7 @@ class Connection(asyncio.Protocol):
         self._outbox.write_all()
         self._phase = Phase.OPEN
         self._between_frames = True
-        self._hub.opened(self)
+        self._hub.opened(self, principal)
         self._debug("websocket open")
 
     def _refuse(self, refused: Refused) -> None:

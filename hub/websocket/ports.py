@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from actors.ports.link import Link
+from actors.rules.permissions import Principal
 from hub.net.caller import Authenticator, Caller
 from hub.net.unsent import UnsentBudget
 from hub.telemetry.limit_reports import LimitReports
@@ -91,8 +92,8 @@ class WebsocketHub(Protocol):
         """What peers may leave unread; beyond it they are closed with 4413."""
         ...
 
-    def opened(self, connection: Link) -> None:
-        """A websocket is open."""
+    def opened(self, connection: Link, principal: Principal) -> None:
+        """A websocket is open, for that principal."""
         ...
 
     def closed(self, connection: Link, code: int) -> None:

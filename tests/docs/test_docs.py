@@ -21,6 +21,7 @@ from hub.cli.columns import Column, fit, fitted
 from hub.cli.hubs import HUB_COLUMNS
 from hub.cli.main import cli
 from hub.cli.tables import AGENT_COLUMNS
+from hub.cli.tokens import COLUMNS as TOKEN_COLUMNS
 from hub.settings import FIELDS, load_settings
 from hub.settings.__main__ import with_listing
 from hub.store import Keys
@@ -117,14 +118,21 @@ def test_the_arrows_on_the_map_are_those_of_the_import_contract(package: str) ->
 # --- the command line ----------------------------------------------------------------------------
 
 
+TABLES = (
+    (r"ID +(?!ROLE| )", AGENT_COLUMNS),
+    (r"ID +ROLE", TOKEN_COLUMNS),
+    (r"HUB  ", HUB_COLUMNS),
+)
+
+
 def shown_tables() -> list[tuple[str, list[str], tuple[Column, ...]]]:
     """Every table of agents or hubs that a page shows: where, its lines, and all its columns."""
     found = []
     for block in every_block("console"):
         lines = block.text.splitlines()
         for at, line in enumerate(lines):
-            for first, columns in (("ID  ", AGENT_COLUMNS), ("HUB  ", HUB_COLUMNS)):
-                if line.startswith(first):
+            for first, columns in TABLES:
+                if re.match(first, line):
                     end = next((n for n in range(at, len(lines)) if not lines[n]), len(lines))
                     found.append((block.where, lines[at:end], columns))
     return found
@@ -202,6 +210,8 @@ def check_bench_call(arguments: list[str], where: str) -> None:
 
 def options_of(command: click.Command) -> set[str]:
     names = {name for each in command.params for name in each.opts if name.startswith("--")}
+    if isinstance(command, click.Group):
+        names.update(*map(options_of, command.commands.values()))
     return names | {"--help"}
 
 
@@ -350,7 +360,7 @@ def test_every_key_in_redis_is_explained() -> None:
             key.decode()
             for key in (
                 *(keys.active, keys.log, keys.log_name, keys.secret, keys.namespaces),
-                *(keys.hubs, keys.seen, keys.loss, keys.times),
+                *(keys.hubs, keys.seen, keys.loss, keys.times, keys.tokens),
             )
         ),
     }

@@ -33,6 +33,7 @@ COMMANDS = [
     "remove",
     "repair",
     "serve",
+    "token",
     "watch",
 ]
 

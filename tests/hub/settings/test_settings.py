@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -85,6 +86,9 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "tls_cert": "/etc/hub.pem",
         "tls_key": "/etc/hub.key",
         "tls_client_ca": "/etc/agents.pem",
+        "auth": "none",
+        "insecure": True,
+        "operator_token_sha256": "0a" * 32,
         "workers": 2,
         "redis": "redis://h:1",
         "data_dir": "/data",
@@ -119,7 +123,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
     }
     assert given.keys() == FIELDS.keys()
     environ = {FIELDS[name].variable: str(value) for name, value in given.items()}
-    lines = [f"{name} = {value!r}" for name, value in given.items()]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in given.items()]
     expected = Settings(**given)
     assert load(given) == expected
     assert load({name: str(value) for name, value in given.items()}) == expected
@@ -442,7 +446,7 @@ def test_the_table_has_all_that_options_and_documentation_need():
     for field in FIELDS.values():
         assert field.help.endswith(".")
         assert field.default_text not in ("", "None")
-        assert bool(field.metavar) != bool(field.choices)
+        assert bool(field.metavar) != (bool(field.choices) or field.kind == "switch")
     interval = FIELDS["heartbeat_interval"]
     assert (interval.flag, interval.variable) == (
         "--heartbeat-interval",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from actors.ports.link import Link
+from actors.rules.permissions import Principal
 from homeport_protocol.errors import ProtocolError
 from hub.net.admission import Admission
 from hub.net.caller import Authenticator, Caller, NobodyAsked
@@ -86,7 +87,7 @@ class FakeHub:
     def burst(self) -> int:
         return self.most_at_once or self.max_rate
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Connection, principal: Principal) -> None:
         self.connections.add(connection)
 
     def closed(self, connection: Connection, code: int) -> None:

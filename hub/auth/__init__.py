@@ -1,0 +1,1 @@
+"""Who a request acts for: tokens, and the other ways to show who one is."""

@@ -1,0 +1,156 @@
+"""The access to one hub: whom it lets in, the websockets that are open, and its tokens."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+
+from actors.ports.link import Link
+from actors.rules.permissions import Principal
+from hub.auth.administration import TokenAdministration
+from hub.auth.authenticator import Authenticators
+from hub.auth.exposure import asks, is_loopback, nobody_can_come_in
+from hub.auth.operator_token import OperatorToken
+from hub.auth.recogniser import Recogniser
+from hub.auth.refusals import Unauthorized
+from hub.auth.sessions import OpenSessions
+from hub.auth.token_store import TokenStore
+from hub.auth.tokens import Tokens
+from hub.net.caller import Authenticator, NobodyAsked
+from hub.settings import Settings
+from hub.store import MEMORY, Backend
+from hub.telemetry import logs
+from hub.telemetry.metrics import Metrics
+
+LOG_EVERY = 10.0
+"""Seconds between two log lines about callers that were refused."""
+
+logger = logs.get("hub.auth")
+
+
+class Access:
+    """Asks nobody until `open` has decided otherwise; `close` ends what it started.
+
+    `revoked` is called with the ids of principals whose tokens were revoked; `warn` with a sentence
+    for what was found in the store that no hub wrote.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        revoked: Callable[[set[str]], None] = lambda _ids: None,
+    ) -> None:
+        self.authenticator: Authenticator = NobodyAsked()
+        self.administration: TokenAdministration | None = None
+        """None where nobody is asked for a token."""
+        self.unreadable: list[str] = []
+        """The ids of tokens in the store whose facts no hub wrote."""
+        self._settings = settings
+        self._metrics = metrics
+        self._revoked = revoked
+        self._tokens: Tokens | None = None
+        self._sessions: OpenSessions | None = None
+        self._logged_at = -LOG_EVERY
+        self._unlogged = 0
+
+    def must_ask(self, addresses: Sequence[str]) -> bool:
+        """Whether a hub that listens on these addresses asks for tokens. Raises ExposedError."""
+        settings = self._settings
+        return asks(settings.auth, addresses, insecure=settings.insecure)
+
+    async def open(
+        self,
+        addresses: Sequence[str],
+        backend: Backend,
+        store_name: str,
+        others: Sequence[Recogniser] = (),
+    ) -> None:
+        """Begin to ask; `others` are recognisers beside those of tokens.
+
+        Raises StoreError, and ExposedError when nobody could come in.
+        """
+        settings = self._settings
+        store = TokenStore(
+            backend, settings.key_prefix, name=store_name, unreadable=self._found_unreadable
+        )
+        digests = list(filter(None, settings.operator_token_sha256.split(",")))
+        self._tokens = tokens = Tokens(store, self._on_revoked)
+        await tokens.start()
+        if not (digests or others) and not await _any_valid(store):
+            error = nobody_can_come_in(addresses, self._store_options())
+            if not is_loopback(addresses):
+                raise error
+            logger.warning(str(error))
+        authenticator = Authenticators(
+            [*([OperatorToken(digests)] if digests else []), tokens, *others],
+            self._metrics.authenticated,
+            self._report,
+        )
+        self._sessions = OpenSessions(authenticator.ended)
+        self.administration = TokenAdministration(store)
+        self.authenticator = authenticator
+
+    def opened(self, link: Link, principal: Principal) -> None:
+        """A websocket is open."""
+        if self._sessions is not None:
+            self._sessions.opened(link, principal)
+
+    def closed(self, link: Link) -> None:
+        """It has ended."""
+        if self._sessions is not None:
+            self._sessions.closed(link)
+
+    def is_revoked(self, principal_id: str) -> bool:
+        """Whether this is the principal of a token that was revoked."""
+        return self._tokens is not None and self._tokens.is_revoked(principal_id)
+
+    async def close(self) -> None:
+        """Follow the tokens no more; the websockets are closed by others."""
+        if self._sessions is not None:
+            self._sessions.close()
+        if self._tokens is not None:
+            await self._tokens.close()
+
+    def _on_revoked(self, principal_ids: set[str]) -> None:
+        logger.info("tokens revoked", ids=sorted(each.partition(":")[2] for each in principal_ids))
+        if self._sessions is not None:
+            self._sessions.check()
+        self._revoked(principal_ids)
+
+    def _found_unreadable(self, token_id: str) -> None:
+        self.unreadable.append(token_id)
+        logger.warning("the store holds a token that cannot be read, and is none", id=token_id[:64])
+
+    def _report(self, peer: str, refusal: Unauthorized) -> None:
+        now = time.monotonic()
+        if now - self._logged_at < LOG_EVERY:
+            self._unlogged += 1
+            return
+        logger.warning(
+            "caller refused",
+            peer=peer,
+            why=refusal.message,
+            claims=refusal.subject or None,
+            refused_since=self._unlogged or None,
+        )
+        self._logged_at, self._unlogged = now, 0
+
+    def _store_options(self) -> str | None:
+        """The options that name this hub's store for a command."""
+        settings = self._settings
+        if settings.redis is None:
+            return f"--data-dir {shlex.quote(settings.data_dir)}"
+        if settings.redis == MEMORY:
+            return None
+        prefix = f" --key-prefix {settings.key_prefix}" if settings.key_prefix else ""
+        return f"--redis {logs.redact_text(settings.redis)}{prefix}"
+
+
+async def _any_valid(store: TokenStore) -> bool:
+    now = time.time()
+    return any(
+        token.revoked is None and (token.facts.not_after is None or token.facts.not_after > now)
+        for token in await store.all()
+    )

@@ -1,0 +1,16 @@
+-- Notes when tokens were used last.
+--
+-- KEYS: 1 the tokens
+-- ARGV: 1… pairs of an id and a time
+-- Returns the ids that are no tokens any more.
+
+local tokens, missing = KEYS[1], {}
+
+for i = 1, #ARGV, 2 do
+    if redis.call('HGET', tokens, ARGV[i]) then
+        redis.call('HSET', tokens, ARGV[i] .. ':used', ARGV[i + 1])
+    else
+        missing[#missing + 1] = ARGV[i]
+    end
+end
+return missing
