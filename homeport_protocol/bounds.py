@@ -44,17 +44,43 @@ Smaller ones are kept digit by digit; a parser whose numbers are floats rounds t
 
 # In Python, `$` alone also matches before a final line feed; `$(?!\n)` is the end in every dialect.
 NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
+
+# Format characters (category Cf), line and paragraph separators, and letters and marks without an
+# image. Beyond U+FFFF the dialects share no escape, so those stand for themselves.
+_UNSEEN = (
+    r"\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    r"\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    r"\ufff0-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+)
+# A variation selector is taken where keyboards add it: behind a symbol, for its form as an emoji.
+_EMOJI = r"[\u00a9\u00ae\u203c-\u3299" "\U0001f000-\U0001faff" r"]\ufe0f"
+_NOT_BLANK = r"(?=.*\S)"
+
+
+def _without(characters: str) -> str:
+    seen = f"[^{characters}{_UNSEEN}]*"
+    return rf"{seen}(?:{_EMOJI}{seen})*$(?!\n)"
+
+
+NO_UNSEEN = "^" + _without("")
+VISIBLE = "^" + _NOT_BLANK + _without("")
+NAME = "^" + _NOT_BLANK + _without(r"\x00-\x1f\x7f-\x9f")
 UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
 NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)"
 
 AgentId = Annotated[str, Meta(pattern=UUID, description="UUID of the agent")]
-Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_CONTROL)]
-AgentType = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROL)]
-Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROL)]
+LONGEST = {"name": 128, "type": 64, "host": 255, "capabilities": 128, "version": 64}
+"""Characters of a text, or of each in a list, by the field of the record."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=LONGEST["name"], pattern=NAME)]
+AgentType = Annotated[str, Meta(min_length=1, max_length=LONGEST["type"], pattern=NAME)]
+Host = Annotated[str, Meta(min_length=1, max_length=LONGEST["host"], pattern=NAME)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Capability = Annotated[str, Meta(min_length=1, max_length=128)]
+Capability = Annotated[str, Meta(min_length=1, max_length=LONGEST["capabilities"], pattern=VISIBLE)]
 Capabilities = Annotated[list[Capability], Meta(max_length=256)]
-Version = Annotated[str, Meta(max_length=64)]
+Version = Annotated[str, Meta(max_length=LONGEST["version"], pattern=NO_UNSEEN)]
 Load = Annotated[float, Meta(ge=0)]
 Metadata = dict[str, Any]
 Status = Literal["healthy", "degraded", "unhealthy", "unreachable"]
@@ -88,8 +114,12 @@ Position = Annotated[str, Meta(min_length=1, max_length=1024)]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES: tuple[Status, ...] = get_args(Status)
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+_SEEN = "no characters that are invisible or reorder text (such as U+200B or U+202E)"
 PATTERNS: dict[str, str] = {
     NO_CONTROL: "must hold no control characters",
+    NAME: f"must hold no control characters and {_SEEN}, and must not be blank",
+    VISIBLE: f"must hold {_SEEN}, and must not be blank",
+    NO_UNSEEN: f"must hold {_SEEN}",
     UUID: "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000",
 }
 """What each pattern requires, in the words of an error."""

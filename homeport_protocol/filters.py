@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from homeport_protocol.bounds import Status
+from homeport_protocol.texts import compose
 
 MAX_TERMS = 32
 """Terms of one filter: its keys, each path of `metadata` counted by itself."""
@@ -21,6 +22,9 @@ MAX_PATH_BYTES = 256
 """Bytes of a metadata path in UTF-8."""
 
 _Text = Annotated[str, Meta(max_length=255)]
+_COMPOSED = dict.fromkeys(
+    ("type", "name", "capabilities", "any_capability", "host", "version"), 3 * 255
+)  # NFC makes a text three times as long at most
 _Texts = Annotated[list[_Text], Meta(max_length=MAX_WORDS)]
 _Statuses = Annotated[list[Status], Meta(max_length=MAX_WORDS)]
 
@@ -49,6 +53,7 @@ class Filter(
     metadata: dict[str, Any] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
+        compose(self, _COMPOSED)
         if self.version is not UNSET and self.version.count(",") >= MAX_CLAUSES:
             raise ValueError(f"`version`: more than {MAX_CLAUSES} clauses")
         if self.metadata is UNSET:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from homeport_protocol.bounds import (
+    LONGEST,
+    NO_UNSEEN,
     STATUSES,
     AgentId,
     AgentType,
@@ -25,6 +27,7 @@ from homeport_protocol.bounds import (
 )
 from homeport_protocol.errors import ProtocolError, Unknown
 from homeport_protocol.record import AgentSpec
+from homeport_protocol.texts import compose
 
 SESSION_TOKEN_HEADER = "Homeport-Session-Token"  # noqa: S105 - the name of a header
 """The header in which a caller over HTTP shows the `session_token` of its registration."""
@@ -40,7 +43,8 @@ ReportedStatus = Literal[Status, ""]
 _STATUS = "`healthy`, `degraded`, `unhealthy` or `unreachable`; anything else counts as `healthy`."
 
 LegacyCapabilities = Annotated[
-    list[Annotated[str, Meta(max_length=128)] | None], Meta(max_length=256)
+    list[Annotated[str, Meta(max_length=LONGEST["capabilities"], pattern=NO_UNSEEN)] | None],
+    Meta(max_length=256),
 ]
 
 _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+)):([0-9]{1,5})")
@@ -51,7 +55,7 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
 
     `port` may be left out when `host` has the form `name:port`. `agent_id` asks for a stable
     identity. The legacy service ignored a `status` here, so one that is unknown is ignored; and it
-    took empty and null capabilities, which are dropped. `exclusive` as for a websocket.
+    took empty, blank and null capabilities, which are dropped. `exclusive` as for a websocket.
     """
 
     name: Name
@@ -66,6 +70,9 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
     agent_id: AgentId | None = None
     exclusive: bool | None = None
 
+    def __post_init__(self) -> None:
+        compose(self)
+
     def spec(self) -> AgentSpec:
         """The agent's description, as in the websocket protocol.
 
@@ -77,7 +84,7 @@ class LegacyRegistration(Struct, frozen=True, gc=False, kw_only=True):
             type=self.type,
             host=host,
             port=port,
-            capabilities=[each for each in self.capabilities or () if each],
+            capabilities=[each for each in self.capabilities or () if each and not each.isspace()],
             version=self.version or "",
             metadata=UNSET if self.metadata is None else self.metadata,
             status=self.status if self.status in STATUSES else "healthy",

@@ -24,6 +24,7 @@ from homeport_protocol.bounds import (
     Version,
 )
 from homeport_protocol.errors import ProtocolError
+from homeport_protocol.texts import compose
 
 
 class Health(Struct, frozen=True, gc=False):
@@ -67,7 +68,7 @@ class AgentRecord(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class AgentSpec(Struct, frozen=True, gc=False, kw_only=True):
-    """An agent's description of itself when it registers."""
+    """An agent's description of itself when it registers; its texts are in NFC."""
 
     name: Name
     type: AgentType
@@ -78,6 +79,9 @@ class AgentSpec(Struct, frozen=True, gc=False, kw_only=True):
     metadata: Metadata | UnsetType = UNSET
     status: Status = "healthy"
     load: Load | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        compose(self)
 
 
 class AgentChanges(Struct, frozen=True, gc=False, kw_only=True):

@@ -33,6 +33,7 @@ from homeport_protocol.bounds import (
 )
 from homeport_protocol.filters import MATCH_ALL, Filter
 from homeport_protocol.record import NO_CHANGES, AgentChanges, AgentSpec
+from homeport_protocol.texts import compose
 
 
 class _Request(Struct, frozen=True, kw_only=True, tag_field="op", gc=False):
@@ -59,6 +60,10 @@ class Resume(_Request, frozen=True, kw_only=True, tag="resume"):
     session_token: ShortString
     agent: AgentChanges = NO_CHANGES
 
+    def __post_init__(self) -> None:
+        if self.agent is not NO_CHANGES:
+            compose(self.agent, prefix="agent.")
+
 
 class Heartbeat(_Request, frozen=True, kw_only=True, tag="heartbeat"):
     """Renew the lease, and report status, metadata or load."""
@@ -78,6 +83,9 @@ class Update(_Request, frozen=True, kw_only=True, tag="update"):
     status: Status | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
     load: Load | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        compose(self)
 
 
 class Unregister(_Request, frozen=True, kw_only=True, tag="unregister"):

@@ -10,7 +10,8 @@ from msgspec import UNSET, Struct, UnsetType
 from actors.ports.observer import Observer
 from homeport_protocol.bounds import STATUSES, Status
 from homeport_protocol.codec import decode_record, read_float
-from homeport_protocol.record import AgentRecord, Health
+from homeport_protocol.record import AgentRecord, Health, unique
+from homeport_protocol.texts import composed
 from homeport_protocol.timestamps import normalize_timestamp, parse_timestamp
 
 
@@ -81,13 +82,13 @@ def _from_legacy(old: _Legacy) -> AgentRecord:
             assert_never(status)
     return AgentRecord(
         id=old.id,
-        name=old.name,
-        type=old.type,
-        host=old.host,
+        name=composed(old.name),
+        type=composed(old.type),
+        host=composed(old.host),
         port=old.port,
-        capabilities=[*dict.fromkeys(each for each in old.capabilities or () if each)],
+        capabilities=unique([composed(each) for each in old.capabilities or () if each]),
         status=status,
-        version=old.version,
+        version=composed(old.version),
         registered_at=normalize_timestamp(old.registered_at),
         last_seen=last_seen,
         metadata=metadata,

@@ -35,9 +35,10 @@ RECORDS: dict[str, str] = {
         '"capabilities":null,"status":"","version":"","registered_at":"2025-10-20T10:30:00Z",'
         '"last_seen":"2025-10-20T10:30:00.5Z"}'
     ),
+    # Names that no hub would take, and one in the form that it would bring into another.
     SILENT: (
-        f'{{"id":"{SILENT}","name":"silent","type":"cost","host":"h","port":2,'
-        '"capabilities":[],"status":"unreachable","version":"",'
+        f'{{"id":"{SILENT}","name":"silent\u200b","type":"Zu\u0308rich","host":" ","port":2,'
+        '"capabilities":["\u202e"],"status":"unreachable","version":"",'
         '"registered_at":"2025-10-20T10:30:00.1+00:00","last_seen":"2025-10-20T10:30:00Z"}'
     ),
 }
@@ -94,6 +95,13 @@ def test_a_starting_hub_finds_the_agents_and_drops_the_ghosts(
     assert bare["status"] == "healthy"
     assert bare["last_seen"] == "2025-10-20T10:30:00.500000Z"
     assert [a["id"] for a in place.get("/agents/type/resource").json()["agents"]] == [BARE]
+    assert listed[SILENT]["name"] == "silent\u200b"
+    assert listed[SILENT]["capabilities"] == ["\u202e"]
+    for type_ in ("Zürich", "Zu\u0308rich"):
+        found = place.get(f"/agents/type/{type_}").json()["agents"]
+        assert [agent["id"] for agent in found] == [SILENT]
+    found = place.get("/agents", params={"name": "silent\u200b"}).json()["agents"]
+    assert [agent["id"] for agent in found] == [SILENT]
     wait_until(lambda: server.active() == set(RECORDS))
     watcher = place.connect()
     watcher.watch()

@@ -39,8 +39,8 @@ FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
         ["", "x" * 129, "a\u0000", "a\n", "\u007f", "\u0085", *TEXT_OTHERS],
     ),
     "type": (
-        ["cost", "x" * 64, "A.b_c-1", "a b", " ", "-a", "übermäßig/1", "😀" * 64],
-        ["", "x" * 65, "a\n", "\u0000", "\u007f", "\u0085", *TEXT_OTHERS],
+        ["cost", "x" * 64, "A.b_c-1", "a b", "-a", "übermäßig/1", "😀" * 64],
+        ["", " ", "x" * 65, "a\n", "\u0000", "\u007f", "\u0085", *TEXT_OTHERS],
     ),
     "host": (["h", "x" * 255, "::1"], ["", "x" * 256, "a\n", "a\u001f", *TEXT_OTHERS]),
     "port": ([0, 65535], [-1, 65536, 1.5, "80", None, True, [], 2**64, int("9" * 400)]),

@@ -29,14 +29,22 @@ def _all(values: list[str], code: str = BAD) -> list[tuple[str, str]]:
     return [(value, code) for value in values]
 
 
-NAME = _all(["null", *_TEXT, '""', _long(129), *_control("a", "b"), *_control("a", "")])
-TYPE = _all(["null", *_TEXT, '""', _long(65), *_control("a", "b"), *_control("a", "")])
-HOST = _all([*_TEXT, '""', _long(256), *_control("a", "b")])
+_UNSEEN = [json.dumps(text) for text in ("a\u200b", "\u202ea", "\ufeff", "\u3164", "a\U000e0041")]
+_BLANK = [*_UNSEEN, '" "', '"\u3000"']
+
+NAME = _all(_BLANK) + _all(
+    ["null", *_TEXT, '""', _long(129), *_control("a", "b"), *_control("a", "")]
+)
+TYPE = _all(_BLANK) + _all(
+    ["null", *_TEXT, '""', _long(65), *_control("a", "b"), *_control("a", "")]
+)
+HOST = _all([*_BLANK, *_TEXT, '""', _long(256), *_control("a", "b")])
 PORT = _all(['"80"', "true", "{}", "[]", "80.5", "-1", "65536", LONG_NUMBER, "1e400"])
 CAPABILITIES = _all(['"x"', "5", "{}", "true", "[5]", "[null]", "[[]]", '[""]'])
+CAPABILITIES += _all([f"[{text}]" for text in _UNSEEN])
 CAPABILITIES += _all([f"[{_long(129)}]", json.dumps([f"c{n}" for n in range(257)])])
 STATUS = _all(["5", "true", "{}", "[]", '""', '"fine"', '"Healthy"', '"healthy "'])
-VERSION = _all([*_TEXT, _long(65)])
+VERSION = _all([*_UNSEEN, *_TEXT, _long(65)])
 LOAD = _all(['"1"', "true", "{}", "[]", "-1", "-0.001", LONG_NUMBER, "1e400"])
 METADATA = [
     *_all([*_OBJECT, f'{{"k":{LONG_NUMBER}}}']),

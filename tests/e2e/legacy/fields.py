@@ -114,9 +114,7 @@ FIELDS = [
         '201 agent_id; type: "übermäßig/1"',
         shows="type",
     ),
-    registers(
-        "a type of blanks", registration(type="  "), '201 agent_id; type: "  "', shows="type"
-    ),
+    registers("a type of blanks", registration(type="  "), "201 agent_id", "400 error", "unseen"),
     registers(
         "a type of 65 characters",
         registration(type=LONG[:65]),
@@ -142,6 +140,21 @@ FIELDS = [
     ),
     registers(
         "a name with a tab", registration(name="a\tb"), "201 agent_id", "400 error", "bounds"
+    ),
+    registers(
+        "a name with a zero-width space",
+        registration(name="a\u200b"),
+        "201 agent_id",
+        "400 error",
+        "unseen",
+    ),
+    registers(
+        "a type whose umlaut is two characters",
+        registration(type="u\u0308"),
+        '201 agent_id; type: "u\u0308"',
+        '201 agent_id; type: "ü"',
+        "unseen",
+        shows="type",
     ),
     registers("no host", registration(host=...), "400 error"),
     registers("an empty host", registration(host=""), "400 error"),

@@ -38,11 +38,15 @@ DIFFERENCES = {
         "above 65535 it is 400."
     ),
     "capabilities": (
-        "`capabilities` is never null, and a set: empty, null and repeated ones are dropped."
+        "`capabilities` is never null, and a set: empty, blank, null and repeated ones are dropped."
     ),
     "bounds": (
         "Bodies are bounded (413), and so are fields (400 names the field); `name`, `type` and "
         "`host` hold no control characters."
+    ),
+    "unseen": (
+        "`name`, `type` and `host` are not blank, no text has invisible characters, and all are "
+        "brought to [one form](protocol.md#names)."
     ),
     "text": (
         "Text that is not valid Unicode is 400, and not changed into `�`; a byte order mark is "
