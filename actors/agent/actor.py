@@ -78,7 +78,7 @@ class AgentActor:
     __slots__ = ("asks", "context", "monitor", "ref", "writer")
 
     def __init__(self, context: AgentContext, runtime: Runtime, agent_id: str) -> None:
-        self.ref = AgentRef(runtime.spawn(self, f"agent {agent_id}"))
+        self.ref = AgentRef(runtime.spawn(self, f"agent {agent_id}"), agent_id)
         self.context = context
         self.asks = AskQueue()
         self.writer = RecordWriter(context, self.ref, agent_id)

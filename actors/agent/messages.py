@@ -19,7 +19,17 @@ from homeport_protocol.record import AgentChanges, AgentRecord, AgentSpec
 
 
 class SessionHandle(Protocol):
-    """A session, as the agent that it holds sees it."""
+    """A session, as its namespace and the agent that it holds see it."""
+
+    @property
+    def principal(self) -> Principal:
+        """Whom the connection acts for."""
+        ...
+
+    @property
+    def agent_id(self) -> str | None:
+        """The agent that it holds, or is about to."""
+        ...
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the session's connection with this code and reason."""

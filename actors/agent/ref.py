@@ -53,10 +53,11 @@ _STORED_CHANGED = StoredChanged()
 class AgentRef:
     """Refers to the actor of one agent. Every ask is answered, also after the actor has ended."""
 
-    __slots__ = ("_ref",)
+    __slots__ = ("_ref", "agent_id")
 
-    def __init__(self, ref: Ref[Message]) -> None:
+    def __init__(self, ref: Ref[Message], agent_id: str) -> None:
         self._ref = ref
+        self.agent_id = agent_id
 
     # Asks; `at` is the scheduler's now.
 

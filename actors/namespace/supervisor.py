@@ -8,8 +8,7 @@ log; nothing else changes the directory (`actors.cluster.replica`).
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -23,24 +22,28 @@ from actors.directory.pick import Picker
 from actors.limits import Limits
 from actors.namespace.actor_registry import ActorRegistry
 from actors.namespace.over_http import ask_over_http
+from actors.namespace.registrations import Registration, Registrations
 from actors.ports.authority import Authority
 from actors.ports.clock import RandomSource, Scheduler
 from actors.ports.conditions import Caution, Reason
 from actors.ports.observer import Observer, Stats
 from actors.ports.store import Away, HubLease, HubReport, Store, Stored
-from actors.rules.permissions import Principal, check_name
+from actors.rules.permissions import NOBODY, Principal
 from actors.rules.records import completed
 from actors.rules.stored_records import read_records
 from actors.runtime.dispatch import Runtime
 from actors.runtime.turns import Steps, Work
 from actors.timing import Timing
 from homeport_protocol.bounds import Metadata, Status, Strategy
-from homeport_protocol.errors import ProtocolError
+from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentChanges, AgentSpec
 from homeport_protocol.timestamps import format_timestamp
 
 T = TypeVar("T")
+
+SESSIONS_AT_ONCE = 100
+"""Sessions that are looked at in one step when principals were revoked."""
 
 
 class Supervisor:
@@ -87,16 +90,21 @@ class Supervisor:
             observer=observer,
             authority=authority,
         )
+        self.registrations = Registrations(
+            registry=self.registry,
+            replica=self.replica,
+            authority=authority,
+            random=random,
+            not_ready=self.not_ready_reasons,
+        )
         self.directory = self.replica.directory
         self.feed = self.replica.feed
         self._scheduler = scheduler
         self._runtime = runtime
         self.turns = runtime.turns
         self._store = store
-        self._random = random
         self._picker = Picker(self.directory, random)
         self._sessions: dict[SessionHandle, None] = {}
-        self._draining = False
         self._heartbeats = 0
 
     # --- start and end -------------------------------------------------------------------------
@@ -116,7 +124,7 @@ class Supervisor:
 
     def drain(self) -> None:
         """Take no new agents, and log that every connected one is draining."""
-        self._draining = True
+        self.registrations.draining = True
         self.registry.drain()
 
     @property
@@ -239,7 +247,7 @@ class Supervisor:
             reasons.append(Reason("store_away", phrase))
         if not self.ready:
             reasons.append(Reason("not_loaded", "the directory has not been loaded yet"))
-        if self._draining:
+        if self.draining:
             reasons.append(Reason("stopping", "the hub is stopping"))
         return reasons
 
@@ -314,25 +322,6 @@ class Supervisor:
 
     # --- asks ----------------------------------------------------------------------------------
 
-    def register_over_http(
-        self,
-        spec: AgentSpec,
-        agent_id: str | None,
-        reply: Reply,
-        *,
-        principal: Principal,
-        exclusive: bool = False,
-    ) -> None:
-        """As `register`, without a session; for an exclusive one, everything durable is folded."""
-
-        def caught_up(_complete: bool) -> None:
-            self.register(spec, agent_id, reply, principal=principal, exclusive=exclusive)
-
-        if exclusive and not self.alone:
-            self.catch_up(caught_up)
-        else:
-            caught_up(True)
-
     def register(
         self,
         spec: AgentSpec,
@@ -342,31 +331,27 @@ class Supervisor:
         *,
         principal: Principal,
         exclusive: bool = False,
-    ) -> AgentRef | None:
+        wanted: Callable[[], bool] = lambda: True,
+        asked: Callable[[AgentRef], None] = lambda _agent: None,
+    ) -> None:
         """Begin a lease; without `agent_id` under a new id. `session` is None over HTTP.
 
-        The agent belongs to `principal` from then on.
-
-        `exclusive`: only if no other session of the agent lives. It may have ended at another hub a
-        moment ago: who asks has everything durable folded before.
-
-        Answered with a Lease or a ProtocolError. Returns the agent's reference, or None if an
-        error has been answered already.
+        The agent belongs to `principal` from then on. `exclusive`: only if no other session of the
+        agent lives. Answered with a Lease or a ProtocolError, unless it is not `wanted` any more
+        by the time that its turn comes. `asked` is called when the agent's actor has been asked.
         """
-        if not self.ready or self._draining:
-            reply(unavailable(self.not_ready_reasons()))
-            return None
-        try:
-            check_name(principal, spec.name, "name" if session is None else "agent.name")
-        except ProtocolError as error:
-            reply(error)
-            return None
-        if agent_id is None:
-            agent_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-        agent_id = agent_id.lower()
-        agent = self.registry.get_or_create(agent_id)
-        agent.register(session, spec, reply, self.now(), principal, exclusive=exclusive)
-        return agent
+        self.registrations.begin(
+            Registration(
+                spec=spec,
+                agent_id=(agent_id or self.registrations.new_id()).lower(),
+                principal=principal,
+                reply=reply,
+                exclusive=exclusive,
+                session=session,
+                wanted=wanted,
+                asked=asked,
+            )
+        )
 
     def locate(
         self,
@@ -490,6 +475,21 @@ class Supervisor:
         """The connections of this namespace."""
         return list(self._sessions)
 
+    def end_sessions_of(self, principal_ids: Collection[str], reason: str) -> None:
+        """End with 4401 what acts for these principals, and what holds an agent of theirs.
+
+        For principals that were revoked; those that have run out keep their agents.
+        """
+        self.turns.start(self._end_sessions_of(principal_ids, reason), lambda _ended: None)
+
+    def _end_sessions_of(self, principal_ids: Collection[str], reason: str) -> Steps[None]:
+        for number, session in enumerate(self.sessions(), 1):
+            owner = NOBODY if session.agent_id is None else self.replica.owners.of(session.agent_id)
+            if session.principal.id in principal_ids or owner in principal_ids:
+                session.end(CloseCode.UNAUTHORIZED, reason)
+            if number % SESSIONS_AT_ONCE == 0:
+                yield
+
     def count_heartbeat(self) -> None:
         """Count a heartbeat that came over a websocket."""
         self._heartbeats += 1
@@ -497,7 +497,7 @@ class Supervisor:
     @property
     def draining(self) -> bool:
         """Whether the hub is stopping, and takes no more agents."""
-        return self._draining
+        return self.registrations.draining
 
     # --- within ----------------------------------------------------------------------------------
 

@@ -48,6 +48,9 @@ from homeport_protocol.requests import (
 MAX_MALFORMED = 10
 """Malformed messages in a row that end a connection with 4400."""
 
+_DISCARD = (CloseCode.READS_TOO_SLOWLY, CloseCode.UNAUTHORIZED)
+"""With these a connection ends without what it has not been sent yet."""
+
 _CHANGES = AgentChanges.__struct_fields__
 _OP_OF = {kind: str(kind.__struct_config__.tag) for kind in get_args(Request)}
 
@@ -166,12 +169,17 @@ class Session:
 
     # --- what the brain calls --------------------------------------------------------------------
 
+    @property
+    def agent_id(self) -> str | None:
+        """The agent that the connection has registered or resumed, or is about to."""
+        return None if self._agent is None else self._agent.agent_id
+
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the connection; nothing more is sent, or taken from the peer."""
         if self._ended:
             return
         self._leave()
-        self._link.close(code, reason, discard=code is CloseCode.READS_TOO_SLOWLY)
+        self._link.close(code, reason, discard=code in _DISCARD)
 
     def _keepalive_failed(self, failure: KeepaliveFailure) -> None:
         match failure:
@@ -362,27 +370,19 @@ class Session:
     def _register(self, request: Register) -> None:
         self._begin_registering()
 
-        def caught_up(_complete: bool) -> None:
-            if not self._ended:  # meanwhile
-                self._register_now(request)
+        def asked(agent: AgentRef) -> None:
+            self._hold(agent if self._registering else None)  # else it is answered already
 
-        if request.exclusive is True and not self._supervisor.alone:
-            # Another session may have ended at another hub a moment ago.
-            self._supervisor.catch_up(caught_up)
-        else:
-            self._register_now(request)
-
-    def _register_now(self, request: Register) -> None:
-        agent_id = None if request.agent_id is UNSET else request.agent_id
-        agent = self._supervisor.register(
+        self._supervisor.register(
             request.agent,
-            agent_id,
+            None if request.agent_id is UNSET else request.agent_id,
             lambda outcome: self._registered(request, outcome),
             self,
             principal=self.principal,
             exclusive=request.exclusive is True,
+            wanted=lambda: not self._ended,
+            asked=asked,
         )
-        self._hold(agent if self._registering else None)
 
     def _resume(self, request: Resume) -> None:
         self._begin_registering()

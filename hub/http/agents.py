@@ -69,7 +69,7 @@ class AgentRoutes:
         principal, exclusive = request.caller.principal, body.exclusive is True
         lease = await ask(
             Lease,
-            lambda reply: directory.register_over_http(
+            lambda reply: directory.register(
                 spec, body.agent_id, reply, principal=principal, exclusive=exclusive
             ),
         )

@@ -50,7 +50,7 @@ class NamespaceApi(Protocol):
 
     def pick(self, filter: Filter, strategy: Strategy, key: str | None) -> Steps[bytes]: ...
 
-    def register_over_http(
+    def register(
         self,
         spec: AgentSpec,
         agent_id: str | None,

@@ -32,9 +32,7 @@ def register(hub: Hub, *, exclusive: Any = True) -> tuple[FakeLink, dict[str, An
 def over_http(hub: Hub, *, exclusive: bool) -> Any:
     outcomes: list[Any] = []
     spec = AgentSpec(name="a", type="cost")
-    hub.supervisor.register_over_http(
-        spec, ID, outcomes.append, exclusive=exclusive, principal=ANYBODY
-    )
+    hub.supervisor.register(spec, ID, outcomes.append, exclusive=exclusive, principal=ANYBODY)
     hub.settle()
     return outcomes[0]
 

@@ -20,9 +20,7 @@ def register(hub: Hub, principal: Principal, *, exclusive: bool = False) -> list
     """Begins a registration; the outcome will be in the list."""
     outcomes: list[Any] = []
     spec = AgentSpec(name="a", type="cost")
-    hub.supervisor.register_over_http(
-        spec, ID, outcomes.append, principal=principal, exclusive=exclusive
-    )
+    hub.supervisor.register(spec, ID, outcomes.append, principal=principal, exclusive=exclusive)
     return outcomes
 
 

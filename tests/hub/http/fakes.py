@@ -98,7 +98,7 @@ class FakeDirectory:
                 return msgspec.json.encode(record)
         raise ProtocolError("no_match", "no healthy agent matches")
 
-    def register_over_http(
+    def register(
         self,
         spec: AgentSpec,
         agent_id: str | None,
