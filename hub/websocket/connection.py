@@ -18,6 +18,7 @@ import logging
 import time
 from contextlib import suppress
 from enum import IntEnum
+from functools import partial
 from typing import assert_never, cast
 
 from uvicorn.server import ServerState
@@ -33,16 +34,10 @@ from hub.telemetry import logs
 from hub.websocket.close_timer import CloseTimer
 from hub.websocket.frames import text_frame, whole_messages
 from hub.websocket.handshake import Opening, Refused, going_away, read_handshake, refusal_of
+from hub.websocket.intake import Backlog, Intake
 from hub.websocket.outbox import Flusher, Outbox
 from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket
-
-SLICE = 4096
-"""Bytes parsed at a time, so that the rate limit applies within a segment full of tiny frames."""
-
-AT_ONCE = 32
-"""Messages of one read that are taken at once; those behind them wait for their turn, as does
-everything behind the first SLICE bytes."""
 
 logger = logs.get("hub.connection")
 _level_logger = logging.getLogger("hub.connection")
@@ -67,11 +62,13 @@ class Connection(asyncio.Protocol):
     """A websocket, from the upgrade request to its end; implements `actors.ports.link.Link`."""
 
     __slots__ = (
+        "_backlog",
         "_between_frames",
         "_closing",
         "_early",
         "_frames_due",
         "_hub",
+        "_intake",
         "_looking_up",
         "_namespace",
         "_outbox",
@@ -85,8 +82,12 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, hub: WebsocketHub, server_state: ServerState, flusher: Flusher) -> None:
+    def __init__(
+        self, hub: WebsocketHub, server_state: ServerState, flusher: Flusher, intake: Intake
+    ) -> None:
         self._hub = hub
+        self._intake = intake
+        self._backlog: Backlog | None = None
         self._server_state = server_state
         self._ws = Websocket(hub.max_frame_bytes)
         self._outbox = Outbox(flusher, self, hub.unsent)
@@ -156,14 +157,14 @@ class Connection(asyncio.Protocol):
         """Stop reading from the peer for now; messages that were already read may still arrive."""
         if self._phase is Phase.OPEN and not self._reading_paused:
             self._reading_paused = True
-            self.transport.pause_reading()
+            if self._backlog is None:
+                self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read again."""
         if self._reading_paused:
             self._reading_paused = False
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
+            self._read_again()
 
     # --- what the transport and uvicorn call -------------------------------------------------
 
@@ -182,18 +183,20 @@ class Connection(asyncio.Protocol):
                     self._open(data)
                 else:
                     self._early += data
-            elif len(data) <= SLICE:
-                self._feed(data)
-            else:
-                for start in range(0, len(data), SLICE):
-                    self._feed(data[start : start + SLICE])
-                    if self._session is not None:
-                        self._session.hold()
+            elif self._backlog is not None:
+                self._backlog.add(data)
+            elif (taken := self._feed(data)) < len(data):
+                taken += self._feed(data[taken:])  # mostly a frame that is not all there
+                if taken < len(data):
+                    self._wait(data[taken:])
         except Exception as error:
             self.crashed(error)
 
     def eof_received(self) -> None:
         """The peer has finished sending; the transport closes itself once everything is sent."""
+        if self._backlog is not None:
+            self._backlog.after = self.eof_received
+            return
         try:
             self._end()
         except Exception as error:
@@ -223,7 +226,11 @@ class Connection(asyncio.Protocol):
             self.crashed(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone."""
+        """The transport is gone; what has been read from it is taken first."""
+        if self._backlog is not None:
+            self._backlog.after = partial(self.connection_lost, exc)
+            self._outbox.detach()
+            return
         self._phase = Phase.LOST
         if self._looking_up is not None:
             self._looking_up.cancel()
@@ -300,35 +307,74 @@ class Connection(asyncio.Protocol):
 
     # --- input -------------------------------------------------------------------------------
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> int:
+        """Take the first messages or frames; returns how many of the bytes they are, not 0."""
+        if self._phase >= Phase.ENDED:
+            return len(data)
         if self._phase is Phase.OPEN and self._between_frames:
             messages, taken = whole_messages(data, self._hub.max_frame_bytes)
             if messages:
                 self._take_messages(messages)
-                if taken == len(data):
-                    return
-                data = data[taken:]
-        if self._phase < Phase.ENDED:
-            self._feed_library(data)
+                return taken
+        return self._feed_library(data)
 
     def _take_messages(self, messages: list[bytes]) -> None:
         if not self._within_rate(len(messages)):
             return
-        for number, message in enumerate(messages):
+        for message in messages:
             if self._phase is Phase.OPEN and self._session is not None:
-                if number == AT_ONCE:
-                    self._session.hold()
                 self._session.received(message)
 
-    def _feed_library(self, data: bytes) -> None:
-        frames, self._between_frames = self._ws.read(data)
-        if not self._within_rate(len(frames)):
+    def _feed_library(self, data: bytes) -> int:
+        frames, taken = self._ws.read(data)
+        self._between_frames = self._ws.between_messages
+        if self._within_rate(len(frames)):
+            for frame in frames:
+                if self._phase is Phase.OPEN and self._session is not None:
+                    self._take(frame, self._session)
+            # Last, so that a close frame of the library follows the session's answers.
+            self._collect()
+        return taken
+
+    def _wait(self, rest: bytes) -> None:
+        """Read no more until the rest of what was read has had its turn."""
+        if self._phase >= Phase.ENDED:
             return
-        for frame in frames:
-            if self._phase is Phase.OPEN and self._session is not None:
-                self._take(frame, self._session)
-        # Last, so that a close frame of the library follows the session's answers.
-        self._collect()
+        if not self._reading_paused:
+            self.transport.pause_reading()
+        self._backlog = Backlog(rest)
+        self._intake.add(self)
+        if self._session is not None:
+            self._session.hold()
+
+    def read_on(self) -> bool:
+        """Parse a piece of the backlog; called by the intake."""
+        backlog = self._backlog
+        if backlog is None:
+            return False
+        try:
+            if backlog.took(self._feed(backlog.piece())):
+                if self._session is not None:
+                    self._session.hold()
+            else:
+                self._backlog_done()
+        except Exception as error:
+            self._backlog_done()
+            self.crashed(error)
+        return self._backlog is backlog
+
+    def _backlog_done(self) -> None:
+        backlog, self._backlog = self._backlog, None
+        if backlog is None:
+            return
+        if not self._reading_paused:
+            self._read_again()
+        if backlog.after is not None:
+            backlog.after()
+
+    def _read_again(self) -> None:
+        if self._backlog is None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _within_rate(self, frames: int) -> bool:
         """Count frames; closes with 4429 and returns False when there are too many.
@@ -402,6 +448,7 @@ class Connection(asyncio.Protocol):
             return
         self._phase = Phase.ENDED
         self._start_timer()
+        self._backlog_done()
         self.resume_reading()
         self._outbox.write_all()
         if not self.transport.can_write_eof():

@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from hub.websocket.connection import Connection
+from hub.websocket.intake import Intake
 from hub.websocket.outbox import Flusher
 from hub.websocket.ports import WebsocketHub
 
@@ -26,9 +27,10 @@ class Gateway:
     def __init__(self, hub: WebsocketHub) -> None:
         self._hub = hub
         self._flusher = Flusher()
+        self._intake = Intake()
 
     def protocol(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> Connection:
         """The protocol of a new websocket; uvicorn calls this for each upgrade request."""
-        return Connection(self._hub, server_state, self._flusher)
+        return Connection(self._hub, server_state, self._flusher, self._intake)

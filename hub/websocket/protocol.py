@@ -51,17 +51,21 @@ class Websocket(ServerProtocol):
         self._pings_sent = 0
         self._pings_answered = 0
 
-    def read(self, data: bytes) -> tuple[list[Frame], bool]:
-        """The frames that `data` completes, and whether a message may begin right behind it."""
-        allowed = self._heads.follow(data)
-        self.receive_data(data[:allowed])
+    def read(self, data: bytes) -> tuple[list[Frame], int]:
+        """The first few frames that `data` completes, and how many of its bytes were taken."""
+        heads = self._heads
+        taken = heads.follow(data)
+        self.receive_data(data[:taken])
         frames = cast(list[Frame], self.events_received())
-        if self.state is not State.OPEN:
-            return frames, False
-        if allowed < len(data):
+        if heads.broken and self.state is State.OPEN:
             self.fail(CloseCode.PROTOCOL_ERROR, "length of a frame not in its shortest form")
-            return frames, False
-        return frames, self._heads.between_frames and self.current_size is None
+        return frames, len(data) if heads.broken else taken
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether a message may begin right behind what was read."""
+        heads = self._heads.between_frames
+        return heads and self.current_size is None and self.state is State.OPEN
 
     def recv_frame(self, frame: Frame) -> None:
         """Take a frame from the parser, which closes with 1007 on UnicodeDecodeError."""

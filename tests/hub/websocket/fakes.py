@@ -20,6 +20,7 @@ from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 from hub.websocket.connection import Connection
 from hub.websocket.gateway import Gateway
+from hub.websocket.intake import Intake, Reader
 
 OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 UPGRADE = (
@@ -63,6 +64,14 @@ class FakeSession:
     @property
     def closed_times(self) -> int:
         return self.calls.count("closed")
+
+
+class ImpatientIntake(Intake):
+    """Has a connection parse all its backlog at once, for tests that are not about turns."""
+
+    def add(self, reader: Reader) -> None:
+        while reader.read_on():
+            pass
 
 
 class FakeHub:
@@ -221,6 +230,7 @@ class NotingTransport(asyncio.Transport):
     ended: bool = False
     aborted: bool = False
     closing: bool = False
+    reading: bool = True
     protocol: asyncio.Protocol | None = None
     high: int = 0
 
@@ -264,9 +274,11 @@ class NotingTransport(asyncio.Transport):
     def abort(self) -> None:
         self.closing = self.aborted = True
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reading = True
 
     @property
     def written(self) -> bytes:

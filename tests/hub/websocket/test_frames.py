@@ -9,8 +9,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from hub.websocket.connection import SLICE
-from hub.websocket.frames import whole_messages
+from hub.websocket.frames import AT_ONCE, MUCH, whole_messages
 from tests.hub.websocket.fakes import FakeHub, client_frame
 from tests.hub.websocket.test_writing import Opened
 
@@ -39,7 +38,7 @@ def read_by_library(stream: bytes, max_size: int) -> list[bytes]:
 
 def any_frames(chance: random.Random) -> bytes:
     """One message in one of its forms, a ping, or a close."""
-    size = chance.choice([0, 1, 4, 125, 126, 127, 300, 2_000, SLICE, 9_000])
+    size = chance.choice([0, 1, 4, 125, 126, 127, 300, 2_000, MUCH, 9_000])
     # Payloads that look like frames: a reader out of step would take them for some.
     whole = (LOOKS_LIKE_A_FRAME * size)[:size].decode(errors="ignore").encode()
     payload = whole.ljust(size)
@@ -76,7 +75,7 @@ async def test_a_stream_is_read_as_the_library_reads_it_however_it_is_cut(seed: 
     opened = Opened(hub)
     at = 0
     while at < len(stream):
-        size = chance.choice([1, 2, 3, 4, 6, 8, 50, 700, SLICE, 3 * SLICE])
+        size = chance.choice([1, 2, 3, 4, 6, 8, 50, 700, MUCH, 3 * MUCH])
         opened.connection.data_received(stream[at : at + size])
         at += size
     assert opened.session.messages == read_by_library(stream, hub.max_frame_bytes)
@@ -92,6 +91,13 @@ async def test_a_payload_that_looks_like_frames_is_none_when_its_head_came_befor
     opened.connection.data_received(stream[:at])
     opened.connection.data_received(stream[at:])
     assert opened.session.messages == [first + payload, b"next"]
+
+
+def test_few_messages_are_taken_at_once_and_none_behind_much():
+    small = client_frame(TEXT, b"x")
+    assert whole_messages(small * 100, 100) == ([b"x"] * AT_ONCE, len(small) * AT_ONCE)
+    large = client_frame(TEXT, b"x" * MUCH)
+    assert whole_messages(large + small, 10_000) == ([b"x" * MUCH], len(large))
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,29 @@ from websockets.frames import Frame, Opcode
 from homeport_protocol.errors import CloseCode
 from hub.websocket.connection import Connection
 from hub.websocket.frames import text_frame
+from hub.websocket.intake import Intake
 from hub.websocket.outbox import HIGH_WATER, Flusher
 from hub.websocket.protocol import MAX_CLOSE_REASON, fit_reason
-from tests.hub.websocket.fakes import FakeHub, FakeSession, NotingTransport, client_frame, upgrade
+from tests.hub.websocket.fakes import (
+    FakeHub,
+    FakeSession,
+    ImpatientIntake,
+    NotingTransport,
+    client_frame,
+    upgrade,
+)
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 class Opened:
-    """A connection past its handshake, on a noting transport."""
+    """A connection past its handshake, on a noting transport; it parses all at once by default."""
 
-    def __init__(self, hub: FakeHub | None = None) -> None:
+    def __init__(self, hub: FakeHub | None = None, intake: Intake | None = None) -> None:
         self.hub = hub or FakeHub()
         self.state = ServerState()
         self.transport = NotingTransport()
-        self.connection = Connection(self.hub, self.state, Flusher())
+        self.connection = Connection(self.hub, self.state, Flusher(), intake or ImpatientIntake())
         self.transport.protocol = self.connection
         self.connection.connection_made(self.transport)
         self.connection.data_received(upgrade())

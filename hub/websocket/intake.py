@@ -1,0 +1,83 @@
+"""Bytes that were read and wait to be parsed, so that nobody's flood keeps others waiting.
+
+A connection takes a few messages and frames of each read at once. What else one read brought waits
+here, and the connection reads no more meanwhile: connections go on in turn, a piece each, and all
+of them together for BUDGET in a turn of the loop. So a peer that sends tiny frames as fast as it
+can gets no more of the hub than that, however many do so, and a heartbeat is read between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+BUDGET = 0.001
+"""Seconds of one turn of the event loop in which waiting bytes are parsed."""
+
+PIECE = 4096
+"""Bytes of a connection that are looked at before it is the next one's turn."""
+
+
+class Backlog:
+    """What one connection has read and not parsed: one read of the transport at most."""
+
+    __slots__ = ("_at", "_data", "after")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self.after: Callable[[], None] | None = None
+        """What the transport told meanwhile, to be done once it has been parsed: an end."""
+
+    def add(self, data: bytes) -> None:
+        """More came before the transport stopped reading."""
+        self._data = self._data[self._at :] + data
+        self._at = 0
+
+    def piece(self) -> bytes:
+        """The bytes that come next."""
+        return self._data[self._at : self._at + PIECE]
+
+    def took(self, count: int) -> bool:
+        """So many of them have been parsed; returns whether any are left."""
+        self._at += count
+        return self._at < len(self._data)
+
+
+class Reader(Protocol):
+    """A connection with a backlog."""
+
+    def read_on(self) -> bool:
+        """Parse a piece of it; returns whether more is left. Does not raise."""
+        ...
+
+
+class Intake:
+    """The connections of a hub that have a backlog, in turn."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Reader] = deque()
+        self._begun = False
+
+    def add(self, reader: Reader) -> None:
+        """Have it read on when its turn comes."""
+        self._waiting.append(reader)
+        if not self._begun:
+            self._begun = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        waiting, until = self._waiting, time.monotonic() + BUDGET
+        while waiting:
+            reader = waiting.popleft()
+            if reader.read_on():
+                waiting.append(reader)
+            if time.monotonic() >= until:
+                break
+        if waiting:
+            asyncio.get_running_loop().call_soon(self._turn)
+        else:
+            self._begun = False
