@@ -23,6 +23,7 @@ from agent_client.transport.headers import Headers
 from agent_client.transport.opener import opener
 from agent_client.transport.proxies import Proxy, ProxyError, proxy_for
 from agent_client.transport.readable import warn_if_readable
+from agent_client.transport.reasons import mismatch
 from agent_client.transport.retry_after import retry_after
 from agent_client.transport.tls import Tls
 from agent_client.transport.tunnels import CREDENTIALS_WANTED
@@ -108,10 +109,13 @@ def ask(  # noqa: PLR0917 - in the order of what is sent
             reason = error.reason
             raise reason if isinstance(reason, OSError) else OSError(reason) from None
     except NO_ANSWER as error:
+        why = mismatch(error, secure=url.startswith("https:"))
         if proxy is None:
-            raise
+            if why is None:
+                raise
+            raise OSError(f"{without_secrets(url)}: {why}") from error
         wanted = str(error).startswith("Tunnel connection failed: 407")
-        words = CREDENTIALS_WANTED if wanted else str(error) or type(error).__name__
+        words = CREDENTIALS_WANTED if wanted else why or str(error) or type(error).__name__
         raise OSError(f"no answer through the proxy {proxy}: {words}") from error
 
 

@@ -124,10 +124,10 @@ class Child:
         os.close(self._failure)
         signal.signal(signal.SIGCHLD, self._previous)
 
-    async def execute(self, environment: Mapping[str, str]) -> None:
+    async def execute(self, environment: Mapping[str, str | None]) -> None:
         """Execute COMMAND with `environment` added to that of this process.
 
-        Raises CommandError when that fails.
+        None stands for a variable that COMMAND does not get. Raises CommandError when that fails.
         """
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
@@ -193,7 +193,10 @@ def _become(command: Sequence[str], orders: int, failure: int, parent: int) -> N
         with open(orders, "rb") as pipe:
             environment = pipe.read()
         if environment:  # else there is nothing to do: the agent could not be registered
-            os.environ.update(msgspec.json.decode(environment, type=dict[str, str]))
+            for name, value in msgspec.json.decode(environment, type=dict[str, str | None]).items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
             os.execvp(command[0], list(command))  # noqa: S606 - the user chose the program
     except OSError as error:
         os.write(failure, str(error.errno).encode())

@@ -11,6 +11,9 @@ import click
 
 from agent_client import AgentClient, HomeportError, Lease
 from agent_client.errors import BadRequest, CannotConnect, Fenced, TooLarge
+from agent_client.transport.credentials import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
+from agent_client.transport.headers import HEADERS_VARIABLE
+from agent_client.transport.urls import without_user
 from homeport_protocol.bounds import STATUSES
 from hub.cli.child import SIGNALLED, Child, Signals
 from hub.cli.client import cannot_reach
@@ -21,6 +24,9 @@ from hub.cli.text import one_line, printable
 from hub.errors import HubError
 
 LONGEST_WAIT = 86_400.0
+
+CREDENTIALS = (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, HEADERS_VARIABLE)
+"""The variables that COMMAND gets only when that is asked for."""
 
 
 def _check_wait(context: click.Context, parameter: click.Parameter, seconds: float) -> float:
@@ -97,12 +103,19 @@ def _check_wait(context: click.Context, parameter: click.Parameter, seconds: flo
     metavar="SECONDS",
     help="How long to try to reach a hub at first.  [default: 10]",
 )
+@click.option(
+    "--pass-credentials",
+    is_flag=True,
+    help="Leave COMMAND the token, the headers, and user and password of the hub's URL.",
+)
 @hub_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ...]")
 def register(
     target: Target,
     command: Sequence[str],
+    *,
     wait: float,
+    pass_credentials: bool,
     type_: str,
     metadata: Sequence[str],
     **agent: Any,
@@ -112,8 +125,9 @@ def register(
     When COMMAND ends, the agent is unregistered, and the exit status is COMMAND's: 128+N when
     signal N ended it, 127 when there is no such command, 126 when it cannot be run. Signals sent
     to homeport (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to COMMAND, which finds
-    HOMEPORT_AGENT_ID and HOMEPORT_URL in its environment. Without COMMAND, the agent stays
-    registered until Ctrl-C or SIGTERM (exit status 0).
+    HOMEPORT_AGENT_ID and HOMEPORT_URL in its environment, and no credentials: neither
+    HOMEPORT_TOKEN, HOMEPORT_TOKEN_FILE and HOMEPORT_HEADERS nor a password in HOMEPORT_URL.
+    Without COMMAND, the agent stays registered until Ctrl-C or SIGTERM (exit status 0).
 
     When homeport itself is killed (SIGKILL), so is COMMAND, on Linux. As process 1 of a container,
     and elsewhere on Linux, homeport also waits for the orphans that COMMAND leaves behind.
@@ -125,11 +139,15 @@ def register(
     """
     wanted = {**agent, "type": type_, "metadata": read_pairs(metadata) or None}
     with Child(command) if command else nullcontext() as child:
-        return asyncio.run(_register(target, wanted, wait, child))
+        return asyncio.run(_register(target, wanted, wait, child, pass_credentials))
 
 
 async def _register(
-    target: Target, wanted: dict[str, Any], wait: float, child: Child | None
+    target: Target,
+    wanted: dict[str, Any],
+    wait: float,
+    child: Child | None,
+    pass_credentials: bool,
 ) -> int:
     connection = _ConnectionNotes()
     try:
@@ -154,7 +172,8 @@ async def _register(
             label = f"{printable(wanted['name'])} as {agent.agent_id} with {target.shown}"
             if child is not None:
                 note(f"homeport: registered {label}")
-                return await _accompany(agent, signals, connection, target, child)
+                environment = _environment(agent, target, pass_credentials)
+                return await _accompany(agent, signals, connection, environment, child)
             show(f"Registered {label}; Ctrl-C unregisters it.")
             return await _stay(agent, signals, connection)
         finally:
@@ -177,15 +196,28 @@ async def _started(agent: AgentClient, signals: Signals) -> bool:
     return False
 
 
+def _environment(
+    agent: AgentClient, target: Target, pass_credentials: bool
+) -> dict[str, str | None]:
+    """What COMMAND gets; None for what it does not get."""
+    found: dict[str, str | None] = {
+        "HOMEPORT_AGENT_ID": agent.agent_id,
+        "HOMEPORT_URL": ",".join(target.urls),
+    }
+    if pass_credentials:
+        return found
+    urls = ",".join(map(without_user, target.urls))
+    return {**found, "HOMEPORT_URL": urls, **dict.fromkeys(CREDENTIALS)}
+
+
 async def _accompany(
     agent: AgentClient,
     signals: Signals,
     connection: _ConnectionNotes,
-    target: Target,
+    environment: dict[str, str | None],
     child: Child,
 ) -> int:
     """Run COMMAND until it ends while the agent is registered; return its exit status."""
-    environment = {"HOMEPORT_AGENT_ID": agent.agent_id, "HOMEPORT_URL": ",".join(target.urls)}
     await child.execute(environment)
     signals.receiver = child.forward
     if signals.first.done():

@@ -80,6 +80,28 @@ def test_the_command_finds_the_agents_id_and_the_hub_in_its_environment(
     assert environment["EXTRA"] == "kept"
 
 
+CREDENTIALS = {"HOMEPORT_TOKEN_FILE": "/no/such", "HOMEPORT_HEADERS": "X-Key: s3cret"}
+
+
+def test_the_command_gets_no_credentials(hub: ThreadedHub, homeport: Homeport) -> None:
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    url = hub.url.replace("http://", "http://agent:s3cret@")
+    done = homeport.run(*SIDECAR, *told(show), HOMEPORT_URL=url, **CREDENTIALS)
+    environment = json.loads(done.stdout)
+    assert environment["HOMEPORT_URL"] == hub.url
+    assert not environment.keys() & {"HOMEPORT_TOKEN", *CREDENTIALS}
+    assert "s3cret" not in done.stdout + done.stderr
+    assert hub.handshakes[0].headers["Authorization"].startswith("Basic ")
+
+
+def test_the_command_gets_them_when_asked_to(hub: ThreadedHub, homeport: Homeport) -> None:
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    url = hub.url.replace("http://", "http://agent:s3cret@")
+    passed = {**CREDENTIALS, "HOMEPORT_TOKEN": "s3cret", "HOMEPORT_URL": url}
+    done = homeport.run(*SIDECAR, "--pass-credentials", *told(show), **passed)
+    assert passed.items() <= json.loads(done.stdout).items()
+
+
 def test_options_after_the_command_are_the_commands_own(
     hub: ThreadedHub, homeport: Homeport
 ) -> None:
