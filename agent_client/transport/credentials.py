@@ -26,6 +26,7 @@ from typing import Protocol
 
 from agent_client.errors import BadRequest
 from agent_client.transport.urls import user_and_password
+from homeport_protocol.tokens import TokenError, read_token_id
 
 TOKEN_VARIABLE = "HOMEPORT_TOKEN"  # noqa: S105 - the name of one
 TOKEN_FILE_VARIABLE = "HOMEPORT_TOKEN_FILE"  # noqa: S105
@@ -85,6 +86,11 @@ def bearer(token: str, given_by: str = "token") -> str:
     """
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise BadRequest(f"{given_by}: expected visible ASCII characters only", field="token")
+    if token.startswith(_PREFIX):
+        try:
+            read_token_id(token)
+        except TokenError as error:
+            raise BadRequest(f"{given_by}: {error}", field="token") from None
     return f"Bearer {token}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from websockets.exceptions import (
     InvalidStatus,
     WebSocketException,
 )
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from agent_client.errors import (
@@ -56,6 +56,7 @@ from agent_client.transport.urls import (
     without_secrets,
     without_user,
 )
+from agent_client.transport.websocket_log import websocket_logger
 from homeport_protocol.websocket import SUBPROTOCOL
 
 _QUEUED_FRAMES = 64
@@ -124,15 +125,18 @@ class Dialer:
                     try:
                         websocket = await self._handshake(at, proxy, headers, keepalive)
                     except InvalidStatus as error:
-                        location = error.response.headers.get("Location")
-                        if error.response.status_code not in _REDIRECTS or location is None:
-                            raise _handshake_refused(shown, error, source) from None
-                        at = _redirected(at, location, headers)
+                        # Answered below, so that no error has this one, which shows a gateway's
+                        # cookies, as its context.
+                        answer = error.response
                     else:
                         self._revocation.accepted()
                         return Connection(
                             websocket, url, _shown(proxy), self._revocation.session_ended
                         )
+                    location = answer.headers.get("Location")
+                    if answer.status_code not in _REDIRECTS or location is None:
+                        raise _handshake_refused(shown, answer, source)
+                    at = _redirected(at, location, headers)
             raise CannotConnect(f"{shown} redirects without end")
         except HomeportError as error:
             if isinstance(error, Unauthorized):
@@ -174,7 +178,7 @@ class Dialer:
                 ping_interval=keepalive,
                 ping_timeout=keepalive,
                 close_timeout=CLOSING_TIMEOUT,
-                logger=_websocket_logger,
+                logger=websocket_logger,
                 **{"proxy": None, **way, **tls},
             )
         except BaseException:
@@ -225,19 +229,6 @@ class _Once(connect):
         return exc
 
 
-class _NoHeaders(logging.Filter):
-    """Hides the values of headers, which the library logs at the level DEBUG."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg == "> %s: %s" and isinstance(record.args, tuple) and len(record.args) == 2:
-            record.args = (record.args[0], "(hidden)")
-        return True
-
-
-_websocket_logger = logging.getLogger("homeport.client.websocket")
-_websocket_logger.addFilter(_NoHeaders())
-
-
 def _broke(error: Exception) -> bool:
     """Whether the connection was made, and ended before the hub had answered the handshake."""
     if isinstance(error, InvalidMessage):
@@ -255,16 +246,14 @@ class _Body(Struct):
     error: str
 
 
-def _handshake_refused(
-    shown: str, error: InvalidStatus, source: TokenSource | None
-) -> HomeportError:
-    status = error.response.status_code
+def _handshake_refused(shown: str, answer: Response, source: TokenSource | None) -> HomeportError:
+    status = answer.status_code
     try:
-        words = msgspec.json.decode(error.response.body or b"", type=_Body).error[:500]
+        words = msgspec.json.decode(answer.body or b"", type=_Body).error[:500]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         words = f"HTTP {status}"
     message = f"{shown} refused the connection: {words}"
-    given = error.response.headers.get_all("Retry-After")
+    given = answer.headers.get_all("Retry-After")
     seconds = retry_after(given[0]) if given else None
     match status:
         case 400:

@@ -92,7 +92,12 @@ def redirect_target(url: str, location: str) -> str:
 
 def user_and_password(url: str) -> tuple[str, str] | None:
     """Those of `url`; None when it names none. Raises BadURL when only one of them is there."""
-    parts = urlsplit(url)
+    parts = _parts(url)
+    if parts is None or ("@" not in parts.netloc and "@" in parts.path + parts.fragment):
+        raise BadURL(
+            "the hub's URL is malformed; within a password, / ? # and @ are written "
+            "%2F %3F %23 and %40"
+        )
     if "@" not in parts.netloc:
         return None
     try:
@@ -124,16 +129,24 @@ def without_secrets(url: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        raise BadURL("the hub's URL is malformed; expected such as http://hub:8080") from None
+    parts = _parts(url)
+    if parts is None:
+        raise BadURL("the hub's URL is malformed; expected such as http://hub:8080")
     shown = without_secrets(url)
     if parts.scheme not in _SCHEMES or "://" not in url:
         raise BadURL(f"the hub's URL {shown!r} must begin with http://, https://, ws:// or wss://")
     if not parts.hostname:
         raise BadURL(f"the hub's URL {shown!r} names no host")
-    if port == 0:
+    if parts.port == 0:
         raise BadURL(f"the hub's URL {shown!r} names port 0, where nothing can listen")
+    return parts
+
+
+def _parts(url: str) -> SplitResult | None:
+    """None for what is no URL: no error has one in its context that quotes a password."""
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+    except ValueError:
+        return None
     return parts

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from agent_client import AgentClient, AgentRegistration, BadRequest, BadURL, HubClient, Unauthorized
+from homeport_protocol.tokens import make_token
 from tests.agent_client.conftest import Waits, with_seams
 from tests.support.fake_hub import FakeHub, eventually
 from tests.support.legacy_hub import LegacyHub
 
-TOKEN = f"hp1_abcdefghij01_{'S' * 46}"
+TOKEN = make_token("abcdefghij01", "S" * 40)
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"
 
 
@@ -111,6 +112,7 @@ async def test_a_file_is_read_again_at_each_connection(
         (lambda path: path.write_text("s3cret s3cret"), "it holds more than one word"),
         (lambda path: path.write_text("s3cret" * 5000), "it is larger than 16384 bytes"),
         (lambda path: path.write_bytes(b"s3cret\xff"), "expected visible ASCII characters only"),
+        (lambda path: path.write_text("hp1_s3cret"), "this is no token of a hub"),
         (lambda path: path.mkdir(), "it is no regular file"),
         (os.mkfifo, "it is no regular file"),
     ],
@@ -156,6 +158,7 @@ async def test_a_file_that_is_missing_for_a_while_is_waited_for(
         ("agent:s3cret%0Ax", "has a user or password that is no text"),
         ("agent:s3cret%ff", "has a user or password that is no text"),
         ("agent:s3/cret", "is malformed"),
+        ("agent:3/s3cret", "within a password, / . # and @ are written %2F"),
     ],
 )
 def test_a_url_with_unusable_credentials_is_refused_without_repeating_them(
@@ -164,6 +167,27 @@ def test_a_url_with_unusable_credentials_is_refused_without_repeating_them(
     with pytest.raises(BadURL, match=words) as caught:
         HubClient(f"http://{user}@hub:8080")
     assert "s3" not in str(caught.value)
+
+
+def test_a_typing_error_is_found_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = TOKEN.replace("abc", "abd")
+    words = "the token's check does not fit"
+    for make in (
+        lambda: HubClient("http://hub", token=wrong),
+        lambda: HubClient(f"http://agent:{wrong}@hub"),
+        lambda: AgentRegistration("a", "cost", "h", 1, [], token=wrong),
+    ):
+        with pytest.raises(BadRequest, match=words) as caught:
+            make()
+        assert wrong not in str(caught.value)
+    monkeypatch.setenv("HOMEPORT_TOKEN", wrong)
+    with pytest.raises(BadRequest, match=f"^HOMEPORT_TOKEN: {words}"):
+        HubClient("http://hub")
+    assert not AgentRegistration("a", "cost", "h", 1, [], "http://127.0.0.1:9").register()
+    assert f"HOMEPORT_TOKEN: {words}" in caplog.text
+    assert wrong not in caplog.text
 
 
 def test_two_at_once_are_refused_by_both_names(monkeypatch: pytest.MonkeyPatch) -> None:
