@@ -163,11 +163,18 @@ class SentinelSetup:
 class ClusterSetup:
     """A Redis Cluster: `primaries` nodes that share the slots, each with so many replicas."""
 
-    def __init__(self, primaries: int = 3, *, replicas: int = 0, node_timeout: int = 1000) -> None:
+    def __init__(
+        self,
+        primaries: int = 3,
+        *,
+        replicas: int = 0,
+        node_timeout: int = 1000,
+        server: Callable[..., TcpServer] = TcpServer,
+    ) -> None:
         settings = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes")
         settings += ("--cluster-node-timeout", str(node_timeout))
         settings += ("--cluster-replica-validity-factor", "0")
-        self.nodes = [TcpServer(*settings) for _ in range(primaries * (1 + replicas))]
+        self.nodes = [server(*settings) for _ in range(primaries * (1 + replicas))]
         """First those that begin as primaries, then their replicas in the same order, in turns."""
         self._primaries = primaries
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, assert_never
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from redis.asyncio import Connection, Redis
 from redis.asyncio.connection import parse_url
@@ -21,6 +21,9 @@ from hub.store.backends.standalone import Standalone
 from hub.telemetry.logs import redact_text
 
 MEMORY = "memory://"
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""Options that are paths of files."""
+
 DEFAULT_TIMEOUT = 1.0
 """Seconds that one command may take, at a server that is not far away."""
 
@@ -72,6 +75,9 @@ def backend_of(
         **_without_maintenance(),
     }
     several = several_servers(url)
+    _check_files(url)
+    if url.startswith("rediss") and "ssl_cert_reqs=none" not in url:
+        settings = {"ssl_check_hostname": True, **settings}  # older versions leave it out
     try:
         if several is not None:
             return _several(several, {**network, **settings}, command_timeout)
@@ -109,6 +115,20 @@ def _several(url: SeveralServers, settings: dict[str, Any], timeout: float) -> B
             )
         case _:
             assert_never(url.kind)
+
+
+def _check_files(url: str) -> None:
+    """Raise UnusableUrlError for a file that cannot be read; the library would blame the server."""
+    for name, path in parse_qsl(urlsplit(url).query):
+        if name in _FILES:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                raise UnusableUrlError(
+                    f"the Redis URL cannot be used; its {name}, {path}, cannot be read: {why}"
+                ) from None
 
 
 def _checked(url: str) -> str:

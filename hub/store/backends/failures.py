@@ -87,6 +87,28 @@ _UNKNOWN = re.compile(r"unknown (?:redis )?command(?: '(?P<command>[\w|-]+)')?",
 _NO_DATABASE = re.compile(r"DB index is out of range|invalid DB index", re.IGNORECASE)
 _CONNECTING = re.compile(r"^Error (?:Multiple exceptions: \[Errno )?(\d+)\b.*\bconnecting to ")
 _NO_SOCKET = (errno.ENOENT, errno.ENOTDIR)
+_NO_AUTHORITY = (
+    "Redis shows a certificate of an authority that is not known: name its file in --redis, as "
+    "?ssl_ca_certs=FILE"
+)
+_NO_CLIENT = (
+    "Redis asks for a client certificate that it knows: name its files in --redis, as "
+    "?ssl_certfile=FILE&ssl_keyfile=FILE"
+)
+_NO_TLS = "what answers there does not speak TLS: write redis instead of rediss in --redis"
+_TLS_REFUSED = "no secure connection to Redis: TLS was refused"
+_TLS = (
+    ("mismatch", "Redis shows a certificate that is not for the host name in --redis"),
+    ("has expired", "Redis shows a certificate that has run out: renew it"),
+    ("certificate verify failed", _NO_AUTHORITY),
+    ("certificate required", _NO_CLIENT),
+    ("alert bad certificate", _NO_CLIENT),
+    ("alert unknown ca", _NO_CLIENT),
+    ("alert handshake failure", _NO_CLIENT),
+    ("wrong version number", _NO_TLS),
+    ("record layer failure", _NO_TLS),
+)
+"""Phrases by a sign in the text of the error, the first of which counts."""
 _ELSEWHERE = frozenset(
     ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK")
 )
@@ -215,7 +237,7 @@ def _unreachable(text: str) -> str:
     if "max number of clients" in lowered:
         return "Redis has no room for another client: raise its maxclients, or end some of them"
     if "certificate" in lowered or "ssl" in lowered:
-        return "no secure connection to Redis: TLS was refused"
+        return next((words for sign, words in _TLS if sign in lowered), _TLS_REFUSED)
     if "name or service" in lowered or "nodename" in lowered or "name resolution" in lowered:
         return "Redis cannot be reached: its host name is not known"
     number = _CONNECTING.search(text)
