@@ -22,6 +22,8 @@ WarningKind = Literal[
     "store_cut",
     "store_foreign_data",
     "tls_certificate",
+    "tls_principals",
+    "jwt_keys",
 ]
 
 REASON_KINDS: tuple[ReasonKind, ...] = get_args(ReasonKind)
@@ -69,5 +71,9 @@ def meaning_of(kind: ReasonKind | WarningKind) -> str:
             return "the store holds what no hub wrote there"
         case "tls_certificate":
             return "the TLS certificate runs out soon, or a new one cannot be used"
+        case "tls_principals":
+            return "the principals of client certificates could not be read again"
+        case "jwt_keys":
+            return "the keys that sign JWTs could not be read again"
         case _:
             assert_never(kind)

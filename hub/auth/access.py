@@ -102,6 +102,11 @@ class Access:
         if self._sessions is not None:
             self._sessions.closed(link)
 
+    def check(self) -> None:
+        """Close the websockets of principals that have ended; what others issue has changed."""
+        if self._sessions is not None:
+            self._sessions.check()
+
     def is_revoked(self, principal_id: str) -> bool:
         """Whether this is the principal of a token that was revoked."""
         return self._tokens is not None and self._tokens.is_revoked(principal_id)

@@ -22,10 +22,10 @@ from homeport_protocol.tokens import (
     digest_of,
     make_token,
 )
+from hub.auth.grant import READING_ALL
 from hub.auth.token_store import StoredToken, Token, TokenStore
 
 REGISTERING = ("agent", "operator")
-READING_ALL = ("observer", "operator")
 
 
 class TokenAdministration:

@@ -19,6 +19,7 @@ from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
 from hub.auth.access import Access
+from hub.auth.external import ExternalCredentials
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.http.app import App
@@ -150,6 +151,7 @@ class Hub:
         self._confirm = False
         self._listener: Listener | None = None
         self._certificate: ServerCertificate | None = None
+        self._external: ExternalCredentials | None = None
         self._url = ""
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
@@ -165,6 +167,7 @@ class Hub:
         if self._timing.warning:
             logger.warning(self._timing.warning)
         self._certificate = _certificate_of(settings)
+        self._external = await asyncio.to_thread(ExternalCredentials, settings)
         self._admission.room = connection_room(raise_open_file_limit())
         listener = Listener(
             App(self),
@@ -185,6 +188,11 @@ class Hub:
             await self._open_store()
             if asks:
                 await self._ask_for_tokens(listener.addresses)
+            elif self._external.recognisers:
+                logger.warning(
+                    "jwt_keys and tls_principals are of no use: this hub asks nobody who it is; "
+                    "set auth = required"
+                )
             self._garbage.freeze_loaded()
             self.accepting = True
             await listener.start()
@@ -196,7 +204,7 @@ class Hub:
         if self._parent is not None:
             await self._parent.start()
         self._maintenance = asyncio.create_task(self._maintain(), name="caretaker")
-        if self._certificate is not None:
+        if self._certificate is not None or self._external.recognisers:
             self._file_look = asyncio.create_task(self._look_at_files(), name="file look")
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
         logger.info(
@@ -356,7 +364,8 @@ class Hub:
     async def _ask_for_tokens(self, addresses: Sequence[str]) -> None:
         assert self._backend is not None
         try:
-            await self.access.open(addresses, self._backend, self.store_name)
+            others = [] if self._external is None else self._external.recognisers
+            await self.access.open(addresses, self._backend, self.store_name, others)
         except StoreError as error:
             raise HubError(f"the tokens cannot be read: {error}") from None
 
@@ -443,6 +452,7 @@ class Hub:
         return [
             *tight,
             *(Caution("tls_certificate", sentence) for sentence in tls),
+            *([] if self._external is None else self._external.warnings()),
             *(Caution("store_cut", sentence) for sentence in cut),
             *self._namespaces.warnings(),
         ]
@@ -466,12 +476,14 @@ class Hub:
             self._failure.set_result(RivalError(sentence))
 
     async def _look_at_files(self) -> None:
-        """Read the certificate again when its files change."""
-        assert self._certificate is not None
+        """Read the certificate, and what others issue, again when that changes."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            # In a thread: the files may be on another machine.
-            await asyncio.to_thread(self._certificate.look)
+            # In threads: the files may be on another machine.
+            if self._certificate is not None:
+                await asyncio.to_thread(self._certificate.look)
+            if self._external is not None and await asyncio.to_thread(self._external.look):
+                self.access.check()
 
     async def _maintain(self) -> None:
         """Measure the event loop's lag, and do the regular work of namespaces and collections."""

@@ -7,8 +7,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
@@ -17,8 +18,8 @@ from hub.errors import HubError
 from hub.settings.fields import FIELDS, Field
 from hub.settings.model import MAX_HUB_ID, Settings, default_data_dir, worker_id
 
-FILES = ("tls_cert", "tls_key", "tls_client_ca")
-"""Settings that are paths of files; a relative one is of the directory that the hub starts in."""
+FILES = ("tls_cert", "tls_key", "tls_client_ca", "tls_principals", "jwt_keys")
+"""Settings that name files; a relative path is of the directory that the hub starts in."""
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
@@ -71,7 +72,7 @@ def load_settings(
     data_dir = values.get("data_dir") or default_data_dir(environ)
     values["data_dir"] = os.path.abspath(os.path.expanduser(data_dir))
     for name in FILES:
-        if values.get(name) is not None:
+        if values.get(name) is not None and "://" not in values[name]:
             values[name] = os.path.abspath(os.path.expanduser(values[name]))
     settings = Settings(**values)
     _check_together(settings, sources)
@@ -166,8 +167,32 @@ def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
     for name in ("tls_key", "tls_client_ca"):
         if name in sources and settings.tls_cert is None:
             raise SettingsError(f"{sources[name]}: there is no TLS without tls_cert; give it too")
+    if settings.tls_principals is not None and settings.tls_client_ca is None:
+        raise SettingsError(
+            f"{sources['tls_principals']}: nobody can show a certificate without tls_client_ca; "
+            "give it too"
+        )
+    for name in ("jwt_issuer", "jwt_audience"):
+        if name in sources and settings.jwt_keys is None:
+            raise SettingsError(f"{sources[name]}: there are no JWTs without jwt_keys; give it too")
+    if settings.jwt_keys is not None and not _is_safe(settings.jwt_keys):
+        raise SettingsError(
+            f"{sources['jwt_keys']}: whoever changes an answer without TLS may do everything; "
+            "use https"
+        )
     if settings.workers > 1:
         _check_workers(settings, sources)
+
+
+def _is_safe(source: str) -> bool:
+    """Whether what is read there is what its owner wrote: a file, TLS, or this machine."""
+    if not source.startswith("http:"):
+        return True
+    host = urlsplit(source).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_workers(settings: Settings, sources: Mapping[str, str]) -> None:

@@ -126,6 +126,50 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="Let auth be none on addresses that other machines can reach."),
     ] = False
 
+    tls_principals: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="TOML file that gives subjects of client certificates a role, a "
+            "namespace and names, as tokens have them. Read again when it changes.",
+            extra={"metavar": "FILE", "default": "no certificate is one", "expects": "a file"},
+        ),
+    ] = None
+
+    jwt_keys: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            pattern=r"^(?![A-Za-z0-9+.-]+://).*|https?://[^\s@/?#]+(?:[/?][^\s#]*)?$",
+            description="JSON Web Key Set, a file or a URL, of those who sign JWTs that stand for "
+            "tokens; signed with RS256, ES256 or EdDSA. Read again when it changes.",
+            extra={
+                "metavar": "FILE|URL",
+                "default": "no JWT is one",
+                "expects": "a file, or a URL with https",
+            },
+        ),
+    ] = None
+
+    jwt_issuer: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="What the claim iss of a JWT must be.",
+            extra={"metavar": "TEXT", "default": "anything", "expects": "text"},
+        ),
+    ] = None
+
+    jwt_audience: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="What the claim aud of a JWT must have. Without this a JWT that has the "
+            "claim is refused, since it is meant for somebody else.",
+            extra={"metavar": "TEXT", "default": "no JWT with aud", "expects": "text"},
+        ),
+    ] = None
+
     operator_token_sha256: Annotated[
         str,
         Meta(

@@ -86,6 +86,10 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "tls_cert": "/etc/hub.pem",
         "tls_key": "/etc/hub.key",
         "tls_client_ca": "/etc/agents.pem",
+        "tls_principals": "/etc/agents.toml",
+        "jwt_keys": "https://issuer.example/jwks.json",
+        "jwt_issuer": "https://issuer.example",
+        "jwt_audience": "homeport",
         "auth": "none",
         "insecure": True,
         "operator_token_sha256": "0a" * 32,
@@ -143,6 +147,28 @@ def test_a_file_is_named_from_the_directory_that_the_hub_starts_in(monkeypatch, 
 def test_there_is_no_tls_without_a_certificate(name):
     with pytest.raises(SettingsError, match=f"^{FIELDS[name].flag}: there is no TLS without"):
         load({name: "x.pem"})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tls_principals": "x"}, "--tls-principals: nobody can show a certificate"),
+        ({"jwt_audience": "x"}, "--jwt-audience: there are no JWTs without jwt_keys"),
+        ({"jwt_issuer": "x"}, "--jwt-issuer: there are no JWTs without jwt_keys"),
+        ({"jwt_keys": "http://issuer.example/k"}, "--jwt-keys: whoever changes an answer"),
+        ({"jwt_keys": "http://127.evil.example/k"}, "--jwt-keys: whoever changes an answer"),
+        ({"jwt_keys": "ftp://issuer.example/k"}, "--jwt-keys: expected a file, or a URL"),
+        ({"jwt_keys": "https://me:pw@issuer.example/k"}, "--jwt-keys: expected a file"),
+    ],
+)
+def test_what_others_issue_has_to_be_whole_and_safe(given, words):
+    with pytest.raises(SettingsError, match=f"^{words}"):
+        load(given)
+
+
+def test_keys_may_come_without_tls_from_this_machine():
+    for url in ("http://127.0.0.1:1/k", "http://localhost/k", "http://[::1]:2/k"):
+        assert load({"jwt_keys": url}).jwt_keys == url
 
 
 def test_the_file_may_be_named_by_the_environment(toml):
