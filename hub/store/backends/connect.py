@@ -75,10 +75,10 @@ def backend_of(
         **_without_maintenance(),
     }
     several = several_servers(url)
-    _check_files(url)
     if url.startswith("rediss") and "ssl_cert_reqs=none" not in url:
         settings = {"ssl_check_hostname": True, **settings}  # older versions leave it out
     try:
+        _check_files(url)
         if several is not None:
             return _several(several, {**network, **settings}, command_timeout)
         if urlsplit(_checked(url)).scheme != "unix":
