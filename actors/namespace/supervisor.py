@@ -480,7 +480,8 @@ class Supervisor:
 
         For principals that were revoked; those that have run out keep their agents.
         """
-        self.turns.start(self._end_sessions_of(principal_ids, reason), lambda _ended: None)
+        steps = self._end_sessions_of(principal_ids, reason)
+        self.turns.start(steps, lambda _ended: None, ahead=True)
 
     def _end_sessions_of(self, principal_ids: Collection[str], reason: str) -> Steps[None]:
         for number, session in enumerate(self.sessions(), 1):
