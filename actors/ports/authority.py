@@ -23,8 +23,7 @@ class Authority(Protocol):
         """Take one of the registrations that the principal has left, atomically in the cluster.
 
         Only called for a principal whose uses are `limited`. Answers once: None when one was taken,
-        `forbidden` when none is left, `unavailable` when it cannot be known now (none was taken, or
-        it has been given back).
+        `forbidden` when none is left, `unavailable` when that cannot be known now.
         """
         ...
 

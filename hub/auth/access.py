@@ -6,17 +6,18 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 
-from actors.ports.link import Link
 from actors.rules.permissions import Principal
+from homeport_protocol.errors import ProtocolError
 from hub.auth.administration import TokenAdministration
 from hub.auth.authenticator import Authenticators
 from hub.auth.exposure import asks, is_loopback, nobody_can_come_in
 from hub.auth.operator_token import OperatorToken
 from hub.auth.recogniser import Recogniser
 from hub.auth.refusals import Unauthorized
-from hub.auth.sessions import OpenSessions
+from hub.auth.sessions import OpenSession, OpenSessions
 from hub.auth.token_store import TokenStore
 from hub.auth.tokens import Tokens
+from hub.auth.uses import Uses
 from hub.net.caller import Authenticator, NobodyAsked
 from hub.settings import Settings
 from hub.store import MEMORY, Backend
@@ -32,15 +33,15 @@ logger = logs.get("hub.auth")
 class Access:
     """Asks nobody until `open` has decided otherwise; `close` ends what it started.
 
-    `revoked` is called with the ids of principals whose tokens were revoked; `warn` with a sentence
-    for what was found in the store that no hub wrote.
+    It implements `actors.ports.authority.Authority`. `on_revoked` is called with the ids of
+    principals whose tokens were revoked.
     """
 
     def __init__(
         self,
         settings: Settings,
         metrics: Metrics,
-        revoked: Callable[[set[str]], None] = lambda _ids: None,
+        on_revoked: Callable[[set[str]], None] = lambda _ids: None,
     ) -> None:
         self.authenticator: Authenticator = NobodyAsked()
         self.administration: TokenAdministration | None = None
@@ -49,8 +50,9 @@ class Access:
         """The ids of tokens in the store whose facts no hub wrote."""
         self._settings = settings
         self._metrics = metrics
-        self._revoked = revoked
+        self._tell = on_revoked
         self._tokens: Tokens | None = None
+        self._uses: Uses | None = None
         self._sessions: OpenSessions | None = None
         self._logged_at = -LOG_EVERY
         self._unlogged = 0
@@ -77,6 +79,7 @@ class Access:
         )
         digests = list(filter(None, settings.operator_token_sha256.split(",")))
         self._tokens = tokens = Tokens(store, self._on_revoked)
+        self._uses = Uses(store)
         await tokens.start()
         if not (digests or others) and not await _any_valid(store):
             error = nobody_can_come_in(addresses, self._store_options())
@@ -92,29 +95,45 @@ class Access:
         self.administration = TokenAdministration(store)
         self.authenticator = authenticator
 
-    def opened(self, link: Link, principal: Principal) -> None:
+    def opened(self, session: OpenSession, principal: Principal) -> None:
         """A websocket is open."""
         if self._sessions is not None:
-            self._sessions.opened(link, principal)
+            self._sessions.opened(session, principal)
 
-    def closed(self, link: Link) -> None:
+    def closed(self, session: OpenSession) -> None:
         """It has ended."""
         if self._sessions is not None:
-            self._sessions.closed(link)
+            self._sessions.closed(session)
 
     def check(self) -> None:
         """Close the websockets of principals that have ended; what others issue has changed."""
         if self._sessions is not None:
             self._sessions.check()
 
-    def is_revoked(self, principal_id: str) -> bool:
+    # --- actors.ports.authority.Authority --------------------------------------------------------
+
+    def revoked(self, principal_id: str) -> bool:
         """Whether this is the principal of a token that was revoked."""
         return self._tokens is not None and self._tokens.is_revoked(principal_id)
+
+    def take_use(self, principal_id: str, reply: Callable[[ProtocolError | None], None]) -> None:
+        """Take one of the registrations that the principal's token has left."""
+        assert self._uses is not None, "only the principal of a token has limited uses"
+        self._uses.take(principal_id, reply)
+
+    def give_back_use(self, principal_id: str) -> None:
+        """Give one back whose registration was not made."""
+        assert self._uses is not None
+        self._uses.give_back(principal_id)
+
+    # ---------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Follow the tokens no more; the websockets are closed by others."""
         if self._sessions is not None:
             self._sessions.close()
+        if self._uses is not None:
+            await self._uses.close()
         if self._tokens is not None:
             await self._tokens.close()
 
@@ -122,7 +141,7 @@ class Access:
         logger.info("tokens revoked", ids=sorted(each.partition(":")[2] for each in principal_ids))
         if self._sessions is not None:
             self._sessions.check()
-        self._revoked(principal_ids)
+        self._tell(principal_ids)
 
     def _found_unreadable(self, token_id: str) -> None:
         self.unreadable.append(token_id)

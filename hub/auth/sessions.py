@@ -6,13 +6,21 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from actors.ports.link import Link
 from actors.rules.permissions import ANYBODY, Principal
 from homeport_protocol.errors import CloseCode
 
 CHECK_INTERVAL = 0.5
 """Seconds between two looks whether a principal has run out."""
+
+
+class OpenSession(Protocol):
+    """An open websocket."""
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """End it: nothing that has come from the peer is done, nor more sent to it."""
+        ...
 
 
 class OpenSessions:
@@ -27,13 +35,13 @@ class OpenSessions:
     ) -> None:
         self._ended = ended
         self._wall = wall
-        self._links: dict[Principal, set[Link]] = {}
-        self._principals: dict[Link, Principal] = {}
+        self._links: dict[Principal, set[OpenSession]] = {}
+        self._principals: dict[OpenSession, Principal] = {}
         self._next_end = math.inf
         """No principal runs out before that."""
         self._timer = asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._tick)
 
-    def opened(self, link: Link, principal: Principal) -> None:
+    def opened(self, link: OpenSession, principal: Principal) -> None:
         """A websocket is open."""
         if principal is ANYBODY:
             return
@@ -44,7 +52,7 @@ class OpenSessions:
         if self._ended(principal) is not None:  # since it was recognised, a moment ago
             asyncio.get_running_loop().call_soon(self.check)
 
-    def closed(self, link: Link) -> None:
+    def closed(self, link: OpenSession) -> None:
         """It has ended."""
         principal = self._principals.pop(link, None)
         if principal is None:
@@ -61,8 +69,7 @@ class OpenSessions:
             reason = self._ended(principal)
             if reason is not None:
                 for link in list(links):
-                    # What is unsent is dropped: nothing more is for this peer.
-                    link.close(CloseCode.UNAUTHORIZED, reason, discard=True)
+                    link.end(CloseCode.UNAUTHORIZED, reason)
             elif principal.not_after is not None:
                 self._next_end = min(self._next_end, principal.not_after)
 

@@ -55,6 +55,7 @@ class _Known:
             namespace=facts.namespace,
             names=tuple(facts.names),
             not_after=facts.not_after,
+            limited=facts.uses is not None,
         )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
-from actors.ports.authority import Authority, OpenAuthority
 from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
 from actors.rules.permissions import Principal
@@ -20,6 +19,7 @@ from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
 from hub.auth.access import Access
 from hub.auth.external import ExternalCredentials
+from hub.auth.tokens import REVOKED
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.http.app import App
@@ -57,6 +57,7 @@ from hub.telemetry.metrics import Metrics
 from hub.telemetry.observer import HubObserver
 from hub.version import VERSION
 from hub.websocket.gateway import Gateway
+from hub.websocket.ports import OpenWebsocket
 
 START_TIMEOUT = 10.0
 """Seconds that Redis may take to answer when the hub starts."""
@@ -109,7 +110,7 @@ class Hub:
         )
         self.metrics.watch_unsent(lambda: self.unsent.total)
         self.metrics.watch_conditions(self.not_ready_reasons, self.warnings)
-        self.access = Access(settings, self.metrics)
+        self.access = Access(settings, self.metrics, self._principals_revoked)
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
@@ -140,7 +141,6 @@ class Hub:
         self._namespaces = Namespaces(
             self._make_namespace, settings.max_namespaces, self.metrics, self.limits
         )
-        self._authority: Authority = OpenAuthority()
         self._maintenance: asyncio.Task[None] | None = None
         self._file_look: asyncio.Task[None] | None = None
         self._agents = 0  # as of a moment ago
@@ -356,7 +356,7 @@ class Hub:
             ),
             limits=self._limits,
             incarnation=self._incarnation,
-            authority=self._authority,
+            authority=self.access,
         )
         supervisor.start()
         return Namespace(supervisor, store, self._scheduler.now())
@@ -415,14 +415,14 @@ class Hub:
         """Who answers for whom a request acts."""
         return self.access.authenticator
 
-    def opened(self, connection: Link, principal: Principal) -> None:
+    def opened(self, connection: OpenWebsocket, principal: Principal) -> None:
         """A websocket is open."""
         self.connections.add(connection)
         self.access.opened(connection, principal)
         self._garbage.adapt(len(self.connections) + self._agents)
         self.metrics.websocket_opened()
 
-    def closed(self, connection: Link, code: int) -> None:
+    def closed(self, connection: OpenWebsocket, code: int) -> None:
         """A websocket has ended."""
         self.connections.discard(connection)
         self.access.closed(connection)
@@ -462,6 +462,10 @@ class Hub:
     def _actor_failed(self, name: str, message: object, error: BaseException) -> None:
         # Only the type of the message is logged: its content may include session tokens.
         logger.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
+
+    def _principals_revoked(self, principal_ids: set[str]) -> None:
+        for _, each in self._namespaces:
+            each.supervisor.end_sessions_of(principal_ids, REVOKED)
 
     def _rival_found(self, url: str, goes_on: bool) -> None:
         """Of two hubs with one id the later one continues, and both log the conflict."""

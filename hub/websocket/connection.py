@@ -130,6 +130,11 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.OPEN and self._ws.ping():
             self._collect()
 
+    def end(self, code: CloseCode, reason: str) -> None:
+        """End the session, which closes the websocket; called by the hub."""
+        if self._session is not None:
+            self._session.end(code, reason)
+
     def close(self, code: CloseCode, reason: str, *, discard: bool = False) -> None:
         """Close once the queue is sent, or with `discard` drop the queue and close now."""
         if self._phase is not Phase.OPEN:

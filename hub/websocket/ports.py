@@ -6,13 +6,26 @@ from typing import Protocol
 
 from actors.ports.link import Link
 from actors.rules.permissions import Principal
+from homeport_protocol.errors import CloseCode
 from hub.net.caller import Authenticator, Caller
 from hub.net.unsent import UnsentBudget
 from hub.telemetry.limit_reports import LimitReports
 
 
+class OpenWebsocket(Link, Protocol):
+    """A websocket that is open, as the hub sees it."""
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """End its session: nothing that has come from the peer is done, nor more sent to it."""
+        ...
+
+
 class WebsocketSession(Protocol):
     """What a connection calls; `actors.session.session.Session` implements it."""
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close the connection; nothing more is taken from the peer."""
+        ...
 
     def received(self, data: bytes) -> None:
         """One complete text message; it may not be valid UTF-8."""
@@ -92,11 +105,11 @@ class WebsocketHub(Protocol):
         """What peers may leave unread; beyond it they are closed with 4413."""
         ...
 
-    def opened(self, connection: Link, principal: Principal) -> None:
+    def opened(self, connection: OpenWebsocket, principal: Principal) -> None:
         """A websocket is open, for that principal."""
         ...
 
-    def closed(self, connection: Link, code: int) -> None:
+    def closed(self, connection: OpenWebsocket, code: int) -> None:
         """A websocket has ended; `code` is 1006 without a close frame. Called once for each."""
         ...
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from actors.ports.link import Link
 from actors.rules.permissions import Principal
-from homeport_protocol.errors import ProtocolError
+from homeport_protocol.errors import CloseCode, ProtocolError
 from hub.net.admission import Admission
 from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.net.listener import Listener
@@ -45,6 +45,9 @@ class FakeSession:
 
     def hold(self) -> None:
         pass
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        self.link.close(code, reason, discard=True)
 
     def received_binary(self) -> None:
         self.calls.append("binary")
