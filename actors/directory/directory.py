@@ -16,9 +16,8 @@ from msgspec import Struct
 from actors.directory.changes import Changes
 from actors.directory.indexes import Indexes
 from actors.directory.matches import Matches
-from actors.directory.predicates import compile_filter
+from actors.directory.predicates import compile_filter, name_of
 from homeport_protocol.bounds import UUID
-from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentRecord
@@ -176,7 +175,7 @@ class Directory:
             raise ProtocolError(
                 "bad_request", "cursor: send the next_cursor of the page before", field="cursor"
             )
-        name = encode(filter)
+        name = name_of(filter)
         ids = self._matches.known(name)
         if ids is None:
             ids = yield from self._matches.of(name, filter)
@@ -191,7 +190,7 @@ class Directory:
 
         The caller must not change the list. Raises ProtocolError as `find`.
         """
-        return self._matches.of(encode(filter), filter)
+        return self._matches.of(name_of(filter), filter)
 
     def _note_change(self, agent_id: str) -> None:
         self._changes.note(agent_id)

@@ -87,7 +87,7 @@ class LeastLoaded:
     ) -> Generator[None, None, DirectoryEntry | None]:
         """The agent of the lowest rank, and count it; None when there is none.
 
-        `name` is the encoded filter, `matches` its predicate; `fit` gives the entry of an agent
+        `name` is `name_of(filter)`, `matches` its predicate; `fit` gives the entry of an agent
         that may be picked now.
         """
         movements = self._directory.movements

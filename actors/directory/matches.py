@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from actors.directory.changes import Changes
 from actors.directory.indexes import Indexed, Indexes
-from actors.directory.predicates import Predicate, compile_filter, compile_unindexed
-from homeport_protocol.codec import encode
+from actors.directory.predicates import Predicate, compile_filter, compile_unindexed, name_of
 from homeport_protocol.filters import MATCH_ALL, Filter
 
 REMEMBERED = 128
@@ -67,7 +66,7 @@ class Matches:
     def of(self, name: bytes, filter: Filter) -> Generator[None, None, list[str]]:
         """The ids that match in the moment when this ends, in order.
 
-        `name` is the encoded filter. The list is valid until the next change of the directory; the
+        `name` is `name_of(filter)`. The list is valid until the next change of the directory; the
         caller must not change it. Raises ProtocolError for a filter that cannot be understood.
         """
         ids = self.known(name)
@@ -161,4 +160,4 @@ def _common(sets: list[Set[str]]) -> Set[str]:
     return found
 
 
-_ALL = encode(MATCH_ALL)
+_ALL = name_of(MATCH_ALL)

@@ -16,10 +16,9 @@ from msgspec import UNSET, structs
 
 from actors.directory.directory import Directory, DirectoryEntry
 from actors.directory.least_loaded import LeastLoaded
-from actors.directory.predicates import compile_filter
+from actors.directory.predicates import compile_filter, name_of
 from actors.ports.clock import RandomSource
 from homeport_protocol.bounds import Strategy
-from homeport_protocol.codec import encode
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 
@@ -38,7 +37,7 @@ class Picker:
         self._directory = directory
         self._random = random
         self._rotations: OrderedDict[bytes, str] = OrderedDict()
-        """By filter, the id of the agent that was picked last."""
+        """By the name of a filter, the id of the agent that was picked last."""
         self._least_loaded = LeastLoaded(directory, random)
 
     def pick(
@@ -53,7 +52,7 @@ class Picker:
             raise ProtocolError("bad_request", "key: the strategy sticky needs a key", field="key")
         if filter.status is UNSET:
             filter = structs.replace(filter, status="healthy")
-        name = encode(filter)
+        name = name_of(filter)
         matches = compile_filter(filter)
         fit = partial(self._fit, excluded=excluded)
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 from msgspec import UNSET, json
@@ -32,6 +33,14 @@ def compile_filter(filter: Filter) -> Predicate | None:
     `bad_request` naming `filter.version` when that is no specifier.
     """
     return _compiled(encode(filter))[0]
+
+
+def name_of(filter: Filter) -> bytes:
+    """A short name of the filter, the same for equal ones: what memories of filters go by.
+
+    Callers choose how long a filter is, so none is kept for its name.
+    """
+    return blake2b(encode(filter), digest_size=16).digest()
 
 
 def compile_unindexed(filter: Filter) -> Predicate | None:

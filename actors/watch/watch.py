@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec import UNSET, Struct, structs
 
-from actors.directory.predicates import Predicate, compile_filter
+from actors.directory.predicates import Predicate, compile_filter, name_of
 from actors.ports.clock import INFINITE
 from actors.ports.link import Link
 from actors.rules.records import kind_of
@@ -63,7 +63,7 @@ class Watch:
     ) -> None:
         """Raises ProtocolError `bad_request` for a filter that cannot be understood."""
         self.filter = filter
-        self.name = encode(filter)
+        self.name = name_of(filter)
         """What its filter has in common with equal ones."""
         self.matches = compile_filter(filter)
         """Whether the filter takes a record; None when it takes all."""

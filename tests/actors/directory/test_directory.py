@@ -12,6 +12,7 @@ from actors.directory.changes import FEW_CHANGES
 from actors.directory.directory import LONG, MAX_PAGES, Directory
 from actors.directory.indexes import MAX_METADATA_INDEXES
 from actors.directory.matches import REMEMBERED
+from actors.directory.predicates import name_of
 from actors.runtime.turns import complete
 from homeport_protocol.codec import decode_record, encode
 from homeport_protocol.errors import ProtocolError
@@ -317,7 +318,7 @@ def test_the_work_of_finding_a_few_does_not_grow_with_the_fleet() -> None:
         )
         filter = Filter(type="cost", capabilities=["all", "rare"], status="healthy")
         assert len(complete(directory.matching(filter))) == 10
-        looked_at.append(directory._matches._remembered[encode(filter)].looked_at)
+        looked_at.append(directory._matches._remembered[name_of(filter)].looked_at)
     assert looked_at == [10, 10, 10]
 
 

@@ -99,6 +99,17 @@ def test_only_so_many_rotations_are_remembered() -> None:
     assert agents.pick() == "a0", "the oldest was forgotten and starts again"
 
 
+def test_long_filters_take_no_more_memory_than_short_ones() -> None:
+    agents = Fleet(record(0, metadata={"k": "v"}))
+    for number in range(100):
+        with pytest.raises(ProtocolError):
+            agents.pick(filter=Filter(metadata={"k": f"{number}{'x' * 60_000}"}))
+        agents.pick(filter=Filter(status=["healthy"] * (number % 32 + 1)))
+    assert max(map(len, agents.picker._rotations)) == 16
+    assert max(map(len, agents.picker._least_loaded._rankings), default=16) == 16
+    assert max(map(len, agents.directory._matches._remembered)) == 16
+
+
 def test_random_takes_everyone_about_as_often() -> None:
     agents = fleet(4)
     picks = Counter(agents.pick("random") for _ in range(2000))
