@@ -21,6 +21,7 @@ LimitName = Literal[
     "max_total_unsent_bytes",
     "max_unsent_bytes",
     "max_watches",
+    "open_namespaces",
     "request_timeout",
     "send_timeout",
 ]

@@ -63,6 +63,9 @@ from homeport_protocol.record import AgentRecord
 JOINING = 1.1
 """Seconds for which a hub waits before it serves, so that all others know of it."""
 
+REJOIN_TIMEOUT = 2.0
+"""Seconds for which a registration that makes its namespace waits for the store."""
+
 
 class Replica:
     """The directory of one namespace in this hub, and its place in the cluster.
@@ -149,6 +152,8 @@ class Replica:
             done=self._resynced,
         )
         self._loaded = False
+        self._joined: Callable[[], None] | None = None
+        """Called once the other hubs know of this one, after `rejoin`."""
 
     def start(self, events: ClusterEvents) -> None:
         """Open the store and load what it holds; `events` hears of all that comes of it."""
@@ -196,6 +201,16 @@ class Replica:
         """What people know the store by."""
         return self._store.name
 
+    def rejoin(self, joined: Callable[[], None]) -> None:
+        """The store has become another one, with a log that others may write: open and load it.
+
+        Watches start over. `joined` is called, once, when the other hubs know of this one, or when
+        the store does not answer for long.
+        """
+        self._joined = joined
+        self.committer.reopen()
+        self._scheduler.call_at(self._scheduler.now() + REJOIN_TIMEOUT, self._has_joined)
+
     def drop(self, agent_id: str) -> None:
         """Take an agent off the directory although no log has its end.
 
@@ -221,7 +236,7 @@ class Replica:
         self.secret = opened.secret
         self.rollback.opened(opened.log)
         self._resync.opened(opened, self.committer.position, loaded=self._loaded, gap=gap)
-        known = self.ready or self._initial_load.awaits_log
+        known = (self.ready or self._initial_load.awaits_log) and self._joined is None
         self._observer.store_returned(opened.log, fresh=opened.fresh and known, why=why)
         if not self._loaded:
             self._initial_load.load()
@@ -383,6 +398,14 @@ class Replica:
     def _resynced(self) -> None:
         self._store_returned()
         self._hubs_changed()
+        if self._joined is not None:
+            wait = 0.0 if self.membership.alone else JOINING
+            self._scheduler.call_at(self._scheduler.now() + wait, self._has_joined)
+
+    def _has_joined(self) -> None:
+        joined, self._joined = self._joined, None
+        if joined is not None:
+            joined()
 
     def _store_returned(self) -> None:
         self._emit(StoreReturned())

@@ -129,6 +129,12 @@ class Committer:
         self.open = False
         self._opener.open(new_log=True, above=above)
 
+    def reopen(self) -> None:
+        """Open the store now, since it has another log than the one that was folded."""
+        self._report()
+        self.open = False
+        self._opener.open()
+
     def close(self) -> None:
         """Send nothing more; waiting proposals end as Away."""
         self._report()

@@ -45,7 +45,9 @@ class Registrations:
 
     Where another hub may know more (whose the agent is, whether another session of it lives, or
     whether it is new), everything durable is folded first. A new agent of a principal whose uses
-    are limited takes one of them; it is given back if the registration is not made.
+    are limited takes one of them; it is given back if the registration is not made. `make` makes
+    the namespace for a principal; it returns True if that did not exist before, and raises
+    ProtocolError when the principal may not.
     """
 
     def __init__(
@@ -56,12 +58,16 @@ class Registrations:
         authority: Authority,
         random: RandomSource,
         not_ready: Callable[[], list[Reason]],
+        make: Callable[[Principal], bool],
     ) -> None:
         self._registry = registry
         self._replica = replica
         self._authority = authority
         self._random = random
         self._not_ready = not_ready
+        self._make = make
+        self._joining: list[Registration] | None = None
+        """Those that wait until this hub has made the namespace, or found that another one did."""
         self._taking = 0
         self.draining = False
         """Whether no more agents are taken."""
@@ -74,6 +80,30 @@ class Registrations:
         """Begin a registration, now or once what it depends on is known."""
         if self._refuses(registration):
             return
+        try:
+            if self._make(registration.principal):
+                self.made()
+        except ProtocolError as error:
+            registration.reply(error)
+            return
+        if self._joining is not None:
+            self._joining.append(registration)
+        else:
+            self._begin(registration)
+
+    def made(self) -> None:
+        """The namespace did not exist and does now: what is registered waits until it is open."""
+        if self._joining is None:
+            self._joining = []
+            self._replica.rejoin(self._joined)
+
+    def _joined(self) -> None:
+        waiting, self._joining = self._joining or [], None
+        for registration in waiting:
+            if registration.wanted():
+                self._begin(registration)
+
+    def _begin(self, registration: Registration) -> None:
         principal, alone = registration.principal, self._replica.membership.alone
         depends = registration.exclusive or principal.limited or self._is_anothers(registration)
         if depends and not alone:

@@ -62,6 +62,7 @@ class Supervisor:
         limits: Limits,
         incarnation: str,
         authority: Authority,
+        make: Callable[[Principal], bool] = lambda _principal: False,
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
@@ -96,6 +97,7 @@ class Supervisor:
             authority=authority,
             random=random,
             not_ready=self.not_ready_reasons,
+            make=make,
         )
         self.directory = self.replica.directory
         self.feed = self.replica.feed
@@ -352,6 +354,10 @@ class Supervisor:
                 asked=asked,
             )
         )
+
+    def made(self) -> None:
+        """Another hub has made the namespace, which did not exist before."""
+        self.registrations.made()
 
     def locate(
         self,

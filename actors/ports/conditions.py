@@ -21,6 +21,7 @@ WarningKind = Literal[
     "store_slow",
     "store_cut",
     "store_foreign_data",
+    "namespaces_not_served",
     "tls_certificate",
     "tls_principals",
     "jwt_keys",
@@ -75,5 +76,7 @@ def meaning_of(kind: ReasonKind | WarningKind) -> str:
             return "the principals of client certificates could not be read again"
         case "jwt_keys":
             return "the keys that sign JWTs could not be read again"
+        case "namespaces_not_served":
+            return "hubs have made more namespaces than this one serves"
         case _:
             assert_never(kind)

@@ -65,7 +65,7 @@ class AgentRoutes:
         """
         body = await self._body(request, LegacyRegistration, _registration)
         spec = body.spec()
-        directory = await self._directory(request)
+        directory = await self._hub.namespace_to_register(request.caller)
         principal, exclusive = request.caller.principal, body.exclusive is True
         lease = await ask(
             Lease,

@@ -17,7 +17,7 @@ from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
-from hub.net.caller import Authenticator
+from hub.net.caller import Authenticator, Caller
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
@@ -110,10 +110,17 @@ class HubPort(Protocol):
     def authenticator(self) -> Authenticator: ...
 
     async def namespace(self, name: str) -> NamespaceApi:
-        """The directory of a namespace, once it is loaded.
+        """The directory of a namespace, once it is loaded; an empty one if it does not exist.
 
         Raises ProtocolError: `bad_request` for an invalid name, `unavailable` when it cannot be
         loaded in time.
+        """
+        ...
+
+    async def namespace_to_register(self, caller: Caller) -> NamespaceApi:
+        """The directory of the caller's namespace, which a registration makes if need be.
+
+        Raises as `namespace` does, and ProtocolError `forbidden` when the caller may not make it.
         """
         ...
 

@@ -59,6 +59,14 @@ def is_trusted(address: str, trusted: Networks) -> bool:
     return bool(trusted) and _is_within(address, trusted)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a hub that listens on this host is reached from its own machine only."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def plain(address: str) -> str:
     """An address as people write it: IPv4 within IPv6 as IPv4."""
     if address.startswith("::ffff:"):

@@ -6,12 +6,14 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
 from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
 from actors.rules.permissions import Principal
+from actors.ports.store import HubLease
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from homeport_protocol.errors import CloseCode, ProtocolError
@@ -29,6 +31,7 @@ from hub.net.certificate import ServerCertificate
 from hub.net.file_changes import LOOK_EVERY
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
+from hub.net.peer import is_loopback
 from hub.net.sockets import url_of
 from hub.net.unsent import UnsentBudget
 from hub.process.clock import LoopScheduler
@@ -45,6 +48,7 @@ from hub.store import (
     REDIS,
     Backend,
     Keys,
+    LatentStore,
     RedisStore,
     StoreError,
     StoreUnavailableError,
@@ -73,6 +77,9 @@ CLOSE_TIMEOUT = 2.0
 
 RETRIES_PER_SECOND = 500
 """How many agents a second are asked to reconnect to a hub that restarts."""
+
+OPEN_NAMESPACES = 100
+"""Namespaces that anybody may make where a hub is reached from its own machine only."""
 
 LAG_INTERVAL = 0.5
 """Seconds between two measurements of the event loop's lag."""
@@ -139,7 +146,11 @@ class Hub:
         self._started = format_timestamp(self._scheduler.wall())
         self._incarnation = secrets.token_hex(4)
         self._namespaces = Namespaces(
-            self._make_namespace, settings.max_namespaces, self.metrics, self.limits
+            self._make_namespace,
+            settings.max_namespaces,
+            open_namespaces(settings),
+            self.metrics,
+            self.limits,
         )
         self._maintenance: asyncio.Task[None] | None = None
         self._file_look: asyncio.Task[None] | None = None
@@ -226,7 +237,7 @@ class Hub:
         """
         logger.info("stopping", connections=len(self.connections))
         self.accepting = False
-        supervisors = [each.supervisor for _, each in self._namespaces]
+        supervisors = self._namespaces.everywhere()
         for supervisor in supervisors:
             supervisor.drain()
         await self._wait_until(lambda: all(each.settled for each in supervisors), SETTLE_TIMEOUT)
@@ -296,8 +307,8 @@ class Hub:
                 store = self._namespaces.open(DEFAULT_NAMESPACE).store
                 for warning in await self._ask_until_answered(store.check_server, reasons):
                     logger.warning(warning)
-                for name in await self._ask_until_answered(store.namespaces, reasons):
-                    self._namespaces.open(name)
+                names = await self._ask_until_answered(store.namespaces, reasons)
+                self._namespaces.open_stored(names)
                 reasons.clear()  # it answers
                 await self._namespaces.load()
         except TimeoutError:
@@ -324,20 +335,22 @@ class Hub:
         return f"{self.store_name} at {where}"
 
     def _make_namespace(self, name: str) -> Namespace:
-        assert self._backend is not None
         settings = self._settings
-        store = RedisStore(
-            self._backend,
-            Keys(settings.key_prefix, name, hash_tags=self._backend.hash_tags),
-            self.hub_id,
+        me = HubLease(
+            hub_id=self.hub_id,
             url=self._url,
             version=VERSION,
             started=self._started,
-            times=shared_times(self._timing),
-            limits=self._limits,
-            rival_found=self._rival_found,
-            confirm=self._confirm,
-            name=self.store_name,
+            agents=0,
+            sessions=0,
+            revision=0,
+            times=shared_times(self._timing).decode(),
+        )
+        store = LatentStore(
+            self.store_name,
+            me,
+            exists=partial(self._namespaces.exists, name),
+            make=partial(self._make_store, name),
         )
         supervisor = Supervisor(
             hub_id=self.hub_id,
@@ -353,10 +366,13 @@ class Hub:
                 settings.lease_ttl,
                 store.unreadable,
                 store=self.store_name,
+                exists=lambda: store.real is not None,
             ),
             limits=self._limits,
             incarnation=self._incarnation,
             authority=self.access,
+            authority=self._authority,
+            make=partial(self._namespaces.make_for, name),
         )
         supervisor.start()
         return Namespace(supervisor, store, self._scheduler.now())
@@ -368,6 +384,21 @@ class Hub:
             await self.access.open(addresses, self._backend, self.store_name, others)
         except StoreError as error:
             raise HubError(f"the tokens cannot be read: {error}") from None
+    def _make_store(self, name: str) -> RedisStore:
+        assert self._backend is not None
+        return RedisStore(
+            self._backend,
+            Keys(self._settings.key_prefix, name, hash_tags=self._backend.hash_tags),
+            self.hub_id,
+            url=self._url,
+            version=VERSION,
+            started=self._started,
+            times=shared_times(self._timing),
+            limits=self._limits,
+            rival_found=self._rival_found,
+            confirm=self._confirm,
+            name=self.store_name,
+        )
 
     async def _close_store(self) -> None:
         await self.access.close()
@@ -395,19 +426,26 @@ class Hub:
     # --- the ports of HTTP and of the gateway ----------------------------------------------------
 
     async def namespace(self, name: str) -> Supervisor:
-        """The supervisor of a namespace, once it is loaded.
+        """The supervisor of a namespace, once it is loaded; of an empty one if there is none.
 
         Raises ProtocolError: `bad_request` for an invalid name, `unavailable` when it cannot be
         loaded in time.
         """
-        return await self._namespaces.loaded(name)
+        return await self._namespaces.for_reading(name)
+
+    async def namespace_to_register(self, caller: Caller) -> Supervisor:
+        """The supervisor of the caller's namespace, which a registration makes if need be.
+
+        Raises as `namespace` does, and ProtocolError `forbidden` when the caller may not make it.
+        """
+        return await self._namespaces.for_registering(caller.namespace, caller.principal)
 
     def session(self, caller: Caller, link: Link) -> Session:
         """A session in the caller's namespace, which may still be loading.
 
         Raises as `namespace` does.
         """
-        supervisor = self._namespaces.open(caller.namespace).supervisor
+        supervisor = self._namespaces.look_into(caller.namespace).supervisor
         return Session(supervisor, link, caller.principal)
 
     @property
@@ -521,3 +559,10 @@ def _certificate_of(settings: Settings) -> ServerCertificate | None:
     return ServerCertificate(
         settings.tls_cert, settings.tls_key or "", settings.tls_client_ca or ""
     )
+
+
+def open_namespaces(settings: Settings) -> int:
+    """How many namespaces callers without a token may make."""
+    if settings.open_namespaces is not None:
+        return settings.open_namespaces
+    return OPEN_NAMESPACES if is_loopback(settings.host) else 0

@@ -1,4 +1,4 @@
-"""The namespaces that a hub serves: opened when a request names them, released when unused.
+"""The namespaces that a hub serves: made by the first registration, released when unused.
 
 Every hub of a cluster serves every namespace, so that a namespace outlives any one hub. A hub finds
 the namespaces that others have opened in a list that all of them keep in Redis.
@@ -12,10 +12,11 @@ from contextlib import suppress
 
 from actors.namespace.supervisor import Supervisor
 from actors.ports.conditions import Caution, Reason
+from actors.rules.permissions import ANYBODY, Principal
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from hub.net.caller import check_namespace
-from hub.store import RedisStore, StoreError
+from hub.store import LatentStore, RedisStore, StoreError
 from hub.telemetry import logs
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
@@ -38,13 +39,20 @@ logger = logs.get("hub")
 class Namespace:
     """A supervisor and the store it writes to."""
 
-    __slots__ = ("busy_at", "opened_at", "store", "supervisor")
+    __slots__ = ("busy_at", "latent_store", "opened_at", "supervisor")
 
-    def __init__(self, supervisor: Supervisor, store: RedisStore, now: float) -> None:
+    def __init__(self, supervisor: Supervisor, store: LatentStore, now: float) -> None:
         self.supervisor = supervisor
-        self.store = store
+        self.latent_store = store
         self.busy_at = now
         self.opened_at = now
+
+    @property
+    def store(self) -> RedisStore:
+        """The store of a namespace that exists."""
+        store = self.latent_store.real
+        assert store is not None
+        return store
 
     async def ready(self) -> None:
         """Wait until it is loaded."""
@@ -54,24 +62,44 @@ class Namespace:
 
 
 class Namespaces:
-    """All namespaces of one hub, `most` of them; `make` creates and starts the one of a name."""
+    """All namespaces of one hub, `most` of them; `make` creates and starts the one of a name.
+
+    `most_open` is how many there may be before somebody who acts for nobody can make no more.
+
+    A namespace that does not exist answers as an empty one would, and has neither files nor keys.
+    It is made by the first registration in it. Iterating is over those that exist.
+    """
 
     def __init__(
-        self, make: Callable[[str], Namespace], most: int, metrics: Metrics, limits: LimitReports
+        self,
+        make: Callable[[str], Namespace],
+        most: int,
+        most_open: int,
+        metrics: Metrics,
+        limits: LimitReports,
     ) -> None:
         self._most = most
+        self._most_open = most_open
         self._limits = limits
         self._make = make
         self._metrics = metrics
         self._open: dict[str, Namespace] = {}
+        self._latent: dict[str, Namespace] = {}
+        """Those that do not exist, and in which somebody has a session, or reads."""
+        self._surplus = 0
+        """Namespaces that other hubs have made, and that are too many for this one."""
         self._discovered_at = 0.0
         self._looked_at = 0.0
 
     def __iter__(self) -> Iterator[tuple[str, Namespace]]:
         return iter(list(self._open.items()))
 
+    def everywhere(self) -> list[Supervisor]:
+        """The supervisors of all namespaces, whether or not they exist."""
+        return [each.supervisor for each in (*self._open.values(), *self._latent.values())]
+
     def open(self, name: str) -> Namespace:
-        """The namespace, which may still be loading.
+        """The namespace, which exists from now on, and may still be loading.
 
         Raises ProtocolError: `bad_request` for an invalid name, `unavailable` beyond the limit.
         """
@@ -84,16 +112,71 @@ class Namespaces:
             raise ProtocolError(
                 "unavailable", f"this hub serves {self._most:,} namespaces already (max_namespaces)"
             )
-        namespace = self._open[name] = self._make(name)
+        namespace = self._latent.pop(name, None) or self._make(name)
+        namespace.latent_store.become_real()
+        self._open[name] = namespace
         self._metrics.add_namespace(name, namespace.supervisor.stats)
         return namespace
 
-    async def loaded(self, name: str) -> Supervisor:
-        """The namespace's supervisor, once it is loaded.
+    def look_into(self, name: str) -> Namespace:
+        """The namespace, which need not exist; it may still be loading.
+
+        Raises ProtocolError `bad_request` for an invalid name.
+        """
+        namespace = self._open.get(name) or self._latent.get(name)
+        if namespace is None:
+            check_namespace(name)
+            namespace = self._latent[name] = self._make(name)
+        return namespace
+
+    def _nowhere(self) -> Namespace:
+        """Answers all that is read over HTTP of namespaces that do not exist."""
+        if "" not in self._latent:  # no namespace has this name
+            self._latent[""] = self._make("")
+        return self._latent[""]
+
+    def make_for(self, name: str, principal: Principal) -> bool:
+        """Make a namespace in which the principal registers; False when it exists already.
+
+        Raises ProtocolError: `forbidden` when the principal may make none, and as `open`.
+        """
+        if name in self._open:
+            return False
+        self._check_makes(principal)
+        self.open(name)
+        return True
+
+    async def for_reading(self, name: str) -> Supervisor:
+        """The namespace's supervisor, once it is loaded; an empty one's if it does not exist.
 
         Raises as `open` does, and `unavailable` when it cannot be loaded in time.
         """
-        namespace = self.open(name)
+        if name not in self._open:
+            check_namespace(name)
+            if not await self._exists(name):
+                return await self._loaded(self._nowhere())
+        return await self.loaded(name)
+
+    async def for_registering(self, name: str, principal: Principal) -> Supervisor:
+        """The namespace's supervisor, once it is loaded, for a principal that registers in it.
+
+        Raises as `make_for` does, and `unavailable` when it cannot be loaded in time.
+        """
+        if name not in self._open:
+            check_namespace(name)
+            if not await self._exists(name):
+                self._check_makes(principal)
+                return await self._loaded(self.look_into(name))
+        return await self.loaded(name)
+
+    async def loaded(self, name: str) -> Supervisor:
+        """The supervisor of a namespace that exists from now on, once it is loaded.
+
+        Raises as `open` does, and `unavailable` when it cannot be loaded in time.
+        """
+        return await self._loaded(self.open(name))
+
+    async def _loaded(self, namespace: Namespace) -> Supervisor:
         if not namespace.supervisor.ready:
             try:
                 async with asyncio.timeout(LOAD_TIMEOUT):
@@ -106,6 +189,26 @@ class Namespaces:
                     "unavailable", f"the namespace is not loaded: {reasons}"
                 ) from None
         return namespace.supervisor
+
+    async def exists(self, name: str) -> bool:
+        """Whether a hub has made the namespace. Raises StoreError."""
+        return name in self._open or await self._open[DEFAULT_NAMESPACE].store.has_namespace(name)
+
+    async def _exists(self, name: str) -> bool:
+        try:
+            return await self.exists(name)
+        except StoreError as error:
+            raise ProtocolError("unavailable", f"the namespace is not loaded: {error}") from None
+
+    def _check_makes(self, principal: Principal) -> None:
+        """Raise ProtocolError `forbidden` unless the principal may make a namespace."""
+        if principal is ANYBODY and len(self._open) > self._most_open:  # besides the default one
+            self._limits.applied("open_namespaces")
+            raise ProtocolError(
+                "forbidden",
+                f"the namespace does not exist, and callers without a token can make "
+                f"{self._most_open:,} (open_namespaces): use one that exists, or raise the setting",
+            )
 
     async def load(self) -> None:
         """Wait until all are loaded, but for those that wait for a person to mend what is stored.
@@ -141,6 +244,12 @@ class Namespaces:
 
     def warnings(self) -> Iterator[Caution]:
         """What an operator should look at although all is ready."""
+        if self._surplus:
+            phrase = (
+                f"{self._surplus:,} namespaces are not served: this hub serves {self._most:,} "
+                "(max_namespaces)"
+            )
+            yield Caution("namespaces_not_served", phrase)
         default = self._open.get(DEFAULT_NAMESPACE)
         if default is not None:  # every namespace has the same hubs
             for sentence in default.supervisor.differing_hubs:
@@ -165,11 +274,27 @@ class Namespaces:
 
     async def close(self) -> None:
         """Close all namespaces."""
-        for _, each in self:
+        every = [*self._open.values(), *self._latent.values()]
+        for each in every:
             each.supervisor.close()
         # Concurrently: each may have to wait for a Redis that does not answer.
-        await asyncio.gather(*(each.store.close() for _, each in self))
+        await asyncio.gather(*(each.latent_store.close() for each in every))
         self._open.clear()
+        self._latent.clear()
+
+    def open_stored(self, names: list[str]) -> None:
+        """Open the namespaces that hubs have made, as far as there is room."""
+        missing = [name for name in names if name not in self._open]
+        room = max(0, self._most - len(self._open))
+        for name in missing[:room]:
+            known = name in self._latent
+            supervisor = self.open(name).supervisor
+            if known:
+                supervisor.made()
+        surplus = len(missing) - len(missing[:room])
+        if surplus > self._surplus:
+            self._limits.applied("max_namespaces", not_served=surplus)
+        self._surplus = surplus
 
     async def _release(self, now: float) -> None:
         for name, each in self:
@@ -181,6 +306,11 @@ class Namespaces:
                 each.supervisor.close()
                 await each.store.forget()
                 await each.store.close()
+        for name, each in list(self._latent.items()):
+            if each.supervisor.unused and name:
+                del self._latent[name]
+                each.supervisor.close()
+                await each.latent_store.close()
 
     async def _discover(self) -> None:
         default = self._open.get(DEFAULT_NAMESPACE)
@@ -188,15 +318,12 @@ class Namespaces:
             return
         try:
             listed = await default.store.namespaces()
-            for name in listed:
-                self.open(name)
+            self.open_stored(listed)
             for name, each in self:
                 if name not in listed and not each.supervisor.unused:
                     await each.store.remember()  # another hub released it
         except StoreError as error:
             logger.debug("namespaces of other hubs could not be read", reason=str(error))
-        except ProtocolError as error:  # beyond the limit
-            logger.warning("a namespace of another hub is not served here", reason=error.message)
 
 
 def _within(name: str, phrase: str) -> str:

@@ -461,6 +461,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 1000
 
+    open_namespaces: Annotated[
+        int | None,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Namespaces that callers without a token may make, by registering in one, "
+            "besides the default one; a token makes its own.",
+            extra={
+                "metavar": "COUNT",
+                "default": "100 where a hub on a loopback address asks nobody for a token, else 0",
+            },
+        ),
+    ] = None
+
     max_watches: Annotated[
         int,
         Meta(

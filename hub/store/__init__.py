@@ -8,6 +8,7 @@ from hub.store.backends.backend import Backend
 from hub.store.backends.connect import MEMORY, connect
 from hub.store.backends.failures import StoreError, StoreUnavailableError
 from hub.store.keys import Keys
+from hub.store.latent_store import LatentStore
 from hub.store.names import EMBEDDED, IN_MEMORY, REDIS
 from hub.store.redis_store import RedisStore
 from hub.store.repair import repair
@@ -19,6 +20,7 @@ __all__ = [
     "REDIS",
     "Backend",
     "Keys",
+    "LatentStore",
     "RedisStore",
     "StoreError",
     "StoreUnavailableError",

@@ -260,6 +260,14 @@ class RedisStore:
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(is_namespace, names))]
 
+    async def has_namespace(self, name: str) -> bool:
+        """Whether a hub has opened that namespace. Raises StoreUnavailableError."""
+        ask = partial(self._names.ask, b"SISMEMBER", self._keys.namespaces, name.encode())
+        try:
+            return bool(await self._run(ask))
+        except WrongTypeError:
+            return True  # the list is lost, and `namespaces` tells of it: open it and see
+
     async def remember(self) -> None:
         """Add the namespace to the list that every hub opens, as `open` does."""
         with suppress(WrongTypeError):  # `namespaces` tells of it

@@ -22,11 +22,12 @@ _WORDS: dict[LimitName, str] = {
     "max_handshakes": "a connection is closed that made no request: there are too many of them",
     "max_log_bytes": "the change log is full: older changes are dropped, and watches resume less "
     "far back",
-    "max_namespaces": "a namespace is refused: this hub serves too many",
+    "max_namespaces": "a namespace is not served: there are too many",
     "max_rate": "a websocket is closed: it sends too many frames",
     "max_total_unsent_bytes": "peers that read too slowly are cut off: too much is unsent in all",
     "max_unsent_bytes": "a peer that reads too slowly is cut off: too much is unsent",
     "max_watches": "a watch is refused: its connection holds too many",
+    "open_namespaces": "a namespace is not made: callers without a token have made too many",
     "request_timeout": "a request is refused: it did not arrive in time",
     "send_timeout": "a peer that reads nothing is cut off",
 }

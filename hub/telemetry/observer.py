@@ -25,7 +25,7 @@ _level_logger = logging.getLogger("hub.directory")
 class HubObserver:
     """The brain's observer for one namespace; `unreadable` gets what is stored and no record.
 
-    `store` is what people know the store by.
+    `store` is what people know the store by, and `exists` whether the namespace does.
     """
 
     def __init__(
@@ -37,11 +37,13 @@ class HubObserver:
         unreadable: Callable[[bytes], None] = lambda _: None,
         *,
         store: str = "Redis",
+        exists: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._logger = logger.bind(namespace=namespace)
         self._lease_ttl = lease_ttl
         self._unreadable = unreadable
+        self._exists = exists
         self._warned = False
         self._away_for, self._away_at = "", 0.0
         self._foreign_at = -REPEAT_AFTER
@@ -80,6 +82,8 @@ class HubObserver:
 
     def store_returned(self, log: str, *, fresh: bool, why: str) -> None:
         """Changes can be written, for the first time or again; `fresh`: into a new log, and why."""
+        if not self._exists():
+            return  # whoever makes up names must not fill the log with them
         if fresh:
             self._logger.warning(
                 "a new change log was begun; watches start over", log=log, reason=why

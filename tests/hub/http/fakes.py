@@ -19,7 +19,7 @@ from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
-from hub.net.caller import Authenticator, NobodyAsked
+from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
@@ -206,6 +206,9 @@ class FakeHub:
         if name not in self.directories:
             raise ProtocolError("bad_request", f"namespace: {name!r} is no name")
         return self.directories[name]
+
+    async def namespace_to_register(self, caller: Caller) -> FakeDirectory:
+        return await self.namespace(caller.namespace)
 
     async def metrics_text(self) -> bytes:
         return self.metrics.text()

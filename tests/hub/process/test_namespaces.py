@@ -33,6 +33,9 @@ class Store:
 
     def __init__(self) -> None:
         self.findings = Findings()
+        self.real = self
+
+    def become_real(self) -> None: ...
 
 
 def make(_name: str) -> Namespace:
@@ -41,7 +44,7 @@ def make(_name: str) -> Namespace:
 
 def no_namespaces() -> Namespaces:
     metrics = Metrics("hub-1", "1.0")
-    return Namespaces(make, 10, metrics, LimitReports(metrics))
+    return Namespaces(make, 10, 10, metrics, LimitReports(metrics))
 
 
 def test_a_namespace_that_somebody_just_named_does_not_make_the_hub_unready() -> None:

@@ -118,6 +118,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "max_agents": 7,
         "max_agent_bytes": 65537,
         "max_namespaces": 5,
+        "open_namespaces": 4,
         "max_watches": 3,
         "max_unsent_bytes": 4194304,
         "max_total_unsent_bytes": 4194305,
