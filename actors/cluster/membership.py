@@ -102,6 +102,11 @@ class Membership:
             self._timer.cancel()
             self._timer = None
 
+    def ask(self) -> None:
+        """Ask for the roster now, and every INTERVAL from then on."""
+        self.stop()
+        self._tick()
+
     def store_returned(self) -> None:
         """The store was away, perhaps for all hubs: give the others one lease's time to be back."""
         self._absences_count_from = self._scheduler.now() + HUB_LEASE

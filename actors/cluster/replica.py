@@ -202,10 +202,10 @@ class Replica:
         return self._store.name
 
     def rejoin(self, joined: Callable[[], None]) -> None:
-        """The store has become another one, with a log that others may write: open and load it.
+        """The store has become another one, with a log that others may write: open it.
 
-        Watches start over. `joined` is called, once, when the other hubs know of this one, or when
-        the store does not answer for long.
+        `joined` is called, once, when the other hubs know of this one, or when the store does not
+        answer for long.
         """
         self._joined = joined
         self.committer.reopen()
@@ -330,6 +330,9 @@ class Replica:
         self._compare_times(roster)
         self.committer.follow(following=not self.membership.alone)
         self.committer.grown(roster.revision)
+        if self._joined is not None and not self.store_is_away:
+            wait = 0.0 if self.membership.alone else JOINING
+            self._scheduler.call_at(self._scheduler.now() + wait, self._has_joined)
 
     def _compare_times(self, roster: Roster) -> None:
         differing = differing_hubs(roster.hubs, self._hub_id, self._timing)
@@ -398,9 +401,6 @@ class Replica:
     def _resynced(self) -> None:
         self._store_returned()
         self._hubs_changed()
-        if self._joined is not None:
-            wait = 0.0 if self.membership.alone else JOINING
-            self._scheduler.call_at(self._scheduler.now() + wait, self._has_joined)
 
     def _has_joined(self) -> None:
         joined, self._joined = self._joined, None
@@ -410,6 +410,8 @@ class Replica:
     def _store_returned(self) -> None:
         self._emit(StoreReturned())
         self.rollback.store_returned()
+        if self._joined is not None:
+            self.membership.ask()
 
     def _emit(self, event: ClusterEvent) -> None:
         self._events.handle(event)

@@ -336,20 +336,11 @@ class Hub:
 
     def _make_namespace(self, name: str) -> Namespace:
         settings = self._settings
-        me = HubLease(
-            hub_id=self.hub_id,
-            url=self._url,
-            version=VERSION,
-            started=self._started,
-            agents=0,
-            sessions=0,
-            revision=0,
-            times=shared_times(self._timing).decode(),
-        )
         store = LatentStore(
             self.store_name,
-            me,
-            exists=partial(self._namespaces.exists, name),
+            name,
+            hubs=lambda: self._hubs,
+            seed=partial(self._namespaces.seed_for, name),
             make=partial(self._make_store, name),
         )
         supervisor = Supervisor(
@@ -384,7 +375,13 @@ class Hub:
             await self.access.open(addresses, self._backend, self.store_name, others)
         except StoreError as error:
             raise HubError(f"the tokens cannot be read: {error}") from None
-    def _make_store(self, name: str) -> RedisStore:
+
+    @property
+    def _hubs(self) -> list[HubLease]:
+        """All hubs of the cluster; in a namespace that does not exist as well."""
+        return self._namespaces.open(DEFAULT_NAMESPACE).supervisor.roster
+
+    def _make_store(self, name: str, first_log: str, first_secret: bytes) -> RedisStore:
         assert self._backend is not None
         return RedisStore(
             self._backend,
@@ -398,6 +395,8 @@ class Hub:
             rival_found=self._rival_found,
             confirm=self._confirm,
             name=self.store_name,
+            first_log=first_log,
+            first_secret=first_secret,
         )
 
     async def _close_store(self) -> None:

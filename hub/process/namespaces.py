@@ -16,7 +16,7 @@ from actors.rules.permissions import ANYBODY, Principal
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from hub.net.caller import check_namespace
-from hub.store import LatentStore, RedisStore, StoreError
+from hub.store import LatentStore, RedisStore, StoreError, StoreUnavailableError
 from hub.telemetry import logs
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
@@ -26,6 +26,9 @@ IDLE = 60.0
 
 LOAD_TIMEOUT = 2.0
 """Seconds that a request waits for a namespace that is being loaded."""
+
+MADE_INTERVAL = 0.1
+"""Seconds between two looks whether a namespace that somebody watches was made at another hub."""
 
 LOOK_INTERVAL = 5.0
 """Seconds after which keys that no hub wrote are looked at again."""
@@ -86,6 +89,9 @@ class Namespaces:
         self._open: dict[str, Namespace] = {}
         self._latent: dict[str, Namespace] = {}
         """Those that do not exist, and in which somebody has a session, or reads."""
+        self._seed = b""
+        """What all hubs make the names of logs of, which do not exist; "" when not known."""
+        self._watching: asyncio.Task[None] | None = None
         self._surplus = 0
         """Namespaces that other hubs have made, and that are too many for this one."""
         self._discovered_at = 0.0
@@ -127,7 +133,21 @@ class Namespaces:
         if namespace is None:
             check_namespace(name)
             namespace = self._latent[name] = self._make(name)
+            if self._watching is None:
+                self._watching = asyncio.create_task(self._watch_for_made(), name="namespaces")
         return namespace
+
+    async def _watch_for_made(self) -> None:
+        """Look whether other hubs make a namespace in which somebody waits here."""
+        before = -1
+        while any(self._latent):  # by a name that is not ""
+            with suppress(StoreError):
+                count = await self._open[DEFAULT_NAMESPACE].store.count_namespaces()
+                if count != before:
+                    before = count
+                    await self._discover()
+            await asyncio.sleep(MADE_INTERVAL)
+        self._watching = None
 
     def _nowhere(self) -> Namespace:
         """Answers all that is read over HTTP of namespaces that do not exist."""
@@ -190,13 +210,27 @@ class Namespaces:
                 ) from None
         return namespace.supervisor
 
-    async def exists(self, name: str) -> bool:
-        """Whether a hub has made the namespace. Raises StoreError."""
-        return name in self._open or await self._open[DEFAULT_NAMESPACE].store.has_namespace(name)
+    async def seed_for(self, name: str) -> bytes | None:
+        """The cluster's seed; None when a hub has made the namespace, which is open then.
+
+        Raises StoreError.
+        """
+        store = self._open[DEFAULT_NAMESPACE].store
+        if name in self._open:
+            return None
+        if await store.has_namespace(name):
+            try:
+                self.open(name)
+            except ProtocolError as error:  # beyond the limit
+                raise StoreUnavailableError(error.message) from None
+            return None
+        if not self._seed:
+            self._seed = await store.seed()
+        return self._seed
 
     async def _exists(self, name: str) -> bool:
         try:
-            return await self.exists(name)
+            return await self._open[DEFAULT_NAMESPACE].store.has_namespace(name)
         except StoreError as error:
             raise ProtocolError("unavailable", f"the namespace is not loaded: {error}") from None
 
@@ -274,6 +308,8 @@ class Namespaces:
 
     async def close(self) -> None:
         """Close all namespaces."""
+        if self._watching is not None:
+            self._watching.cancel()
         every = [*self._open.values(), *self._latent.values()]
         for each in every:
             each.supervisor.close()
@@ -306,11 +342,18 @@ class Namespaces:
                 each.supervisor.close()
                 await each.store.forget()
                 await each.store.close()
+                await self._renew_seed()
         for name, each in list(self._latent.items()):
             if each.supervisor.unused and name:
                 del self._latent[name]
                 each.supervisor.close()
                 await each.latent_store.close()
+
+    async def _renew_seed(self) -> None:
+        """Have the logs of namespaces that are made again other names than they had."""
+        self._seed = b""
+        with suppress(StoreError):
+            await self._open[DEFAULT_NAMESPACE].store.renew_seed()
 
     async def _discover(self) -> None:
         default = self._open.get(DEFAULT_NAMESPACE)
@@ -319,6 +362,8 @@ class Namespaces:
         try:
             listed = await default.store.namespaces()
             self.open_stored(listed)
+            if self._seed:
+                self._seed = await default.store.seed()
             for name, each in self:
                 if name not in listed and not each.supervisor.unused:
                     await each.store.remember()  # another hub released it

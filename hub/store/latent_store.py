@@ -8,9 +8,12 @@ the namespace, the store is made `real`; the hub opens it as after an outage.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
+from hmac import digest
 from typing import TypeVar
+
+from msgspec import structs
 
 from actors.ports.store import (
     Away,
@@ -30,7 +33,7 @@ from actors.ports.store import (
     Stored,
 )
 from hub.store.backends.failures import StoreError
-from hub.store.redis_store import RedisStore
+from hub.store.redis_store import CHANGE_WAIT, RedisStore
 
 T = TypeVar("T")
 
@@ -38,32 +41,39 @@ T = TypeVar("T")
 class LatentStore:
     """`actors.ports.store.Store` that answers as an empty store would, until it is real.
 
-    `exists` asks whether some hub has made the namespace, when the store is opened; `make` makes
-    the real store. `me` is this hub. Needs a running loop, on which every reply is called.
+    `seed` asks for the cluster's seed when the store is opened, and None if some hub has made the
+    namespace; `make` makes the real store, given the name of its first log, and the first secret.
+    `hubs` are those of the cluster. Needs a running loop, on which every reply is called.
+
+    The log of a namespace that does not exist has a name already, which goes with its first entry
+    into Redis: so who watched before that misses nothing and need not start over. All hubs make the
+    same name of their common seed.
     """
 
     def __init__(
         self,
         name: str,
-        me: HubLease,
+        namespace: str,
         *,
-        exists: Callable[[], Awaitable[bool]],
-        make: Callable[[], RedisStore],
+        hubs: Callable[[], list[HubLease]],
+        seed: Callable[[], Awaitable[bytes | None]],
+        make: Callable[[str, bytes], RedisStore],
     ) -> None:
         self.name = name
+        self._namespace = namespace
         self.real: RedisStore | None = None
-        self._exists = exists
+        self._seed = seed
         self._make = make
-        self._roster = Roster([me], 0, 0)
-        self._log = secrets.token_hex(8)
-        self._secret = secrets.token_hex(32).encode()
+        self._hubs = hubs
+        self._log = ""
+        self._secret = b""
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
     def become_real(self) -> RedisStore:
         """Make the namespace's own store; the caller has it opened."""
         if self.real is None:
-            self.real = self._make()
+            self.real = self._make(self._log, self._secret)
         return self.real
 
     async def close(self) -> None:
@@ -86,7 +96,7 @@ class LatentStore:
     ) -> None:
         """Open the real store, also when another hub has made the namespace meanwhile."""
         if self.real is not None:
-            self.real.open(position, reply, new_log=new_log)
+            self.real.open(position, partial(self._opened, position, reply), new_log=new_log)
         else:
             asked = self._look(position, reply, new_log)
             self._asking = asyncio.get_running_loop().create_task(asked)
@@ -95,24 +105,36 @@ class LatentStore:
         self, position: Position, reply: Callable[[Opened | Away], None], new_log: bool
     ) -> None:
         try:
-            exists = await self._exists()
+            seed = await self._seed()
         except StoreError as error:
             if not self._closed:
                 reply(Away(str(error)))
             return
         if self._closed:
             return
-        if exists or self.real is not None:
+        if seed is None or self.real is not None:
             self.become_real().open(position, reply, new_log=new_log)
-        else:
-            reply(Opened(self._log, 0, fresh=True, secret=self._secret))
+            return
+        self._log = digest(seed, f"log {self._namespace}".encode(), "sha256").hex()[:16]
+        self._secret = digest(seed, f"secret {self._namespace}".encode(), "sha256").hex().encode()
+        reply(Opened(self._log, 0, fresh=True, secret=self._secret))
+
+    def _opened(
+        self, position: Position, reply: Callable[[Opened | Away], None], answer: Opened | Away
+    ) -> None:
+        if isinstance(answer, Opened) and answer.fresh and self._log:
+            begun = (answer.log, answer.revision) == (self._log, 0)
+            if begun and (position.log, position.revision) == (self._log, 0):
+                # Redis had none: it goes on with the log that could be watched before.
+                answer = structs.replace(answer, fresh=False, why="")
+        reply(answer)
 
     def load(self, reply: Callable[[Loaded | Away], None]) -> None:
         """Nothing is stored."""
         if self.real is not None:
             self.real.load(reply)
         else:
-            self._answer(reply, Loaded([], [], [], self._roster))
+            self._answer(reply, Loaded([], [], [], Roster([], 0, 0)))
 
     def commit(
         self,
@@ -122,13 +144,13 @@ class LatentStore:
         announce: bool,
         sent: Callable[[], None] | None,
     ) -> None:
-        """Nothing can be written before the store is real."""
+        """Nothing can be written before the store is real; nothing waits to be read."""
         if self.real is not None:
             self.real.commit(changes, reply, announce=announce, sent=sent)
             return
         if sent is not None:
             asyncio.get_running_loop().call_soon(sent)
-        self._answer(reply, Fenced())
+        self._answer(reply, Fenced() if changes else Committed(self._log, 0, []))
 
     def read_log(
         self,
@@ -147,7 +169,7 @@ class LatentStore:
         if self.real is not None:
             self.real.await_change(after, reply)
         else:
-            self._answer(reply, False)
+            asyncio.get_running_loop().call_later(CHANGE_WAIT, reply, False)
 
     def read(self, agent_id: str, reply: Callable[[Stored | Away | None], None]) -> None:
         """There is no agent."""
@@ -166,11 +188,11 @@ class LatentStore:
     def renew_lease(
         self, report: HubReport, reply: Callable[[Roster | Fenced | Away], None]
     ) -> None:
-        """No other hub need know of this one."""
+        """There are the cluster's hubs, and none need know of this one here."""
         if self.real is not None:
             self.real.renew_lease(report, reply)
         else:
-            self._answer(reply, self._roster)
+            self._answer(reply, Roster(self._hubs(), 0, 0))
 
     def look(
         self, agent_ids: list[str], cursor: str, reply: Callable[[Looked | Fenced | Away], None]

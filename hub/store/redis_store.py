@@ -77,6 +77,9 @@ CHANGE_WAIT = 1.0
 FORGOTTEN_AFTER = 3600.0
 """Seconds that a namespace's keys are kept after the last hub has released it."""
 
+_SEED = b"seed:"
+"""What the seed begins with in the list of namespaces, none of which can have such a name."""
+
 _IDLE = 30.0
 """Seconds after which an unused connection is closed."""
 
@@ -91,7 +94,8 @@ class RedisStore:
     describe the hub to others in its lease, which expires `hub_lease` seconds after the last commit
     or `renew_lease`. `rival_found` is called when another hub has taken over the lease. With
     `confirm` a commit of changes is answered only once the server has written it; see
-    `hub.store.written`. `name` is what people know the store by.
+    `hub.store.written`. `name` is what people know the store by. `first_log` and `first_secret` are
+    for a namespace that is not in Redis yet; "" for random ones.
     """
 
     def __init__(
@@ -110,6 +114,8 @@ class RedisStore:
         rival_found: RivalFound = lambda _url, _goes_on: None,
         confirm: bool = False,
         name: str = REDIS,
+        first_log: str = "",
+        first_secret: bytes = b"",
     ) -> None:
         self.name = name
         self._backend = backend
@@ -145,7 +151,8 @@ class RedisStore:
         self._report = HubReport(0, 0, 0)
         self._known_hubs: set[bytes] = set()
         # Kept, so that sessions can still be resumed after Redis has lost all its data.
-        self._secret = b""
+        self._secret = first_secret
+        self._first_log = first_log
         self._replies = ReplyTasks(self._reason)
         self._read_batcher: ReadBatcher[Stored] = ReadBatcher(
             self._start, partial(reads.read_entries, self._reads, keys)
@@ -251,14 +258,41 @@ class RedisStore:
 
         Every `open` adds its namespace. Raises StoreUnavailableError when Redis cannot be asked.
         """
-        key = self._keys.namespaces
-        try:
-            members = await self._run(partial(self._names.ask, b"SMEMBERS", key))
-        except WrongTypeError:
-            self.findings.of_another_type(key, b"set", "hubs do not hear of new namespaces")
-            members = []
+        members = await self._listed()
         names = {member.decode(errors="replace") for member in members} - {DEFAULT_NAMESPACE}
         return [DEFAULT_NAMESPACE, *sorted(filter(is_namespace, names))]
+
+    async def _listed(self) -> list[bytes]:
+        key = self._keys.namespaces
+        try:
+            return list(await self._run(partial(self._names.ask, b"SMEMBERS", key)))
+        except WrongTypeError:
+            self.findings.of_another_type(key, b"set", "hubs do not hear of new namespaces")
+            return []
+
+    async def count_namespaces(self) -> int:
+        """How long that list is, with what else is in it; 0 for a key of another type."""
+        try:
+            return int(await self._run(partial(self._names.ask, b"SCARD", self._keys.namespaces)))
+        except WrongTypeError:
+            return 0
+
+    async def seed(self) -> bytes:
+        """A random text that all hubs have in common; `renew_seed` has all take another."""
+        seeds = sorted(each for each in await self._listed() if each.startswith(_SEED))
+        if seeds:
+            return seeds[0]
+        await self.renew_seed()
+        return min((each for each in await self._listed() if each.startswith(_SEED)), default=_SEED)
+
+    async def renew_seed(self) -> None:
+        """Replace the seed. Raises StoreUnavailableError."""
+        key, new = self._keys.namespaces, _SEED + secrets.token_hex(16).encode()
+        with suppress(WrongTypeError):
+            old = [each for each in await self._listed() if each.startswith(_SEED)]
+            await self._run(partial(self._names.ask, b"SADD", key, new))
+            if old:
+                await self._run(partial(self._names.ask, b"SREM", key, *old))
 
     async def has_namespace(self, name: str) -> bool:
         """Whether a hub has opened that namespace. Raises StoreUnavailableError."""
@@ -390,7 +424,7 @@ class RedisStore:
             b"%d" % position.revision,
             position.key.encode(),
             b"1" if new_log else b"0",
-            secrets.token_hex(8).encode(),
+            self._name_of_new_log(position).encode(),
             self._secret or secrets.token_hex(32).encode(),
             b"1" if self._has_opened else b"0",
             self._times,
@@ -429,6 +463,12 @@ class RedisStore:
         key = key[:256].decode(errors="replace")
         reason = convert(why.decode(), Freshness)
         return Opened(self._log_name, int(reached), fresh == b"1", secret, key, reason)
+
+    def _name_of_new_log(self, position: Position) -> str:
+        """A random name, but for the first log of a namespace in which nothing has happened."""
+        if self._first_log and position == Position(self._first_log, 0, ""):
+            return self._first_log
+        return secrets.token_hex(8)
 
     async def _list_namespace(self) -> None:
         keys = self._keys
