@@ -12,8 +12,8 @@ from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
 from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
-from actors.rules.permissions import Principal
 from actors.ports.store import HubLease
+from actors.rules.permissions import Principal
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from homeport_protocol.errors import CloseCode, ProtocolError

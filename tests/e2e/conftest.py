@@ -26,9 +26,10 @@ Enter = Callable[..., Place]
 
 @pytest.fixture(scope="session")
 def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """One hub with the embedded engine and default settings, for all tests that can share."""
+    """One hub with the embedded engine, for all tests that can share; each has a namespace."""
     directory = tmp_path_factory.mktemp("hub")
-    with running_hub(directory, "--data-dir", str(directory / "store")) as hub:
+    store, many = str(directory / "store"), ("--open-namespaces", "100000")
+    with running_hub(directory, "--data-dir", store, *many) as hub:
         yield hub
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from actors.rules.permissions import ANYBODY
 from actors.agent.outcomes import Outcome
 from actors.namespace.supervisor import Supervisor
 from actors.rules.permissions import ANYBODY, Principal
@@ -45,7 +44,7 @@ async def register(hub: Hub, namespace: str, principal: Principal = ANYBODY) -> 
     supervisor = await hub.namespace_to_register(Caller(namespace, principal))
     answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     spec = AgentSpec(name="a", type="cost")
-    supervisor.register_over_http(spec, None, answered.set_result, principal=principal)
+    supervisor.register(spec, None, answered.set_result, principal=principal)
     outcome = await asyncio.wait_for(answered, 20)
     if isinstance(outcome, ProtocolError):
         raise outcome
@@ -56,11 +55,6 @@ async def test_a_namespace_that_nobody_uses_is_let_go_of(
     running: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(namespaces, "IDLE", 0.1)
-    empty, used = await running.namespace("empty"), await running.namespace("used")
-    registered = asyncio.Event()
-    spec = AgentSpec(name="a", type="cost")
-    used.register(spec, None, lambda _: registered.set(), principal=ANYBODY)
-    await registered.wait()
     await running._namespaces.loaded("empty")
     await register(running, "used")
     await until_namespaces(running, {"default", "used"})
@@ -203,11 +197,6 @@ async def test_a_namespace_that_is_used_here_stays_on_the_list(
     running: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(namespaces, "DISCOVER_INTERVAL", 0.0)
-    used = await running.namespace("used")
-    registered = asyncio.Event()
-    spec = AgentSpec(name="a", type="cost")
-    used.register(spec, None, lambda _: registered.set(), principal=ANYBODY)
-    await registered.wait()
     await register(running, "used")
     store = running._namespaces.open("default").store
     await store._names.ask(b"SREM", store._keys.namespaces, b"used")  # as another hub would
