@@ -362,7 +362,6 @@ class Hub:
             limits=self._limits,
             incarnation=self._incarnation,
             authority=self.access,
-            authority=self._authority,
             make=partial(self._namespaces.make_for, name),
         )
         supervisor.start()
