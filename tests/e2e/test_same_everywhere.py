@@ -86,7 +86,7 @@ def test_both_transports_refuse_an_ambiguous_or_bad_namespace_in_the_same_words(
     assert answers[0] == answers[1]
     status, body = answers[0]
     assert status == 400
-    assert "namespace" in body["error"]
+    assert "namespace" in body["error"].lower()
 
 
 def answer_of(hub: Hub, target: str, headers: list[tuple[str, str]]) -> tuple[int, Any]:
