@@ -26,6 +26,7 @@ from homeport_protocol.http import (
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Request
+from homeport_protocol.tokens import NewToken, TokenFacts, TokenList, TokenRequest
 
 Schema = dict[str, Any]
 
@@ -50,6 +51,10 @@ _HTTP_TYPES = [
     Ready,
     NotReady,
     Index,
+    TokenRequest,
+    TokenFacts,
+    NewToken,
+    TokenList,
     ErrorBody,
 ]
 _ROOTS: dict[str, Any] = {

@@ -13,11 +13,13 @@ from homeport_protocol.components import (
 )
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 from homeport_protocol.namespaces import NAMESPACE_HEADER, NAMESPACE_PARAMETER
+from homeport_protocol.tokens import TOKEN_ID
 from homeport_protocol.websocket import WEBSOCKET_PATH
 
 Document = dict[str, Any]
 
 _EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
+_EXAMPLE_TOKEN_ID = "4k2m9x7q1zab"  # noqa: S105 - the id of one
 
 _SECONDS_HEADER = {
     "Retry-After": {
@@ -42,11 +44,63 @@ def openapi() -> Document:
             ),
         },
         "jsonSchemaDialect": DIALECT,
-        "paths": {**_agent_paths(), **_own_paths()},
+        "paths": {**_asking(_agent_paths()), **_asking(_token_paths()), **_own_paths()},
         "components": {
             "schemas": http_components("#/components/schemas/{name}"),
             "parameters": _parameters(),
             "responses": _failures(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The token as password, with any user name.",
+                },
+            },
+        },
+    }
+
+
+def _asking(paths: Document) -> Document:
+    """The paths, with what their operations answer where callers are asked for a token."""
+    for path in paths.values():
+        for method, operation in path.items():
+            if method == "parameters":
+                continue
+            operation["security"] = [{}, {"bearer": []}, {"basic": []}]
+            for status in ("401", "403"):
+                operation["responses"][status] = {"$ref": f"#/components/responses/Failure{status}"}
+    return paths
+
+
+def _token_paths() -> Document:
+    by_id = [_parameter("TokenId")]
+    facts = _answer("What is known of the token.", "TokenFacts")
+    return {
+        "/tokens": {
+            "get": _operation(
+                "listTokens",
+                "All tokens; for operators of every namespace, as all of these.",
+                {"200": _answer("Their facts.", "TokenList")},
+                [503],
+            ),
+            "post": _operation(
+                "createToken",
+                "Make a token.",
+                {"201": _answer("The token, which no other answer has.", "NewToken")},
+                [400, 408, 409, 413, 503],
+                body=_body("TokenRequest", {"role": "agent", "names": ["web-*"], "uses": 1}),
+            ),
+        },
+        "/tokens/{id}": {
+            "parameters": by_id,
+            "get": _operation("showToken", "One token.", {"200": facts}, [400, 404, 503]),
+            "delete": _operation(
+                "revokeToken",
+                "Revoke a token for good; also answered 200 when it was revoked before.",
+                {"200": facts},
+                [400, 404, 503],
+            ),
         },
     }
 
@@ -233,10 +287,13 @@ def _operation(
 def _failures() -> Document:
     words = {
         400: "A parameter or field is wrong; the sentence names it.",
-        401: "The session token is not of this agent's registration.",
-        404: "There is no such agent, or none that matches.",
+        401: "No token where one is asked for, or one that is not good (any more); or the session "
+        "token is not of this agent's registration.",
+        403: "The token's role, names or namespace do not allow it, or the agent is another's.",
+        404: "There is no such agent or token, or none that matches.",
         408: "The body did not arrive in time.",
-        409: "A newer registration or a websocket session holds the agent.",
+        409: "A newer registration or a websocket session holds the agent; or there is no room for "
+        "another token.",
         413: f"The body exceeds {MAX_FRAME_BYTES} bytes.",
         426: "The request did not ask for an upgrade to a websocket.",
         429: "The namespace is full: it has `max_agents`, or `max_agent_bytes` of records.",
@@ -244,6 +301,12 @@ def _failures() -> Document:
     }
     failures = {f"Failure{status}": _answer(text, "ErrorBody") for status, text in words.items()}
     failures["Failure429"]["headers"] = failures["Failure503"]["headers"] = _SECONDS_HEADER
+    failures["Failure401"]["headers"] = {
+        "WWW-Authenticate": {
+            "description": 'Always `Bearer realm="homeport"`.',
+            "schema": {"type": "string"},
+        }
+    }
     failures["Failure"] = _answer(
         "Any other failure: 405 with `Allow` for a wrong method, 500 for a bug in the hub.",
         "ErrorBody",
@@ -256,6 +319,9 @@ def _parameters() -> Document:
     several: Document = {"type": "array", "items": text, "maxItems": 256}
     return {
         "AgentId": _path("id", "The agent's id.", {"type": "string"}, _EXAMPLE_ID),
+        "TokenId": _path(
+            "id", "The token's id.", {"type": "string", "pattern": TOKEN_ID}, _EXAMPLE_TOKEN_ID
+        ),
         "TypeInPath": _path("type", "The agents' type.", text, "cost"),
         "SessionToken": {
             "name": SESSION_TOKEN_HEADER,

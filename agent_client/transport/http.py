@@ -88,8 +88,12 @@ def ask(  # noqa: PLR0917 - in the order of what is sent
     headers: Mapping[str, str],
     seconds: float,
     tls: Tls | None = None,
+    most: int = MAX_ANSWER_BYTES,
 ) -> HttpAnswer:
-    """Make a request by any method, as `post` does; user and password of `url` are not sent."""
+    """Make a request by any method, as `post` does; user and password of `url` are not sent.
+
+    `most` bytes are read of the answer.
+    """
     url = without_user(url)
     headers = Headers({"Content-Type": "application/json", **headers})
     warn_if_readable(url, headers)
@@ -101,10 +105,10 @@ def ask(  # noqa: PLR0917 - in the order of what is sent
     try:
         try:
             with opener(tls or Tls(), _Redirections()).open(request, timeout=seconds) as response:
-                return _answer(response.status, response, until, proxy)
+                return _answer(response.status, response, until, proxy, most)
         except HTTPError as error:
             with error:
-                return _answer(error.code, error, until, proxy)
+                return _answer(error.code, error, until, proxy, most)
         except URLError as error:
             reason = error.reason
             raise reason if isinstance(reason, OSError) else OSError(reason) from None
@@ -120,14 +124,14 @@ def ask(  # noqa: PLR0917 - in the order of what is sent
 
 
 def _answer(
-    status: int, response: HTTPResponse | HTTPError, until: float, proxy: Proxy | None
+    status: int, response: HTTPResponse | HTTPError, until: float, proxy: Proxy | None, most: int
 ) -> HttpAnswer:
     """Read the body piece by piece: one that comes slowly must not take for ever."""
     if proxy is not None and status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         raise ProxyError(CREDENTIALS_WANTED)
     body = b""
-    while len(body) < MAX_ANSWER_BYTES:
-        piece = response.read1(MAX_ANSWER_BYTES - len(body))
+    while len(body) < most:
+        piece = response.read1(most - len(body))
         if not piece:
             break
         body += piece

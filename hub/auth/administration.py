@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from msgspec import structs
 
@@ -23,22 +24,30 @@ from homeport_protocol.tokens import (
     make_token,
 )
 from hub.auth.grant import READING_ALL
-from hub.auth.token_store import StoredToken, Token, TokenStore
+from hub.auth.token_store import StoredToken, Token, TokenStore, TooManyTokensError
+from hub.store import StoreError
+
+T = TypeVar("T")
 
 REGISTERING = ("agent", "operator")
 
 
 class TokenAdministration:
-    """The tokens of one store. Every method raises StoreError, and ProtocolError as it says."""
+    """The tokens of one store.
+
+    Every method raises ProtocolError: as it says, and `unavailable`, because of a StoreError, when
+    the store cannot be asked.
+    """
 
     def __init__(self, store: TokenStore, wall: Callable[[], float] = time.time) -> None:
         self._store = store
         self._wall = wall
 
     async def create(self, request: TokenRequest) -> NewToken:
-        """Make a token. Raises ProtocolError `bad_request` for what does not go together.
+        """Make a token.
 
-        Raises TooManyTokensError.
+        Raises ProtocolError: `bad_request` for what does not go together, `conflict` when there are
+        too many tokens.
         """
         namespace = _check(request)
         now = self._wall()
@@ -55,24 +64,24 @@ class TokenAdministration:
                 uses=request.uses,
                 note=request.note,
             )
-            if await self._store.create(token_id, stored, now):
+            if await _answer(self._store.create(token_id, stored, now)):
                 facts = facts_of(Token(id=token_id, facts=stored, left=stored.uses))
                 return NewToken(token=token, **structs.asdict(facts))
 
     async def all(self) -> list[TokenFacts]:
         """All tokens, those that were made last at the end."""
-        return [facts_of(token) for token in await self._store.all()]
+        return [facts_of(token) for token in await _answer(self._store.all())]
 
     async def show(self, token_id: str) -> TokenFacts:
         """One token. Raises ProtocolError `not_found`."""
-        token = (await self._store.read([token_id])).get(token_id)
+        token = (await _answer(self._store.read([token_id]))).get(token_id)
         if token is None:
             raise _unknown()
         return facts_of(token)
 
     async def revoke(self, token_id: str) -> TokenFacts:
         """Revoke a token for good, and return what it was. Raises ProtocolError `not_found`."""
-        if not await self._store.revoke(token_id, self._wall()):
+        if not await _answer(self._store.revoke(token_id, self._wall())):
             raise _unknown()
         return await self.show(token_id)
 
@@ -92,6 +101,16 @@ def facts_of(token: Token) -> TokenFacts:
         last_used=_time(token.last_used),
         revoked=_time(token.revoked),
     )
+
+
+async def _answer(work: Awaitable[T]) -> T:
+    try:
+        return await work
+    except TooManyTokensError as error:
+        raise ProtocolError("conflict", str(error)) from None
+    except StoreError as error:
+        words = f"the tokens cannot be reached now: {error}"
+        raise ProtocolError("unavailable", words) from error
 
 
 def _check(request: TokenRequest) -> str:

@@ -1,9 +1,9 @@
 """The tokens in Redis: one hash, `auth:tokens`, that all hubs of a cluster share.
 
 Of a token with the id ID it has the fields `ID` (its facts as JSON, which never change),
-`ID:revoked`, `ID:uses` and `ID:used`. The field `:revision` changes with every revocation: a hub
-reads it twice a second, and all else only when it has to. It has two parts, of which the first
-changes only when the hash was lost and made anew.
+`ID:revoked`, `ID:uses` with `ID:steps`, and `ID:used`. The field `:revision` changes with every
+revocation: a hub reads it twice a second, and all else only when it has to. It has two parts, of
+which the first changes only when the hash was lost and made anew.
 """
 
 from __future__ import annotations
@@ -149,13 +149,16 @@ class TokenStore:
         arguments = [token_id.encode(), b"%.3f" % now, secrets.token_hex(8).encode()]
         return bool(await self._change(TOKEN_REVOKE, *arguments))
 
-    async def take_use(self, token_id: str) -> bool:
-        """Take one of the registrations that it has left; False if none is."""
-        return int(await self._change(TOKEN_USE, token_id.encode(), b"-1")) >= 0
+    async def take_use(self, token_id: str, step: str) -> bool:
+        """Take one of the registrations that it has left; False if none is.
 
-    async def give_use_back(self, token_id: str) -> None:
-        """Give back one that was taken for a registration which failed."""
-        await self._change(TOKEN_USE, token_id.encode(), b"1")
+        May be repeated with the same `step`, a random text, when the outcome is not known.
+        """
+        return int(await self._change(TOKEN_USE, token_id.encode(), b"-1", step.encode())) >= 0
+
+    async def give_use_back(self, token_id: str, step: str) -> None:
+        """Give back one that was taken for a registration which failed; `step` as above."""
+        await self._change(TOKEN_USE, token_id.encode(), b"1", step.encode())
 
     async def used(self, times: Mapping[str, float]) -> list[str]:
         """Note when tokens were used last; returns the ids that are no tokens any more."""
@@ -191,7 +194,7 @@ class TokenStore:
             if not_after is None or now - not_after < FORGOTTEN_AFTER:
                 stay.append(token)
             else:
-                fields = _fields(token.id)
+                fields = (*_fields(token.id), f"{token.id}:steps".encode())
                 await self._run(partial(self._lane.ask, b"HDEL", self._key, *fields))
         return stay
 

@@ -82,7 +82,11 @@ def _given_by(context: click.Context, parameter: click.Parameter) -> str:
     return f"'{parameter.opts[0]}'"
 
 
-def _read_urls(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
+def _read_urls(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[str] | None:
+    if text is None:
+        return None
     urls = re.split(r"[,\s]+", text.strip(", \t"))
     try:
         hub_urls(urls)
@@ -140,23 +144,35 @@ def _read_headers(
         raise click.UsageError(error.message) from None
 
 
-_OPTIONS = (
-    click.option(
-        "--url",
-        "urls",
-        envvar="HOMEPORT_URL",
-        default=DEFAULT_URL,
-        callback=_read_urls,
-        metavar="URL",
-        help=f"The hub; several, separated by commas, are tried in turn.  [HOMEPORT_URL; "
-        f"default: {DEFAULT_URL}]",
-    ),
-    click.option(
-        "--namespace",
-        callback=_check_namespace,
-        metavar="NAME",
-        help=f"The namespace whose agents are meant.  [default: {DEFAULT_NAMESPACE}]",
-    ),
+_URL = click.option(
+    "--url",
+    "urls",
+    envvar="HOMEPORT_URL",
+    default=DEFAULT_URL,
+    callback=_read_urls,
+    metavar="URL",
+    help=f"The hub; several, separated by commas, are tried in turn.  [HOMEPORT_URL; "
+    f"default: {DEFAULT_URL}]",
+)
+
+_NAMESPACE = click.option(
+    "--namespace",
+    callback=_check_namespace,
+    metavar="NAME",
+    help=f"The namespace whose agents are meant.  [default: {DEFAULT_NAMESPACE}]",
+)
+
+_OPTIONAL_URL = click.option(
+    "--url",
+    "urls",
+    envvar="HOMEPORT_URL",
+    callback=_read_urls,
+    metavar="URL",
+    help="A hub to ask, instead of the store; several, separated by commas, are tried in turn.  "
+    "[HOMEPORT_URL]",
+)
+
+_CREDENTIALS = (
     click.option(
         "--token",
         envvar=TOKEN_VARIABLE,
@@ -196,22 +212,36 @@ def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose a hub to `command`, which gets the argument `target`."""
 
     @functools.wraps(command)
-    def with_target(
-        *args: Any,
-        urls: list[str],
-        namespace: str | None,
-        token: str | None,
-        headers: Headers,
-        **kwargs: Any,
-    ) -> Any:
-        files = Files(**{name: kwargs.pop(name) for name in Files._fields})
-        target = Target(urls, namespace, token, headers, files)
-        _check_together(target)
+    def with_target(*args: Any, urls: list[str], namespace: str | None, **kwargs: Any) -> Any:
+        target = _target(urls, namespace, kwargs)
         return command(*args, target=target, **kwargs)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed((_URL, _NAMESPACE, *_CREDENTIALS)):
         with_target = option(with_target)
     return with_target
+
+
+def optional_hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without a default and a namespace: `target` is None where no hub is named."""
+
+    @functools.wraps(command)
+    def with_target(*args: Any, urls: list[str] | None, **kwargs: Any) -> Any:
+        target = _target(urls or [], None, kwargs)
+        return command(*args, target=target if urls else None, **kwargs)
+
+    for option in reversed((_OPTIONAL_URL, *_CREDENTIALS)):
+        with_target = option(with_target)
+    return with_target
+
+
+def _target(urls: list[str], namespace: str | None, options: dict[str, Any]) -> Target:
+    """The target, whose options are taken out of `options`."""
+    token, headers = options.pop("token"), options.pop("headers")
+    files = Files(**{name: options.pop(name) for name in Files._fields})
+    target = Target(urls, namespace, token, headers, files)
+    if urls:
+        _check_together(target)
+    return target
 
 
 def _check_together(target: Target) -> None:

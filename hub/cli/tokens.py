@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar, get_args
 
 import click
@@ -15,11 +16,11 @@ from homeport_protocol.bounds import Role
 from homeport_protocol.timestamps import parse_timestamp
 from homeport_protocol.tokens import DEFAULT_TTL, MAX_TTL, TOKEN_ID, TokenFacts, TokenRequest
 from hub.cli.columns import Column
-from hub.cli.options import examples, json_option
+from hub.cli.options import Target, examples, json_option, optional_hub_options
 from hub.cli.output import is_terminal, note, now, show, show_json
 from hub.cli.terminal import show_table
 from hub.cli.text import age, ago, printable
-from hub.cli.token_source import TokenSource, in_store
+from hub.cli.token_source import TokenSource, at_hub, in_store
 from hub.settings import FIELDS, Source
 from hub.telemetry import logs
 
@@ -79,7 +80,7 @@ _STORE_OPTIONS = (
 def _where(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_STORE_OPTIONS):
         command = option(command)
-    return command
+    return optional_hub_options(command)
 
 
 @click.group(
@@ -94,8 +95,10 @@ def _where(command: Callable[..., Any]) -> Callable[..., Any]:
 def token() -> None:
     """Make, list and revoke the tokens that programs show to a hub.
 
-    A token is shown once, when it is made: what hubs keep of it does not reveal it. The store is
-    that of --redis, or the embedded one in --data-dir; its hubs may run, and know at once.
+    A token is shown once, when it is made: what hubs keep of it does not reveal it. With --url a
+    hub is asked, which takes an operator's token. Without it the store itself is used, that of
+    --redis or the embedded one in --data-dir: so the first token is made. Its hubs may run, and
+    know at once.
     """
 
 
@@ -134,14 +137,14 @@ def token() -> None:
 @click.option("--note", default="", metavar="TEXT", help="What it is for.")
 @click.option("--json", "as_json", is_flag=True, help="Print the token and its facts as JSON.")
 @_where
-def create(as_json: bool, names: tuple[str, ...], **given: Any) -> None:
+def create(as_json: bool, names: tuple[str, ...], target: Target | None, **given: Any) -> None:
     """Make a token, and print it on stdout. It is shown this once only."""
     fields = {name: given.pop(name) for name in ("role", "namespace", "ttl", "uses", "note")}
     try:
         request = msgspec.convert({**fields, "names": list(names) or ["*"]}, TokenRequest)
     except msgspec.ValidationError as error:
         raise click.UsageError(_plain(error)) from None
-    made = _ask(given, lambda source: source.create(request))
+    made = _ask(target, given, lambda source: source.create(request))
     if as_json:
         show_json(made)
         return
@@ -153,12 +156,12 @@ def create(as_json: bool, names: tuple[str, ...], **given: Any) -> None:
 @token.command("list", short_help="List the tokens.")
 @json_option
 @_where
-def list_all(as_json: bool, **given: Any) -> None:
+def list_all(as_json: bool, target: Target | None, **given: Any) -> None:
     """List the tokens, also those that were revoked or have run out of late.
 
     With --json: {"tokens": [...]}.
     """
-    tokens = _ask(given, lambda source: source.all())
+    tokens = _ask(target, given, lambda source: source.all())
     if as_json:
         show_json({"tokens": tokens})
     elif tokens:
@@ -173,9 +176,9 @@ def list_all(as_json: bool, **given: Any) -> None:
 @_id_argument
 @json_option
 @_where
-def show_one(as_json: bool, token_id: str, **given: Any) -> None:
+def show_one(as_json: bool, token_id: str, target: Target | None, **given: Any) -> None:
     """Show what is known of a token; not the token itself, which nobody knows any more."""
-    facts = _ask(given, lambda source: source.show(token_id))
+    facts = _ask(target, given, lambda source: source.show(token_id))
     if as_json:
         show_json(facts)
         return
@@ -200,26 +203,32 @@ def show_one(as_json: bool, token_id: str, **given: Any) -> None:
 @_id_argument
 @json_option
 @_where
-def revoke(as_json: bool, token_id: str, **given: Any) -> None:
+def revoke(as_json: bool, token_id: str, target: Target | None, **given: Any) -> None:
     """Revoke a token for good, and end what goes on with it, at every hub within two seconds."""
-    facts = _ask(given, lambda source: source.revoke(token_id))
+    facts = _ask(target, given, lambda source: source.revoke(token_id))
     if as_json:
         show_json(facts)
     else:
         show(f"Revoked {facts.id}.")
 
 
-def _ask(given: dict[str, Any], ask: Callable[[TokenSource], Awaitable[T]]) -> T:
+def _ask(
+    target: Target | None, given: dict[str, Any], ask: Callable[[TokenSource], Awaitable[T]]
+) -> T:
+    if target is not None and not (given["redis"] or given["data_dir"]):
+        return asyncio.run(_ask_at(at_hub(target), ask))
     settings = Source(given).load()
     logs.configure(settings.log_format, "warning")
     if given["data_dir"] is not None and given["redis"] is None:
         settings = msgspec.structs.replace(settings, redis=None)
+    return asyncio.run(_ask_at(in_store(settings), ask))
 
-    async def run() -> T:
-        async with in_store(settings) as source:
-            return await ask(source)
 
-    return asyncio.run(run())
+async def _ask_at(
+    place: AbstractAsyncContextManager[TokenSource], ask: Callable[[TokenSource], Awaitable[T]]
+) -> T:
+    async with place as source:
+        return await ask(source)
 
 
 def _row(facts: TokenFacts, instant: float) -> tuple[str, ...]:

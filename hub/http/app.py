@@ -15,6 +15,7 @@ from hub.http.pages import Pages
 from hub.http.ports import HubPort
 from hub.http.responses import refusal
 from hub.http.route import Endpoint, Route
+from hub.http.tokens import TokenRoutes
 from hub.telemetry import logs
 
 _ENCODED_SLASH = re.compile(rb"%2[fF]")
@@ -88,6 +89,7 @@ def _path(scope: Scope) -> str:
 def _endpoints(hub: HubPort) -> dict[str, dict[str, Endpoint]]:
     agents = AgentRoutes(hub)
     pages = Pages(hub)
+    tokens = TokenRoutes(hub)
     return {
         "/agents": {"GET": Endpoint(agents.list_all, "read")},
         "/agents/register": {"POST": Endpoint(agents.register, "register")},
@@ -100,6 +102,14 @@ def _endpoints(hub: HubPort) -> dict[str, dict[str, Endpoint]]:
             "DELETE": Endpoint(agents.remove, "remove"),
         },
         "/agents/{id}/unregister": {"POST": Endpoint(agents.unregister, "end")},
+        "/tokens": {
+            "GET": Endpoint(tokens.list_all, "administer_tokens"),
+            "POST": Endpoint(tokens.create, "administer_tokens"),
+        },
+        "/tokens/{id}": {
+            "GET": Endpoint(tokens.show, "administer_tokens"),
+            "DELETE": Endpoint(tokens.revoke, "administer_tokens"),
+        },
         "/health": {"GET": Endpoint(pages.health, None)},
         "/ready": {"GET": Endpoint(pages.ready, None)},
         "/metrics": {"GET": Endpoint(pages.metrics, "read")},

@@ -17,6 +17,7 @@ from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
+from homeport_protocol.tokens import NewToken, TokenFacts, TokenRequest
 from hub.net.caller import Authenticator, Caller
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
@@ -79,6 +80,25 @@ class NamespaceApi(Protocol):
     def remove(self, agent_id: str, reply: Reply) -> None: ...
 
 
+class TokensPort(Protocol):
+    """The tokens of the cluster, for those who may make and revoke them.
+
+    Every method raises ProtocolError; `unavailable` when the store cannot be asked.
+    """
+
+    async def create(self, request: TokenRequest) -> NewToken: ...
+
+    async def all(self) -> list[TokenFacts]: ...
+
+    async def show(self, token_id: str) -> TokenFacts:
+        """Raises ProtocolError `not_found`."""
+        ...
+
+    async def revoke(self, token_id: str) -> TokenFacts:
+        """Raises ProtocolError `not_found`."""
+        ...
+
+
 class HubPort(Protocol):
     """One hub process."""
 
@@ -108,6 +128,11 @@ class HubPort(Protocol):
 
     @property
     def authenticator(self) -> Authenticator: ...
+
+    @property
+    def tokens(self) -> TokensPort | None:
+        """None where nobody is asked for a token."""
+        ...
 
     async def namespace(self, name: str) -> NamespaceApi:
         """The directory of a namespace, once it is loaded; an empty one if it does not exist.

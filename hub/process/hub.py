@@ -20,6 +20,7 @@ from homeport_protocol.errors import CloseCode, ProtocolError
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
 from hub.auth.access import Access
+from hub.auth.administration import TokenAdministration
 from hub.auth.external import ExternalCredentials
 from hub.auth.tokens import REVOKED
 from hub.engine import EmbeddedEngine
@@ -450,6 +451,11 @@ class Hub:
     def authenticator(self) -> Authenticator:
         """Who answers for whom a request acts."""
         return self.access.authenticator
+
+    @property
+    def tokens(self) -> TokenAdministration | None:
+        """The tokens; None where nobody is asked for one."""
+        return self.access.administration
 
     def opened(self, connection: OpenWebsocket, principal: Principal) -> None:
         """A websocket is open."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from actors.agent.outcomes import Acknowledged, Lease, Outcome, Reply
 from actors.directory.directory import Page
@@ -19,6 +19,7 @@ from homeport_protocol.bounds import Metadata, Status, Strategy
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
+from homeport_protocol.tokens import NewToken, TokenFacts, TokenRequest
 from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
@@ -26,6 +27,19 @@ from hub.telemetry.metrics import Metrics
 AGENT_ID = "550e8400-e29b-41d4-a716-446655440000"
 NOW = "2026-11-20T12:00:00.000000Z"
 
+
+FACTS = TokenFacts(
+    id="4k2m9x7q1zab",
+    role="agent",
+    namespace="default",
+    names=["web-*"],
+    created=NOW,
+    not_after=None,
+    uses=1,
+    note="",
+    last_used=None,
+    revoked=None,
+)
 
 T = TypeVar("T")
 
@@ -182,6 +196,29 @@ class FakeDirectory:
         )
 
 
+class FakeTokens:
+    """Tokens that are made up; `asked` has the calls."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def create(self, request: TokenRequest) -> NewToken:
+        self.asked.append(request)
+        return NewToken(**structs.asdict(FACTS), token="hp1_made-up")
+
+    async def all(self) -> list[TokenFacts]:
+        self.asked.append("all")
+        return [FACTS]
+
+    async def show(self, token_id: str) -> TokenFacts:
+        self.asked.append(("show", token_id))
+        return FACTS
+
+    async def revoke(self, token_id: str) -> TokenFacts:
+        self.asked.append(("revoke", token_id))
+        return FACTS
+
+
 class FakeHub:
     """One hub with the namespaces `default` and `blue`."""
 
@@ -195,6 +232,7 @@ class FakeHub:
         self.authenticator: Authenticator = NobodyAsked()
         self.limits = LimitReports(self.metrics)
         self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
+        self.tokens: FakeTokens | None = FakeTokens()
         self.reasons: list[Reason] = []
         self.warned: list[Caution] = []
 
