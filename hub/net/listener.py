@@ -14,6 +14,8 @@ from uvicorn.server import ServerState
 from hub.net.admission import Admission
 from hub.net.certificate import ServerCertificate
 from hub.net.http_protocol import HttpProtocol
+from hub.net.intake import Intake
+from hub.net.pipelining import PipelinedHttp
 from hub.net.sockets import bind
 from hub.net.tls_listener import TlsListener
 from hub.net.unsent import UnsentBudget
@@ -75,6 +77,7 @@ class Listener:
         self._shared_port = shared_port
         self._unsent = unsent or UnsentBudget()
         self._certificate = certificate
+        self._intake = Intake()
         self._check: asyncio.TimerHandle | None = None
         self._stopping = False
         self._sockets: list[socket.socket] = []
@@ -187,7 +190,7 @@ class Listener:
         return bool(self._state.connections or self._state.tasks)
 
     def _connect(self) -> asyncio.Protocol:
-        return HttpProtocol(self._config, self._state, self._unsent, self._admission)
+        return PipelinedHttp(self._intake, self._config, self._state, self._unsent, self._admission)
 
     def _check_reading(self) -> None:
         """Look regularly whether the callers of HTTP read; a websocket's session does it itself."""

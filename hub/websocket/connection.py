@@ -29,12 +29,12 @@ from actors.limits import LimitName
 from actors.rules.permissions import Principal
 from homeport_protocol.errors import CloseCode, ProtocolError
 from hub.net.caller import authenticate, caller_of
+from hub.net.intake import Backlog, Intake
 from hub.net.raw_response import error_response
 from hub.telemetry import logs
 from hub.websocket.close_timer import CloseTimer
 from hub.websocket.frames import text_frame, whole_messages
 from hub.websocket.handshake import Opening, Refused, going_away, read_handshake, refusal_of
-from hub.websocket.intake import Backlog, Intake
 from hub.websocket.outbox import Flusher, Outbox
 from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket
@@ -188,8 +188,9 @@ class Connection(asyncio.Protocol):
                     self._open(data)
                 else:
                     self._early += data
-            elif self._backlog is not None:
-                self._backlog.add(data)
+            elif self._backlog is not None:  # a transport that had more, although it is paused
+                self._intake.drop(self._backlog)
+                self._hold(self._backlog.rest() + data)
             elif (taken := self._feed(data)) < len(data):
                 taken += self._feed(data[taken:])  # mostly a frame that is not all there
                 if taken < len(data):
@@ -345,12 +346,19 @@ class Connection(asyncio.Protocol):
         """Read no more until the rest of what was read has had its turn."""
         if self._phase >= Phase.ENDED:
             return
-        if not self._reading_paused:
+        if not self._hold(rest):
+            return
+        if not self._reading_paused and not self.transport.is_closing():
             self.transport.pause_reading()
-        self._backlog = Backlog(rest)
         self._intake.add(self)
         if self._session is not None:
             self._session.hold()
+
+    def _hold(self, rest: bytes) -> bool:
+        self._backlog = self._intake.hold(rest)
+        if self._backlog is None:
+            self._fail(CloseCode.RATE_LIMITED, "too much at once, and too much of others waits")
+        return self._backlog is not None
 
     def read_on(self) -> bool:
         """Parse a piece of the backlog; called by the intake."""
@@ -372,6 +380,7 @@ class Connection(asyncio.Protocol):
         backlog, self._backlog = self._backlog, None
         if backlog is None:
             return
+        self._intake.drop(backlog)
         if not self._reading_paused:
             self._read_again()
         if backlog.after is not None:

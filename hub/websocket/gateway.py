@@ -15,8 +15,8 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from hub.net.intake import Intake
 from hub.websocket.connection import Connection
-from hub.websocket.intake import Intake
 from hub.websocket.outbox import Flusher
 from hub.websocket.ports import WebsocketHub
 

@@ -14,13 +14,13 @@ from actors.rules.permissions import Principal
 from homeport_protocol.errors import CloseCode, ProtocolError
 from hub.net.admission import Admission
 from hub.net.caller import Authenticator, Caller, NobodyAsked
+from hub.net.intake import Intake, Reader
 from hub.net.listener import Listener
 from hub.net.unsent import UnsentBudget
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 from hub.websocket.connection import Connection
 from hub.websocket.gateway import Gateway
-from hub.websocket.intake import Intake, Reader
 
 OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 UPGRADE = (

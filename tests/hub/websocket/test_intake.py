@@ -8,8 +8,8 @@ import random
 import pytest
 
 from homeport_protocol.errors import CloseCode
+from hub.net.intake import Intake
 from hub.websocket.frames import AT_ONCE, FRAMES_AT_ONCE
-from hub.websocket.intake import Intake
 from tests.hub.websocket.fakes import FakeHub, client_frame
 from tests.hub.websocket.test_frames import any_frames, read_by_library
 from tests.hub.websocket.test_writing import Opened

@@ -11,9 +11,9 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from homeport_protocol.errors import CloseCode
+from hub.net.intake import Intake
 from hub.websocket.connection import Connection
 from hub.websocket.frames import text_frame
-from hub.websocket.intake import Intake
 from hub.websocket.outbox import HIGH_WATER, Flusher
 from hub.websocket.protocol import MAX_CLOSE_REASON, fit_reason
 from tests.hub.websocket.fakes import (

@@ -1,9 +1,10 @@
 """Bytes that were read and wait to be parsed, so that nobody's flood keeps others waiting.
 
-A connection takes a few messages and frames of each read at once. What else one read brought waits
-here, and the connection reads no more meanwhile: connections go on in turn, a piece each, and all
-of them together for BUDGET in a turn of the loop. So a peer that sends tiny frames as fast as it
-can gets no more of the hub than that, however many do so, and a heartbeat is read between them.
+A connection takes a few messages, frames or requests of each read at once. What else one read
+brought waits here, and the connection reads no more meanwhile: connections go on in turn, a piece
+each, and all of them together for BUDGET in a turn of the loop. So a peer that sends tiny frames or
+requests as fast as it can gets no more of the hub than that, however many do so, and a heartbeat
+is read between them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ BUDGET = 0.001
 PIECE = 4096
 """Bytes of a connection that are looked at before it is the next one's turn."""
 
+MAX_WAITING = 64 * 1024 * 1024
+"""Bytes of all connections that wait; one whose read goes beyond it is closed. One read brings
+256 KB at most, and peers that send what they have to say bring none."""
+
 
 class Backlog:
     """What one connection has read and not parsed: one read of the transport at most."""
@@ -32,14 +37,18 @@ class Backlog:
         self.after: Callable[[], None] | None = None
         """What the transport told meanwhile, to be done once it has been parsed: an end."""
 
-    def add(self, data: bytes) -> None:
-        """More came before the transport stopped reading."""
-        self._data = self._data[self._at :] + data
-        self._at = 0
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory."""
+        return len(self._data)
 
     def piece(self) -> bytes:
         """The bytes that come next."""
         return self._data[self._at : self._at + PIECE]
+
+    def rest(self) -> bytes:
+        """All bytes that have not been parsed."""
+        return self._data[self._at :]
 
     def took(self, count: int) -> bool:
         """So many of them have been parsed; returns whether any are left."""
@@ -51,19 +60,36 @@ class Reader(Protocol):
     """A connection with a backlog."""
 
     def read_on(self) -> bool:
-        """Parse a piece of it; returns whether more is left. Does not raise."""
+        """Parse a piece of it; returns whether it wants another turn. Does not raise."""
         ...
 
 
 class Intake:
     """The connections of a hub that have a backlog, in turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
         self._waiting: deque[Reader] = deque()
         self._begun = False
+        self._max_waiting = max_waiting
+        self.held = 0
+        """Bytes of all backlogs."""
+
+    def hold(self, data: bytes) -> Backlog | None:
+        """A backlog of these bytes, which its connection gives to `drop` in the end.
+
+        None when too much waits: the connection is to be closed.
+        """
+        if self.held + len(data) > self._max_waiting:
+            return None
+        self.held += len(data)
+        return Backlog(data)
+
+    def drop(self, backlog: Backlog) -> None:
+        """A backlog is parsed, or no longer wanted."""
+        self.held -= backlog.size
 
     def add(self, reader: Reader) -> None:
-        """Have it read on when its turn comes."""
+        """Have it read on when its turn comes; not again before then."""
         self._waiting.append(reader)
         if not self._begun:
             self._begun = True
