@@ -18,6 +18,7 @@ LimitName = Literal[
     "max_log_bytes",
     "max_namespaces",
     "max_rate",
+    "max_registrations_per_second",
     "max_total_unsent_bytes",
     "max_unsent_bytes",
     "max_watches",

@@ -11,11 +11,13 @@ from actors.agent.messages import SessionHandle
 from actors.agent.outcomes import Lease, Outcome, Reply, unavailable
 from actors.agent.ref import AgentRef
 from actors.cluster.replica import Replica
+from actors.limits import LimitName
 from actors.namespace.actor_registry import ActorRegistry
 from actors.ports.authority import Authority
 from actors.ports.clock import RandomSource
 from actors.ports.conditions import Reason
 from actors.rules.permissions import Principal, check_name
+from actors.rules.registration_rate import RegistrationRate
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
 
@@ -47,7 +49,7 @@ class Registrations:
     whether it is new), everything durable is folded first. A new agent of a principal whose uses
     are limited takes one of them; it is given back if the registration is not made. `make` makes
     the namespace for a principal; it returns True if that did not exist before, and raises
-    ProtocolError when the principal may not.
+    ProtocolError when the principal may not. `rate` is that of all namespaces together.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Registrations:
         random: RandomSource,
         not_ready: Callable[[], list[Reason]],
         make: Callable[[Principal], bool],
+        rate: RegistrationRate,
+        limited: Callable[[LimitName], None],
     ) -> None:
         self._registry = registry
         self._replica = replica
@@ -66,6 +70,8 @@ class Registrations:
         self._random = random
         self._not_ready = not_ready
         self._make = make
+        self._rate = rate
+        self._limited = limited
         self._joining: list[Registration] | None = None
         """Those that wait until this hub has made the namespace, or found that another one did."""
         self._taking = 0
@@ -166,10 +172,22 @@ class Registrations:
         field = "name" if registration.session is None else "agent.name"
         try:
             check_name(registration.principal, registration.spec.name, field)
+            self._check_rate(registration.principal)
         except ProtocolError as error:
             registration.reply(error)
             return True
         return False
+
+    def _check_rate(self, principal: Principal) -> None:
+        wait = self._rate.wait(principal, self._registry.now())
+        if wait:
+            self._limited("max_registrations_per_second")
+            raise ProtocolError(
+                "rate_limited",
+                f"more than {self._rate.rate:,} registrations a second, or {self._rate.burst:,} at "
+                "once, of this principal (max_registrations_per_second, registration_burst)",
+                retry_after=wait,
+            )
 
     def _is_its_own(self, registration: Registration) -> bool:
         """Whether the agent is there, and belongs to the principal already."""

@@ -30,6 +30,7 @@ from actors.ports.observer import Observer, Stats
 from actors.ports.store import Away, HubLease, HubReport, Store, Stored
 from actors.rules.permissions import NOBODY, Principal
 from actors.rules.records import completed
+from actors.rules.registration_rate import RegistrationRate
 from actors.rules.stored_records import read_records
 from actors.runtime.dispatch import Runtime
 from actors.runtime.turns import Steps, Work
@@ -63,6 +64,7 @@ class Supervisor:
         incarnation: str,
         authority: Authority,
         make: Callable[[Principal], bool] = lambda _principal: False,
+        registration_rate: RegistrationRate | None = None,
     ) -> None:
         self.hub_id = hub_id
         self.timing = timing
@@ -98,6 +100,8 @@ class Supervisor:
             random=random,
             not_ready=self.not_ready_reasons,
             make=make,
+            rate=RegistrationRate() if registration_rate is None else registration_rate,
+            limited=observer.limited,
         )
         self.directory = self.replica.directory
         self.feed = self.replica.feed

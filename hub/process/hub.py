@@ -14,6 +14,7 @@ from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
 from actors.ports.store import HubLease
 from actors.rules.permissions import Principal
+from actors.rules.registration_rate import RegistrationRate
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from homeport_protocol.errors import CloseCode, ProtocolError
@@ -125,6 +126,9 @@ class Hub:
         self.max_body_bytes = settings.max_body_bytes
         self.max_rate = settings.max_rate or UNLIMITED
         self.burst = settings.burst or self.max_rate
+        self._registration_rate = RegistrationRate(
+            settings.max_registrations_per_second, settings.registration_burst
+        )
         self._admission = Admission(connection_limits(settings), applied=self.limits.applied)
         self._settings = settings
         self._source = source or Source()
@@ -261,6 +265,8 @@ class Hub:
         self.max_rate = self._settings.max_rate or UNLIMITED
         self.burst = self._settings.burst or self.max_rate
         self._admission.limits = connection_limits(self._settings)
+        self._registration_rate.rate = self._settings.max_registrations_per_second
+        self._registration_rate.burst = self._settings.registration_burst
 
     def report(self) -> None:
         """Log where the hub is, in figures."""
@@ -364,6 +370,7 @@ class Hub:
             incarnation=self._incarnation,
             authority=self.access,
             make=partial(self._namespaces.make_for, name),
+            registration_rate=self._registration_rate,
         )
         supervisor.start()
         return Namespace(supervisor, store, self._scheduler.now())

@@ -537,6 +537,28 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    max_registrations_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000_000,
+            description="Registrations that one principal (a token, a JWT's subject, a client "
+            "certificate) may ask for a second; 0 for no limit. Where nobody is asked for a token "
+            "there is none.",
+            extra={"metavar": "COUNT", "reloads": True},
+        ),
+    ] = 500
+
+    registration_burst: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000_000,
+            description="How many of them it may ask for at once, after a pause.",
+            extra={"metavar": "COUNT", "reloads": True},
+        ),
+    ] = 10_000
+
     def __post_init__(self) -> None:
         if not self.hub_id:
             msgspec.structs.force_setattr(self, "hub_id", default_hub_id(self.port, self.workers))

@@ -24,6 +24,7 @@ _WORDS: dict[LimitName, str] = {
     "far back",
     "max_namespaces": "a namespace is not served: there are too many",
     "max_rate": "a websocket is closed: it sends too many frames",
+    "max_registrations_per_second": "a registration is refused: its principal registers too fast",
     "max_total_unsent_bytes": "peers that read too slowly are cut off: too much is unsent in all",
     "max_unsent_bytes": "a peer that reads too slowly is cut off: too much is unsent",
     "max_watches": "a watch is refused: its connection holds too many",

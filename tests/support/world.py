@@ -19,6 +19,7 @@ from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
 from actors.ports.authority import Authority, OpenAuthority
 from actors.rules.permissions import ANYBODY, Principal
+from actors.rules.registration_rate import RegistrationRate
 from actors.runtime.dispatch import Runtime
 from actors.session.session import Session
 from actors.timing import Timing
@@ -239,6 +240,7 @@ class World:
         hub_id: str = "hub-1",
         *,
         authority: Authority | None = None,
+        registration_rate: RegistrationRate | None = None,
     ) -> None:
         self.scheduler = store.scheduler if store is not None else VirtualClock()
         self.store = store if store is not None else ModelStore(self.scheduler)
@@ -261,6 +263,7 @@ class World:
             observer=self.observer,
             limits=limits or Limits(log_length=1000),
             incarnation=str(seed),
+            registration_rate=registration_rate,
             authority=self.authority,
         )
         self.supervisor.start()

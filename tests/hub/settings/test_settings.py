@@ -60,6 +60,8 @@ def test_the_defaults_are_those_of_the_contract():
         5000,
     )
     assert (settings.max_connections, settings.max_connections_per_address) == (None, 0)
+    assert settings.max_registrations_per_second == 500
+    assert settings.registration_burst == 10_000
     assert (settings.max_handshakes, settings.handshake_timeout) == (1024, 10)
     assert (settings.request_timeout, settings.max_body_bytes) == (30, 65536)
     assert settings.key_prefix == ""
@@ -125,6 +127,8 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "send_timeout": 0.5,
         "max_rate": 0,
         "burst": 10,
+        "max_registrations_per_second": 20,
+        "registration_burst": 30,
     }
     assert given.keys() == FIELDS.keys()
     environ = {FIELDS[name].variable: str(value) for name, value in given.items()}
