@@ -135,7 +135,7 @@ class _File:
 
 def _read(path: str) -> bytes | None:
     """The file's beginning; None for a directory, a pipe or a device: reading might never end."""
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             return None

@@ -143,7 +143,8 @@ def _told(error: OSError) -> str:
 
 def _failed(sentence: str, *, as_json: bool) -> int:
     debug = bool(os.environ.get("HOMEPORT_DEBUG"))
-    sentence = one_line(sentence)
+    # A URL or a token may stand where another argument should.
+    sentence = logs.redact_text(one_line(sentence))
     if as_json:
         logs.configure("json")
         logs.get("hub").critical(sentence, exc_info=debug)
@@ -156,7 +157,8 @@ def _failed(sentence: str, *, as_json: bool) -> int:
 
 def _wrong_usage(error: click.UsageError, *, as_json: bool) -> int:
     path = error.ctx.command_path if error.ctx is not None else _PROGRAM
-    message = _KIND_OF_NUMBER.sub(_number_in_words, one_line(error.format_message()))
+    message = logs.redact_text(one_line(error.format_message()))
+    message = _KIND_OF_NUMBER.sub(_number_in_words, message)
     if not message[1:2].isupper():  # the name of a variable stays as it is
         message = message[:1].lower() + message[1:]
     if as_json:

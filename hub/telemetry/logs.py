@@ -31,6 +31,7 @@ _IN_QUERY = re.compile(
     re.IGNORECASE,
 )
 _IN_HEADER = re.compile(r"\b(bearer|basic)\s+(?!\[)[\w.~+/\-]{6,}=*", re.IGNORECASE)
+_TOKENS = re.compile(r"\bhp1_\w{20,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MANY_LINES = ("exception", "stack")
 
@@ -107,11 +108,13 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def redact_text(text: str) -> str:
-    """`text` without user and password of URLs, secret query parameters and HTTP credentials."""
+    """`text` without user and password of URLs, secret query parameters, credentials and tokens."""
     if "@" in text:
         text = _IN_URL.sub(f"{REDACTED}@", text)
     if "=" in text:
         text = _IN_QUERY.sub(rf"\1{REDACTED}", text)
+    if "hp1_" in text or "eyJ" in text:
+        text = _TOKENS.sub(REDACTED, text)
     return _IN_HEADER.sub(rf"\1 {REDACTED}", text)
 
 

@@ -29,7 +29,7 @@ from tests.support.hub_process import Hub as Running
 from tests.support.programs import Homeport
 from tests.support.redis_servers import RedisServer
 from tests.support.tokens import make_tokens, revoke_token
-from tests.support.waiting import LIMIT
+from tests.support.waiting import LIMIT, wait_until
 
 SPEC: dict[str, Any] = {"name": "cost-1", "type": "cost"}
 
@@ -220,6 +220,42 @@ async def test_a_token_that_runs_out_is_replaced_without_a_new_registration(
             async with asyncio.timeout(LIMIT):
                 kinds.append((await anext(watch)).kind)
         assert kinds == ["lost", "resumed"]
+
+
+def test_a_program_without_asyncio_goes_over_to_the_new_token_as_well(
+    server: RedisServer, tokens: dict[str, str], start_hub: StartHub, tmp_path: Path
+) -> None:
+    times = ("--heartbeat-interval", "0.2", "--heartbeat-timeout", "1", "--lease-ttl", "1")
+    hub = start_hub("--redis", server.url, "--auth", "required", *times)
+    file = tmp_path / "token"
+    file.write_text(tokens["agent"])
+    helper = AgentRegistration("cost-1", "cost", "h", 1, [], hub.url, token_file=file)
+    assert helper.register()
+    first = helper.agent_id
+    helper.start_heartbeat()
+    with Hub(hub.url, token=tokens["operator"]) as asked:
+        revoke_token(server.url, tokens["agent"])
+        wait_until(lambda: not asked.find(status="healthy"))
+        file.write_text(tokens["next"])
+        wait_until(lambda: asked.find(status="healthy"))
+        assert [agent.id for agent in asked.find()] == [first]
+    helper.unregister()
+
+
+async def test_an_agent_with_a_new_token_in_its_file_comes_back_after_a_revocation(
+    server: RedisServer, tokens: dict[str, str], start_hub: StartHub, tmp_path: Path
+) -> None:
+    times = ("--heartbeat-interval", "0.2", "--heartbeat-timeout", "1", "--lease-ttl", "1")
+    hub = start_hub("--redis", server.url, "--auth", "required", "--resume-window", "0.5", *times)
+    file = tmp_path / "token"
+    file.write_text(tokens["agent"])
+    leases: list[Lease] = []
+    async with agent_at(hub, token_file=file, on_connected=leases.append) as agent:
+        file.write_text(tokens["next"])
+        await asyncio.to_thread(revoke_token, server.url, tokens["agent"])
+        await eventually(lambda: len(leases) == 2)
+        assert not leases[1].resumed
+        assert leases[1].agent_id == agent.agent_id
 
 
 async def test_a_token_that_is_revoked_ends_the_agent_and_its_watches(

@@ -221,6 +221,9 @@ def test_a_traceback_keeps_its_lines_on_the_console(logged):
         ("redis://h/0?password=pw&db=1", "redis://h/0?password=[redacted]&db=1"),
         ("Authorization: Bearer abcdef.ghi", "Authorization: Bearer [redacted]"),
         ("basic rules apply", "basic rules apply"),
+        (f"no such {'hp1_abcdefghij01_' + 46 * 'x'}: none", "no such [redacted]: none"),
+        ("it is eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln.", "it is [redacted]."),
+        ("a token begins with hp1_ or eyJ", "a token begins with hp1_ or eyJ"),
     ],
 )
 def test_text_loses_its_secrets_and_nothing_else(text, expected):
