@@ -23,6 +23,7 @@ from homeport_protocol.http import (
     NotReady,
     Ready,
 )
+from homeport_protocol.logins import LoginAnswer, LoginRequest
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.record import AgentRecord
 from homeport_protocol.requests import Request
@@ -55,6 +56,8 @@ _HTTP_TYPES = [
     TokenFacts,
     NewToken,
     TokenList,
+    LoginRequest,
+    LoginAnswer,
     ErrorBody,
 ]
 _ROOTS: dict[str, Any] = {

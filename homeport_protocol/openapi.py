@@ -242,6 +242,30 @@ def _own_paths() -> Document:
         "/asyncapi.json": {
             "get": _operation("asyncapi", "The websocket's description.", {"200": _document()})
         },
+        "/login": {
+            "post": _operation(
+                "login",
+                "A cookie for a browser, in the place of its user's token.",
+                {
+                    "200": {
+                        **_answer("Whom it acts for now.", "LoginAnswer"),
+                        "headers": {
+                            "Set-Cookie": {
+                                "description": "The cookie, where callers are asked for a token.",
+                                "schema": {"type": "string"},
+                            }
+                        },
+                    }
+                },
+                [400, 401, 408, 413, 503],
+                body=_body("LoginRequest", {"token": "hp1_4k2m9x7q1zab_…"}),
+            )
+        },
+        "/logout": {
+            "post": _operation(
+                "logout", "Have the browser forget the cookie.", {"200": _document()}
+            )
+        },
         WEBSOCKET_PATH: {
             "parameters": [_parameter("NamespaceHeader"), _parameter("NamespaceQuery")],
             "get": _operation(

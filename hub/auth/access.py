@@ -11,6 +11,8 @@ from homeport_protocol.errors import ProtocolError
 from hub.auth.administration import TokenAdministration
 from hub.auth.authenticator import Authenticators
 from hub.auth.exposure import asks, is_loopback, nobody_can_come_in
+from hub.auth.jwts import Jwts
+from hub.auth.login_cookies import LoginCookies
 from hub.auth.operator_token import OperatorToken
 from hub.auth.recogniser import Recogniser
 from hub.auth.refusals import Unauthorized
@@ -45,6 +47,8 @@ class Access:
     ) -> None:
         self.authenticator: Authenticator = NobodyAsked()
         self.administration: TokenAdministration | None = None
+        """None where nobody is asked for a token."""
+        self.logins: LoginCookies | None = None
         """None where nobody is asked for a token."""
         self.unreadable: list[str] = []
         """The ids of tokens in the store whose facts no hub wrote."""
@@ -86,8 +90,17 @@ class Access:
             if not is_loopback(addresses):
                 raise error
             logger.warning(str(error))
+        operator = OperatorToken(digests)
+        jwts = next((each for each in others if isinstance(each, Jwts)), None)
+        self.logins = LoginCookies(
+            store,
+            tokens,
+            operator.digests,
+            jwts,
+            secure=settings.tls_cert is not None,
+        )
         authenticator = Authenticators(
-            [*([OperatorToken(digests)] if digests else []), tokens, *others],
+            [*([operator] if digests else []), tokens, self.logins, *others],
             self._metrics.authenticated,
             self._report,
         )

@@ -26,6 +26,7 @@ from hub.store.backends.failures import WrongTypeError, is_wrong_type, needs_a_p
 from hub.store.names import REDIS, named
 from hub.store.reply_tasks import log_bug
 from hub.store.scripts import (
+    COOKIE_KEY,
     TOKEN_CREATE,
     TOKEN_PUT_BACK,
     TOKEN_REVOKE,
@@ -181,6 +182,15 @@ class TokenStore:
                 if value is not None:
                     arguments += (field, value)
         return _text(await self._change(TOKEN_PUT_BACK, *arguments))
+
+    async def cookie_key(self, present: int, new: bytes, period: int) -> bytes | None:
+        """The key with which cookies of a period are signed; `new` is for the present period."""
+        arguments = [b"%d" % present, new.hex().encode(), b"%d" % period]
+        held = await self._change(COOKIE_KEY, *arguments)
+        try:
+            return None if held is None else bytes.fromhex(_text(held))
+        except ValueError:
+            return None  # what no hub wrote signs nothing
 
     async def close(self) -> None:
         """Close the connection."""

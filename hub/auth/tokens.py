@@ -122,37 +122,58 @@ class Tokens:
         if known is None or not fits:
             # Asked for a wrong secret too, so that its answer takes no other time.
             return None
-        if token_id in self._revoked:
-            raise Unauthorized("revoked", REVOKED, known.principal.id)
-        self._used[token_id] = self._wall()
-        return known.principal
+        return self._accept(token_id, known)
 
     async def look_up(self, evidence: Evidence) -> Principal:
         """See `Recogniser.look_up`."""
         token_id, digest = _read(evidence)
-        try:
-            token = await self._find(token_id)
-        except StoreError:
-            raise ProtocolError(
-                "unavailable", "the token cannot be checked now: the store is away"
-            ) from None
-        known = None if token is None else _Known(token)
+        known = await self._look_up(token_id)
         fits = hmac.compare_digest(digest, _NOTHING if known is None else known.digest)
-        if token is None or known is None or not fits:
-            raise Unauthorized("unknown", UNKNOWN, _SUBJECT + token_id)
-        if token.revoked is not None or token_id in self._revoked:
-            raise Unauthorized("revoked", REVOKED, known.principal.id)
-        if len(self._known) >= MAX_TOKENS:  # somebody has put more into the store than hubs do
-            del self._known[next(iter(self._known))]
-        self._known[token_id] = known
-        self._used[token_id] = self._wall()
-        return known.principal
+        return self._accept(token_id, known if fits else None)
+
+    # --- by the id alone -------------------------------------------------------------------------
+
+    def principal_of(self, principal_id: str) -> Principal | None:
+        """Whom a token stands for that was shown at another time; None as of `recognise`.
+
+        Raises Unauthorized.
+        """
+        token_id = principal_id.removeprefix(_SUBJECT)
+        known = self._known.get(token_id)
+        return None if known is None else self._accept(token_id, known)
+
+    async def look_up_id(self, principal_id: str) -> Principal:
+        """The same, having asked the store. Raises as `look_up` does."""
+        token_id = principal_id.removeprefix(_SUBJECT)
+        return self._accept(token_id, await self._look_up(token_id))
 
     def ended(self, principal: Principal) -> str | None:
         """See `Recogniser.ended`."""
         return REVOKED if self.is_revoked(principal.id) else None
 
     # --- internals -------------------------------------------------------------------------------
+
+    async def _look_up(self, token_id: str) -> _Known | None:
+        try:
+            token = await self._find(token_id)
+        except StoreError:
+            raise ProtocolError(
+                "unavailable", "the token cannot be checked now: the store is away"
+            ) from None
+        return None if token is None else _Known(token)
+
+    def _accept(self, token_id: str, known: _Known | None) -> Principal:
+        """Remember a token, and return its principal. Raises Unauthorized."""
+        if known is None:
+            raise Unauthorized("unknown", UNKNOWN, _SUBJECT + token_id)
+        if known.token.revoked is not None or token_id in self._revoked:
+            raise Unauthorized("revoked", REVOKED, known.principal.id)
+        if token_id not in self._known and len(self._known) >= MAX_TOKENS:
+            # somebody has put more into the store than hubs do
+            del self._known[next(iter(self._known))]
+        self._known[token_id] = known
+        self._used[token_id] = self._wall()
+        return known.principal
 
     async def _refresh(self) -> None:
         revision = await self._store.revision()

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 from hub.http.agents import AgentRoutes
+from hub.http.login import LoginRoutes
 from hub.http.pages import Pages
 from hub.http.ports import HubPort
 from hub.http.responses import refusal
@@ -90,6 +91,7 @@ def _endpoints(hub: HubPort) -> dict[str, dict[str, Endpoint]]:
     agents = AgentRoutes(hub)
     pages = Pages(hub)
     tokens = TokenRoutes(hub)
+    login = LoginRoutes(hub)
     return {
         "/agents": {"GET": Endpoint(agents.list_all, "read")},
         "/agents/register": {"POST": Endpoint(agents.register, "register")},
@@ -110,6 +112,8 @@ def _endpoints(hub: HubPort) -> dict[str, dict[str, Endpoint]]:
             "GET": Endpoint(tokens.show, "administer_tokens"),
             "DELETE": Endpoint(tokens.revoke, "administer_tokens"),
         },
+        "/login": {"POST": Endpoint(login.log_in, None)},
+        "/logout": {"POST": Endpoint(login.log_out, None)},
         "/health": {"GET": Endpoint(pages.health, None)},
         "/ready": {"GET": Endpoint(pages.ready, None)},
         "/metrics": {"GET": Endpoint(pages.metrics, "read")},

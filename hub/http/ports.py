@@ -99,6 +99,28 @@ class TokensPort(Protocol):
         ...
 
 
+class Login(Protocol):
+    """A browser's user was recognised: for whom, and the value of `Set-Cookie`."""
+
+    @property
+    def principal(self) -> Principal: ...
+
+    @property
+    def cookie(self) -> str: ...
+
+
+class LoginsPort(Protocol):
+    """The cookies of browsers."""
+
+    async def log_in(self, principal: Principal, token: str) -> Login:
+        """A cookie for a principal that was recognised by this token. Raises ProtocolError."""
+        ...
+
+    def log_out(self) -> str:
+        """The value of `Set-Cookie` that has a browser forget it."""
+        ...
+
+
 class HubPort(Protocol):
     """One hub process."""
 
@@ -131,6 +153,11 @@ class HubPort(Protocol):
 
     @property
     def tokens(self) -> TokensPort | None:
+        """None where nobody is asked for a token."""
+        ...
+
+    @property
+    def logins(self) -> LoginsPort | None:
         """None where nobody is asked for a token."""
         ...
 

@@ -23,6 +23,7 @@ from homeport_protocol.timestamps import format_timestamp
 from hub.auth.access import Access
 from hub.auth.administration import TokenAdministration
 from hub.auth.external import ExternalCredentials
+from hub.auth.login_cookies import LoginCookies
 from hub.auth.tokens import REVOKED
 from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
@@ -463,6 +464,11 @@ class Hub:
     def tokens(self) -> TokenAdministration | None:
         """The tokens; None where nobody is asked for one."""
         return self.access.administration
+
+    @property
+    def logins(self) -> LoginCookies | None:
+        """The cookies of browsers; None where nobody is asked for a token."""
+        return self.access.logins
 
     def opened(self, connection: OpenWebsocket, principal: Principal) -> None:
         """A websocket is open."""

@@ -356,7 +356,7 @@ def test_examples_are_valid_by_their_schemas() -> None:
             schema = {**content["schema"], "components": document["components"]}
             Draft202012Validator(schema).validate(content["example"])
             count += 1
-    assert count == 3
+    assert count == 4
 
 
 def test_every_message_has_its_direction_and_every_request_its_answer() -> None:

@@ -60,12 +60,17 @@ class Authority:
         names: tuple[str, ...] = LOCAL,
         lasts: timedelta = timedelta(days=90),
         client: bool = False,
+        peer: bool = False,
         into: Pair | None = None,
     ) -> Pair:
-        """A new certificate for the subject (RFC 4514); replaces the files `into`, if given."""
+        """A new certificate for the subject (RFC 4514); replaces the files `into`, if given.
+
+        It is a server's, or a `client`'s; of a `peer` both.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH] if client or peer else []
+        usages += [] if client else [ExtendedKeyUsageOID.SERVER_AUTH]
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name.from_rfc4514_string(subject))
@@ -76,7 +81,7 @@ class Authority:
             .not_valid_after(now + lasts)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier),
                 critical=False,

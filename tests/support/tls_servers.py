@@ -37,9 +37,10 @@ class Secrets:
 
     def __init__(self, directory: Path, *, clients: bool = False, **issued: object) -> None:
         self.authority = Authority(directory, "Redis Authority")
-        self.server = self.authority.issue("CN=redis", **issued)  # type: ignore[arg-type]
+        # Servers are clients of each other.
+        self.server = self.authority.issue("CN=redis", peer=True, **issued)  # type: ignore[arg-type]
         self.client: Pair | None = None
-        if clients:  # both: servers are clients of each other
+        if clients:
             self.client = self.authority.issue("CN=hub", client=True)
 
     @property

@@ -230,6 +230,7 @@ class FakeHub:
     def __init__(self) -> None:
         self.metrics = Metrics(self.hub_id, self.version)
         self.authenticator: Authenticator = NobodyAsked()
+        self.logins = None
         self.limits = LimitReports(self.metrics)
         self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
         self.tokens: FakeTokens | None = FakeTokens()

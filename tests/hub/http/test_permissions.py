@@ -12,6 +12,7 @@ from tests.hub.http.asgi import call
 from tests.hub.http.fakes import FakeHub
 
 ANYBODY_MAY = {"/", "/health", "/ready", "/openapi.json", "/asyncapi.json", "/ws"}
+ANYBODY_MAY |= {"/login", "/logout"}
 READS = {"GET /agents", "GET /agents/{id}", "GET /agents/type/{type}", "GET /metrics"}
 ALLOWED: dict[Role, set[str]] = {
     "agent": READS
