@@ -45,7 +45,11 @@ def _run(orders: dict[str, Any]) -> int:
     from hub.settings import Settings, Source  # noqa: PLC0415
 
     ignore_until_serving()
-    settings = Settings(**orders["settings"])  # the parent has checked them
+    given: dict[str, Any] = orders["settings"]
+    for name, value in given.items():
+        if isinstance(value, list):
+            given[name] = tuple(value)  # JSON has none
+    settings = Settings(**given)  # the parent has checked them
     # Every line of the log names its worker.
     structlog.contextvars.bind_contextvars(hub=settings.hub_id)
     return run(

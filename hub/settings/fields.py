@@ -13,7 +13,8 @@ from msgspec import Meta, Struct
 from hub.settings.model import Settings
 from hub.settings.redis_url import FORMS, complaint, is_redis_url
 
-Kind = Literal["text", "whole", "number", "choice", "switch"]
+Kind = Literal["text", "whole", "number", "choice", "switch", "list"]
+Value = str | int | float | bool | tuple[str, ...]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True}
@@ -24,14 +25,15 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?
 class Field(Struct, frozen=True):
     """One setting.
 
-    `default` is None where it is computed or means "none"; `default_text` describes it in help
-    texts. `expects` describes the accepted values. A `secret` value is never shown. One that
-    `reloads` applies at once when a running hub gets SIGHUP.
+    A list is given with commas between its items, or as an array in a TOML file; `item` is the
+    pattern that each of them matches. `default` is None where it is computed or means "none";
+    `default_text` describes it in help texts. `expects` describes the accepted values. A `secret`
+    value is never shown. One that `reloads` applies at once when a running hub gets SIGHUP.
     """
 
     name: str
     kind: Kind
-    default: str | int | float | None
+    default: Value | None
     default_text: str
     help: str
     metavar: str
@@ -40,6 +42,7 @@ class Field(Struct, frozen=True):
     meta: Meta
     secret: bool
     reloads: bool
+    item: str | None = None
 
     @property
     def flag(self) -> str:
@@ -51,7 +54,7 @@ class Field(Struct, frozen=True):
         """The environment variable."""
         return "HOMEPORT_" + self.name.upper()
 
-    def parse(self, value: object) -> str | int | float | bool:
+    def parse(self, value: object) -> Value:
         """Convert `value`, which is text or already typed; raises ValueError with the reason.
 
         Text is accepted for numbers, because that is what a shell gives. In a TOML file, which has
@@ -65,7 +68,7 @@ class Field(Struct, frozen=True):
             raise ValueError(f"expected {self.expects}{shown}")
         return parsed
 
-    def _typed(self, value: object) -> str | int | float | bool | None:
+    def _typed(self, value: object) -> Value | None:
         if self.kind == "switch":
             return _SWITCH.get(value.strip().lower()) if isinstance(value, str) else _flag(value)
         if isinstance(value, bool):
@@ -75,6 +78,8 @@ class Field(Struct, frozen=True):
                 return value.lower() if isinstance(value, str) else None
             case "text":
                 return value if isinstance(value, str) else None
+            case "list":
+                return _items(value)
             case "whole":
                 if isinstance(value, str):
                     return int(value) if _WHOLE.fullmatch(value := value.strip()) else None
@@ -89,7 +94,12 @@ class Field(Struct, frozen=True):
             case _:
                 assert_never(self.kind)
 
-    def _within(self, value: str | int | float) -> bool:
+    def _within(self, value: Value) -> bool:
+        if isinstance(value, tuple):
+            most = self.meta.max_length
+            return (most is None or len(value) <= most) and all(
+                self.item is None or re.fullmatch(self.item, each) for each in value
+            )
         if isinstance(value, str):
             return (
                 (not self.choices or value in self.choices)
@@ -113,6 +123,14 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def _items(value: object) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return tuple(filter(None, (each.strip() for each in value.split(","))))
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        return None
+    return tuple(value)
+
+
 def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "…"
@@ -134,12 +152,16 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
     if get_origin(base) in (Union, UnionType):
         base = next(each for each in get_args(base) if each is not NoneType)
     extra = meta.extra or {}
+    item: str | None = None
     choices: tuple[str, ...] = get_args(base) if get_origin(base) is Literal else ()
     kind: Kind
     if choices:
         kind = "choice"
     elif base is bool:
         kind = "switch"
+    elif get_origin(base) is tuple:
+        kind = "list"
+        item = get_args(get_args(base)[0])[1].pattern
     elif base is int:
         kind = "whole"
     elif base is float:
@@ -147,7 +169,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
     else:
         assert base is str
         kind = "text"
-    known = None if default is msgspec.NODEFAULT or default == "" else default
+    known = None if default is msgspec.NODEFAULT or default in ("", ()) else default
     usual = {True: "yes", False: "no"}[bool(known)] if kind == "switch" else str(known)
     expects = extra.get("expects")
     if name == "redis":
@@ -164,6 +186,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
         meta=meta,
         secret=name in ("redis", "operator_token_sha256"),
         reloads=bool(extra.get("reloads")),
+        item=item,
     )
 
 

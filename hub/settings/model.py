@@ -26,6 +26,9 @@ YEAR = 365 * 24 * 3600
 MAX_HUB_ID = 64
 HUB_ID = rf"^[A-Za-z0-9._-]{{1,{MAX_HUB_ID}}}$"
 
+HOST = r"(\*\.)?[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?"
+ORIGIN = r"https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
+
 
 def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.platform) -> str:
     """The directory in which programs of this user keep their data on this system."""
@@ -183,6 +186,34 @@ class Settings(Struct, frozen=True, kw_only=True):
             },
         ),
     ] = ""
+
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Meta(pattern=HOST)], ...],
+        Meta(
+            max_length=256,
+            description="Names under which callers may reach this hub, as `Host` has them, beside "
+            "localhost and the addresses to listen on; `*.example.org` stands for all names below "
+            "it. Where callers are asked for a token, any name will do unless this is given.",
+            extra={
+                "metavar": "NAME,…",
+                "default": "none",
+                "expects": "names or addresses without ports, with commas between them",
+            },
+        ),
+    ] = ()
+
+    allowed_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=ORIGIN)], ...],
+        Meta(
+            max_length=256,
+            description="Web sites, beside the hub's own pages, whose pages may use this hub.",
+            extra={
+                "metavar": "ORIGIN,…",
+                "default": "none",
+                "expects": "origins such as https://example.org, with commas between them",
+            },
+        ),
+    ] = ()
 
     workers: Annotated[
         int,

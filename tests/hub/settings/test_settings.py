@@ -95,6 +95,8 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "auth": "none",
         "insecure": True,
         "operator_token_sha256": "0a" * 32,
+        "allowed_hosts": ("hub.example.org", "*.lan", "10.0.0.7", "[::1]"),
+        "allowed_origins": ("https://example.org", "http://[::1]:3000"),
         "workers": 2,
         "redis": "redis://h:1",
         "data_dir": "/data",
@@ -131,11 +133,15 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "registration_burst": 30,
     }
     assert given.keys() == FIELDS.keys()
-    environ = {FIELDS[name].variable: str(value) for name, value in given.items()}
+    texts = {
+        name: ",".join(value) if isinstance(value, tuple) else str(value)
+        for name, value in given.items()
+    }
+    environ = {FIELDS[name].variable: text for name, text in texts.items()}
     lines = [f"{name} = {json.dumps(value)}" for name, value in given.items()]
     expected = Settings(**given)
     assert load(given) == expected
-    assert load({name: str(value) for name, value in given.items()}) == expected
+    assert load(texts) == expected
     assert load(environ=environ) == expected
     assert load(config=toml("\n".join(lines))) == expected
 
@@ -174,6 +180,15 @@ def test_what_others_issue_has_to_be_whole_and_safe(given, words):
 def test_keys_may_come_without_tls_from_this_machine():
     for url in ("http://127.0.0.1:1/k", "http://localhost/k", "http://[::1]:2/k"):
         assert load({"jwt_keys": url}).jwt_keys == url
+
+
+def test_a_list_has_commas_or_is_an_array_and_each_of_its_items_is_checked(toml):
+    spaced = load({"allowed_hosts": " a.example , ,b.example,"})
+    assert spaced.allowed_hosts == ("a.example", "b.example")
+    assert "names or addresses without ports" in refused({"allowed_hosts": "a.example:8080"})
+    assert "origins such as" in refused({"allowed_origins": "https://a.example/page"})
+    assert "origins such as" in refused({"allowed_origins": "null"})
+    assert "origins such as" in refused(config=toml("allowed_origins = [3]"))
 
 
 def test_the_file_may_be_named_by_the_environment(toml):
