@@ -5,7 +5,6 @@ It is plain ASGI: the routing of a framework takes longer than a whole handler.
 
 from __future__ import annotations
 
-import re
 from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
@@ -18,10 +17,6 @@ from hub.http.responses import refusal
 from hub.http.route import Endpoint, Route
 from hub.http.tokens import TokenRoutes
 from hub.telemetry import logs
-
-_ENCODED_SLASH = re.compile(rb"%2[fF]")
-_SLASH = "\ud800"
-"""Stands for a slash that is part of a value, such as an agent's type; no path can have it."""
 
 logger = logs.get("hub.http")
 
@@ -45,10 +40,19 @@ class App:
                 before, _, rest = each.path.partition("{")
                 self._open.append((before, rest.partition("}")[2], each))
 
+    @property
+    def pages(self) -> list[str]:
+        """The paths of what anybody may see, to which links on other sites may lead."""
+        return [
+            each.path
+            for each in self.resources
+            if "{" not in each.path and all(point.act is None for point in each.endpoints.values())
+        ]
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            resource, value = self._find(_path(scope))
+            resource, value = self._find(scope["raw_path"].decode("ascii", "replace"))
             if resource is not None:
                 await resource.serve(scope, receive, send, value)
                 return
@@ -61,7 +65,10 @@ class App:
         await answer.send(send, None, head_only=scope["method"] == "HEAD")
 
     def _find(self, path: str) -> tuple[Route | None, str]:
-        """The route for a path, and the part of the path in place of `{…}`."""
+        """The route for a path as it was sent, and the decoded part of it in place of `{…}`.
+
+        Only that part is decoded: a proxy that decides by path would take `/%61gents` for another.
+        """
         if path.endswith("/") and path != "/":
             # The legacy service redirected such paths; its callers still send them.
             path = path[:-1]
@@ -72,19 +79,8 @@ class App:
             if path.startswith(before) and path.endswith(behind):
                 value = path[len(before) : len(path) - len(behind)]
                 if value and "/" not in value:
-                    return resource, value.replace(_SLASH, "/")
+                    return resource, unquote(value)
         return None, ""
-
-
-def _path(scope: Scope) -> str:
-    """The decoded path, in which the slashes that were sent encoded are `_SLASH`."""
-    path: str = scope["path"]
-    raw: bytes = scope.get("raw_path") or b""
-    if b"%2" not in raw or not _ENCODED_SLASH.search(raw):
-        return path
-    return unquote(_ENCODED_SLASH.sub(b"\xff", raw).decode("ascii", "surrogateescape")).replace(
-        "\udcff", _SLASH
-    )
 
 
 def _endpoints(hub: HubPort) -> dict[str, dict[str, Endpoint]]:

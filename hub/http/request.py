@@ -68,6 +68,11 @@ class Request:
         """Whether the caller is known to have hung up."""
         return self.exchange is not None and self.exchange.caller_gone
 
+    def give_up(self) -> None:
+        """End its connection without an answer, or in the middle of one."""
+        if self.exchange is not None:
+            self.exchange.give_up()
+
     @property
     def query(self) -> QueryParams:
         """The query parameters; raises ProtocolError `bad_request` for more than their bounds."""

@@ -58,13 +58,17 @@ class Route:
         method = request.method
         try:
             answer = await self._answer(request)
+            self._hub.metrics.http_answered(
+                self.path, method, answer.status, time.perf_counter() - began
+            )
+            # HEAD gets the headers of GET, its length included, without the body.
+            await answer.send(send, request.exchange, head_only=method == "HEAD")
         except CallerGoneError:
-            return
-        self._hub.metrics.http_answered(
-            self.path, method, answer.status, time.perf_counter() - began
-        )
-        # HEAD gets the headers of GET, its length included, without the body.
-        await answer.send(send, request.exchange, head_only=method == "HEAD")
+            request.give_up()
+        except ProtocolError as error:
+            # In the middle of a long answer: only its missing end can tell the caller.
+            logger.warning("answer cut off", route=self.path, why=error.message)
+            request.give_up()
 
     async def _answer(self, request: Request) -> Answer:
         endpoint = self.endpoints.get(request.method)

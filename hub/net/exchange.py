@@ -9,13 +9,19 @@ use it instead of `receive` and `send`.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from hub.net.caller import certificate_of
+from hub.net.raw_response import Headers
 
 EXCHANGE = "homeport.exchange"
+
+CLOSING = frozenset({408, 413})
+"""Answers to a body that will not be read to its end."""
 
 
 class Exchange:
@@ -52,8 +58,15 @@ class Exchange:
         """
         if not await self._drained():
             return
+        if status in CLOSING and self._cycle.more_body:
+            self._cycle.keep_alive = False
         self._cycle.response_started = True
         self._end([self._head(status, headers), *body])
+
+    def give_up(self) -> None:
+        """End the connection without an answer, or in the middle of one."""
+        self._cycle.disconnected = True
+        self._cycle.transport.close()
 
     async def answer_in_slices(
         self, status: int, headers: Sequence[tuple[bytes, bytes]], slices: AsyncIterator[bytes]
@@ -105,9 +118,23 @@ class Exchange:
         # that of later versions fails on a connection which is lost (python/cpython#136234).
         cycle.transport.write(b"".join(parts))
         cycle.message_event.set()
-        if not cycle.keep_alive:
+        if not cycle.keep_alive and not cycle.more_body:
             cycle.transport.close()
         cycle.on_response()
+
+
+def answer_with(status: int, headers: Headers, message: str | None = None) -> ASGIApp:
+    """An application that answers its one request so, with an error's body if there is one."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope.pop("extensions")[EXCHANGE]  # it refers back to the scope
+        body = b"" if message is None else json.dumps({"error": message}).encode()
+        kind = () if message is None else ((b"content-type", b"application/json"),)
+        length = () if status == 204 else ((b"content-length", b"%d" % len(body)),)
+        shown = () if scope["method"] == "HEAD" else (body,)
+        await exchange.answer(status, (*headers, *kind, *length), shown)
+
+    return answer
 
 
 def _chunk(part: bytes) -> bytes:

@@ -2,19 +2,20 @@
 
 uvicorn lacks these bounds: it collects a request head of any length, waits for a request without a
 time limit, leaves the task of an unanswered request hanging when an upgrade follows, and drops
-bytes that come directly after an upgrade.
+bytes that come directly after an upgrade. It also takes the fields behind a chunked body for
+headers, and logs a line for each request that it cannot parse.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from typing import cast
 
-from httptools import HttpParserUpgrade
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -23,10 +24,13 @@ from uvicorn.server import ServerState
 from actors.limits import LimitName
 from homeport_protocol.websocket import WEBSOCKET_PATH
 from hub.net.admission import Admission
-from hub.net.exchange import EXCHANGE, Exchange
+from hub.net.browsers import PLAIN, Permit
+from hub.net.exchange import EXCHANGE, Exchange, answer_with
+from hub.net.head import Head, read_head
 from hub.net.peer import socket_address
-from hub.net.raw_response import Headers, error_response, retry_after
+from hub.net.raw_response import Headers, Refused, error_response, retry_after
 from hub.net.unsent import UnsentBudget
+from hub.telemetry.peer_reports import PeerReports
 
 MAX_HEAD_BYTES = 64 * 1024
 """Limit of a request without its body: the head, chunk sizes and trailers."""
@@ -42,11 +46,15 @@ REFUSAL_TIMEOUT = 5.0
 HANDLER_GRACE = 1.0
 """Seconds that a handler has to answer 408 once its body is late."""
 
+LINGER = 2.0
+"""Seconds in which a caller that still sends may read why it is refused."""
+
 
 class HttpProtocol(HttpToolsProtocol):
     """Parses requests for the application, and hands upgrades to the gateway.
 
-    Beyond a limit of `admission` it answers 503 or 429 to the first request, and closes.
+    Beyond a limit of `admission` it answers 503 or 429 to the first request, and closes. `check` is
+    asked of every head before anything else, and raises Refused.
     """
 
     def __init__(
@@ -55,8 +63,17 @@ class HttpProtocol(HttpToolsProtocol):
         server_state: ServerState,
         unsent: UnsentBudget,
         admission: Admission,
+        *,
+        check: Callable[[Head], Permit],
+        reports: PeerReports,
     ) -> None:
         super().__init__(config, server_state, {}, asyncio.get_running_loop())
+        self._check = check
+        self._reports = reports
+        self._in_head = False
+        self._in_body = False
+        self._stranger: Refused | None = None
+        """Why the upgrade that has come is refused."""
         self._admission = admission
         self._overload: LimitName | None = None
         """The limit beyond which this connection is."""
@@ -78,8 +95,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unparsed = 0
         """Bytes of the current request so far, without its body."""
         self._request_timer: asyncio.TimerHandle | None = None
-        self._handshake_end: int | None = None
-        """Where the websocket handshake ended in the data being received."""
+        self._handed_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -118,10 +134,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse_overload(self._overload)
             return
         self._unparsed += len(data)
-        super().data_received(data)
-        if self._handshake_end is not None:
-            self._pass_on(data[self._handshake_end :])
-        elif self._unparsed > MAX_HEAD_BYTES:
+        self._parse(data)
+        if self._handed_over:
+            return
+        if self._unparsed > MAX_HEAD_BYTES:
             self._refuse(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
         elif self._unparsed and self._request_timer is None:
             self._expect_request(self._admission.limits.request_timeout)
@@ -154,6 +170,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request has come."""
+        self._in_head = True
         self._began_at = self.loop.time()
         super().on_message_begin()
 
@@ -168,15 +185,41 @@ class HttpProtocol(HttpToolsProtocol):
                 self._request_timer.cancel()
                 self._request_timer = None  # `data_received` sets it again
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a field behind a chunked body is none, and is dropped."""
+        if self._in_head:
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
-        """Start the application; it may answer from now on."""
+        """Start the application; it may answer from now on. Raises Refused."""
+        self._in_head, self._in_body = False, True
         self._greeted = True
         self._admission.greeted(self)
+        method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
+        secure = self.scheme == "https"
+        head = read_head(method, version, self.url, self.headers, secure=secure)
+        permit, self._stranger = PLAIN, None
+        try:
+            permit = self._check(head)
+            if permit.preflight:
+                self.app = answer_with(204, permit.headers)
+        except Refused as refused:
+            self._report(refused.status, refused.message)
+            self._stranger = refused
+            self.app = answer_with(refused.status, refused.headers, refused.message)
+        if self.parser.should_upgrade() and head.has_body and self._should_upgrade():
+            raise Refused(400, "a websocket's handshake has no body")
         super().on_headers_complete()
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is not None and cycle.scope is self.scope:  # otherwise it is an upgrade
+        self.app = self.config.loaded_app
+        cycle = self.cycle
+        if self._is_current(cycle):  # otherwise it is an upgrade
             deadline = self._began_at + self._admission.limits.request_timeout
             cast(Scope, self.scope)["extensions"] = {EXCHANGE: Exchange(cycle, deadline)}
+            if permit.headers:
+                cycle.default_headers = [*cycle.default_headers, *permit.headers]
 
     def on_body(self, body: bytes) -> None:
         """Take part of a body; the application bounds its size."""
@@ -185,25 +228,17 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request has arrived completely."""
+        self._in_body = False
         self._request_arrived()
         super().on_message_complete()
 
-    def handle_websocket_upgrade(self) -> None:
-        """Give the transport to the gateway, unless earlier responses still need it."""
-        if self._unanswered() is not None or self.transport.get_write_buffer_size():
-            self._refuse(400, "a websocket upgrade must wait until earlier answers are read")
-        else:
-            self._leave()  # the websocket counts from now on
-            super().handle_websocket_upgrade()
-            # The parser refers back to this object, and with thousands of connections the hub
-            # excludes such objects from garbage collection: the cycle would not be freed.
-            self.parser = None  # type: ignore[assignment]
-            # uvicorn calls this method while it handles the parser's exception.
-            self._handshake_end = cast(HttpParserUpgrade, sys.exception()).args[0]
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer a request that cannot be parsed."""
-        self._refuse(400, "not a valid HTTP request")
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or close."""
+        super().on_response_complete()
+        cycle = self.cycle
+        if cycle.response_complete and not cycle.keep_alive and cycle.more_body:
+            self._refused = True
+            self._linger()
 
     def make_room(self) -> None:
         """Close the connection because of `max_handshakes`; it has sent no request yet."""
@@ -230,29 +265,97 @@ class HttpProtocol(HttpToolsProtocol):
             self._admission.refused()
             self._refusing = False
 
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        why: BaseException | None = None
+        try:
+            while data:
+                data = self._feed(data)
+        except HttpParserCallbackError as error:
+            why = error.__context__
+        except HttpParserError as error:
+            why = error
+        else:
+            return
+        if not isinstance(why, Refused):
+            why = Refused(400, "not a valid HTTP request")
+        self._report(why.status, why.message)
+        self._refuse(why.status, why.message)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; returns what comes behind a request that asked for a protocol unknown here."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            if not self._should_upgrade():
+                return rest
+            self._hand_over(rest)
+        return b""
+
+    def _should_upgrade(self) -> bool:
+        return self.parser.get_http_version() == "1.1" and bool(super()._should_upgrade())
+
+    def _hand_over(self, early: bytes) -> None:
+        """Give the transport to the gateway, and what came directly after the handshake.
+
+        Unless earlier responses still need it.
+        """
+        if self._stranger is not None:
+            self._refuse(self._stranger.status, self._stranger.message)
+        elif self._unanswered() is not None or self.transport.get_write_buffer_size():
+            self._refuse(400, "a websocket upgrade must wait until earlier answers are read")
+        else:
+            self._leave()  # the websocket counts from now on
+            self._handed_over = True
+            self.handle_websocket_upgrade()
+            # The parser refers back to this object, and with thousands of connections the hub
+            # excludes such objects from garbage collection: the cycle would not be freed.
+            self.parser = None  # type: ignore[assignment]
+            if early:
+                cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
+
+    def _report(self, status: int, why: str) -> None:
+        self._reports.refused(socket_address(self.transport), status, why)
+
     def _refuse(self, status: int, message: str, headers: Headers = ()) -> None:
+        """Answer the request that is being read, and close; earlier ones are answered before."""
         self._request_arrived()
         self._refused = True
         if self.transport.is_closing():
             return
-        older = self._unanswered()
-        if older is None:
-            headers = [*self.server_state.default_headers, *headers]
-            self.transport.write(error_response(status, message, headers))
-            self.transport.close()
-        elif older.more_body:
+        cycle = self._unanswered()
+        if cycle is None:
+            if not self._in_body or not self._is_current(self.cycle):  # or it was answered already
+                headers = [*self.server_state.default_headers, *headers]
+                self.transport.write(error_response(status, message, headers))
+            self._linger()
+        elif not cycle.more_body:
+            cycle.keep_alive = False  # a second response would garble it; it closes at its end
+        elif cycle.response_started or self.pipeline:
             self.transport.close()  # its handler may wait for a body that will never arrive
         else:
-            older.keep_alive = False  # a second response would garble it; it closes at its end
+            cycle.disconnected = True  # so does this one: it is told that the caller has gone
+            cycle.message_event.set()
+            headers = [*self.server_state.default_headers, *headers]
+            self.transport.write(error_response(status, message, headers))
+            self._linger()
 
-    def _pass_on(self, early: bytes) -> None:
-        """Give the websocket the bytes directly after the handshake, which uvicorn drops."""
-        if early:
-            cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
+    def _linger(self) -> None:
+        """Close once the caller has had time to read: unread input would reset the connection."""
+        self._request_arrived()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._request_timer = self.loop.call_later(LINGER, self.transport.close)
 
     def _unanswered(self) -> RequestResponseCycle | None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return None if cycle is None or cycle.response_complete else cycle
+
+    def _is_current(self, cycle: RequestResponseCycle | None) -> bool:
+        """Whether this is of the request that was begun last."""
+        return cycle is not None and cycle.scope is self.scope
 
     def _expect_request(self, timeout: float) -> None:
         self._request_timer = self.loop.call_later(timeout, self._too_late)

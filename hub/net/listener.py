@@ -12,7 +12,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from hub.net.admission import Admission
+from hub.net.browsers import BrowserPolicy, BrowserRules, Permit, check_browser, make_rules
 from hub.net.certificate import ServerCertificate
+from hub.net.head import Head
 from hub.net.http_protocol import HttpProtocol
 from hub.net.intake import Intake
 from hub.net.pipelining import PipelinedHttp
@@ -20,6 +22,7 @@ from hub.net.sockets import bind
 from hub.net.tls_listener import TlsListener
 from hub.net.unsent import UnsentBudget
 from hub.telemetry import logs
+from hub.telemetry.peer_reports import PeerReports
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: a fleet reconnects all at once."""
@@ -50,9 +53,10 @@ class Listener:
     """Serves `app` and websockets on one port, inside the running loop.
 
     `ws_protocol_factory` makes the asyncio protocol of each upgrade (`Gateway.protocol`).
-    `admission` bounds the connections, and `unsent` what callers may leave unread. With a
-    `certificate` it speaks TLS only. With `shared_port` other workers listen on the port too, and
-    the kernel chooses among them.
+    `admission` bounds the connections, `unsent` what callers may leave unread, and `browsers` says
+    which hosts and origins are the hub's; `reports` is told what is refused. With a `certificate`
+    it speaks TLS only. With `shared_port` other workers listen on the port too, and the kernel
+    chooses among them.
     Signals and logging are left to the caller.
     """
 
@@ -68,6 +72,8 @@ class Listener:
         shared_port: bool = False,
         unsent: UnsentBudget | None = None,
         certificate: ServerCertificate | None = None,
+        browsers: BrowserPolicy | None = None,
+        reports: PeerReports | None = None,
     ) -> None:
         self._app = app
         self._host = host
@@ -78,6 +84,9 @@ class Listener:
         self._unsent = unsent or UnsentBudget()
         self._certificate = certificate
         self._intake = Intake()
+        self._browsers = browsers or BrowserPolicy()
+        self._rules = BrowserRules()
+        self._reports = reports or PeerReports()
         self._check: asyncio.TimerHandle | None = None
         self._stopping = False
         self._sockets: list[socket.socket] = []
@@ -114,6 +123,8 @@ class Listener:
             listening=not self._shared_port,
             shared=self._shared_port,
         )
+        addresses = [each.getsockname()[0] for each in self._sockets]
+        self._rules = make_rules(self._host, addresses, self._browsers)
         host, port = self._sockets[0].getsockname()[:2]
         return host, port
 
@@ -190,7 +201,18 @@ class Listener:
         return bool(self._state.connections or self._state.tasks)
 
     def _connect(self) -> asyncio.Protocol:
-        return PipelinedHttp(self._intake, self._config, self._state, self._unsent, self._admission)
+        return PipelinedHttp(
+            self._intake,
+            self._config,
+            self._state,
+            self._unsent,
+            self._admission,
+            check=self._admit,
+            reports=self._reports,
+        )
+
+    def _admit(self, head: Head) -> Permit:
+        return check_browser(head, self._rules, asks=self._browsers.asks())
 
     def _check_reading(self) -> None:
         """Look regularly whether the callers of HTTP read; a websocket's session does it itself."""

@@ -15,6 +15,16 @@ CHALLENGE = (b"www-authenticate", b'Bearer realm="homeport"')
 """What every 401 has (RFC 9110, section 15.5.2)."""
 
 
+class Refused(Exception):  # noqa: N818 - an outcome, not a fault
+    """A request is refused with an HTTP status and one plain sentence."""
+
+    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
 def retry_after(seconds: float | None) -> tuple[tuple[bytes, bytes], ...]:
     """The `Retry-After` header, in whole seconds, rounded up and at least 1; none for None."""
     if seconds is None:

@@ -29,6 +29,7 @@ from hub.engine import EmbeddedEngine
 from hub.errors import HubError, RivalError
 from hub.http.app import App
 from hub.net.admission import Admission, ConnectionLimits
+from hub.net.browsers import BrowserPolicy
 from hub.net.caller import Authenticator, Caller
 from hub.net.certificate import ServerCertificate
 from hub.net.file_changes import LOOK_EVERY
@@ -62,6 +63,7 @@ from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metered_store import MeteredStore
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.observer import HubObserver
+from hub.telemetry.peer_reports import PeerReports
 from hub.version import VERSION
 from hub.websocket.gateway import Gateway
 from hub.websocket.ports import OpenWebsocket
@@ -186,8 +188,9 @@ class Hub:
         self._certificate = _certificate_of(settings)
         self._external = await asyncio.to_thread(ExternalCredentials, settings)
         self._admission.room = connection_room(raise_open_file_limit())
+        app = App(self)
         listener = Listener(
-            App(self),
+            app,
             Gateway(self).protocol,
             settings.host,
             settings.port,
@@ -195,6 +198,15 @@ class Hub:
             shared_port=self._shared_port,
             unsent=self.unsent,
             certificate=self._certificate,
+            browsers=BrowserPolicy(
+                allowed_hosts=settings.allowed_hosts,
+                allowed_origins=settings.allowed_origins,
+                pages=app.pages,
+                asks=lambda: self.authenticator.asks,
+            ),
+            reports=PeerReports(
+                lambda status: self.metrics.http_answered("refused", "other", status, 0.0)
+            ),
         )
         # The port first: a second hub with the same id that is started by mistake must fail before
         # it takes over the lease of the first one in Redis.

@@ -30,11 +30,11 @@ from actors.rules.permissions import Principal
 from homeport_protocol.errors import CloseCode, ProtocolError
 from hub.net.caller import authenticate, caller_of
 from hub.net.intake import Backlog, Intake
-from hub.net.raw_response import error_response
+from hub.net.raw_response import Refused, error_response
 from hub.telemetry import logs
 from hub.websocket.close_timer import CloseTimer
 from hub.websocket.frames import text_frame, whole_messages
-from hub.websocket.handshake import Opening, Refused, going_away, read_handshake, refusal_of
+from hub.websocket.handshake import Opening, going_away, read_handshake, refusal_of
 from hub.websocket.outbox import Flusher, Outbox
 from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket

@@ -3,9 +3,7 @@
 uvicorn parses the HTTP request, sees the upgrade, and gives the transport to the object that its
 `ws=` setting makes. From there on a `Connection` owns it, without a task or queue per connection.
 
-`Origin` is not checked: agents are programs and not pages, and a hub honours no cookie or other
-ambient authority of a browser. To keep web pages away from a hub without authentication, let it
-listen on addresses that browsers cannot reach, or check `Origin` in a proxy in front of it.
+`Host` and `Origin` have been checked by then (`hub.net.browsers`), as of any other request.
 """
 
 from __future__ import annotations

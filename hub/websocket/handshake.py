@@ -12,7 +12,7 @@ from websockets.utils import accept_key
 from homeport_protocol.errors import FAILURES, ProtocolError
 from homeport_protocol.websocket import SUBPROTOCOL, WEBSOCKET_PATH
 from hub.net.caller import Shown, certificate_of, read_shown
-from hub.net.raw_response import Headers, failure_headers, retry_after
+from hub.net.raw_response import Refused, failure_headers, retry_after
 from hub.websocket.ports import WebsocketHub
 
 _key = re.compile("[A-Za-z0-9+/]{22}==")
@@ -21,16 +21,6 @@ _CHOSEN = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n".encode()
 _PATH = WEBSOCKET_PATH.encode()
 
 MAX_HEADERS = 128
-
-
-class Refused(Exception):  # noqa: N818 - an outcome, not a fault
-    """The upgrade is refused with an HTTP status and one plain sentence."""
-
-    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = headers
 
 
 class Opening(NamedTuple):

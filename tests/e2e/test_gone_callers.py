@@ -21,7 +21,7 @@ def register_and_hang_up(hub: Hub, namespace: str, **fields: Any) -> None:
         {"name": "hasty", "type": "cost", "host": "a.example", "port": 1, **fields}
     ).encode()
     head = (
-        f"POST /agents/register?namespace={namespace} HTTP/1.1\r\nHost: h\r\n"
+        f"POST /agents/register?namespace={namespace} HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", hub.port), timeout=LIMIT) as connection:

@@ -148,7 +148,7 @@ def test_listing_all_and_by_type(place: Place) -> None:
 def test_without_a_limit_all_are_listed_however_many(place: Place) -> None:
     wire = place.connect()
     body = b'{"name":"n","type":"cost","host":"h","port":1}'
-    head = b"POST /agents/register HTTP/1.1\r\nHost: h\r\nHomeport-Namespace: %s\r\n"
+    head = b"POST /agents/register HTTP/1.1\r\nHost: localhost\r\nHomeport-Namespace: %s\r\n"
     head = head % str(place.namespace).encode() + b"Content-Length: %d\r\n\r\n" % len(body)
     with socket.create_connection(("127.0.0.1", place.hub.port), timeout=LIMIT) as connection:
         for _ in range(11):

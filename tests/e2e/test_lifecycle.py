@@ -87,7 +87,9 @@ def test_clients_that_do_not_answer_do_not_hold_up_the_end(start_hub: Any, enter
     for port in range(100):
         chatty.ask("update", port=port)
     with socket.create_connection(("127.0.0.1", hub.port)) as half:
-        half.sendall(b"POST /agents/register HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
+        half.sendall(
+            b"POST /agents/register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        )
         hub.signal(signal.SIGTERM)
         assert hub.wait(12) == 0
 

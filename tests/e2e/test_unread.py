@@ -55,7 +55,7 @@ def fill(place: Place, agents: int) -> None:
 
 def asks_and_never_reads(hub: Hub, path: str = "/agents") -> socket.socket:
     asking = socket.create_connection(("127.0.0.1", hub.port))
-    asking.sendall(f"GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n".encode())
+    asking.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return asking
 
 

@@ -149,10 +149,10 @@ async def talks_nonsense(place: Place) -> None:
 STRANGE = (
     b"",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody tries TLS
-    b"GET /agents HTTP/1.1\r\nHost: x\r\n",
-    b"POST /agents/register HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{",
-    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-    b"GET /no-such-route HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /agents HTTP/1.1\r\nHost: localhost\r\n",
+    b"POST /agents/register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{",
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"GET /no-such-route HTTP/1.1\r\nHost: localhost\r\n\r\n",
 )
 
 

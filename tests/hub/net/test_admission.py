@@ -21,9 +21,9 @@ from tests.hub.http.fakes import FakeHub as FakeHttpHub
 from tests.hub.websocket.fakes import FakeHub, RunningHub, answer_ok
 from tests.support.waiting import until
 
-GET = b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n"
+GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CLOSING = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-UPGRADE = b"GET /ws HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+UPGRADE = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 LONG = 600.0
 
 

@@ -14,7 +14,7 @@ from hub.websocket.gateway import Gateway
 from tests.hub.websocket.fakes import FakeHub
 from tests.support.waiting import until
 
-POST = b"POST /a HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
 LARGE = b"x" * 4_000_000
 
 
@@ -112,7 +112,7 @@ async def test_requests_in_a_row_are_answered_in_their_order_on_one_connection(s
     "request_",
     [
         b"POST /a HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
-        POST.replace(b"Host: hub", b"Connection: close") + b"hello",
+        POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + b"hello",
     ],
 )
 async def test_a_connection_that_is_not_kept_alive_is_closed_and_told_so(served, request_):
@@ -127,7 +127,7 @@ async def test_a_connection_that_is_not_kept_alive_is_closed_and_told_so(served,
 
 async def test_who_does_not_read_gets_no_second_answer_before_the_first(served):
     reader, writer = await served.connect()
-    get = b"GET /large HTTP/1.1\r\nHost: hub\r\n\r\n"
+    get = b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
     writer.write(get * 8)
     await until(lambda: served.answering == 1)
     await asyncio.sleep(0.05)
@@ -172,7 +172,7 @@ async def test_whoever_asked_several_times_and_has_gone_raises_nothing(served, c
 
 async def test_a_body_in_chunks_is_whole_once_the_last_has_come(served):
     reader, writer = await served.connect()
-    head = b"POST /a HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     writer.write((head + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n") * 2)
     for _ in range(2):
         assert (await read_answer(reader))[1] == b"<hello>"
@@ -182,7 +182,7 @@ async def test_a_body_in_chunks_is_whole_once_the_last_has_come(served):
 
 async def test_who_waits_to_be_asked_for_its_body_is_asked_and_may_go_on(served):
     reader, writer = await served.connect()
-    writer.write(POST.replace(b"Host: hub", b"Host: hub\r\nExpect: 100-continue"))
+    writer.write(POST.replace(b"Host: localhost", b"Host: localhost\r\nExpect: 100-continue"))
     async with asyncio.timeout(5):
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"hello" + POST + b"again")
@@ -191,7 +191,7 @@ async def test_who_waits_to_be_asked_for_its_body_is_asked_and_may_go_on(served)
     writer.close()
 
 
-GET_SLICES = b"GET /slices HTTP/1.1\r\nHost: hub\r\n\r\n"
+GET_SLICES = b"GET /slices HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def read_chunks(reader: asyncio.StreamReader) -> bytes:

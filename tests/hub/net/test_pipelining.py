@@ -35,7 +35,7 @@ async def send(hub: RunningHub, data: bytes) -> asyncio.StreamReader:
 
 
 def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 async def bodies(reader: asyncio.StreamReader, count: int) -> list[bytes]:
@@ -75,7 +75,7 @@ async def test_bodies_are_whole_wherever_the_pieces_end(size: int, chunked: bool
     sent = [(b"%d\n\n\r\n\r\n" % number * size)[:size] for number in range(5)]
 
     def post(body: bytes) -> bytes:
-        head = b"POST / HTTP/1.1\r\nHost: hub\r\n"
+        head = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
         if not chunked:
             return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
         chunks = [body[at : at + 700] for at in range(0, len(body), 700)]

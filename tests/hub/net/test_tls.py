@@ -23,7 +23,7 @@ from tests.hub.websocket.fakes import RunningHub
 from tests.support.authority import Authority, Pair
 from tests.support.waiting import until
 
-GET = b"GET /a HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
+GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 BIG = b"x" * 6_000_000
 
 
