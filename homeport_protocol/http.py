@@ -168,20 +168,24 @@ class Ready(Struct, frozen=True, kw_only=True):
     """The hub accepts registrations.
 
     `warnings` are what an operator should look at nevertheless, such as many agents lost at once.
+    A caller that may not read gets no more than `status`.
     """
 
     status: Literal["ready"] = "ready"
-    hub: str
-    version: str
-    warnings: list[str]
+    hub: str | UnsetType = UNSET
+    version: str | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
 
 
 class NotReady(Struct, frozen=True, kw_only=True):
-    """Why the hub cannot accept registrations; reads may still be answered from memory."""
+    """Why the hub cannot accept registrations; reads may still be answered from memory.
+
+    A caller that may not read gets no `reasons`.
+    """
 
     error: str
     status: Literal["not ready"] = "not ready"
-    reasons: list[str]
+    reasons: list[str] | UnsetType = UNSET
 
 
 class Index(Struct, frozen=True, kw_only=True):

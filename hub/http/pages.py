@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from actors.rules.permissions import EVERY_NAMESPACE, Principal, check
 from homeport_protocol.codec import encode
-from homeport_protocol.errors import FAILURES
+from homeport_protocol.errors import FAILURES, ProtocolError
 from homeport_protocol.http import HealthAnswer, Index, NotReady, Ready
 from homeport_protocol.schemas import asyncapi, openapi
 from homeport_protocol.timestamps import format_timestamp
@@ -53,21 +54,43 @@ class Pages:
         return json(encode(HealthAnswer(timestamp=format_timestamp(time.time()))))
 
     async def ready(self, request: Request) -> Answer:
-        """`GET /ready`: 200, or 503 with the reasons why not."""
-        reasons = [each.phrase for each in self._hub.not_ready_reasons()]
+        """`GET /ready`: 200, or 503; why, only for a caller that may read."""
+        hub = self._hub
+        reader = await self._reader(request)
+        namespace = None if reader is None else _limit_of(reader)
+        reasons = [each.phrase for each in hub.not_ready_reasons(namespace)]
         if not reasons:
-            hub = self._hub
-            warnings = [each.phrase for each in hub.warnings()]
-            ready = Ready(hub=hub.hub_id, version=hub.version, warnings=warnings)
+            ready = Ready()
+            if reader is not None:
+                warnings = [each.phrase for each in hub.warnings(namespace)]
+                ready = Ready(hub=hub.hub_id, version=hub.version, warnings=warnings)
             return json(encode(ready))
-        body = NotReady(error=f"not ready: {'; '.join(reasons)}", reasons=reasons)
+        body = NotReady(error="not ready: ask with a token for the reasons")
+        if reader is not None:
+            body = NotReady(error=f"not ready: {'; '.join(reasons)}", reasons=reasons)
         return json(
             encode(body), status=503, headers=retry_after(FAILURES["unavailable"].retry_after)
         )
 
     async def metrics(self, request: Request) -> Answer:
-        """`GET /metrics`: Prometheus text format."""
-        return Answer(200, (await self._hub.metrics_text(),), (METRICS_TYPE,))
+        """`GET /metrics`: Prometheus text format; of a principal's own namespace, or all."""
+        namespace = _limit_of(request.caller.principal)
+        return Answer(200, (await self._hub.metrics_text(namespace),), (METRICS_TYPE,))
+
+    async def _reader(self, request: Request) -> Principal | None:
+        """The principal that asks, if it may read; None also for who shows nothing, or a lie.
+
+        A load balancer shows nothing. That is no refused caller, and is neither counted nor logged.
+        """
+        authenticator = self._hub.authenticator
+        if authenticator.asks and not request.shown().shows_any:
+            return None
+        try:
+            principal = (await request.identify(authenticator)).principal
+            check(principal, "read")
+        except ProtocolError:
+            return None
+        return principal
 
     async def openapi(self, request: Request) -> Answer:
         """`GET /openapi.json`: the description of the HTTP routes."""
@@ -84,3 +107,8 @@ class Pages:
             "this is a websocket: connect with a websocket client",
             ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
         )
+
+
+def _limit_of(principal: Principal) -> str | None:
+    """The one namespace that the principal may know of; None for all."""
+    return None if principal.namespace == EVERY_NAMESPACE else principal.namespace

@@ -176,17 +176,21 @@ class HubPort(Protocol):
         """
         ...
 
-    async def metrics_text(self) -> bytes:
+    async def metrics_text(self, namespace: str | None = None) -> bytes:
         """The metrics of the process, or of all workers, in Prometheus text format.
 
-        Raises ProtocolError `unavailable`.
+        With `namespace` only the series of that one, and what hub this is. Raises ProtocolError
+        `unavailable`.
         """
         ...
 
-    def not_ready_reasons(self) -> list[Reason]:
-        """Why this hub cannot take registrations; empty when it can."""
+    def not_ready_reasons(self, namespace: str | None = None) -> list[Reason]:
+        """Why this hub cannot take registrations; empty when it can.
+
+        With `namespace` without those of other namespaces.
+        """
         ...
 
-    def warnings(self) -> list[Caution]:
-        """What an operator should look at although the hub is ready."""
+    def warnings(self, namespace: str | None = None) -> list[Caution]:
+        """What an operator should look at although the hub is ready; `namespace` as above."""
         ...

@@ -59,6 +59,11 @@ class Shown(Struct, frozen=True):
     namespace: str | None = None
     """The namespace that the request names, which is a valid name."""
 
+    @property
+    def shows_any(self) -> bool:
+        """Whether it shows anything by which somebody could be recognised."""
+        return any(each is not None for each in (self.authorization, self.cookie, self.certificate))
+
     def __repr__(self) -> str:
         return f"Shown(peer={self.peer!r}, namespace={self.namespace!r}, …)"
 

@@ -59,6 +59,7 @@ from hub.store import (
     connect,
 )
 from hub.telemetry import logs
+from hub.telemetry.figures import only_namespace
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metered_store import MeteredStore
 from hub.telemetry.metrics import Metrics
@@ -495,24 +496,31 @@ class Hub:
         self.access.closed(connection)
         self.metrics.websocket_closed(code)
 
-    async def metrics_text(self) -> bytes:
-        """The metrics in Prometheus text format; of all workers where there are several."""
+    async def metrics_text(self, namespace: str | None = None) -> bytes:
+        """The metrics in Prometheus text format; of all workers where there are several.
+
+        With `namespace` only the series of that one, and what hub this is.
+        """
         if self._parent is None:
-            return self.metrics.text()
+            return self.metrics.text(namespace)
         try:
-            return await self._parent.metrics_of_all()
+            text = await self._parent.metrics_of_all()
+            return text if namespace is None else only_namespace(text, namespace)
         except MetricsTimeoutError:
             words = "the figures of all workers could not be added up in time"
             raise ProtocolError("unavailable", words) from None
 
-    def not_ready_reasons(self) -> list[Reason]:
-        """Why this hub cannot take registrations; empty when it can."""
+    def not_ready_reasons(self, namespace: str | None = None) -> list[Reason]:
+        """Why this hub cannot take registrations; empty when it can.
+
+        With `namespace` without those of other namespaces.
+        """
         own = [] if self.accepting else [Reason("stopping", "the hub is stopping")]
         now = self._scheduler.now()
-        return list(dict.fromkeys([*own, *self._namespaces.not_ready_reasons(now)]))
+        return list(dict.fromkeys([*own, *self._namespaces.not_ready_reasons(now, namespace)]))
 
-    def warnings(self) -> list[Caution]:
-        """What an operator should look at although the hub is ready."""
+    def warnings(self, namespace: str | None = None) -> list[Caution]:
+        """What an operator should look at although the hub is ready; `namespace` as above."""
         tight = [Caution("tight_times", self._timing.warning)] if self._timing.warning else []
         cut = self._engine.warnings if self._engine is not None else self._warnings
         tls = self._certificate.warnings() if self._certificate is not None else []
@@ -521,7 +529,7 @@ class Hub:
             *(Caution("tls_certificate", sentence) for sentence in tls),
             *([] if self._external is None else self._external.warnings()),
             *(Caution("store_cut", sentence) for sentence in cut),
-            *self._namespaces.warnings(),
+            *self._namespaces.warnings(namespace),
         ]
 
     # --- internals -------------------------------------------------------------------------------

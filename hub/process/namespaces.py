@@ -265,20 +265,20 @@ class Namespaces:
             if each.store.refusal and not each.supervisor.ready:
                 yield _within(name, each.store.refusal)
 
-    def not_ready_reasons(self, now: float) -> Iterator[Reason]:
-        """Why some namespace cannot do all its work.
+    def not_ready_reasons(self, now: float, only: str | None = None) -> Iterator[Reason]:
+        """Why some namespace cannot do all its work, or `only` that one.
 
         A new namespace is ignored while it loads: otherwise any caller could fail `/ready` by
         naming one.
         """
-        for name, each in self:
+        for name, each in self._those(only):
             if each.supervisor.ready or now - each.opened_at >= LOAD_TIMEOUT:
                 for reason in each.supervisor.not_ready_reasons():
                     yield Reason(reason.kind, _within(name, reason.phrase))
 
-    def warnings(self) -> Iterator[Caution]:
-        """What an operator should look at although all is ready."""
-        if self._surplus:
+    def warnings(self, only: str | None = None) -> Iterator[Caution]:
+        """What an operator should look at although all is ready; `only` as above."""
+        if self._surplus and only is None:
             phrase = (
                 f"{self._surplus:,} namespaces are not served: this hub serves {self._most:,} "
                 "(max_namespaces)"
@@ -288,11 +288,14 @@ class Namespaces:
         if default is not None:  # every namespace has the same hubs
             for sentence in default.supervisor.differing_hubs:
                 yield Caution("hubs_differ", sentence)
-        for name, each in self:
+        for name, each in self._those(only):
             for caution in each.supervisor.warnings():
                 yield Caution(caution.kind, _within(name, caution.phrase))
             for sentence in each.store.findings.sentences():
                 yield Caution("store_foreign_data", _within(name, sentence))
+
+    def _those(self, only: str | None) -> Iterator[tuple[str, Namespace]]:
+        return (each for each in self if only in (None, each[0]))
 
     async def maintain(self, now: float) -> None:
         """Release unused namespaces, and open those that other hubs use; called regularly."""

@@ -15,13 +15,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+INFO = "homeport_info"
+"""The gauge that tells which hub it is."""
+
 LARGEST = frozenset(
     {
         "homeport_agent_bytes",
         "homeport_agents",
         "homeport_agents_lost_at_once",
         "homeport_hubs",
-        "homeport_info",
+        INFO,
         "homeport_log_bytes",
         "homeport_not_ready_reason",
         "homeport_removal_held_until_timestamp_seconds",
@@ -151,6 +154,23 @@ def as_text(figures: list[Family]) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Collected(figures))
     return generate_latest(registry)
+
+
+def only_namespace(text: bytes, namespace: str) -> bytes:
+    """Of metrics in text format, the series of one namespace, and which hub it is."""
+    label = b'namespace="%s"' % namespace.encode()
+    kept: list[bytes] = []
+    words: list[bytes] = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith(b"#"):
+            words = [*words, line] if words and line.startswith(b"# TYPE") else [line]
+            continue
+        name, _, labels = line.partition(b"{")
+        labels, _, _ = labels.rpartition(b"}")
+        if name == INFO.encode() or label in labels.split(b","):
+            kept += [*words, line]
+            words = []
+    return b"".join(kept)
 
 
 def _rule(family: Family) -> Callable[[float, float], float]:

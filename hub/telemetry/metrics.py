@@ -34,7 +34,7 @@ from actors.ports.observer import Stats
 from homeport_protocol.bounds import STATUSES
 from homeport_protocol.errors import ERROR_CODES, CloseCode
 from homeport_protocol.requests import OPS
-from hub.telemetry.figures import Family, figures_of
+from hub.telemetry.figures import INFO, Family, figures_of
 
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""
@@ -230,24 +230,38 @@ class Metrics:
         """All metrics as they are now."""
         return figures_of(self._registry)
 
-    def text(self) -> bytes:
-        """All metrics, in Prometheus text format 0.0.4."""
-        return generate_latest(self._registry)
+    def text(self, namespace: str | None = None) -> bytes:
+        """All metrics, in Prometheus text format 0.0.4.
+
+        With `namespace` only its series, and which hub this is: neither the figures nor the time
+        that it takes tell of any other.
+        """
+        if namespace is None:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        registry.register(_HubCollector(lambda: self._families_of(namespace)))
+        return generate_latest(registry)
 
     def _families(self) -> Iterator[Metric]:
-        info = GaugeMetricFamily(
-            "homeport_info", "This hub; always 1.", labels=list(self._identity)
-        )
-        info.add_metric(list(self._identity.values()), 1)
-        yield info
+        yield self._info()
         yield from self._condition_families()
-        yield from self._brain_families()
+        yield from self._brain_families({name: read() for name, read in self._namespaces.items()})
         yield from self._http_families()
         yield from self._websocket_families()
         yield from self._body_families()
 
-    def _brain_families(self) -> Iterator[Metric]:
-        stats = {name: read() for name, read in self._namespaces.items()}
+    def _families_of(self, namespace: str) -> Iterator[Metric]:
+        read = self._namespaces.get(namespace)
+        yield self._info()
+        if read is not None:
+            yield from self._brain_families({namespace: read()})
+
+    def _info(self) -> Metric:
+        info = GaugeMetricFamily(INFO, "This hub; always 1.", labels=list(self._identity))
+        info.add_metric(list(self._identity.values()), 1)
+        return info
+
+    def _brain_families(self, stats: dict[str, Stats]) -> Iterator[Metric]:
         agents = GaugeMetricFamily(
             "homeport_agents", "Agents in the directory.", labels=["namespace", "status"]
         )

@@ -249,11 +249,11 @@ class FakeHub:
     async def namespace_to_register(self, caller: Caller) -> FakeDirectory:
         return await self.namespace(caller.namespace)
 
-    async def metrics_text(self) -> bytes:
-        return self.metrics.text()
+    async def metrics_text(self, namespace: str | None = None) -> bytes:
+        return self.metrics.text(namespace)
 
-    def not_ready_reasons(self) -> list[Reason]:
+    def not_ready_reasons(self, namespace: str | None = None) -> list[Reason]:
         return self.reasons
 
-    def warnings(self) -> list[Caution]:
+    def warnings(self, namespace: str | None = None) -> list[Caution]:
         return self.warned

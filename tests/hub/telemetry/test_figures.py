@@ -15,6 +15,7 @@ from hub.telemetry.figures import (
     as_text,
     figures_of,
     grown,
+    only_namespace,
 )
 from hub.telemetry.metrics import Metrics
 from tests.hub.telemetry.test_metrics import stats
@@ -115,3 +116,17 @@ def test_of_nothing_there_is_nothing() -> None:
     family = Family("a", "words", "counter", [Sample("a_total", {"x": "1"}, 2.0)])
     assert added_up([[], [family]]) == [family]
     assert figures_of(Metrics("h", "1")._registry)
+
+
+def test_of_all_workers_metrics_those_of_one_namespace_can_be_told_apart() -> None:
+    one = Metrics("hub-1", "9.9.9")
+    for name in ("a", "aa", "b"):
+        one.add_namespace(name, stats)
+    text = only_namespace(one.text(), "a")
+    series = [line for line in text.decode().splitlines() if not line.startswith("#")]
+    assert {line.partition("{")[0] for line in series if "namespace=" not in line} == {
+        "homeport_info"
+    }
+    assert all('namespace="a"' in line for line in series if "homeport_info" not in line)
+    assert text == one.text("a"), "as of one hub"
+    assert only_namespace(one.text(), "none") == one.text("none")
