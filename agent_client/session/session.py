@@ -191,7 +191,7 @@ class Session:
             raise late from None
         except BaseException as error:
             if isinstance(error, Forbidden) and not channel.ended:
-                error.final = not self._dialer.token_may_change(url)
+                error.final = not self._dialer.may_come_as_another(url)
             channel.drop(
                 error
                 if isinstance(error, HomeportError)

@@ -99,10 +99,10 @@ class Dialer:
         self._revocation = Revocation()
         self._process = 0
 
-    def token_may_change(self, url: str) -> bool:
-        """Whether another token may be shown to `url` at the next connection."""
+    def may_come_as_another(self, url: str) -> bool:
+        """Whether another token or certificate may be shown to `url` at the next connection."""
         source = self._sources[url]
-        return source is not None and source.replaceable
+        return self._tls.shown is not None if source is None else source.replaceable
 
     async def dial(self, url: str, *, seconds: float, keepalive: float | None = None) -> Connection:
         """Connect to `url` within `seconds`; with `keepalive` (seconds) the library sends pings.
@@ -135,12 +135,12 @@ class Dialer:
                         )
                     location = answer.headers.get("Location")
                     if answer.status_code not in _REDIRECTS or location is None:
-                        raise _handshake_refused(shown, answer, source)
+                        raise _handshake_refused(shown, answer, self._advice(source))
                     at = _redirected(at, location, headers)
             raise CannotConnect(f"{shown} redirects without end")
         except HomeportError as error:
             if isinstance(error, Unauthorized):
-                error.final = self._revocation.refused(replaceable=self.token_may_change(url))
+                error.final = self._revocation.refused(replaceable=self.may_come_as_another(url))
             error.at(shown, _shown(proxy))
             raise
         except TimeoutError as error:
@@ -150,6 +150,14 @@ class Dialer:
             raise _cannot_connect(shown, proxy, error, secure=origin(at).secure) from error
         except ValueError as error:
             raise BadURL(f"cannot use the URL {shown}: {error}") from None
+
+    def _advice(self, source: TokenSource | None) -> str:
+        """What was shown to a hub that answered 401."""
+        if source is not None:
+            return f"the token is from {source.given_by}"
+        if self._tls.shown is not None:
+            return f"no token was given; the certificate is from {self._tls.shown}"
+        return "no token was given: set HOMEPORT_TOKEN or HOMEPORT_TOKEN_FILE"
 
     async def _handshake(
         self, url: str, proxy: Proxy | None, headers: Headers, keepalive: float | None
@@ -236,17 +244,11 @@ def _broke(error: Exception) -> bool:
     return isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
 
 
-def _advice(source: TokenSource | None) -> str:
-    if source is None:
-        return "no token was given: set HOMEPORT_TOKEN or HOMEPORT_TOKEN_FILE"
-    return f"the token is from {source.given_by}"
-
-
 class _Body(Struct):
     error: str
 
 
-def _handshake_refused(shown: str, answer: Response, source: TokenSource | None) -> HomeportError:
+def _handshake_refused(shown: str, answer: Response, advice: str) -> HomeportError:
     status = answer.status_code
     try:
         words = msgspec.json.decode(answer.body or b"", type=_Body).error[:500]
@@ -259,7 +261,7 @@ def _handshake_refused(shown: str, answer: Response, source: TokenSource | None)
         case 400:
             return BadRequest(message)
         case 401:
-            return Unauthorized(f"{message} ({_advice(source)})")
+            return Unauthorized(f"{message} ({advice})")
         case 403:
             return Forbidden(message)
         case 429:

@@ -5,7 +5,7 @@
 | 401 at a handshake | tried again: a proxy may say so, or a hub that has lost its tokens |
 | a session is closed with 4401 | tried again: with another token if a file gives it |
 | after 4401, with the same token, 401 five times in a row | over for good: revoked, or run out |
-| after 4401, with a token from a file, 401 | tried again: the file may get another token |
+| after 4401, with a token or certificate from a file, 401 | tried again: it may be replaced |
 
 A client that has not worked yet raises the first 401.
 """

@@ -44,6 +44,11 @@ class Tls:
         else:
             self._key = _File.of(None, "client_key", CLIENT_KEY_VARIABLE)
 
+    @property
+    def shown(self) -> str | None:
+        """What the client's certificate is from, for messages; None when it shows none."""
+        return None if self._cert is None else str(self._cert)
+
     def context(self) -> ssl.SSLContext:
         """For one connection; TLS 1.2 at least. Raises BadRequest naming the file at fault."""
         if self._ca_file is None:
@@ -69,6 +74,9 @@ class _File:
         self._given_by = given_by
         self._field = field
 
+    def __str__(self) -> str:
+        return f"{self._given_by} {self.path}"
+
     @staticmethod
     def of(given: FilePath | None, field: str, variable: str) -> _File | None:
         if given is not None:
@@ -85,7 +93,7 @@ class _File:
             why = f"it cannot be read: {(error.strerror or str(error)).lower()}"
         except _EncryptedError:
             why = "its key has a passphrase; give a key without one"
-        raise BadRequest(f"{self._given_by} {self.path}: {why}", field=self._field)
+        raise BadRequest(f"{self}: {why}", field=self._field)
 
 
 _SSL_REASONS = {

@@ -14,6 +14,7 @@ from agent_client import (
     AgentClient,
     AgentRegistration,
     Backoff,
+    CannotConnect,
     Forbidden,
     HomeportError,
     Hub,
@@ -160,6 +161,35 @@ def test_the_commands_come_in_as_well(
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "give the certificate of the CA that signed it" in done.stderr
     assert token not in done.stderr
+
+
+async def test_a_certificate_stands_for_a_token(
+    server: RedisServer, authority: Authority, start_hub: StartHub, tmp_path: Path
+) -> None:
+    principals = tmp_path / "principals.toml"
+    principals.write_text('["CN=cost"]\nrole = "operator"\n')
+    pair = authority.issue()
+    hub = start_hub(
+        *("--redis", server.url, "--auth", "required"),
+        *("--tls-cert", str(pair.cert), "--tls-key", str(pair.key)),
+        *("--tls-client-ca", str(authority.file), "--tls-principals", str(principals)),
+    )
+    own = authority.issue("CN=cost", client=True)
+    options = {"ca_file": authority.file, "client_cert": own.cert, "client_key": own.key}
+    async with AgentClient(hub.url, **SPEC, **options), HubClient(hub.url, **options) as client:
+        helper = AgentRegistration("cost-2", "cost", "h", 1, [], hub.url, **options)
+        assert await asyncio.to_thread(helper.register)
+        assert sorted(await registered(client)) == ["cost-1", "cost-2"]
+    other = authority.issue("CN=x", client=True)
+    options = {"ca_file": authority.file, "client_cert": other.cert, "client_key": other.key}
+    async with HubClient(hub.url, **options) as client:
+        with pytest.raises(Unauthorized, match=f"CN=x.*certificate is from client_cert {tmp_path}"):
+            await client.ping()
+    forged = Authority(tmp_path, "Forger").issue("CN=cost", client=True)
+    options = {"ca_file": authority.file, "client_cert": forged.cert, "client_key": forged.key}
+    async with HubClient(hub.url, **options) as client:
+        with pytest.raises(CannotConnect, match="certificate"):
+            await client.ping()
 
 
 def test_a_legacy_helper_needs_only_another_url(

@@ -9,7 +9,9 @@ import pytest
 
 from agent_client import AgentClient, Forbidden, HomeportError, HubClient, Unauthorized
 from tests.agent_client.conftest import Waits, with_seams
+from tests.agent_client.transport.test_tls import MUTUAL
 from tests.support.fake_hub import FakeHub, Peer, error, eventually, snapshot, watching
+from tests.support.tls import server_context
 
 REVOKED = (401, {"error": "the token was revoked"}, {"WWW-Authenticate": "Bearer"})
 
@@ -68,6 +70,18 @@ async def test_a_file_may_get_another_token_at_any_time(
         await eventually(lambda: hub.handshakes[-1].headers["Authorization"] == "Bearer new")
         hub.handshake = None
         await client.wait_connected()
+
+
+async def test_a_certificate_may_be_renewed_at_any_time(waits: Waits) -> None:
+    async with FakeHub(tls=server_context(asks_for_certificate=True)) as hub:
+        url = f"https://localhost:{hub.port}"
+        client = with_seams(AgentClient, url, name="cost-1", type="cost", sleep=waits, **MUTUAL)
+        async with client:
+            hub.handshake = REVOKED
+            await hub.peer.close(4401, "the certificate has run out")
+            await eventually(lambda: len(hub.handshakes) >= 12)
+            hub.handshake = None
+            await client.wait_connected()
 
 
 async def test_a_watch_ends_likewise(hub: FakeHub, waits: Waits) -> None:

@@ -28,6 +28,8 @@ COMMANDS = [
     ("hubs",),
     ("acknowledge-loss", "--yes"),
     ("remove", AGENT),
+    ("token", "list"),
+    ("token", "create", "--role", "agent"),
     ("register", "--name", "a", "--type", "b", "--wait", "0.2"),
 ]
 
