@@ -22,7 +22,7 @@ from hub.auth.tokens import Tokens
 from hub.auth.uses import Uses
 from hub.net.caller import Authenticator, NobodyAsked
 from hub.settings import Settings
-from hub.store import MEMORY, Backend
+from hub.store import EMBEDDED, MEMORY, Backend
 from hub.telemetry import logs
 from hub.telemetry.metrics import Metrics
 
@@ -86,7 +86,7 @@ class Access:
         self._uses = Uses(store)
         await tokens.start()
         if not (digests or others) and not await _any_valid(store):
-            error = nobody_can_come_in(addresses, self._store_options())
+            error = nobody_can_come_in(addresses, self._store_options(store_name))
             if not is_loopback(addresses):
                 raise error
             logger.warning(str(error))
@@ -174,10 +174,10 @@ class Access:
         )
         self._logged_at, self._unlogged = now, 0
 
-    def _store_options(self) -> str | None:
+    def _store_options(self, store_name: str) -> str | None:
         """The options that name this hub's store for a command."""
         settings = self._settings
-        if settings.redis is None:
+        if settings.redis is None or store_name == EMBEDDED:  # a worker has its socket as a URL
             return f"--data-dir {shlex.quote(settings.data_dir)}"
         if settings.redis == MEMORY:
             return None

@@ -162,10 +162,10 @@ class TokenStore:
         await self._change(TOKEN_USE, token_id.encode(), b"1", step.encode())
 
     async def used(self, times: Mapping[str, float]) -> list[str]:
-        """Note when tokens were used last; returns the ids that are no tokens any more."""
+        """Note when tokens were used last, to the minute; returns the ids of those gone."""
         arguments: list[bytes] = []
         for token_id, at in times.items():
-            arguments += (token_id.encode(), b"%d" % at)
+            arguments += (token_id.encode(), b"%d" % (at - at % 60))
         return [_text(each) for each in await self._change(TOKEN_USED, *arguments)]
 
     async def put_back(self, tokens: Iterable[Token]) -> str:
