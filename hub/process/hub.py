@@ -22,7 +22,6 @@ from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.timestamps import format_timestamp
 from hub.auth.access import Access
 from hub.auth.administration import TokenAdministration
-from hub.auth.external import ExternalCredentials
 from hub.auth.login_cookies import LoginCookies
 from hub.auth.tokens import REVOKED
 from hub.engine import EmbeddedEngine
@@ -31,14 +30,13 @@ from hub.http.app import App
 from hub.net.admission import Admission, ConnectionLimits
 from hub.net.browsers import BrowserPolicy
 from hub.net.caller import Authenticator, Caller
-from hub.net.certificate import ServerCertificate
-from hub.net.file_changes import LOOK_EVERY
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
 from hub.net.peer import is_loopback
 from hub.net.sockets import url_of
 from hub.net.unsent import UnsentBudget
 from hub.process.clock import LoopScheduler
+from hub.process.credentials import Credentials
 from hub.process.garbage import GarbageCollection
 from hub.process.heap import Heap
 from hub.process.namespaces import Namespace, Namespaces
@@ -162,7 +160,6 @@ class Hub:
             self.limits,
         )
         self._maintenance: asyncio.Task[None] | None = None
-        self._file_look: asyncio.Task[None] | None = None
         self._agents = 0  # as of a moment ago
         self._garbage = GarbageCollection()
         self._heap = Heap()
@@ -170,8 +167,7 @@ class Hub:
         self._backend: Backend | None = None
         self._confirm = False
         self._listener: Listener | None = None
-        self._certificate: ServerCertificate | None = None
-        self._external: ExternalCredentials | None = None
+        self._credentials = Credentials()
         self._url = ""
         self._failure: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
@@ -186,8 +182,7 @@ class Hub:
         logger.info("starting", version=VERSION, **describe(settings))
         if self._timing.warning:
             logger.warning(self._timing.warning)
-        self._certificate = _certificate_of(settings)
-        self._external = await asyncio.to_thread(ExternalCredentials, settings)
+        await self._credentials.read(settings)
         self._admission.room = connection_room(raise_open_file_limit())
         app = App(self)
         listener = Listener(
@@ -198,7 +193,7 @@ class Hub:
             admission=self._admission,
             shared_port=self._shared_port,
             unsent=self.unsent,
-            certificate=self._certificate,
+            certificate=self._credentials.certificate,
             browsers=BrowserPolicy(
                 allowed_hosts=settings.allowed_hosts,
                 allowed_origins=settings.allowed_origins,
@@ -212,13 +207,13 @@ class Hub:
         # The port first: a second hub with the same id that is started by mistake must fail before
         # it takes over the lease of the first one in Redis.
         host, port = await listener.bind()
-        self._url = url = url_of(host, port, tls=self._certificate is not None)
+        self._url = url = url_of(host, port, tls=settings.tls_cert is not None)
         try:
             asks = self.access.must_ask(listener.addresses)
             await self._open_store()
             if asks:
                 await self._ask_for_tokens(listener.addresses)
-            elif self._external.recognisers:
+            elif self._credentials.recognisers:
                 logger.warning(
                     "jwt_keys and tls_principals are of no use: this hub asks nobody who it is; "
                     "set auth = required"
@@ -234,8 +229,7 @@ class Hub:
         if self._parent is not None:
             await self._parent.start()
         self._maintenance = asyncio.create_task(self._maintain(), name="caretaker")
-        if self._certificate is not None or self._external.recognisers:
-            self._file_look = asyncio.create_task(self._look_at_files(), name="file look")
+        self._credentials.follow(self.access.check)
         agents = sum(len(each.supervisor.directory) for _, each in self._namespaces)
         logger.info(
             "listening",
@@ -264,8 +258,7 @@ class Hub:
         await self._wait_until(lambda: not self.connections, CLOSE_TIMEOUT)
         if self._listener is not None:
             await self._listener.stop(1.0)
-        if self._file_look is not None:
-            self._file_look.cancel()
+        self._credentials.close()
         if self._maintenance is not None:
             self._maintenance.cancel()  # before the namespaces are closed, which it uses
         await self._close_store()
@@ -392,7 +385,7 @@ class Hub:
     async def _ask_for_tokens(self, addresses: Sequence[str]) -> None:
         assert self._backend is not None
         try:
-            others = [] if self._external is None else self._external.recognisers
+            others = self._credentials.recognisers
             await self.access.open(addresses, self._backend, self.store_name, others)
         except StoreError as error:
             raise HubError(f"the tokens cannot be read: {error}") from None
@@ -523,11 +516,9 @@ class Hub:
         """What an operator should look at although the hub is ready; `namespace` as above."""
         tight = [Caution("tight_times", self._timing.warning)] if self._timing.warning else []
         cut = self._engine.warnings if self._engine is not None else self._warnings
-        tls = self._certificate.warnings() if self._certificate is not None else []
         return [
             *tight,
-            *(Caution("tls_certificate", sentence) for sentence in tls),
-            *([] if self._external is None else self._external.warnings()),
+            *self._credentials.warnings(),
             *(Caution("store_cut", sentence) for sentence in cut),
             *self._namespaces.warnings(namespace),
         ]
@@ -554,16 +545,6 @@ class Hub:
         if goes_on:
             self._failure.set_result(RivalError(sentence))
 
-    async def _look_at_files(self) -> None:
-        """Read the certificate, and what others issue, again when that changes."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            # In threads: the files may be on another machine.
-            if self._certificate is not None:
-                await asyncio.to_thread(self._certificate.look)
-            if self._external is not None and await asyncio.to_thread(self._external.look):
-                self.access.check()
-
     async def _maintain(self) -> None:
         """Measure the event loop's lag, and do the regular work of namespaces and collections."""
         while True:
@@ -586,15 +567,6 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
         max_handshakes=settings.max_handshakes,
         handshake_timeout=settings.handshake_timeout,
         request_timeout=settings.request_timeout,
-    )
-
-
-def _certificate_of(settings: Settings) -> ServerCertificate | None:
-    """The certificate of the port; raises TlsError when it cannot be used."""
-    if settings.tls_cert is None:
-        return None
-    return ServerCertificate(
-        settings.tls_cert, settings.tls_key or "", settings.tls_client_ca or ""
     )
 
 
