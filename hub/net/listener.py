@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from hub.net.admission import Admission
 from hub.net.browsers import BrowserPolicy, BrowserRules, Permit, check_browser, make_rules
 from hub.net.certificate import ServerCertificate
+from hub.net.exchange import EXCHANGE, Exchange
 from hub.net.head import Head
 from hub.net.http_protocol import HttpProtocol
 from hub.net.intake import Intake
@@ -223,9 +224,11 @@ class Listener:
         self._check = loop.call_later(self._unsent.send_timeout / CHECKS, self._check_reading)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope["extensions"][EXCHANGE]
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
             # `stop` cancelled it and has logged that; uvicorn would log a traceback.
+            exchange.give_up()
