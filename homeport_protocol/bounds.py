@@ -43,7 +43,6 @@ Smaller ones are kept digit by digit; a parser whose numbers are floats rounds t
 """
 
 # In Python, `$` alone also matches before a final line feed; `$(?!\n)` is the end in every dialect.
-NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
 
 # Format characters (category Cf), line and paragraph separators, and letters and marks without an
 # image. Beyond U+FFFF the dialects share no escape, so those stand for themselves.
@@ -66,7 +65,9 @@ def _without(characters: str) -> str:
 
 NO_UNSEEN = "^" + _without("")
 VISIBLE = "^" + _NOT_BLANK + _without("")
-NAME = "^" + _NOT_BLANK + _without(r"\x00-\x1f\x7f-\x9f")
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+PRINTABLE = "^" + _without(_CONTROL)
+NAME = "^" + _NOT_BLANK + _without(_CONTROL)
 UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
 NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)"
 
@@ -116,7 +117,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 _SEEN = "no characters that are invisible or reorder text (such as U+200B or U+202E)"
 PATTERNS: dict[str, str] = {
-    NO_CONTROL: "must hold no control characters",
+    PRINTABLE: f"must hold no control characters and {_SEEN}",
     NAME: f"must hold no control characters and {_SEEN}, and must not be blank",
     VISIBLE: f"must hold {_SEEN}, and must not be blank",
     NO_UNSEEN: f"must hold {_SEEN}",

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from homeport_protocol.bounds import NAMESPACE, NO_CONTROL, Role
+from homeport_protocol.bounds import NAME, NAMESPACE, PRINTABLE, Role
 
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz" + digits
 SECRET_ALPHABET = digits + ascii_letters
@@ -39,7 +39,7 @@ _TOKEN = re.compile(
 )
 
 TokenId = Annotated[str, Meta(pattern=TOKEN_ID, description="Id of the token")]
-Glob = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_CONTROL)]
+Glob = Annotated[str, Meta(min_length=1, max_length=128, pattern=NAME)]
 Globs = Annotated[list[Glob], Meta(min_length=1, max_length=64)]
 TokenNamespace = Annotated[
     str,
@@ -48,7 +48,7 @@ TokenNamespace = Annotated[
         description="The namespace that it may use; `*` for all.",
     ),
 ]
-Note = Annotated[str, Meta(max_length=256, pattern=NO_CONTROL)]
+Note = Annotated[str, Meta(max_length=256, pattern=PRINTABLE)]
 Ttl = Annotated[float, Meta(gt=0, le=MAX_TTL)]
 Uses = Annotated[int, Meta(ge=1, le=1_000_000)]
 

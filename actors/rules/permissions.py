@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from homeport_protocol.bounds import Role
 from homeport_protocol.errors import ProtocolError
+from homeport_protocol.texts import composed
 
 Act = Literal[
     "read",
@@ -114,4 +115,5 @@ def not_its_own() -> ProtocolError:
 
 
 def _allows(principal: Principal, name: str) -> bool:
-    return any(fnmatchcase(name, glob) for glob in principal.names)
+    # Names are in NFC; a glob of a JWT or of a certificate's entry need not be.
+    return any(fnmatchcase(name, composed(glob)) for glob in principal.names)

@@ -17,7 +17,7 @@ from jwt.api_jws import PyJWS
 from msgspec import Meta, Struct
 
 from actors.rules.permissions import Principal
-from homeport_protocol.bounds import NO_CONTROL
+from homeport_protocol.bounds import NAME
 from hub.auth.grant import Grant
 from hub.auth.jwk_set import ALGORITHMS, JwkSet
 from hub.auth.refusals import Unauthorized
@@ -39,7 +39,7 @@ class JwtPrincipal(Principal, frozen=True, gc=False, kw_only=True):
 class Claims(Struct, frozen=True, kw_only=True):
     """The claims that are read; all others are ignored."""
 
-    sub: Annotated[str, Meta(min_length=1, max_length=256, pattern=NO_CONTROL)]
+    sub: Annotated[str, Meta(min_length=1, max_length=256, pattern=NAME)]
     exp: Time
     homeport: Grant
     nbf: Time | None = None

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 
 from homeport_protocol.bounds import LONGEST, NAME, NO_UNSEEN, VISIBLE
-from homeport_protocol.codec import decode_json, decode_request
+from homeport_protocol.codec import convert, decode_json, decode_request
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.filters import Filter
 from homeport_protocol.http import LegacyRegistration
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.requests import Find, Register, Resume, Update
+from homeport_protocol.tokens import TokenRequest
 from tests.protocol.test_requests import AGENT_ID
 
 TWO_FORMS = "Zu\u0308rich", "Zürich"
@@ -145,6 +146,15 @@ def test_a_text_that_its_one_form_makes_too_long_is_refused(place: str, field: s
     with pytest.raises(ProtocolError, match="more than") as refused:
         say(place, field, grows * (LONGEST[field] // 2 + 1))
     assert refused.value.field in (field, f"agent.{field}")
+
+
+@pytest.mark.parametrize("text", UNSEEN.values(), ids=UNSEEN.keys())
+def test_what_is_said_of_a_token_is_seen_as_well(text: str) -> None:
+    for field, value in (("note", text), ("names", [text])):
+        with pytest.raises(ProtocolError) as refused:
+            convert({"role": "agent", field: value}, TokenRequest)
+        assert refused.value.field == field
+    convert({"role": "agent", "note": "Zürich 東京", "names": ["Zürich-*"]}, TokenRequest)
 
 
 def test_a_filter_may_ask_for_a_name_that_nobody_may_have() -> None:

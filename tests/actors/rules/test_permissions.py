@@ -45,6 +45,13 @@ def test_where_nobody_is_asked_anybody_may_do_everything() -> None:
     check_owner(ANYBODY, "token:a", "any name")
 
 
+def test_a_glob_in_another_form_of_unicode_is_that_of_the_names() -> None:
+    agent = Principal(id="token:a", role="agent", names=("Zu\u0308rich-*",))
+    check_name(agent, "Zürich-1")  # every name is in this form
+    with pytest.raises(ProtocolError):
+        check_name(agent, "Zurich-1")
+
+
 def test_names_are_globs_over_the_whole_name_and_case_counts() -> None:
     principal = Principal(id="token:a", role="agent", names=("cost-*", "spot"))
     check_name(principal, "cost-1")
