@@ -139,13 +139,8 @@ class Namespaces:
 
     async def _watch_for_made(self) -> None:
         """Look whether other hubs make a namespace in which somebody waits here."""
-        before = -1
         while any(self._latent):  # by a name that is not ""
-            with suppress(StoreError):
-                count = await self._open[DEFAULT_NAMESPACE].store.count_namespaces()
-                if count != before:
-                    before = count
-                    await self._discover()
+            await self._discover()
             await asyncio.sleep(MADE_INTERVAL)
         self._watching = None
 

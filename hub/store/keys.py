@@ -24,6 +24,7 @@ class Keys:
         "agent_prefix",
         "aside",
         "base",
+        "ended",
         "hubs",
         "log",
         "log_name",
@@ -73,6 +74,8 @@ class Keys:
         """Hash: the times that agents were told, where they are not the usual ones; and those."""
         self.owners = f"{base}agents:owners".encode()
         """Hash: the principals that agents belong to, by the agents' ids."""
+        self.ended = f"{base}agents:ended".encode()
+        """Stream: the ids and last epochs of removed agents, so that not too many are kept."""
         self._epoch_prefix = f"{base}epoch:".encode()
         self._lease_prefix = f"{base}hub:".encode()
         self.namespaces = f"{prefix}homeport:namespaces".encode()

@@ -270,13 +270,6 @@ class RedisStore:
             self.findings.of_another_type(key, b"set", "hubs do not hear of new namespaces")
             return []
 
-    async def count_namespaces(self) -> int:
-        """How long that list is, with what else is in it; 0 for a key of another type."""
-        try:
-            return int(await self._run(partial(self._names.ask, b"SCARD", self._keys.namespaces)))
-        except WrongTypeError:
-            return 0
-
     async def seed(self) -> bytes:
         """A random text that all hubs have in common; `renew_seed` has all take another."""
         seeds = sorted(each for each in await self._listed() if each.startswith(_SEED))

@@ -92,6 +92,7 @@ class _Repair:
             (keys.hubs, _is(b"set"), "no set of hubs"),
             (keys.seen, _is(b"stream"), "no renewals"),
             (keys.loss, _is(b"hash"), "no acknowledged losses"),
+            (keys.ended, _is(b"stream"), "no list of removed agents"),
             (keys.times, _is(b"hash"), "no times of agents"),
             (keys.owners, _is(b"hash"), "no owners of agents"),
         ]

@@ -64,6 +64,9 @@ NOTICED = 10.0
 ELSEWHERE_SEEDS = 0.3
 """Share of the seeds in which a legacy service writes to the same store."""
 
+MOST_TOMBSTONES = 1
+"""Far fewer than the store keeps: that the oldest go must change nothing that anybody sees."""
+
 Printer = Callable[[str], None]
 
 
@@ -103,6 +106,7 @@ class Simulation:
         )
         self.store = SimStore(self.clock, self._random("store"), self.trace)
         self.store.trim_to = scenario.trim_to
+        self.store.most_tombstones = MOST_TOMBSTONES
         self.network = Network(self.clock, self._random("network"), self.trace)
         hub_random = self._random("hubs")
         self.hubs = [

@@ -69,7 +69,8 @@ class ModelStore:
         self.revision = 0
         self.entries: dict[str, tuple[bytes, int, float]] = {}
         self.active: set[str] = set()
-        self.tombstones: dict[str, int] = {}
+        self.tombstones: dict[str, int] = {}  # in the order of the removals
+        self.most_tombstones = 10_000
         self.times: dict[str, str] = {}
         """What agents were told, where it is not the usual; under "" is the usual."""
         self.owners: dict[str, str] = {}
@@ -235,7 +236,10 @@ class ModelStore:
         if operation == "remove":
             self.entries.pop(change.agent_id, None)
             self.active.discard(change.agent_id)
+            self.tombstones.pop(change.agent_id, None)
             self.tombstones[change.agent_id] = max(epoch, last)
+            while len(self.tombstones) > self.most_tombstones:
+                del self.tombstones[next(iter(self.tombstones))]
             self.times.pop(change.agent_id, None)
             owner = ""
         else:

@@ -31,6 +31,10 @@ local AT_ONCE = 1000
 -- How long the last epoch of a removed agent is kept: longer than a change that was made before the
 -- removal can take to arrive.
 local TOMBSTONE_MS = 3600000
+-- How many of these are kept; the oldest go first, a few at a time. Epochs go up with the clock, so
+-- that even without one no later epoch is lower: only what was written before the removal, and arrives
+-- after as many others, could bring the agent back, until its lease runs out.
+local TOMBSTONES, TOMBSTONES_AT_ONCE = 10000, 256
 -- How long renewals are kept for hubs that read them late.
 local RENEWALS_MS = 30000
 
@@ -324,8 +328,39 @@ local function keep_told(told)
     end
 end
 
+-- Removes the oldest tombstones when there are too many. `ended` are ids and epochs of the agents that
+-- were removed; a tombstone goes unless its agent was removed again.
+local function bound_tombstones(prefix, ended)
+    local base = base_of(active, 'agents:active')
+    local order = base .. 'agents:ended'
+    if misfit(order, 'stream') then
+        set_aside(base, order)
+    end
+    local length = 0
+    for i = 1, #ended, 2 do
+        redis.call('XADD', order, '*', ended[i], ended[i + 1])
+    end
+    local info = redis.call('XINFO', 'STREAM', order)
+    for i = 1, #info, 2 do
+        if info[i] == 'length' then
+            length = info[i + 1]
+        end
+    end
+    if length > TOMBSTONES + TOMBSTONES_AT_ONCE then
+        for _, entry in ipairs(redis.call('XRANGE', order, '-', '+', 'COUNT', length - TOMBSTONES)) do
+            local key = prefix .. entry[2][1]
+            if redis.pcall('GET', key) == entry[2][2] then
+                redis.call('UNLINK', key)
+            end
+        end
+        redis.call('XTRIM', order, 'MAXLEN', TOMBSTONES)
+    end
+    redis.call('PEXPIRE', order, TOMBSTONE_MS)
+end
+
 local revision = before
 local total
+local ended, ended_prefix = {}, ''
 local members, renewed, loads, loaded = {}, {}, {}, false
 local answer = {'ok', digits(before)}
 local key_at, at, last = FIXED_KEYS, FIXED, #ARGV
@@ -369,6 +404,8 @@ while at < last do
         if operation == 'remove' then
             redis.call('DEL', key)
             redis.call('SET', tombstone, epoch, 'PX', TOMBSTONE_MS)
+            ended[#ended + 1], ended[#ended + 2] = agent_id, epoch
+            ended_prefix = string.sub(tombstone, 1, #tombstone - #agent_id)
             times = ''
             told[agent_id] = times
             keep_owner(agent_id, '')
@@ -433,6 +470,10 @@ if #renewed > 0 then
     end
     -- So that the stream expires when no hub, or only one, is left.
     redis.call('PEXPIRE', renewals, 2 * RENEWALS_MS)
+end
+
+if #ended > 0 then
+    bound_tombstones(ended_prefix, ended)
 end
 
 -- Last, because a full server allows PEXPIRE, and after any write Redis would allow the rest of the

@@ -122,7 +122,7 @@ async def test_namespaces_and_prefixes_are_disjoint(
         other.active.replace(b"agents:active", name)
         for name in (
             *(b"agents:log", b"agents:log:name", b"agents:secret"),
-            *(b"agents:hubs", b"hub:hub-1", b"epoch:" + agent_id(1).encode()),
+            *(b"agents:hubs", b"agents:ended", b"hub:hub-1", b"epoch:" + agent_id(1).encode()),
         )
     }
 

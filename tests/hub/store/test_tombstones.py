@@ -92,3 +92,42 @@ async def test_a_key_of_another_type_tells_nothing_and_is_replaced(
     ]
     assert await store.commit(change("remove", epoch=1, revision=1)) == [Applied(3, 1)]
     assert await client.get(TOMBSTONE) == tombstone(1)
+
+
+async def test_only_so_many_are_kept_and_the_oldest_go(store: Asked, client: Redis) -> None:
+    """Whoever registers and unregisters again and again must not fill Redis."""
+    count, batch = 11_000, 500
+    for first in range(0, count, batch):
+        ids = range(first, first + batch)
+        await store.commit(*(change("register", number) for number in ids))
+        await store.commit(*(change("remove", number, epoch=FAR, revision=FAR) for number in ids))
+    assert await client.exists(f"epoch:{agent_id(0)}") == 0
+    assert await client.exists(f"epoch:{agent_id(count - 1)}") == 1
+    kept = [key async for key in client.scan_iter("epoch:*", count=1000)]
+    assert 10_000 <= len(kept) <= 10_256
+    assert await client.xlen("agents:ended") == len(kept)
+    assert 0 < await client.pttl("agents:ended") <= 3_600_000
+
+
+async def test_an_agent_that_was_removed_again_keeps_its_newest_tombstone(
+    store: Asked, client: Redis
+) -> None:
+    await store.commit(change("register", epoch=6))
+    await store.commit(change("remove", epoch=7, revision=1))
+    assert await store.commit(change("register")) == [Applied(3, 8)]
+    assert await store.commit(change("remove", epoch=8, revision=3)) == [Applied(4, 8)]
+    newest = await client.get(TOMBSTONE)
+    entries = await client.xrange("agents:ended")
+    assert entries[0][1] != entries[1][1]
+    assert list(entries[1][1].values()) == [newest]
+
+
+async def test_a_stray_key_in_the_place_of_their_order_is_set_aside(
+    store: Asked, client: Redis
+) -> None:
+    await client.set("agents:ended", "stray")
+    await store.commit(change("register", epoch=6))
+    await store.commit(change("remove", epoch=7, revision=1))
+    assert await client.xlen("agents:ended") == 1
+    (aside,) = await client.keys("set-aside:*")
+    assert await client.get(aside) == b"stray"
