@@ -361,7 +361,7 @@ def test_every_key_in_redis_is_explained() -> None:
             key.decode()
             for key in (
                 *(keys.active, keys.log, keys.log_name, keys.secret, keys.namespaces),
-                *(keys.hubs, keys.seen, keys.loss, keys.times, keys.tokens),
+                *(keys.hubs, keys.seen, keys.loss, keys.times, keys.ended, keys.tokens),
             )
         ),
     }
