@@ -20,7 +20,7 @@ from bench.faults import (
 )
 from bench.faults.soak import soak
 from bench.scenario import Scenario
-from bench.speed import death, fanout, find, growth, heartbeats, http, hubs, memory, storm
+from bench.speed import auth, death, fanout, find, growth, heartbeats, http, hubs, memory, storm
 
 
 class Group(Struct, frozen=True):
@@ -38,6 +38,7 @@ GROUPS = (
         (
             heartbeats.run,
             storm.run,
+            auth.run,
             memory.run,
             find.run,
             http.run,

@@ -19,15 +19,17 @@ _ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 class Target:
-    """Where a peer connects to, read once: ws://HOST:PORT/PATH?QUERY, as hubs know no TLS."""
+    """Where a peer connects to, read once: ws://USER:TOKEN@HOST:PORT/PATH?QUERY, without TLS."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.host = parts.hostname or ""
         self.port = parts.port or 80
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+        token = f"Authorization: Bearer {parts.password}\r\n" if parts.password else ""
         self.upgrade = (
-            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n{token}"
+            "Upgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode()
 

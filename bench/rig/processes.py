@@ -174,11 +174,13 @@ class HubProcess(Program):
     ) -> None:
         self.log = Path(directory) / "hub.log"
         self.url = ""
+        self.data_dir = Path(directory) / "data"
+        """Of the embedded store."""
         self._cores = cores
         self._max_open_files = max_open_files
         self._settings = {"port": 0, "hub_id": "bench", **settings}
         if "redis" not in settings:
-            self._settings["data_dir"] = Path(directory) / "data"
+            self._settings["data_dir"] = self.data_dir
 
     @property
     def websocket_url(self) -> str:
@@ -191,7 +193,7 @@ class HubProcess(Program):
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
-        command = [*_hub_command(), "serve"]
+        command = [*homeport(), "serve"]
         for name, value in self._settings.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
         if self._max_open_files:
@@ -274,7 +276,8 @@ class StoreServer(Program):
         return True
 
 
-def _hub_command() -> list[str]:
+def homeport() -> list[str]:
+    """The command that runs our command line."""
     script = Path(sys.executable).with_name("homeport")
     return [str(script)] if script.exists() else python("hub")
 

@@ -13,6 +13,7 @@ from bench.load.crowd import Crowd, CrowdSpec, Group
 from bench.load.talk import Talk
 from bench.rig.cores import Cores
 from bench.rig.rounds import Rounds, in_turn
+from bench.rig.tokens import make_token
 from bench.scene import Scene
 from bench.speed.under_load import Server, ServerUnderLoad
 
@@ -64,6 +65,12 @@ class SpeedScene(Scene):
             return Server(f"{websockets}?namespace={namespace}", None)
         hub = await self.hub(**{**PATIENT, **settings})
         return Server(hub.websocket_url, hub.pid)
+
+    async def hub_that_asks(self) -> Server:
+        """A hub that asks for a token, at a URL that has one of an agent."""
+        hub = await self.hub(**PATIENT, auth="required")
+        token = await make_token(hub.data_dir, "agent")
+        return Server(hub.websocket_url.replace("://", f"://agent:{token}@"), hub.pid)
 
     async def bare(self, name: str, size: int = 0) -> Server:
         """A bare server of `bench.baselines`, which answers with `size` bytes; 0: an echo."""

@@ -30,7 +30,18 @@ ATTACKS = {kind.name: kind for kind in KINDS}
 
 def run_of(name: str) -> str:
     """In which run a scenario is."""
-    speed = ["heartbeats", "storm", "memory", "find", "http", "fanout", "death", "growth", "hubs"]
+    speed = [
+        "heartbeats",
+        "storm",
+        "auth",
+        "memory",
+        "find",
+        "http",
+        "fanout",
+        "death",
+        "growth",
+        "hubs",
+    ]
     if name in speed:
         return "speed"
     if name in ATTACKS:
