@@ -25,9 +25,7 @@ from hub.settings import Settings
 from hub.store import EMBEDDED, MEMORY, Backend
 from hub.telemetry import logs
 from hub.telemetry.metrics import Metrics
-
-LOG_EVERY = 10.0
-"""Seconds between two log lines about callers that were refused."""
+from hub.telemetry.peer_reports import PeerReports
 
 logger = logs.get("hub.auth")
 
@@ -50,16 +48,14 @@ class Access:
         """None where nobody is asked for a token."""
         self.logins: LoginCookies | None = None
         """None where nobody is asked for a token."""
-        self.unreadable: list[str] = []
-        """The ids of tokens in the store whose facts no hub wrote."""
         self._settings = settings
         self._metrics = metrics
         self._tell = on_revoked
+        self._store: TokenStore | None = None
         self._tokens: Tokens | None = None
         self._uses: Uses | None = None
         self._sessions: OpenSessions | None = None
-        self._logged_at = -LOG_EVERY
-        self._unlogged = 0
+        self._reports = PeerReports()
 
     def must_ask(self, addresses: Sequence[str]) -> bool:
         """Whether a hub that listens on these addresses asks for tokens. Raises ExposedError."""
@@ -78,14 +74,12 @@ class Access:
         Raises StoreError, and ExposedError when nobody could come in.
         """
         settings = self._settings
-        store = TokenStore(
-            backend, settings.key_prefix, name=store_name, unreadable=self._found_unreadable
-        )
+        self._store = store = TokenStore(backend, settings.key_prefix, name=store_name)
         digests = list(filter(None, settings.operator_token_sha256.split(",")))
         self._tokens = tokens = Tokens(store, self._on_revoked)
         self._uses = Uses(store)
         await tokens.start()
-        if not (digests or others) and not await _any_valid(store):
+        if not (digests or others or store.wrong_type) and not await _any_valid(store):
             error = nobody_can_come_in(addresses, self._store_options(store_name))
             if not is_loopback(addresses):
                 raise error
@@ -117,6 +111,10 @@ class Access:
         """It has ended."""
         if self._sessions is not None:
             self._sessions.closed(session)
+
+    def warnings(self) -> list[str]:
+        """What was found among the tokens that no hub wrote, in sentences."""
+        return [] if self._store is None else self._store.warnings()
 
     def check(self) -> None:
         """Close the websockets of principals that have ended; what others issue has changed."""
@@ -156,23 +154,9 @@ class Access:
             self._sessions.check()
         self._tell(principal_ids)
 
-    def _found_unreadable(self, token_id: str) -> None:
-        self.unreadable.append(token_id)
-        logger.warning("the store holds a token that cannot be read, and is none", id=token_id[:64])
-
     def _report(self, peer: str, refusal: Unauthorized) -> None:
-        now = time.monotonic()
-        if now - self._logged_at < LOG_EVERY:
-            self._unlogged += 1
-            return
-        logger.warning(
-            "caller refused",
-            peer=peer,
-            why=refusal.message,
-            claims=refusal.subject or None,
-            refused_since=self._unlogged or None,
-        )
-        self._logged_at, self._unlogged = now, 0
+        claimed = f" ({refusal.subject})" if refusal.subject else ""
+        self._reports.refused(peer, 401, refusal.message + claimed)
 
     def _store_options(self, store_name: str) -> str | None:
         """The options that name this hub's store for a command."""

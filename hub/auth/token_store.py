@@ -34,6 +34,7 @@ from hub.store.scripts import (
     TOKEN_USED,
     Script,
 )
+from hub.telemetry import logs
 
 T = TypeVar("T")
 
@@ -44,10 +45,15 @@ when Redis is back, a hub has read within two seconds what was revoked."""
 FORGOTTEN_AFTER = 7 * 86400.0
 """Seconds after it has run out in which a token is still listed."""
 
+MOST_UNREADABLE = 100
+"""Fields without a token that are told of; beyond them nothing is."""
+
 _PIECE = b"500"
 """How many fields one command looks at."""
 
 _REVISION = b":revision"
+logger = logs.get("hub.tokens")
+
 _ID = re.compile(TOKEN_ID)
 _NUMBER = re.compile(rb"[0-9]{1,15}(\.[0-9]{1,6})?")
 
@@ -82,9 +88,8 @@ class Token(Struct, frozen=True, kw_only=True):
 class TokenStore:
     """Reads and changes the tokens under a key prefix, on a connection of its own.
 
-    `unreadable` is told the id of a token whose facts no hub wrote, once for each. Every method
-    raises StoreUnavailableError when the store cannot be asked, and StoreError when it cannot be
-    used as it is. `name` is what people know the store by.
+    Every method raises StoreUnavailableError when the store cannot be asked, and StoreError when it
+    cannot be used as it is. `name` is what people know the store by.
     """
 
     def __init__(
@@ -94,13 +99,14 @@ class TokenStore:
         *,
         timeout: float = TIMEOUT,
         name: str = REDIS,
-        unreadable: Callable[[str], None] = lambda _id: None,
     ) -> None:
         self._key = Keys(prefix).tokens
         self._lane = backend.lane(self._key, timeout)
         self._name = name
-        self._unreadable = unreadable
-        self._told: set[str] = set()
+        self.unreadable: set[str] = set()
+        """Fields that should hold a token's facts, and held something else when last read."""
+        self.wrong_type = False
+        """Whether the key held something else than a hash when last asked."""
 
     async def revision(self) -> str:
         """What changes with every revocation; "" where no token was ever made."""
@@ -192,6 +198,25 @@ class TokenStore:
         except ValueError:
             return None  # what no hub wrote signs nothing
 
+    def warnings(self) -> list[str]:
+        """What was found that no hub wrote, and what to do, in sentences."""
+        key = self._key.decode()
+        if self.wrong_type:
+            return [
+                f"the Redis key {key} holds another type than a hub writes there, and no token can "
+                "be checked: `homeport repair` sets it aside"
+            ]
+        return [
+            f"the field {token_id[:64]!r} of the Redis key {key} holds no token and is left alone: "
+            "remove it with HDEL, and make another token"
+            for token_id in sorted(self.unreadable)
+        ]
+
+    async def look_again(self) -> None:
+        """Forget the warnings about what is in order by now."""
+        if self.unreadable:
+            await self.read(list(self.unreadable))
+
     async def close(self) -> None:
         """Close the connection."""
         await self._lane.drop()
@@ -222,16 +247,20 @@ class TokenStore:
     def _token(self, token_id: str, values: Mapping[bytes, bytes | None]) -> Token | None:
         facts, revoked, left, used = (values.get(field) for field in _fields(token_id))
         if facts is None:
+            self.unreadable.discard(token_id)
             return None
         try:
             if _ID.fullmatch(token_id) is None:
                 raise msgspec.ValidationError
             stored = msgspec.json.decode(facts, type=StoredToken)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            if token_id not in self._told and len(self._told) < MAX_TOKENS:
-                self._told.add(token_id)
-                self._unreadable(token_id)
+            if token_id not in self.unreadable and len(self.unreadable) < MOST_UNREADABLE:
+                self.unreadable.add(token_id)
+                logger.warning(
+                    "the store holds a token that cannot be read, and is none", id=token_id
+                )
             return None
+        self.unreadable.discard(token_id)
         return Token(
             id=token_id,
             facts=stored,
@@ -246,12 +275,15 @@ class TokenStore:
 
     async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await work()
+            answer = await work()
         except Exception as error:
             log_bug(error)
+            self.wrong_type = is_wrong_type(error)
             kind = StoreError if needs_a_person(error) else StoreUnavailableError
             kind = WrongTypeError if is_wrong_type(error) else kind
             raise kind(named(reason_of(error), self._name)) from None
+        self.wrong_type = False
+        return answer
 
 
 def _fields(token_id: str) -> tuple[bytes, bytes, bytes, bytes]:

@@ -22,6 +22,7 @@ from hub.auth.evidence import Evidence
 from hub.auth.refusals import Unauthorized
 from hub.auth.token_store import Token, TokenStore
 from hub.store import StoreError
+from hub.store.backends.failures import WrongTypeError
 from hub.telemetry import logs
 
 POLL_INTERVAL = 0.5
@@ -86,8 +87,12 @@ class Tokens:
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Read the revocations, and follow them. Raises StoreError."""
-        await self.refresh()
+        """Read the revocations, and follow them. Raises StoreError.
+
+        Not for a key of another type, which is no reason to serve nobody: see `warnings`.
+        """
+        with suppress(WrongTypeError):
+            await self.refresh()
         self._following = asyncio.create_task(self._follow(), name="tokens")
 
     async def close(self) -> None:
@@ -237,6 +242,7 @@ class Tokens:
                 if loop.time() - self._used_written >= USED_INTERVAL:
                     self._used_written = loop.time()
                     await self._write_used()
+                    await self._store.look_again()
             except StoreError as error:
                 logger.debug("revocations could not be read", reason=str(error))
             except Exception:

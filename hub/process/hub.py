@@ -520,6 +520,7 @@ class Hub:
             *tight,
             *self._credentials.warnings(),
             *(Caution("store_cut", sentence) for sentence in cut),
+            *(Caution("store_foreign_data", sentence) for sentence in self.access.warnings()),
             *self._namespaces.warnings(namespace),
         ]
 

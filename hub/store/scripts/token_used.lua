@@ -6,6 +6,9 @@
 
 local tokens, missing = KEYS[1], {}
 
+if not redis.call('HGET', tokens, ':revision') then
+    return missing -- all is lost, and hubs put it back
+end
 for i = 1, #ARGV, 2 do
     if redis.call('HGET', tokens, ARGV[i]) then
         redis.call('HSET', tokens, ARGV[i] .. ':used', ARGV[i + 1])

@@ -37,8 +37,7 @@ class Place:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.unreadable: list[str] = []
-        self.store = TokenStore(backend, timeout=10.0, unreadable=self.unreadable.append)
+        self.store = TokenStore(backend, timeout=10.0)
         self.now = 1_800_000_000.0
         self.administration = TokenAdministration(self.store, lambda: self.now)
         self.lane = backend.lane(KEY, 10.0)
@@ -48,7 +47,7 @@ class Place:
         return await self.administration.create(TokenRequest(**{"role": "agent", **fields}))
 
     async def hub(self, revoked: list[set[str]] | None = None) -> Tokens:
-        store = TokenStore(self.backend, timeout=10.0, unreadable=self.unreadable.append)
+        store = TokenStore(self.backend, timeout=10.0)
         told = [] if revoked is None else revoked
         tokens = Tokens(store, told.append, lambda: self.now)
         await tokens.start()
@@ -291,13 +290,18 @@ async def test_a_revocation_that_a_failover_lost_is_made_again(place: Place) -> 
 async def test_facts_that_no_hub_wrote_cost_the_one_token(place: Place, junk: bytes) -> None:
     made, broken = await place.make(), await place.make()
     await place.lane.ask(b"HSET", KEY, broken.id.encode(), junk)
-    await place.lane.ask(b"HSET", KEY, b"what is this", junk)
+    await place.lane.ask(b"HSET", KEY, b"~what is this", junk)
     hub = await place.hub()
     assert await known(hub, made.token)
     with pytest.raises(Unauthorized):
         await known(hub, broken.token)
     assert [each.id for each in await place.administration.all()] == [made.id]
-    assert set(place.unreadable) == {broken.id, "what is this"}
+    first, second = place.store.warnings()
+    assert broken.id in first
+    assert "~what is this" in second
+    await place.lane.ask(b"HDEL", KEY, broken.id.encode(), b"~what is this")
+    await place.store.look_again()
+    assert place.store.warnings() == []
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"nan", b"inf", b"1e999", b"9" * 40, b"-1"])
@@ -317,9 +321,18 @@ async def test_a_key_of_another_type_is_told_plainly(place: Place) -> None:
     await place.lane.ask(b"SET", KEY, b"x")
     with pytest.raises(StoreError, match="another type"):
         await place.store.revision()
+    (warning,) = place.store.warnings()
+    assert "homeport repair" in warning
+    hub = await place.hub()
+    with pytest.raises(ProtocolError) as unavailable:
+        await known(hub, make_token("a" * 12, "x" * 40))
+    assert unavailable.value.code == "unavailable"
     with pytest.raises(ProtocolError, match="another type") as error:
         await place.make()
     assert error.value.code == "unavailable"
+    await place.lane.ask(b"DEL", KEY)
+    assert await known(hub, (await place.make()).token)
+    assert place.store.warnings() == []
 
 
 async def test_there_is_a_bound_and_what_ran_out_long_ago_makes_room(
