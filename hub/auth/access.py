@@ -91,7 +91,7 @@ class Access:
             tokens,
             operator.digests,
             jwts,
-            secure=settings.tls_cert is not None,
+            tls=settings.tls_cert is not None,
         )
         authenticator = Authenticators(
             [*([operator] if digests else []), tokens, self.logins, *others],

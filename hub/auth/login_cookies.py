@@ -16,7 +16,6 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
-from http.cookies import CookieError, SimpleCookie
 
 import msgspec
 from msgspec import Struct, structs
@@ -37,6 +36,10 @@ LIFETIME = 12 * 3600
 
 MAX_VALUE = 3500
 """Characters of a cookie's value: browsers keep 4,096 of name, value and attributes."""
+
+PLAIN_NAME = "homeport"
+SECURE_NAME = "__Host-homeport"
+"""Browsers take this name with TLS alone, and from no page of a sibling domain."""
 
 INVALID = "the login is not valid any more: log in again"
 
@@ -66,7 +69,7 @@ class Login(Struct, frozen=True):
 class LoginCookies:
     """A recogniser: the principals of those who logged in with a token or a JWT.
 
-    `secure` when browsers reach the hub by TLS only.
+    `tls` when the hub speaks TLS only. Otherwise a proxy may add it, and a login says so.
     """
 
     def __init__(
@@ -76,23 +79,24 @@ class LoginCookies:
         operator_digests: Sequence[bytes],
         jwts: Jwts | None,
         *,
-        secure: bool,
+        tls: bool,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._tokens = tokens
         self._operator_digests = operator_digests
         self._jwts = jwts
-        self._secure = secure
+        self._tls = tls
         self._wall = wall
         self._keys: dict[int, bytes] = {}
-        # With this prefix no page of a sibling domain can set it.
-        self.name = "__Host-homeport" if secure else "homeport"
+        self._names = (SECURE_NAME,) if tls else (SECURE_NAME, PLAIN_NAME)
 
     # --- log in and out --------------------------------------------------------------------------
 
-    async def log_in(self, principal: Principal, token: str) -> Login:
+    async def log_in(self, principal: Principal, token: str, *, secure: bool) -> Login:
         """A cookie for a principal that was recognised by this token.
+
+        `secure` when the browser sees a page with TLS, whether or not the hub speaks it.
 
         Raises ProtocolError: `bad_request` for one that does not fit into a cookie, `unavailable`
         when the store cannot be asked for the key.
@@ -113,15 +117,12 @@ class LoginCookies:
         value = f"{body}.{_mac(key, body)}"
         if len(value) > MAX_VALUE:
             raise ProtocolError("bad_request", "token: its names are too many for a cookie")
-        return Login(_until(principal, until), self._header(value, int(until - now)))
+        name = SECURE_NAME if secure or self._tls else PLAIN_NAME
+        return Login(_until(principal, until), _set_cookie(name, value, int(until - now)))
 
-    def log_out(self) -> str:
-        """The value of `Set-Cookie` that has a browser forget the cookie."""
-        return self._header("", 0)
-
-    def _header(self, value: str, seconds: int) -> str:
-        secure = "; Secure" if self._secure else ""
-        return f"{self.name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
+    def log_out(self) -> list[str]:
+        """The values of `Set-Cookie` that have a browser forget the cookie."""
+        return [_set_cookie(name, "", 0) for name in self._names]
 
     # --- hub.auth.recogniser.Recogniser ----------------------------------------------------------
 
@@ -159,13 +160,16 @@ class LoginCookies:
     # --- internals -------------------------------------------------------------------------------
 
     def _value(self, evidence: Evidence) -> str | None:
-        if evidence.cookie is None or self.name not in evidence.cookie:
+        """The cookie's value; "" for two, of which a page of a sibling domain may have set one."""
+        if evidence.cookie is None or PLAIN_NAME not in evidence.cookie:
             return None
-        try:
-            found = SimpleCookie(evidence.cookie).get(self.name)
-        except CookieError:
-            return None
-        return None if found is None or not found.value else found.value
+        # By hand: other programs of the host may set cookies that the library gives up at.
+        pairs = [each.strip().partition("=") for each in evidence.cookie.split(";")]
+        for wanted in self._names:
+            values = [value for name, _, value in pairs if name == wanted and value]
+            if values:
+                return values[0] if len(values) == 1 else ""
+        return None
 
     def _parts(self, evidence: Evidence) -> tuple[int, str, str]:
         """The period, what is signed, and the MAC of a cookie. Raises Unauthorized."""
@@ -218,6 +222,11 @@ class LoginCookies:
             self._keys = {each: held for each, held in self._keys.items() if each >= present - 1}
             self._keys[period] = key
         return key
+
+
+def _set_cookie(name: str, value: str, seconds: int) -> str:
+    secure = "; Secure" if name == SECURE_NAME else ""
+    return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
 
 
 def _is_stored(payload: _Payload) -> bool:

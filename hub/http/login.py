@@ -32,14 +32,16 @@ class LoginRoutes:
             return _answer(ANYBODY)
         shown = Shown(authorization=f"Bearer {wanted.token}", peer=request.shown().peer)
         principal = await authenticate(hub.authenticator, shown)
-        login = await hub.logins.log_in(principal, wanted.token)
+        # Behind a proxy that adds TLS, only the page's origin tells of it.
+        secure = any(each.startswith("https:") for each in request.headers(b"origin"))
+        login = await hub.logins.log_in(principal, wanted.token, secure=secure)
         return _answer(login.principal, ((b"set-cookie", login.cookie.encode()),))
 
     async def log_out(self, request: Request) -> Answer:
         """`POST /logout`: 200, and the browser forgets the cookie."""
         logins = self._hub.logins
-        headers = () if logins is None else ((b"set-cookie", logins.log_out().encode()),)
-        return json(b"{}", headers=headers)
+        cookies = [] if logins is None else logins.log_out()
+        return json(b"{}", headers=[(b"set-cookie", each.encode()) for each in cookies])
 
 
 def _answer(principal: Principal, headers: Headers = ()) -> Answer:

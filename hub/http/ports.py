@@ -112,12 +112,15 @@ class Login(Protocol):
 class LoginsPort(Protocol):
     """The cookies of browsers."""
 
-    async def log_in(self, principal: Principal, token: str) -> Login:
-        """A cookie for a principal that was recognised by this token. Raises ProtocolError."""
+    async def log_in(self, principal: Principal, token: str, *, secure: bool) -> Login:
+        """A cookie for a principal that was recognised by this token. Raises ProtocolError.
+
+        `secure` when the browser sees a page with TLS.
+        """
         ...
 
-    def log_out(self) -> str:
-        """The value of `Set-Cookie` that has a browser forget it."""
+    def log_out(self) -> list[str]:
+        """The values of `Set-Cookie` that have a browser forget it."""
         ...
 
 
