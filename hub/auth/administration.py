@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,7 @@ from homeport_protocol.tokens import (
     make_token,
 )
 from hub.auth.grant import READING_ALL
-from hub.auth.token_store import StoredToken, Token, TokenStore, TooManyTokensError
+from hub.auth.token_store import AT_ONCE, StoredToken, Token, TokenStore, TooManyTokensError
 from hub.store import StoreError
 
 T = TypeVar("T")
@@ -70,7 +71,12 @@ class TokenAdministration:
 
     async def all(self) -> list[TokenFacts]:
         """All tokens, those that were made last at the end."""
-        return [facts_of(token) for token in await _answer(self._store.all())]
+        listed = []
+        for number, token in enumerate(await _answer(self._store.all())):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            listed.append(facts_of(token))
+        return listed
 
     async def show(self, token_id: str) -> TokenFacts:
         """One token. Raises ProtocolError `not_found`."""

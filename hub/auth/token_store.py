@@ -8,6 +8,7 @@ which the first changes only when the hash was lost and made anew.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -47,6 +48,9 @@ FORGOTTEN_AFTER = 7 * 86400.0
 
 MOST_UNREADABLE = 100
 """Fields without a token that are told of; beyond them nothing is."""
+
+AT_ONCE = 100
+"""Tokens that are read in one turn of the loop."""
 
 _PIECE = b"500"
 """How many fields one command looks at."""
@@ -103,6 +107,7 @@ class TokenStore:
         self._key = Keys(prefix).tokens
         self._lane = backend.lane(self._key, timeout)
         self._name = name
+        self._counting = asyncio.Lock()
         self.unreadable: set[str] = set()
         """Fields that should hold a token's facts, and held something else when last read."""
         self.wrong_type = False
@@ -127,8 +132,13 @@ class TokenStore:
     async def all(self) -> list[Token]:
         """All tokens, those that were made last at the end."""
         values = await self._scan(b"*")
-        found = (self._token(_text(field), values) for field in values if b":" not in field)
-        tokens = [token for token in found if token is not None]
+        tokens: list[Token] = []
+        for number, field in enumerate(values):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            token = None if b":" in field else self._token(_text(field), values)
+            if token is not None:
+                tokens.append(token)
         return sorted(tokens, key=lambda token: (token.facts.created, token.id))
 
     async def revoked(self) -> set[str]:
@@ -143,7 +153,9 @@ class TokenStore:
         born = [f"{secrets.token_hex(8)}.0".encode()]
         added: int = await self._change(TOKEN_CREATE, *arguments, b"%d" % MAX_TOKENS, *born)
         if added < 0:  # each token has a field or more: now it is worth it to count them
-            if len(await self._prune(now)) >= MAX_TOKENS:
+            async with self._counting:  # one at a time: it takes a while
+                tokens = await self._prune(now)
+            if len(tokens) >= MAX_TOKENS:
                 raise TooManyTokensError(
                     f"there are {MAX_TOKENS:,} tokens, which is the most; each is forgotten "
                     f"{FORGOTTEN_AFTER / 86400:g} days after it has run out"
