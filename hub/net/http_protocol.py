@@ -27,7 +27,7 @@ from hub.net.admission import Admission
 from hub.net.browsers import PLAIN, Permit
 from hub.net.exchange import EXCHANGE, Exchange, answer_with
 from hub.net.head import Head, read_head
-from hub.net.peer import socket_address
+from hub.net.peer import FORWARDED, peer_address, socket_address
 from hub.net.raw_response import Headers, Refused, error_response, retry_after
 from hub.net.unsent import UnsentBudget
 from hub.telemetry.peer_reports import PeerReports
@@ -198,6 +198,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         self._greeted = True
         self._admission.greeted(self)
+        if trusted := self._admission.limits.trusted_proxies:
+            forwarded = [str(each[1], "latin-1") for each in self.headers if each[0] == FORWARDED]
+            peer = peer_address(socket_address(self.transport), forwarded, trusted)
+            cast(Scope, self.scope)["client"] = (peer, 0)
         method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
         secure = self.scheme == "https"
         head = read_head(method, version, self.url, self.headers, secure=secure)

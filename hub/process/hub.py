@@ -32,7 +32,7 @@ from hub.net.browsers import BrowserPolicy
 from hub.net.caller import Authenticator, Caller
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
-from hub.net.peer import is_loopback
+from hub.net.peer import is_loopback, read_networks
 from hub.net.sockets import url_of
 from hub.net.unsent import UnsentBudget
 from hub.process.clock import LoopScheduler
@@ -131,7 +131,7 @@ class Hub:
         self._registration_rate = RegistrationRate(
             settings.max_registrations_per_second, settings.registration_burst
         )
-        self._admission = Admission(connection_limits(settings), applied=self.limits.applied)
+        self.admission = Admission(applied=self.limits.applied)
         self._settings = settings
         self._source = source or Source()
         self._shared_port = shared_port
@@ -183,14 +183,15 @@ class Hub:
         if self._timing.warning:
             logger.warning(self._timing.warning)
         await self._credentials.read(settings)
-        self._admission.room = connection_room(raise_open_file_limit())
+        self.admission.limits = connection_limits(settings)
+        self.admission.room = connection_room(raise_open_file_limit())
         app = App(self)
         listener = Listener(
             app,
             Gateway(self).protocol,
             settings.host,
             settings.port,
-            admission=self._admission,
+            admission=self.admission,
             shared_port=self._shared_port,
             unsent=self.unsent,
             certificate=self._credentials.certificate,
@@ -235,7 +236,7 @@ class Hub:
             "listening",
             url=url,
             agents=agents,
-            room_for_connections=self._admission.max_connections,
+            room_for_connections=self.admission.max_connections,
         )
         return url
 
@@ -271,7 +272,7 @@ class Hub:
         self._settings = reload_settings(self._settings, self._source, quiet=self._shared_port)
         self.max_rate = self._settings.max_rate or UNLIMITED
         self.burst = self._settings.burst or self.max_rate
-        self._admission.limits = connection_limits(self._settings)
+        self.admission.limits = connection_limits(self._settings)
         self._registration_rate.rate = self._settings.max_registrations_per_second
         self._registration_rate.burst = self._settings.registration_burst
 
@@ -561,8 +562,13 @@ class Hub:
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:
-    """The settings that bound connections."""
+    """The settings that bound connections. Raises HubError for what is no network."""
+    try:
+        trusted = read_networks(settings.trusted_proxies)
+    except ValueError as error:
+        raise HubError(f"trusted_proxies: {error}") from None
     return ConnectionLimits(
+        trusted_proxies=trusted,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
         max_handshakes=settings.max_handshakes,

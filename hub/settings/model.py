@@ -24,6 +24,7 @@ from hub.telemetry.logs import redact_text
 YEAR = 365 * 24 * 3600
 
 MAX_HUB_ID = 64
+NETWORK = r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"
 HUB_ID = rf"^[A-Za-z0-9._-]{{1,{MAX_HUB_ID}}}$"
 
 HOST = r"(\*\.)?[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?"
@@ -407,6 +408,20 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"metavar": "COUNT", "reloads": True},
         ),
     ] = 0
+
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Meta(pattern=NETWORK)], ...],
+        Meta(
+            max_length=256,
+            description="Proxies, by address or network, whose X-Forwarded-For says whom a request "
+            "is from, for limits and logs; their own connections have no limit per address.",
+            extra={
+                "metavar": "ADDRESS,…",
+                "default": "none",
+                "expects": "addresses or networks such as 10.0.0.0/8, with commas between them",
+            },
+        ),
+    ] = ()
 
     max_handshakes: Annotated[
         int,

@@ -34,7 +34,7 @@ from hub.net.raw_response import Refused, error_response
 from hub.telemetry import logs
 from hub.websocket.close_timer import CloseTimer
 from hub.websocket.frames import text_frame, whole_messages
-from hub.websocket.handshake import Opening, going_away, read_handshake, refusal_of
+from hub.websocket.handshake import Opening, crowded, going_away, read_handshake, refusal_of
 from hub.websocket.outbox import Flusher, Outbox
 from hub.websocket.ports import WebsocketHub, WebsocketSession
 from hub.websocket.protocol import PONG_HEAD, Websocket
@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
     """A websocket, from the upgrade request to its end; implements `actors.ports.link.Link`."""
 
     __slots__ = (
+        "_address",
         "_backlog",
         "_between_frames",
         "_closing",
@@ -93,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._outbox = Outbox(flusher, self, hub.unsent)
         self._phase = Phase.HANDSHAKE
         self._namespace = ""
+        self._address: str | None = None
+        """Whom it is from, as long as it is counted for that."""
         self._session: WebsocketSession | None = None
         self._looking_up: asyncio.Task[None] | None = None
         self._early = b""
@@ -238,6 +241,9 @@ class Connection(asyncio.Protocol):
             self._outbox.detach()
             return
         self._phase = Phase.LOST
+        if self._address is not None:
+            self._hub.admission.leave(self._address)
+            self._address = None
         if self._looking_up is not None:
             self._looking_up.cancel()
         if self._closing is not None:
@@ -260,6 +266,9 @@ class Connection(asyncio.Protocol):
     def _open(self, request: bytes) -> None:
         try:
             opening = read_handshake(request, self._hub, self.transport)
+            if not self._hub.admission.enter(opening.shown.peer):
+                raise crowded()
+            self._address = opening.shown.peer
             principal = self._hub.authenticator.recognise(opening.shown)
             if principal is None:
                 self._looking_up = asyncio.create_task(self._look_up(opening))
@@ -514,4 +523,4 @@ class Connection(asyncio.Protocol):
             logger.debug(event, peer=self._peer(), namespace=self._namespace, **context)
 
     def _peer(self) -> str:
-        return str(self.transport.get_extra_info("peername"))
+        return self._address or str(self.transport.get_extra_info("peername"))

@@ -12,6 +12,7 @@ from websockets.utils import accept_key
 from homeport_protocol.errors import FAILURES, ProtocolError
 from homeport_protocol.websocket import SUBPROTOCOL, WEBSOCKET_PATH
 from hub.net.caller import Shown, certificate_of, read_shown
+from hub.net.peer import FORWARDED, peer_address, socket_address
 from hub.net.raw_response import Refused, failure_headers, retry_after
 from hub.websocket.ports import WebsocketHub
 
@@ -37,19 +38,28 @@ def read_handshake(request: bytes, hub: WebsocketHub, transport: asyncio.BaseTra
     """
     asked = read_request(request)
     query = read_query(asked)
-    peer = transport.get_extra_info("peername")
     try:
         shown = read_shown(
             asked.headers,
             query,
             certificate=certificate_of(transport),
-            peer=str(peer[0]) if isinstance(peer, tuple) else "",
+            peer=peer_address(
+                socket_address(transport),
+                asked.values(FORWARDED),
+                hub.admission.limits.trusted_proxies,
+            ),
         )
     except ProtocolError as error:
         raise refusal_of(error) from None
     if not hub.accepting:
         raise going_away()
     return Opening(shown, accept(asked))
+
+
+def crowded() -> Refused:
+    """The refusal of one more websocket from an address that holds too many."""
+    words = "too many connections of this address (max_connections_per_address); try again"
+    return Refused(429, words, retry_after(5))
 
 
 def going_away() -> Refused:

@@ -7,6 +7,7 @@ from typing import Protocol
 from actors.ports.link import Link
 from actors.rules.permissions import Principal
 from homeport_protocol.errors import CloseCode
+from hub.net.admission import Admission
 from hub.net.caller import Authenticator, Caller
 from hub.net.unsent import UnsentBudget
 from hub.telemetry.limit_reports import LimitReports
@@ -93,6 +94,11 @@ class WebsocketHub(Protocol):
     @property
     def burst(self) -> int:
         """How many frames it may send at once, after a pause."""
+        ...
+
+    @property
+    def admission(self) -> Admission:
+        """How many connections one address may hold, and whose word for an address counts."""
         ...
 
     @property

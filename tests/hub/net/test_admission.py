@@ -7,13 +7,16 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import structlog
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 import hub.net.admission as admission_module
 from hub.http.app import App
 from hub.net.admission import Admission, ConnectionLimits
 from hub.net.listener import Listener
+from hub.net.peer import read_networks
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 from hub.websocket.gateway import Gateway
@@ -257,6 +260,36 @@ async def test_beyond_max_connections_per_address_they_are_answered_429():
         await until(lambda: port.listener.open_connections == 1)
         assert (await port.ask(CLOSING)).startswith(b"HTTP/1.1 200")
         held[1][1].close()
+
+
+async def test_websockets_count_for_their_address_until_they_end(hub: RunningHub):
+    hub.admission.limits = ConnectionLimits(max_connections_per_address=1)
+    async with connect(hub.url):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(hub.url)
+        assert refused.value.response.status_code == 429
+    await until(lambda: hub.listener.open_connections == 0)
+    async with connect(hub.url):
+        pass
+
+
+async def test_behind_a_trusted_proxy_each_caller_counts_for_itself(hub: RunningHub):
+    hub.admission.limits = ConnectionLimits(
+        max_connections_per_address=1, trusted_proxies=read_networks(["127.0.0.0/8"])
+    )
+
+    def caller(forwarded: str) -> connect:
+        return connect(hub.url, additional_headers={"X-Forwarded-For": forwarded})
+
+    async with caller("192.0.2.1"), caller("192.0.2.2"):
+        for forwarded in ("192.0.2.1", "198.51.100.7, 192.0.2.2"):  # the first says the caller
+            with pytest.raises(InvalidStatus) as refused:
+                await caller(forwarded)
+            assert refused.value.response.status_code == 429
+        async with caller("192.0.2.3"):
+            pass
+    await until(lambda: hub.listener.open_connections == 0)
+    assert hub.admission._addresses == {}
 
 
 def test_an_address_that_has_left_leaves_nothing_in_memory():

@@ -114,6 +114,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "max_body_bytes": 4096,
         "max_connections": 100,
         "max_connections_per_address": 10,
+        "trusted_proxies": ("10.0.0.0/8", "fd00::1"),
         "max_handshakes": 20,
         "handshake_timeout": 2.5,
         "request_timeout": 7.5,

@@ -88,6 +88,7 @@ class FakeHub:
         self.most_at_once: int | None = None
         self.metrics = Metrics("hub-1", "9.9.9")
         self.limits = LimitReports(self.metrics)
+        self.admission = Admission(applied=self.limits.applied)
         self.unsent = UnsentBudget()
         self.connections: set[Connection] = set()
         self.close_codes: list[int] = []
@@ -131,7 +132,6 @@ class RunningHub(FakeHub):
     def __init__(self, app=answer_ok, **options) -> None:
         super().__init__()
         self.port = 0
-        self.admission = Admission(applied=self.limits.applied)
         self.listener = Listener(
             app, Gateway(self).protocol, "127.0.0.1", 0, admission=self.admission, **options
         )
