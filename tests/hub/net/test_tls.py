@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 import warnings
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.net.admission import ConnectionLimits
 from hub.net.certificate import ServerCertificate, TlsError
+from hub.net.tls_listener import STARTS
 from tests.hub.websocket.fakes import RunningHub
 from tests.support.authority import Authority, Pair
 from tests.support.waiting import until
@@ -107,9 +109,9 @@ async def test_what_is_no_tls_is_closed_without_an_error_in_the_log(
     async with serving(of(pair)) as hub:
         reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
         writer.write(first)
-        writer.write_eof()
-        async with asyncio.timeout(10):
-            with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
+            writer.write_eof()
+            async with asyncio.timeout(10):
                 await reader.read()
         writer.close()
         await until(lambda: hub.admission.handshakes == 0)
@@ -144,6 +146,85 @@ async def test_the_oldest_half_open_handshakes_make_room_for_new_connections(
         for _, writer in half_open:
             writer.transport.abort()
         await until(lambda: hub.admission.handshakes == 0)
+
+
+async def test_a_request_without_tls_is_told_so(pair: Pair):
+    async with serving(of(pair)) as hub:
+        reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        writer.write(GET)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"this port speaks TLS: use https or wss" in answer
+        writer.close()
+
+
+async def test_silent_connections_have_no_tls_yet_and_are_closed_in_time(
+    authority: Authority, pair: Pair
+):
+    made = []
+
+    class Counting(ServerCertificate):
+        @property
+        def context(self) -> ssl.SSLContext:
+            made.append(1)
+            return self._context
+
+        @context.setter
+        def context(self, context: ssl.SSLContext) -> None:
+            self._context = context
+
+    async with serving(Counting(str(pair.cert), str(pair.key))) as hub:
+        silent = [await asyncio.open_connection("127.0.0.1", hub.port) for _ in range(50)]
+        await until(lambda: hub.admission.handshakes == 50)
+        assert await ask(hub.port, authority.trusting())
+        assert len(made) == 1
+        for _, writer in silent:
+            writer.close()
+        await until(lambda: hub.admission.handshakes == 0)
+
+
+async def test_handshakes_that_come_at_once_begin_a_few_in_a_turn(authority: Authority, pair: Pair):
+    turn, begun = 0, Counter[int]()
+
+    class Noting(ServerCertificate):
+        @property
+        def context(self) -> ssl.SSLContext:
+            begun[turn] += 1
+            return self._context
+
+        @context.setter
+        def context(self, context: ssl.SSLContext) -> None:
+            self._context = context
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    context = authority.trusting()
+    async with serving(Noting(str(pair.cert), str(pair.key))) as hub:
+        # All have said hello before the hub looks: their bytes are in the kernel by then.
+        hello = client_hello(context)
+        sockets = [socket.create_connection(("127.0.0.1", hub.port)) for _ in range(100)]
+        for each in sockets:
+            each.sendall(hello)
+        counting = asyncio.create_task(count_turns())
+        await until(lambda: begun.total() == 100)
+        assert max(begun.values()) <= STARTS
+        counting.cancel()
+        for each in sockets:
+            each.close()
+        await until(lambda: hub.admission.handshakes == 0)
+
+
+def client_hello(context: ssl.SSLContext) -> bytes:
+    """The first bytes that a client sends."""
+    out = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return out.read()
 
 
 async def test_a_long_answer_arrives_whole_before_the_end(authority: Authority, pair: Pair):
