@@ -351,7 +351,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._request_timer = self.loop.call_later(LINGER, self.transport.close)
+            self._request_timer = self.loop.call_later(LINGER, self.transport.close)
+        else:
+            self.transport.close()  # TLS, which reads on until its own end
 
     def _unanswered(self) -> RequestResponseCycle | None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request

@@ -88,6 +88,17 @@ async def test_http_and_websockets_speak_tls_on_one_port(authority: Authority, p
         await until(lambda: hub.close_codes == [1000])
 
 
+async def test_a_page_is_the_hubs_own_under_https_only(authority: Authority, pair: Pair):
+    context = authority.trusting()
+    async with serving(of(pair)) as hub:
+        for scheme, status in (("https", b"200"), ("http", b"403")):
+            origin = f"Origin: {scheme}://localhost:{hub.port}\r\n\r\n".encode()
+            host = f"Host: localhost:{hub.port}\r\n".encode()
+            page = GET[:-2].replace(b"Host: localhost\r\n", host) + origin
+            assert (await ask(hub.port, context, page)).startswith(b"HTTP/1.1 " + status)
+        assert (await ask(hub.port, context, b"garbage\r\n\r\n")).startswith(b"HTTP/1.1 400")
+
+
 async def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority, pair: Pair):
     context = authority.trusting()
     with warnings.catch_warnings():
