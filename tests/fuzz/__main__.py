@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz frames|messages|http`: send a hub what nobody should send it."""
+"""`python -m tests.fuzz frames|messages|http|strangers`: send a hub what nobody should send it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 import time
 
 from tests.fuzz.campaign import ROUND, fuzz
-from tests.fuzz.parts import PARTS
-from tests.fuzz.target import fuzzed_hub
+from tests.fuzz.parts import PARTS, hub_for
 
 
 def main() -> int:
@@ -19,7 +18,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the first round; by default the time")
     options = parser.parse_args()
     seed = int(time.time()) if options.seed is None else options.seed
-    with fuzzed_hub() as target:
+    with hub_for(options.what) as target:
         report = fuzz(
             target,
             options.what,

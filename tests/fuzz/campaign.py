@@ -114,9 +114,18 @@ def _round(
     except Exception as error:  # whatever is wrong is a find; the smallest example is the last one
         several = getattr(error, "exceptions", [error])  # or one that did not happen again
         causes = "\n".join(f"{type(each).__name__}: {each}" for each in several)
-        example = last[0].as_curl_command() if isinstance(last[0], Case) else repr(last[0])
+        example = _shown(last[0])
         return (
             f"seed {seed}: {causes}\nexample: {example}\n"
             f"again: python -m tests.fuzz {report.what} --seed {seed} --rounds 1"
         )
     return None
+
+
+def _shown(example: Any) -> str:
+    """An example so that it can be sent again by hand."""
+    if isinstance(example, Case):
+        return example.as_curl_command()
+    if type(example) is tuple:
+        return " and ".join(map(_shown, example))
+    return repr(example)

@@ -26,6 +26,9 @@ _CHECKS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
+_REFUSALS = {501, 503, 505}
+"""Statuses from 500 on that are no fault of the hub."""
+
 _session = requests.Session()
 _session.trust_env = False
 
@@ -158,6 +161,11 @@ def send_raw(target: Target, sent: RawRequests) -> int:
 
     Returns the number of answers. Raises Found.
     """
+    return check_answers(exchange(target, sent))
+
+
+def exchange(target: Target, sent: RawRequests) -> bytes:
+    """All that the hub answers to these bytes and the end of the stream; raises Found."""
     with socket.create_connection(target.address, timeout=LIMIT) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         places = [round(cut * len(sent.data)) for cut in sent.cuts]
@@ -175,10 +183,11 @@ def send_raw(target: Target, sent: RawRequests) -> int:
             raise Found("the hub neither answered nor closed") from error
         except OSError:  # it has closed with something unread
             pass
-    return _check_answers(came)
+    return came
 
 
-def _check_answers(came: bytes) -> int:
+def check_answers(came: bytes) -> int:
+    """The number of answers in a stream, each of them good for a user; raises Found."""
     count = 0
     while came.startswith(b"HTTP/1.1 "):
         head, ended, came = came.partition(b"\r\n\r\n")
@@ -200,7 +209,7 @@ def _check_answers(came: bytes) -> int:
                 raise Found(f"half a body: {head!r:.300}")
         if body:
             _check(status, headers.get("content-type", ""), body)
-        elif status >= 500 and status != 503:
+        elif status >= 500 and status not in _REFUSALS:
             raise Found(f"status {status}")
     if came:
         raise Found(f"what is no answer: {came!r:.300}")
@@ -208,7 +217,7 @@ def _check_answers(came: bytes) -> int:
 
 
 def _check(status: int, content_type: str, body: bytes) -> None:
-    if status >= 500 and status != 503:
+    if status >= 500 and status not in _REFUSALS:
         raise Found(f"status {status}: {body!r:.500}")
     if status >= 400:
         answer: Any = json.loads(body) if "json" in content_type else None

@@ -11,9 +11,10 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.hub_process import Hub, new_namespace
 from tests.support.wire import Wire
@@ -45,9 +46,17 @@ class Found(AssertionError):  # noqa: N818 - what the fuzzers look for
 class Target:
     """A hub, started when needed and again when it has died; one example is sent at a time."""
 
-    def __init__(self, directory: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: Sequence[str],
+        env: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> None:
         self._directory = directory
-        self._env = env
+        self._options = [*OPTIONS, *options]
+        self._env = dict(env)
+        self._headers = dict(headers)
         self._hub: Hub | None = None
         self._read = 0
         self.namespace = new_namespace()
@@ -60,7 +69,7 @@ class Target:
     def hub(self) -> Hub:
         """The hub, which runs."""
         if self._hub is None or not self._hub.running:
-            self._hub = Hub(self._directory, *OPTIONS, env=self._env).start()
+            self._hub = Hub(self._directory, *self._options, env=self._env).start()
             self._read, self.warm = 0, None
             self.connect().drop()  # while it may still make a namespace
         return self._hub
@@ -71,7 +80,7 @@ class Target:
 
     def connect(self) -> Wire:
         assert self._hub is not None
-        return Wire(self._hub.url, namespace=self.namespace)
+        return Wire(self._hub.url, namespace=self.namespace, headers=self._headers)
 
     def try_out(self, send: Callable[[], None]) -> None:
         """Send one example with `send`, which judges the answers; raises Found."""
@@ -163,10 +172,17 @@ class Target:
 
 
 @contextmanager
-def fuzzed_hub(**env: str) -> Iterator[Target]:
-    """A `Target` in a directory of its own; at the end its hub must end by itself."""
+def fuzzed_hub(
+    options: Sequence[str] = (),
+    env: Mapping[str, str] = MappingProxyType({}),
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Target]:
+    """A `Target` in a directory of its own; at the end its hub must end by itself.
+
+    The hub gets these options and variables; with these headers its honest clients connect.
+    """
     with tempfile.TemporaryDirectory(prefix="homeport-fuzz-") as directory:
-        target = Target(Path(directory), env)
+        target = Target(Path(directory), options, env, headers)
         try:
             yield target
         finally:

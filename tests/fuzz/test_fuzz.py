@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.campaign import fuzz
-from tests.fuzz.parts import PARTS
-from tests.fuzz.target import MAX_GROWTH, Found, fuzzed_hub
+from tests.fuzz.parts import PARTS, hub_for
+from tests.fuzz.target import MAX_GROWTH, Found
 
 
-@pytest.mark.parametrize(("what", "examples"), [("frames", 250), ("messages", 250), ("http", 80)])
+@pytest.mark.parametrize(
+    ("what", "examples"), [("frames", 250), ("messages", 250), ("http", 60), ("strangers", 60)]
+)
 def test_nothing_that_is_sent_harms_the_hub(what: str, examples: int) -> None:
-    with fuzzed_hub() as target:
+    with hub_for(what) as target:
         report = fuzz(target, what, PARTS[what], seed=1, rounds=2, examples=examples // 2)
     assert report.finds == [], "\n\n".join(report.finds)
     assert report.sent > report.examples // 4
@@ -34,6 +36,7 @@ BROKEN = {
         f"kept = []; upon_a_filter(lambda: kept.append(b'x' * {MAX_GROWTH // 10}))",
         ("messages", "grew by"),
     ),
+    "a hub that lets anybody in": ("let_anybody_in()", ("strangers", "stranger")),
     "a hub whose route has a bug": (
         "import hub.http.agents; hub.http.agents.json = None",
         ("http", "hub logged"),
@@ -57,6 +60,14 @@ def spin():
     while time.thread_time() < end:
         pass
 
+def let_anybody_in():
+    from actors.rules.permissions import ANYBODY
+    from hub.auth.authenticator import Authenticators
+    known = Authenticators.recognise
+    def recognise(self, shown):
+        return known(self, shown) if shown.authorization else ANYBODY
+    Authenticators.recognise = recognise
+
 def answer_other_codes():
     known = session.error_answer
     session.error_answer = lambda *seen: msgspec.structs.replace(known(*seen), code="oops")
@@ -67,8 +78,11 @@ def answer_other_codes():
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_the_fuzzers_look_for_they_find(name: str, tmp_path: Path) -> None:
     line, (what, words) = BROKEN[name]
-    (tmp_path / "sitecustomize.py").write_text(BREAK + line)
-    with suppress(Found), fuzzed_hub(PYTHONPATH=str(tmp_path)) as target:
+    (tmp_path / "breaking.py").write_text(BREAK + line)
+    # An error while Python starts is only printed: without this the hub would be whole.
+    start = "import os\ntry: import breaking\nexcept Exception: os._exit(9)"
+    (tmp_path / "sitecustomize.py").write_text(start)
+    with suppress(Found), hub_for(what, PYTHONPATH=str(tmp_path)) as target:
         report = fuzz(
             target,
             what,
