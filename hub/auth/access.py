@@ -13,7 +13,7 @@ from hub.auth.authenticator import Authenticators
 from hub.auth.exposure import asks, is_loopback, nobody_can_come_in
 from hub.auth.jwts import Jwts
 from hub.auth.login_cookies import LoginCookies
-from hub.auth.operator_token import OperatorToken
+from hub.auth.operator_token import OPERATOR, OperatorToken
 from hub.auth.recogniser import Recogniser
 from hub.auth.refusals import Unauthorized
 from hub.auth.sessions import OpenSession, OpenSessions
@@ -52,6 +52,7 @@ class Access:
         self._metrics = metrics
         self._tell = on_revoked
         self._store: TokenStore | None = None
+        self._operator: OperatorToken | None = None
         self._tokens: Tokens | None = None
         self._uses: Uses | None = None
         self._sessions: OpenSessions | None = None
@@ -75,16 +76,12 @@ class Access:
         """
         settings = self._settings
         self._store = store = TokenStore(backend, settings.key_prefix, name=store_name)
-        digests = list(filter(None, settings.operator_token_sha256.split(",")))
         self._tokens = tokens = Tokens(store, self._on_revoked)
         self._uses = Uses(store)
         await tokens.start()
-        if not (digests or others or store.wrong_type) and not await _any_valid(store):
-            error = nobody_can_come_in(addresses, self._store_options(store_name))
-            if not is_loopback(addresses):
-                raise error
-            logger.warning(str(error))
-        operator = OperatorToken(digests)
+        self._operator = operator = OperatorToken(settings.operator_token_sha256)
+        if not (operator.digests or others or store.wrong_type):
+            await self._check_tokens(addresses, store, store_name)
         jwts = next((each for each in others if isinstance(each, Jwts)), None)
         self.logins = LoginCookies(
             store,
@@ -94,13 +91,23 @@ class Access:
             tls=settings.tls_cert is not None,
         )
         authenticator = Authenticators(
-            [*([operator] if digests else []), tokens, self.logins, *others],
+            [operator, tokens, self.logins, *others],
             self._metrics.authenticated,
             self._report,
         )
         self._sessions = OpenSessions(authenticator.ended)
         self.administration = TokenAdministration(store)
         self.authenticator = authenticator
+
+    def reload(self, settings: Settings) -> None:
+        """Take over the settings that apply at once.
+
+        When an operator's token is given no more, all websockets that such a token opened are
+        ended: one that shows another may connect again.
+        """
+        self._settings = settings
+        if self._operator is not None and self._operator.replace(settings.operator_token_sha256):
+            self._tell({OPERATOR.id})
 
     def opened(self, session: OpenSession, principal: Principal) -> None:
         """A websocket is open."""
@@ -158,6 +165,25 @@ class Access:
         claimed = f" ({refusal.subject})" if refusal.subject else ""
         self._reports.refused(peer, 401, refusal.message + claimed)
 
+    async def _check_tokens(
+        self, addresses: Sequence[str], store: TokenStore, store_name: str
+    ) -> None:
+        """Raise ExposedError where no token was ever made; warn where none is good any more.
+
+        A hub whose tokens have run out starts again, so that its agents are still known.
+        """
+        tokens = await store.all()
+        now = time.time()
+        if any(
+            each.revoked is None and (each.facts.not_after is None or each.facts.not_after > now)
+            for each in tokens
+        ):
+            return
+        error = nobody_can_come_in(addresses, self._store_options(store_name))
+        if not tokens and not is_loopback(addresses):
+            raise error
+        logger.warning(str(error))
+
     def _store_options(self, store_name: str) -> str | None:
         """The options that name this hub's store for a command."""
         settings = self._settings
@@ -167,11 +193,3 @@ class Access:
             return None
         prefix = f" --key-prefix {settings.key_prefix}" if settings.key_prefix else ""
         return f"--redis {logs.redact_text(settings.redis)}{prefix}"
-
-
-async def _any_valid(store: TokenStore) -> bool:
-    now = time.time()
-    return any(
-        token.revoked is None and (token.facts.not_after is None or token.facts.not_after > now)
-        for token in await store.all()
-    )

@@ -43,7 +43,7 @@ def nobody_can_come_in(addresses: Sequence[str], store: str | None) -> ExposedEr
     if store is not None:
         make = f'make one with "homeport token create --role operator {store}", or {make}'
     return ExposedError(
-        f"a hub that listens on {_shown(addresses)} asks for tokens, and there is none: {make}; "
+        f"a hub that listens on {_shown(addresses)} asks for tokens, and none is good: {make}; "
         "or listen on 127.0.0.1"
     )
 

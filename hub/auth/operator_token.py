@@ -13,10 +13,19 @@ OPERATOR = Principal(id="token:operator", role="operator")
 
 
 class OperatorToken:
-    """Recognises the tokens with one of these SHA-256, in hexadecimal: two while one is rotated."""
+    """Recognises the tokens with one of these SHA-256: two while one is rotated.
 
-    def __init__(self, digests: list[str]) -> None:
-        self.digests = [bytes.fromhex(each) for each in digests]
+    `setting` has them in hexadecimal, with commas between; it may be empty.
+    """
+
+    def __init__(self, setting: str) -> None:
+        self.digests = _read(setting)
+
+    def replace(self, setting: str) -> bool:
+        """Take others from now on; returns whether one that was taken is not any more."""
+        before = list(self.digests)
+        self.digests[:] = _read(setting)
+        return any(each not in self.digests for each in before)
 
     def claims(self, evidence: Evidence) -> bool:
         """Whether the credential is one of them."""
@@ -35,5 +44,9 @@ class OperatorToken:
         return OPERATOR
 
     def ended(self, principal: Principal) -> str | None:
-        """Never while this hub runs."""
+        """Not by itself: which token a websocket was opened with is not kept."""
         return None
+
+
+def _read(setting: str) -> list[bytes]:
+    return [bytes.fromhex(each) for each in setting.split(",") if each]

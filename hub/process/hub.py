@@ -272,6 +272,7 @@ class Hub:
         self._settings = reload_settings(self._settings, self._source, quiet=self._shared_port)
         self.max_rate = self._settings.max_rate or UNLIMITED
         self.burst = self._settings.burst or self.max_rate
+        self.access.reload(self._settings)
         self.admission.limits = connection_limits(self._settings)
         self._registration_rate.rate = self._settings.max_registrations_per_second
         self._registration_rate.burst = self._settings.registration_burst

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.settings import Settings, SettingsError, Source, compare
+from hub.settings import Settings, SettingsError, Source, compare, describe
 from hub.telemetry import logs
 
 logger = logs.get("hub.settings")
@@ -23,9 +23,8 @@ def reload_settings(current: Settings, source: Source, *, quiet: bool = False) -
     settings = reloaded.settings
     if reloaded.changed:
         logs.configure(settings.log_format, settings.log_level)
-        logger.info(
-            "settings reloaded", **{name: getattr(settings, name) for name in reloaded.changed}
-        )
+        shown = describe(settings)  # without secrets
+        logger.info("settings reloaded", **{name: shown.get(name) for name in reloaded.changed})
     elif not quiet and not reloaded.need_restart:
         logger.info("settings reloaded: nothing changed")
     if reloaded.need_restart and not quiet:

@@ -182,6 +182,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             "by commas, while one is changed.",
             extra={
                 "metavar": "HEX",
+                "reloads": True,
                 "default": "none",
                 "expects": "64 hexadecimal digits, or several times that with commas between",
             },

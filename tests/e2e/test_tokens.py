@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,6 +31,11 @@ LASTS = 6.0
 
 ROOM = 8.0
 """Seconds more that a busy machine may take: what is tested exactly has a clock of its own."""
+
+
+@pytest.fixture
+def server(start_server: StartServer) -> RedisServer:
+    return start_server()
 
 
 @pytest.fixture
@@ -107,16 +114,42 @@ def test_an_operators_token_that_only_hubs_know_needs_no_store(start_hub: StartH
     assert digest not in hub.log()
 
 
+def test_an_operators_token_is_changed_without_a_restart(
+    start_hub: StartHub, tmp_path: Path, wires: list[Wire]
+) -> None:
+    old, new = (hashlib.sha256(text.encode()).hexdigest() for text in ("old", "new"))
+    config = tmp_path / "hub.toml"
+    config.write_text(f'operator_token_sha256 = "{old}"\n')
+    hub = start_hub("--auth", "required", "--redis", "memory://", "--config", str(config))
+    wires.append(Wire(hub.url, headers=bearer("old")))
+    config.write_text(f'operator_token_sha256 = "{old},{new}"\n')
+    hub.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: status(hub, "new") == 200)
+    wires[0].ping()
+    config.write_text(f'operator_token_sha256 = "{new}"\n')
+    hub.process.send_signal(signal.SIGHUP)
+    assert closed(wires) == [(4401, "the token was revoked")]
+    assert [status(hub, "old"), status(hub, "new")] == [401, 200]
+    assert new not in hub.log()
+
+
+def test_a_hub_whose_tokens_are_good_no_more_starts_again(
+    server: RedisServer, start_hub: StartHub
+) -> None:
+    tokens = make_tokens(server.url, a={"role": "operator"})
+    revoke_token(server.url, tokens["a"])
+    hub = start_hub("--redis", server.url, "--host", "0.0.0.0")
+    assert status(hub, tokens["a"]) == 401
+    assert "none is good" in hub.log()
+    again = make_tokens(server.url, a={"role": "operator"})
+    assert status(hub, again["a"]) == 200
+
+
 def test_an_open_hub_asks_nobody_and_insecure_is_one_too(start_hub: StartHub) -> None:
     for options in ([], ["--host", "0.0.0.0", "--auth", "none", "--insecure"]):
         hub = start_hub("--redis", "memory://", *options)
         assert [status(hub, None), status(hub, "anything")] == [200, 200]
         Wire(hub.url, headers={"Authorization": "Basic x"}).drop()
-
-
-@pytest.fixture
-def server(start_server: StartServer) -> RedisServer:
-    return start_server()
 
 
 def test_a_wrong_token_is_401_before_the_upgrade_and_in_no_log(

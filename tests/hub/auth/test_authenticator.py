@@ -146,11 +146,18 @@ async def test_that_the_store_is_away_is_no_wrong_token() -> None:
 
 def test_an_operators_token_is_known_by_its_sha_256_two_while_one_is_changed() -> None:
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in ("old", "new")]
-    door = Door(OperatorToken([digests[0].upper(), digests[1]]))
+    operator = OperatorToken(f"{digests[0].upper()},{digests[1]}")
+    door = Door(operator)
     assert door.authenticator.recognise(bearer("old")) == OPERATOR
     assert door.authenticator.recognise(bearer("new")) == OPERATOR
     for wrong in ("older", digests[0]):
         with pytest.raises(Unauthorized):
             door.authenticator.recognise(bearer(wrong))
+    assert operator.replace(digests[1])
+    with pytest.raises(Unauthorized):
+        door.authenticator.recognise(bearer("old"))
+    assert door.authenticator.recognise(bearer("new")) == OPERATOR
+    assert not operator.replace(",".join(digests)), "nobody has to go"
+    assert operator.replace("")
     assert OPERATOR.governs_all
     assert OPERATOR.namespace == "*"

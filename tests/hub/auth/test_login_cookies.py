@@ -127,7 +127,7 @@ async def test_the_operator_of_no_store_stays_one_while_its_digest_is_given(
     setting: Setting,
 ) -> None:
     token = "hp1_operator"
-    digest = OperatorToken([digest_of(token)]).digests
+    digest = OperatorToken(digest_of(token)).digests
     cookies = setting.cookies(digests=digest)
     login = await cookies.log_in(OPERATOR, token, secure=False)
     assert (await recognised(cookies, shown(login))).role == "operator"
