@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import HypothesisWarning
 from hypothesis.strategies import SearchStrategy
 from schemathesis import Case
 
@@ -110,7 +112,9 @@ def _round(
         target.try_out(send)
 
     try:
-        one()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HypothesisWarning)  # that an example is large
+            one()
     except Exception as error:  # whatever is wrong is a find; the smallest example is the last one
         several = getattr(error, "exceptions", [error])  # or one that did not happen again
         causes = "\n".join(f"{type(each).__name__}: {each}" for each in several)
@@ -128,4 +132,5 @@ def _shown(example: Any) -> str:
         return example.as_curl_command()
     if type(example) is tuple:
         return " and ".join(map(_shown, example))
-    return repr(example)
+    shown = repr(example)
+    return shown if len(shown) < 4000 else f"{shown[:4000]}… (of {len(shown)} characters)"

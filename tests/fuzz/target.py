@@ -36,6 +36,7 @@ OPTIONS = [
     *("--heartbeat-interval", "5", "--heartbeat-timeout", "10", "--lease-ttl", "10"),
     *("--resume-window", "0.2", "--max-rate", "1000000"),
     *("--max-namespaces", "8"),  # requests make some up
+    *("--log-length", "1000"),  # it is memory as well
 ]
 
 
