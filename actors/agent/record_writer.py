@@ -355,7 +355,7 @@ class RecordWriter:
             revision=0 if committed is None else committed.revision,
             seen=seen,
             times=self._times(operation, timing),
-            owner=self._owner(operation) if principal is None else principal.id,
+            owner=self._owner(operation, kind) if principal is None else principal.id,
             only_own=principal is not None and not principal.governs_all,
             load=record.load,
         )
@@ -376,9 +376,14 @@ class RecordWriter:
             case _:
                 assert_never(operation)
 
-    def _owner(self, operation: Operation) -> str | None:
-        """The principal that the agent belongs to as before; None where that stays as stored."""
+    def _owner(self, operation: Operation, kind: Kind | None) -> str | None:
+        """The principal that the agent belongs to as before; None where that stays as stored.
+
+        An entry of the log that says `registered` says whose the agent is, whatever made it.
+        """
         match operation:
+            case "resume" | "write" if kind == "registered":
+                return self._context.owner_of(self.agent_id)
             case "register" | "claim" | "restore":
                 return self._context.owner_of(self.agent_id)
             case "adopt":

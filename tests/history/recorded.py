@@ -223,6 +223,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     revision: int
     kind: str
     agent: AgentRecord
+    owner: str | None = None
 
 
 class Living(Struct, kw_only=True):

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from homeport_protocol.record import AgentRecord, Health
 from homeport_protocol.timestamps import format_timestamp
 from tests.history.checks import CHECKS, longest_until_found, violations
+from tests.history.checks.owners import CLAIMED_BY
 from tests.history.recorded import (
     OLDER,
     Alarm,
     Ask,
     Elsewhere,
+    Entry,
     Event,
     Fault,
     Found,
@@ -224,6 +226,18 @@ def _claimed(history: History) -> None:
     history.asks[7].says["exclusive"] = True
 
 
+def _registered_for(
+    history: History, *times: tuple[int, float, str], said_for: str = "token:a"
+) -> None:
+    """The log tells of registrations of A: revision, when it was registered, and for whom."""
+    for revision, at, owner in times:
+        said = {CLAIMED_BY: said_for}
+        agent = structs.replace(record(A, revision), registered_at=format_timestamp(at))
+        agent = structs.replace(agent, metadata=said if revision > 1 else UNSET)
+        entry = Entry(log="L", revision=revision, kind="registered", agent=agent, owner=owner)
+        history.entries.append(entry)
+
+
 def _told_more_time(history: History) -> None:
     """C was told 7 s, fell silent on a connection that lived, and was judged after 5."""
     history.sessions[1].ended = None
@@ -334,6 +348,11 @@ WRONG: dict[str, list[Spoil]] = {
     ],
     "takeovers_come_to_rest": [lambda h: _fight(h, 1.0), lambda h: _fight(h, 25.0)],
     "exclusive_takes_nothing": [_claimed],
+    "owners_keep_their_agents": [
+        lambda h: _registered_for(h, (1, 0.0, "token:a"), (3, 1.0, "token:b")),
+        lambda h: _registered_for(h, (1, 0.0, "token:a"), (3, 0.0, "")),
+        lambda h: _registered_for(h, (1, 0.0, "token:a"), (3, 0.0, "token:a"), said_for="token:b"),
+    ],
     "nobody_unreachable_early": [
         lambda h: _judge_at(h, 19.8),
         lambda h: setattr(h.sessions[1], "ended", None),

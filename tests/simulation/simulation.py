@@ -20,6 +20,7 @@ from tests.history.recorded import Found, History, Slack, Stored, Terms
 from tests.simulation.agents import CrashingAgent, DeployedAgent, WebsocketAgent
 from tests.simulation.asking import Surroundings
 from tests.simulation.callers import HttpAgent
+from tests.simulation.claimants import Claimant
 from tests.simulation.dear import DearCaller
 from tests.simulation.elsewhere import ElsewhereAgent
 from tests.simulation.faults import Faults
@@ -54,6 +55,9 @@ FIRST_CRASHER = 10_000
 
 FIRST_RIVAL, RIVAL_SEEDS = 20_000, 0.3
 """From which number on agents are rivals, and the share of the seeds that have some."""
+
+FIRST_CLAIMED, CLAIMED_SEEDS = 40_000, 0.4
+"""From which number on agents are claimed by several principals, and the share of such seeds."""
 
 FIRST_DEPLOYED = 30_000
 """From which number on agents are those that are replaced; their successors' come after."""
@@ -237,6 +241,7 @@ class Simulation:
         self._populate_older(interval)
         self._populate_rivals(interval)
         self._populate_elsewhere(interval)
+        self._populate_claimed(interval)
         if scenario.work_cost:
             for number in range(DEAR):
                 at = chosen.uniform(2.0, 4.0)
@@ -287,6 +292,18 @@ class Simulation:
         self.elsewhere.append(
             ElsewhereAgent(self.around, self.store, name, own, interval=interval, until=until)
         )
+
+    def _populate_claimed(self, interval: float) -> None:
+        """Some identities are claimed by two or three principals, which begin in one moment."""
+        chance = self._random("claimants")
+        if chance.random() > CLAIMED_SEEDS:
+            return
+        for number in range(FIRST_CLAIMED, FIRST_CLAIMED + chance.randint(1, 3)):
+            at = chance.uniform(0.1, 1.9)
+            for owner in "abc"[: chance.randint(2, 3)]:
+                own = Random(chance.getrandbits(64))
+                begin = partial(Claimant, self.around, number, interval, owner, own)
+                self.clock.call_at(at + chance.choice([0.0, 0.001, 0.5]), begin)
 
     def _begin_rival(self, number: int, interval: float, *, exclusive: bool) -> None:
         self.rivals.append(Rival(self.around, number, interval, exclusive=exclusive))

@@ -75,6 +75,7 @@ class SimStore(ModelStore):
                     revision=added.revision,
                     kind=added.kind,
                     agent=decode_record(added.record),
+                    owner=added.owner,
                 )
             )
             if self.trim_to is not None and len(self.log) > self.trim_to:

@@ -21,6 +21,7 @@ from actors.cluster.successors import Successors
 from actors.namespace.supervisor import Supervisor
 from actors.ports.store import Applied, Change, LogEntry, Renewal, Stored
 from actors.rules.liveness import Liveness
+from actors.rules.owners import Owners
 from actors.rules.takeovers import Takeovers
 from actors.rules.told_times import ToldTimes
 from actors.runtime import turns
@@ -256,6 +257,34 @@ def the_store_grants_each_of_several_at_once(patch: pytest.MonkeyPatch) -> None:
         return apply(self, change)
 
     patch.setattr(ModelStore, "apply", broken)
+
+
+@catches("owners_keep_their_agents")
+def the_store_grants_each_principal_that_claims_an_id(patch: pytest.MonkeyPatch) -> None:
+    """Of two registrations at two hubs, the later one wins, whoever it is for."""
+    apply = ModelStore.apply
+
+    def broken(self: ModelStore, change: Change | Renewal) -> Any:
+        if isinstance(change, Change):
+            change = structs.replace(change, only_own=False)
+        return apply(self, change)
+
+    patch.setattr(ModelStore, "apply", broken)
+
+
+@catches("owners_keep_their_agents")
+def callers_without_a_token_are_heard_whoever_they_are_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(fencing, "refusal_of_principal", lambda agent, record, principal: None)
+
+
+@catches("owners_keep_their_agents")
+def agents_are_put_back_as_nobodys(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RecordWriter, "_owner", lambda self, operation, kind: None)
+
+
+@catches("owners_keep_their_agents")
+def a_hub_that_loads_does_not_read_whose_agents_are(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Owners, "load", lambda self, agent_ids, owners: None)
 
 
 @catches("nobody_unreachable_early")

@@ -96,3 +96,20 @@ def test_it_survives_that_the_store_loses_everything() -> None:
 def settled(cluster: Cluster, outcomes: list[Any]) -> list[Any]:
     cluster.advance(0.5)
     return outcomes
+
+
+def test_it_survives_that_other_hubs_write_the_agent_into_the_new_log() -> None:
+    cluster = Cluster("a", "b", "c")
+    register(cluster["a"], A)
+    cluster.advance(1)
+    cluster.store.lose_everything()
+    for number in range(40):
+        cluster.advance(0.1)
+        for hub in "abc":
+            cluster[hub].http_heartbeat(ID, metadata={"n": number}, principal=A)
+    assert [
+        each for each in cluster.store.log if each.kind == "registered" and not each.owner
+    ] == []
+    assert cluster.store.owners == {ID: "token:a"}
+    for hub in "abc":
+        assert cluster[hub].supervisor.replica.owners.of(ID) == "token:a"

@@ -17,6 +17,7 @@ from tests.history.checks.epochs import (
 from tests.history.checks.holding import held_in_bounds, replaced_are_not_held
 from tests.history.checks.losses import losses_are_told, no_watch_goes_on_over_a_loss
 from tests.history.checks.outcomes import heard_is_kept, refused_never_happens
+from tests.history.checks.owners import owners_keep_their_agents
 from tests.history.checks.presence import (
     every_ask_ends,
     hubs_agree,
@@ -70,6 +71,7 @@ CHECKS: tuple[Checker, ...] = (
     older_process_changes_nothing,
     takeovers_come_to_rest,
     exclusive_takes_nothing,
+    owners_keep_their_agents,
     nobody_unreachable_early,
     judged_by_what_was_told,
     one_event_per_silence,
