@@ -44,6 +44,8 @@ class JwtKeys:
         self.problem: str | None = None
         """Why the last reading failed, in one plain phrase."""
         self._source = source
+        # A query may have a key of its own in it.
+        self._shown = source.partition("?")[0] if "://" in source else source
         self._monotonic = monotonic
         self._is_url = "://" in source
         self._changes = None if self._is_url else FileChanges(source)
@@ -99,7 +101,7 @@ class JwtKeys:
                 data = _fetched(self._source) if self._is_url else _content(self._source)
                 keys = read_jwk_set(data)
             except (JwkSetError, OSError, http.client.HTTPException) as error:
-                self.problem = f"jwt_keys: {self._source} {_words(error)}"
+                self.problem = f"jwt_keys: {self._shown} {_words(error)}"
                 if self.problem != before:
                     logger.error("keys of JWTs not read", reason=self.problem)
                 return False
@@ -107,7 +109,7 @@ class JwtKeys:
             changed = keys.thumbprints != self.current.thumbprints
             self.current = keys
             if changed or before is not None:
-                logger.info("keys of JWTs read", source=self._source, keys=len(keys.thumbprints))
+                logger.info("keys of JWTs read", source=self._shown, keys=len(keys.thumbprints))
             return changed
 
 

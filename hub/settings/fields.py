@@ -184,7 +184,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
         expects=expects or _describe_bounds(kind, meta, choices),
         choices=choices,
         meta=meta,
-        secret=name in ("redis", "operator_token_sha256"),
+        secret=name in ("redis", "operator_token_sha256", "jwt_keys"),
         reloads=bool(extra.get("reloads")),
         item=item,
     )

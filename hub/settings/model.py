@@ -626,6 +626,8 @@ def describe(settings: Settings) -> dict[str, object]:
     described: dict[str, object] = msgspec.structs.asdict(settings)
     if settings.operator_token_sha256:  # the token may have been chosen by a person
         described["operator_token_sha256"] = "given"  # noqa: S105 - and is not logged
+    if settings.jwt_keys is not None and "://" in settings.jwt_keys:
+        described["jwt_keys"] = settings.jwt_keys.partition("?")[0]
     if settings.redis is None:
         described["redis"] = "embedded"
     else:

@@ -158,7 +158,7 @@ async def test_an_unknown_kid_has_the_keys_fetched_at_most_once_in_ten_seconds()
 async def test_a_url_that_fails_later_leaves_the_keys_and_is_told() -> None:
     key, clock = Key(), Clock()
     with JwksServer(jwks(key)) as server:
-        keys = JwtKeys(server.url, clock)
+        keys = JwtKeys(f"{server.url}?key=s3cret", clock)
         hub = recogniser(keys)
         for body, status, words in [
             (b"", 503, "answers 503"),

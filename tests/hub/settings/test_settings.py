@@ -174,8 +174,9 @@ def test_there_is_no_tls_without_a_certificate(name):
     ],
 )
 def test_what_others_issue_has_to_be_whole_and_safe(given, words):
-    with pytest.raises(SettingsError, match=f"^{words}"):
+    with pytest.raises(SettingsError, match=f"^{words}") as caught:
         load(given)
+    assert "me:pw" not in str(caught.value)
 
 
 def test_keys_may_come_without_tls_from_this_machine():
@@ -479,6 +480,8 @@ def test_described_settings_hold_no_secret_and_say_what_is_embedded():
     assert "hunter2" not in str(described)
     assert "h:1/0" in str(described["redis"])
     assert "data_dir" not in described
+    keys = describe(load({"jwt_keys": "https://issuer.example/jwks?key=hunter2"}))
+    assert keys["jwt_keys"] == "https://issuer.example/jwks"
     embedded = describe(load({"data_dir": "/d"}))
     assert (embedded["redis"], embedded["data_dir"]) == ("embedded", "/d")
 
