@@ -28,6 +28,11 @@ from hub.telemetry.peer_reports import PeerReports
 BACKLOG = 4096
 """Connections that may wait to be accepted: a fleet reconnects all at once."""
 
+ACCEPTS = 4
+"""Connections that are accepted in one turn of the loop. uvloop accepts one for each socket, so a
+hub whose turns are long, and whose backlog is full, would let few in: the socket is listed as often
+as that."""
+
 KEEP_ALIVE = 75
 """Seconds that an HTTP connection may idle between requests."""
 
@@ -141,9 +146,10 @@ class Listener:
             if self._certificate is not None:
                 self._servers.append(self._serve_tls(bound, self._certificate))
             else:
-                self._servers.append(
-                    await loop.create_server(self._connect, sock=bound, backlog=self._backlog)
-                )
+                for each in (bound, *(bound.dup() for _ in range(ACCEPTS - 1))):
+                    self._servers.append(
+                        await loop.create_server(self._connect, sock=each, backlog=self._backlog)
+                    )
         self._check_reading()
         return host, port
 

@@ -13,7 +13,7 @@ import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from hub.net.listener import Listener
+from hub.net.listener import ACCEPTS, Listener
 from hub.net.open_files import connection_room, raise_open_file_limit
 from hub.net.sockets import ListenError
 from hub.websocket.gateway import Gateway
@@ -248,3 +248,22 @@ def test_the_limit_of_open_files_is_raised_and_leaves_room():
         assert connection_room(10) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_full_backlog_is_accepted_several_at_a_time():
+    server = listener()
+    _, port = await server.start()
+    # The loop stands still meanwhile.
+    waiting = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(80)]
+    turns = 0
+    try:
+        while server.open_connections < len(waiting):
+            await asyncio.sleep(0)
+            turns += 1
+            assert turns < 10_000
+        # Accepting is found out by polling, and the loop may take turns without it.
+        assert turns <= 1.5 * len(waiting) / ACCEPTS + 30
+    finally:
+        for each in waiting:
+            each.close()
+        await server.stop(0.0)
