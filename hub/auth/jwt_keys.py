@@ -100,7 +100,7 @@ class JwtKeys:
             try:
                 data = _fetched(self._source) if self._is_url else _content(self._source)
                 keys = read_jwk_set(data)
-            except (JwkSetError, OSError, http.client.HTTPException) as error:
+            except (JwkSetError, OSError, http.client.HTTPException, ValueError) as error:
                 self.problem = f"jwt_keys: {self._shown} {_words(error)}"
                 if self.problem != before:
                     logger.error("keys of JWTs not read", reason=self.problem)
@@ -138,7 +138,10 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 def _fetched(url: str) -> bytes:
     """What the URL answers, within the bounds of size and time."""
     until = time.monotonic() + FETCH_TIMEOUT
-    opener = urllib.request.build_opener(_SafeRedirects())
+    handlers: list[urllib.request.BaseHandler] = [_SafeRedirects()]
+    if urlsplit(url).scheme == "http":  # on this machine, where no proxy is to come between
+        handlers.append(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(*handlers)
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
     found = bytearray()
     with opener.open(request, timeout=FETCH_TIMEOUT) as answer:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hub.auth.jwk_set import JwkSet, JwkSetError, read_jwk_set
 from hub.auth.jwt_verification import LEEWAY, JwtPrincipal, is_jwt, verify
@@ -17,6 +19,8 @@ from tests.support.jwt_issuer import KEYS, Key, jwks, part
 
 NOW = 1_800_000_000.0
 GRANT = {"role": "agent", "namespace": "prod", "names": ["web-*", "db"]}
+ANY_KEY = Key()
+ANY_KEYS = read_jwk_set(jwks(ANY_KEY))
 GOOD: dict[str, Any] = {"sub": "robot", "exp": NOW + 60, "homeport": GRANT}
 
 
@@ -276,6 +280,51 @@ def test_what_only_looks_like_a_token_is_refused(keys: JwkSet, token: str) -> No
 def test_nothing_else_looks_like_a_token() -> None:
     for text in ("", "hp1_abc", "eyJhbGciOiJub25lIn0", "a.b.c", "eyJ.a.b.c.d"):
         assert not is_jwt(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+NAMES = ("sub", "exp", "homeport", "nbf", "iat", "iss", "aud")
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.fixed_dictionaries({}, optional={name: JSON | st.just(GOOD.get(name)) for name in NAMES}),
+    st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64", "x5u"]), JSON, max_size=2),
+)
+def test_whatever_is_signed_is_taken_or_refused_and_nothing_else(
+    claims: dict[str, Any], header: dict[str, Any]
+) -> None:
+    token = ANY_KEY.sign_parts({"alg": "ES256", "kid": "k1", **header}, claims)
+    try:
+        ends = taken(token, ANY_KEYS).not_after
+    except Unauthorized:
+        return
+    assert ends is not None
+    assert ends > NOW
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["kty", "crv", "n", "e", "x", "y", "alg", "use", "kid", "key_ops"]),
+            JSON,
+        ),
+        max_size=3,
+    )
+)
+def test_whatever_a_set_holds_it_is_read_or_refused_and_nothing_else(
+    changes: list[dict[str, Any]],
+) -> None:
+    members = [{**ANY_KEY.jwk, **change} for change in changes]
+    try:
+        read_jwk_set(json.dumps({"keys": members}).encode())
+    except JwkSetError:
+        pass
 
 
 # --- the set of keys ----------------------------------------------------------------------------

@@ -189,6 +189,24 @@ async def test_a_url_that_never_answered_is_no_verdict_on_a_token() -> None:
     assert hub.recognise(shown(token)) is None  # worth another try
 
 
+@pytest.mark.parametrize(
+    "url", ["https://[::1", "https://h:x/", "https://\xe9.\u200b/", "https://"]
+)
+def test_a_url_that_is_none_is_told_and_no_crash(url: str) -> None:
+    keys = JwtKeys(url)
+    assert keys.problem is not None
+    assert keys.problem.startswith(f"jwt_keys: {url} cannot be read")
+
+
+def test_no_proxy_comes_between_a_hub_and_keys_of_its_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with JwksServer(jwks(Key())) as server:
+        assert JwtKeys(server.url).problem is None
+
+
 async def test_a_server_that_trickles_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.auth.jwt_keys.FETCH_TIMEOUT", 0.3)
 
