@@ -27,7 +27,14 @@ from hub.net.admission import Admission
 from hub.net.browsers import PLAIN, Permit
 from hub.net.exchange import EXCHANGE, Exchange, answer_with
 from hub.net.head import Head, read_head
-from hub.net.peer import FORWARDED, peer_address, socket_address
+from hub.net.peer import (
+    FORWARDED,
+    FORWARDED_PROTO,
+    is_trusted,
+    peer_address,
+    plain,
+    socket_address,
+)
 from hub.net.raw_response import Headers, Refused, error_response, retry_after
 from hub.net.unsent import UnsentBudget
 from hub.telemetry.peer_reports import PeerReports
@@ -198,12 +205,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         self._greeted = True
         self._admission.greeted(self)
-        if trusted := self._admission.limits.trusted_proxies:
-            forwarded = [str(each[1], "latin-1") for each in self.headers if each[0] == FORWARDED]
-            peer = peer_address(socket_address(self.transport), forwarded, trusted)
-            cast(Scope, self.scope)["client"] = (peer, 0)
-        method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
         secure = self.scheme == "https"
+        if trusted := self._admission.limits.trusted_proxies:
+            address = socket_address(self.transport)
+            peer = peer_address(address, self._values(FORWARDED), trusted)
+            cast(Scope, self.scope)["client"] = (peer, 0)
+            if is_trusted(address, trusted):
+                secure = secure or self._values(FORWARDED_PROTO)[-1:] == ["https"]
+        method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
         head = read_head(method, version, self.url, self.headers, secure=secure)
         permit, self._stranger = PLAIN, None
         try:
@@ -320,7 +329,11 @@ class HttpProtocol(HttpToolsProtocol):
                 cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
 
     def _report(self, status: int, why: str) -> None:
-        self._reports.refused(socket_address(self.transport), status, why)
+        client = (self.scope or {}).get("client")
+        self._reports.refused(plain(client[0]) if client else "", status, why)
+
+    def _values(self, name: bytes) -> list[str]:
+        return [str(value, "latin-1").strip(" \t") for each, value in self.headers if each == name]
 
     def _refuse(self, status: int, message: str, headers: Headers = ()) -> None:
         """Answer the request that is being read, and close; earlier ones are answered before."""

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 Networks = Sequence[IPv4Network | IPv6Network]
 
 FORWARDED = b"x-forwarded-for"
+FORWARDED_PROTO = b"x-forwarded-proto"
 
 PREFIX = 64
 """Bits of an IPv6 address that one customer has at least: an attacker has all addresses within."""

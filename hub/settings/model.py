@@ -415,7 +415,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             max_length=256,
             description="Proxies, by address or network, whose X-Forwarded-For says whom a request "
-            "is from, for limits and logs; their own connections have no limit per address.",
+            "is from, for limits and logs, and X-Forwarded-Proto whether they added TLS; their own "
+            "connections have no limit per address.",
             extra={
                 "metavar": "ADDRESS,…",
                 "default": "none",

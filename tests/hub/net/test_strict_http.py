@@ -11,7 +11,9 @@ import pytest
 import structlog
 
 from hub.http.app import App
+from hub.net.admission import Admission, ConnectionLimits
 from hub.net.listener import Listener
+from hub.net.peer import read_networks
 from hub.telemetry import peer_reports
 from hub.telemetry.peer_reports import MAX_PEERS, OTHERS, PeerReports
 from hub.websocket.gateway import Gateway
@@ -31,7 +33,10 @@ class Served:
     def __init__(self) -> None:
         self.hub = FakeHub()
         self.gateway = WebsocketHub()
-        self.listener = Listener(App(self.hub), Gateway(self.gateway).protocol, "127.0.0.1", 0)
+        self.admission = Admission()
+        self.listener = Listener(
+            App(self.hub), Gateway(self.gateway).protocol, "127.0.0.1", 0, admission=self.admission
+        )
         self.port = 0
 
     async def send(self, *parts: bytes, half_close: bool = False) -> bytes:
@@ -153,9 +158,7 @@ async def test_after_a_body_that_is_too_large_the_connection_is_closed(served: S
 
 
 async def test_after_a_body_that_is_late_the_connection_is_closed(served: Served) -> None:
-    served.listener._admission.limits = served.listener._admission.limits.__class__(
-        request_timeout=0.2
-    )
+    served.admission.limits = ConnectionLimits(request_timeout=0.2)
     answer = await served.send(CHUNKED + b"\r\n")
     assert statuses(answer) == [408]
     assert b"connection: close" in answer
@@ -236,6 +239,24 @@ async def test_a_peer_that_sends_garbage_has_one_log_line_with_its_address(
     lines = [each for each in logged if each["log_level"] != "debug"]
     assert [(each["event"], each["peer"]) for each in lines] == [("request refused", "127.0.0.1")]
     assert caplog.text == ""
+
+
+PROXIED = (b"X-Forwarded-For: 192.0.2.7", b"X-Forwarded-Proto: https", b"Connection: close")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer"), [("127.0.0.1", "192.0.2.7"), ("10.0.0.1", "127.0.0.1")]
+)
+async def test_a_trusted_proxy_says_who_a_peer_is_and_that_it_added_tls(
+    served: Served, trusted: str, peer: str
+) -> None:
+    served.admission.limits = ConnectionLimits(trusted_proxies=read_networks([trusted]))
+    page = get(b"Host: localhost", b"Origin: https://localhost", *PROXIED)
+    assert statuses(await served.send(page)) == [200 if peer == "192.0.2.7" else 403]
+    with structlog.testing.capture_logs() as logged:
+        served.listener._reports._since.clear()  # as after some time
+        await served.send(get(b"Host: evil.example", *PROXIED))
+    assert {each["peer"] for each in logged if each["log_level"] == "warning"} == {peer}
 
 
 class Timers:
