@@ -45,7 +45,7 @@ _identified = msgspec.json.Decoder(_Identified)
 
 _LONGEST_KEY = 256
 _LONGEST_TIMES = 100
-_LONGEST_OWNER = 1024
+_LONGEST_OWNER = 4096
 _TIMESTAMP = len("2026-01-01T00:00:00.000000Z")
 
 

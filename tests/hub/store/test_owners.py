@@ -101,6 +101,18 @@ async def test_an_entry_that_ran_out_leaves_nothing_and_its_id_is_free(
     assert await store.commit(change("register", 1, owner=B, only_own=True)) == [Applied(3, 1)]
 
 
+async def test_the_longest_principal_that_there_may_be_is_read_as_it_was_written(
+    store: Asked,
+) -> None:
+    longest = "jwt:" + "\U0001f511" * 256
+    await store.open()
+    await store.commit(change("register", 1, owner=longest, only_own=True))
+    loaded = await store.load()
+    assert loaded.owners == {agent_id(1): longest}
+    assert [entry.owner for entry in loaded.entries] == [longest]
+    assert await store.commit(change("register", 1, owner=longest, only_own=True)) != ["owned"]
+
+
 async def test_the_log_tells_it_to_other_hubs(store: Asked) -> None:
     await store.open()
     await store.commit(change("register", 1, owner=A), change("register", 2, owner=""))
