@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+from websockets.exceptions import PayloadTooBig, ProtocolError
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # installed without a compiler
@@ -23,6 +25,12 @@ _SHORTEST = {4: 126, 10: 65536}
 """The smallest payload for which a head may have that many bytes."""
 
 _LONGEST_HEAD = 10
+
+_FINAL, _CONTROL, _OPCODE = 0x80, 0x08, 0x0F
+"""Bits of a head's first byte."""
+
+_MAX_CONTROL = 125
+"""Bytes of a control frame's payload (RFC 6455 section 5.5)."""
 
 _latest: tuple[bytes, bytes] = (b"", _SHORT[0])
 
@@ -98,17 +106,20 @@ def is_utf8(data: bytes) -> bool:
 
 
 class FrameHeads:
-    """Follows the heads of a stream's frames, and finds lengths in a form that is not allowed.
+    """Follows the heads of a stream's frames, and finds those whose length is not allowed.
 
-    A length has its shortest form, and fits 63 bits (RFC 6455 section 5.2). A proxy that reads the
-    other forms differently would see other frames than we do.
+    A length has its shortest form, and fits 63 bits (RFC 6455 section 5.2): a proxy that reads the
+    other forms differently would see other frames than we do. A message has at most `max_size`
+    bytes in all its frames; control frames between them do not count, and have at most 125.
     """
 
-    __slots__ = ("_head", "_left", "broken")
+    __slots__ = ("_head", "_left", "_max_size", "_message", "violation")
 
-    def __init__(self) -> None:
-        self.broken = False
-        """Whether such a length was found."""
+    def __init__(self, max_size: int) -> None:
+        self.violation: PayloadTooBig | ProtocolError | None = None
+        """What is wrong with the length that was found."""
+        self._max_size = max_size
+        self._message = 0  # bytes of the message, this frame included
         self._head = b""
         self._left = 0  # bytes of this frame's mask and payload that are still to come
 
@@ -120,8 +131,8 @@ class FrameHeads:
     def follow(self, data: bytes) -> int:
         """The number of bytes that may be parsed now: FRAMES_AT_ONCE at most.
 
-        Call it again with the rest, unless it has found such a length, where they end. All bytes
-        that are not read by `whole_messages` go through it, in order.
+        Call it again with the rest, unless it has found a violation, where they end. All bytes that
+        are not read by `whole_messages` go through it, in order.
         """
         at, end, frames = 0, len(data), 0
         while at < end:
@@ -141,10 +152,24 @@ class FrameHeads:
                 self._head = head
                 return end
             length = int.from_bytes(head[2:size], "big") if size > 2 else head[1] & ~_MASKED
-            if not _SHORTEST.get(size, 0) <= length < 2**63:
-                self.broken = True
-                return at
+            at += size - known
+            self.violation = self._judge(head[0], size, length)
+            if self.violation is not None:
+                break
             self._head = b""
             self._left = length + 4  # an unmasked frame ends the connection anyway
-            at += size - known
         return at
+
+    def _judge(self, first: int, size: int, length: int) -> PayloadTooBig | ProtocolError | None:
+        if not _SHORTEST.get(size, 0) <= length < 2**63:
+            return ProtocolError("length of a frame not in its shortest form")
+        if first & _CONTROL:
+            return ProtocolError("control frame too long") if length > _MAX_CONTROL else None
+        if first & _OPCODE:  # otherwise it continues a message
+            self._message = 0
+        self._message += length
+        if self._message > self._max_size:
+            return PayloadTooBig(self._message, self._max_size)
+        if first & _FINAL:
+            self._message = 0
+        return None

@@ -10,6 +10,7 @@ import logging
 from codecs import IncrementalDecoder, getincrementaldecoder
 from typing import cast
 
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -34,18 +35,16 @@ _TEXTS = frozenset({Opcode.TEXT, Opcode.CONT})
 class Websocket(ServerProtocol):
     """The library's protocol of a websocket whose handshake is answered elsewhere.
 
-    The library answers pings, closes and violations: send `data_to_send()` after every call. Two
-    violations that it lets pass are found here: lengths in a form that is not allowed, and texts
-    that are not UTF-8.
+    The library answers pings, closes and violations: send `data_to_send()` after every call. Those
+    that it lets pass are found here: lengths in a form that is not allowed, and texts that are not
+    UTF-8. So are messages beyond `max_size`, as it counts control frames between their parts.
     """
 
     __slots__ = ("_decoder", "_fragments", "_heads", "_pings_answered", "_pings_sent")
 
     def __init__(self, max_size: int) -> None:
-        super().__init__(
-            extensions=None, state=State.OPEN, max_size=max_size, logger=_library_logger
-        )
-        self._heads = FrameHeads()
+        super().__init__(extensions=None, state=State.OPEN, max_size=None, logger=_library_logger)
+        self._heads = FrameHeads(max_size)
         self._decoder: IncrementalDecoder | None = None
         self._fragments: bytearray | None = None
         self._pings_sent = 0
@@ -57,9 +56,14 @@ class Websocket(ServerProtocol):
         taken = heads.follow(data)
         self.receive_data(data[:taken])
         frames = cast(list[Frame], self.events_received())
-        if heads.broken and self.state is State.OPEN:
-            self.fail(CloseCode.PROTOCOL_ERROR, "length of a frame not in its shortest form")
-        return frames, len(data) if heads.broken else taken
+        if heads.violation is None:
+            return frames, taken
+        if not self.eof_sent:  # else the library found another one before it
+            large = isinstance(heads.violation, PayloadTooBig)
+            code = CloseCode.MESSAGE_TOO_BIG if large else CloseCode.PROTOCOL_ERROR
+            self.fail(code, str(heads.violation))
+            self.parser_exc = heads.violation
+        return frames, len(data)
 
     @property
     def between_messages(self) -> bool:
@@ -87,7 +91,7 @@ class Websocket(ServerProtocol):
                 return bytes(frame.data)
             self._fragments = bytearray(frame.data)
         elif self._fragments is not None:  # otherwise it continues a binary message
-            self._fragments += frame.data  # bounded: the library counts the message's size
+            self._fragments += frame.data  # bounded by `max_size`
             if frame.fin:
                 message, self._fragments = bytes(self._fragments), None
                 return message

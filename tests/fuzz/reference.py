@@ -37,7 +37,7 @@ def read(stream: bytes, max_size: int) -> Reading:
     kind = 0
     try:
         while stream:
-            head = _head(stream, max_size - (len(message) if message is not None else 0))
+            head = _head(stream, len(message or b""), max_size)
             if head is None:
                 reading.partial = True
                 break
@@ -49,7 +49,7 @@ def read(stream: bytes, max_size: int) -> Reading:
             payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
             stream = stream[start + size :]
             if opcode >= CLOSE:
-                if size > 125 or not fin:
+                if not fin:
                     raise _Violation(1002)
             elif (opcode == CONT) is (message is None):
                 if opcode == TEXT:  # two violations at once: either code would be right
@@ -81,7 +81,7 @@ def read(stream: bytes, max_size: int) -> Reading:
     return reading
 
 
-def _head(stream: bytes, left: int) -> tuple[int, bool, int, int] | None:
+def _head(stream: bytes, known: int, max_size: int) -> tuple[int, bool, int, int] | None:
     """Opcode, last of its message, where the payload starts, its size; None: not all here yet."""
     if len(stream) < 2:
         return None
@@ -96,7 +96,9 @@ def _head(stream: bytes, left: int) -> tuple[int, bool, int, int] | None:
         size = int.from_bytes(stream[2:start], "big")
         if size < (126 if form == 2 else 65_536) or size >= 2**63:
             raise _Violation(1002)
-    if size > left:
+    if opcode >= CLOSE and size > 125:
+        raise _Violation(1002)
+    if opcode < CLOSE and size + (known if opcode == CONT else 0) > max_size:
         raise _Violation(1009)
     start += 4
     if len(stream) >= start + size and stream[0] & 0x70:

@@ -70,6 +70,13 @@ def lengths() -> Iterator[tuple[str, Case]]:
     sent = part(TEXT, pieces[0]) + b"".join(part(CONT, piece) for piece in pieces[1:-1])
     yield "a long text in 1,300 byte pieces", Case(sent + frame(CONT, pieces[-1]), [("text", text)])
     yield "pieces one byte too long", Case(sent + frame(CONT, pieces[-1] + b"*"), close=1009)
+    full = part(TEXT, text) + frame(PING, b"p" * 125) + frame(CONT)
+    back = [("pong", b"p" * 125), ("text", text)]
+    yield "a ping within the longest message", Case(full, back)
+    yield "more behind the longest message", Case(part(TEXT, text) + frame(CONT, b"*"), close=1009)
+    for opcode in (CLOSE, PING, PONG):
+        head = bytes([0x80 | opcode, 0xFE, 0x7F, 0xFF]) + MASK
+        yield f"the head of a long control frame, opcode {opcode}", Case(head, close=1002)
     for size, form in ((0, 2), (5, 2), (125, 2), (0, 8), (125, 8), (126, 8), (65_535, 8)):
         name = f"a length of {size} in {form} bytes"
         long = frame(TEXT, b"*" * size, form=form)
