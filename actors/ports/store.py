@@ -333,7 +333,7 @@ class Store(Protocol):
     def await_change(self, after: int, reply: Callable[[bool | Away], None]) -> None:
         """Answer True as soon as the log has an entry after that revision.
 
-        False after about a second without one. Only a hint: the caller then reads the log.
+        False after some seconds without one. Only a hint: the caller then reads the log.
         """
         ...
 

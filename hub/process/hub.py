@@ -52,10 +52,12 @@ from hub.store import (
     Keys,
     LatentStore,
     RedisStore,
+    SharedLanes,
     StoreError,
     StoreUnavailableError,
     connect,
 )
+from hub.store.backends.connect import DEFAULT_TIMEOUT
 from hub.telemetry import logs
 from hub.telemetry.figures import only_namespace
 from hub.telemetry.limit_reports import LimitReports
@@ -165,6 +167,7 @@ class Hub:
         self._heap = Heap()
         self._engine: EmbeddedEngine | None = None
         self._backend: Backend | None = None
+        self._lanes: SharedLanes | None = None
         self._confirm = False
         self._listener: Listener | None = None
         self._credentials = Credentials()
@@ -317,6 +320,9 @@ class Hub:
         # A question more costs next to nothing on this machine, and a round trip elsewhere.
         self._confirm = url.startswith("unix:")
         self._backend = await connect(url, hub_id=self.hub_id)
+        if not self._backend.hash_tags:  # else several servers hold the namespaces
+            wake = Keys(settings.key_prefix).wake(self.hub_id)
+            self._lanes = SharedLanes(self._backend, wake, DEFAULT_TIMEOUT)
         reasons: list[str] = []
         try:
             async with asyncio.timeout(START_TIMEOUT):
@@ -413,11 +419,15 @@ class Hub:
             name=self.store_name,
             first_log=first_log,
             first_secret=first_secret,
+            shared=self._lanes,
         )
 
     async def _close_store(self) -> None:
         await self.access.close()
         await self._namespaces.close()
+        if self._lanes is not None:
+            await self._lanes.close()
+            self._lanes = None
         if self._backend is not None:
             await self._backend.aclose()
             self._backend = None

@@ -12,6 +12,7 @@ from hub.store.latent_store import LatentStore
 from hub.store.names import EMBEDDED, IN_MEMORY, REDIS
 from hub.store.redis_store import RedisStore
 from hub.store.repair import repair
+from hub.store.shared_lanes import SharedLanes
 
 __all__ = [
     "EMBEDDED",
@@ -22,6 +23,7 @@ __all__ = [
     "Keys",
     "LatentStore",
     "RedisStore",
+    "SharedLanes",
     "StoreError",
     "StoreUnavailableError",
     "connect",

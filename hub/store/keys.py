@@ -83,6 +83,10 @@ class Keys:
         self.tokens = f"{prefix}auth:tokens".encode()
         """Hash: the tokens; the same key for every namespace."""
 
+    def wake(self, hub_id: str) -> bytes:
+        """Stream that only this hub writes, to wake itself; it belongs to no namespace."""
+        return f"{self.prefix}homeport:wake:{hub_id}".encode()
+
     def agent(self, agent_id: str) -> bytes:
         """String: the agent's record, with a time to live."""
         return self.agent_prefix + agent_id.encode()

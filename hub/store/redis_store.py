@@ -56,6 +56,7 @@ from hub.store.permissions import check_permissions
 from hub.store.read_batcher import ReadBatcher
 from hub.store.reply_tasks import ReplyTasks, log_bug
 from hub.store.scripts import ACKNOWLEDGE_LOSS, CLOSE, COMMIT, FORGET, OPEN
+from hub.store.shared_lanes import SharedLanes
 from hub.store.written import await_written
 
 T = TypeVar("T")
@@ -87,15 +88,15 @@ _IDLE = 30.0
 class RedisStore:
     """The durable side of one namespace, for one hub.
 
-    It has three private connections: one for all writes, so that they arrive in order, one for
-    reads, which may take long, and one to wait for the changes of other hubs. `backend` says how to
-    connect; the caller closes it. Needs a running loop, on which every reply is called, exactly
-    once, also when the store is closed in the meantime. `url`, `version`, `started` and `times`
-    describe the hub to others in its lease, which expires `hub_lease` seconds after the last commit
-    or `renew_lease`. `rival_found` is called when another hub has taken over the lease. With
-    `confirm` a commit of changes is answered only once the server has written it; see
-    `hub.store.written`. `name` is what people know the store by. `first_log` and `first_secret` are
-    for a namespace that is not in Redis yet; "" for random ones.
+    It has three connections: one for all writes, so that they arrive in order, one for reads, which
+    may take long, and one to wait for the changes of other hubs. They are those of `shared`, or
+    else private. `backend` says how to connect; the caller closes it. Needs a running loop, on
+    which every reply is called, exactly once, also when the store is closed in the meantime. `url`,
+    `version`, `started` and `times` describe the hub to others in its lease, which expires
+    `hub_lease` seconds after the last commit or `renew_lease`. `rival_found` is called when another
+    hub has taken over the lease. With `confirm` a commit of changes is answered only once the
+    server has written it; see `hub.store.written`. `name` is what people know the store by.
+    `first_log` and `first_secret` are for a namespace that is not in Redis yet; "" for random ones.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class RedisStore:
         name: str = REDIS,
         first_log: str = "",
         first_secret: bytes = b"",
+        shared: SharedLanes | None = None,
     ) -> None:
         self.name = name
         self._backend = backend
@@ -131,9 +133,13 @@ class RedisStore:
         self._limits = limits
         self._lease = milliseconds(hub_lease)
         self._patience = CHANGE_WAIT + FAR * command_timeout
-        self._writes = backend.lane(keys.log, command_timeout)
-        self._reads = backend.lane(keys.log, command_timeout)
-        self._follow = backend.lane(keys.log, command_timeout)
+        self._shared = shared
+        if shared is not None:
+            self._writes, self._reads = shared.writes, shared.reads
+        else:
+            self._writes = backend.lane(keys.log, command_timeout)
+            self._reads = backend.lane(keys.log, command_timeout)
+        self._follow = backend.lane(keys.log, command_timeout)  # not used where they are shared
         # The list of namespaces has no hash tag, so another node of a cluster may hold it.
         self._names = self._reads
         if backend.hash_tags:
@@ -353,7 +359,8 @@ class RedisStore:
             log_bug(error)
         finally:
             for lane in self._lanes:
-                await lane.drop()
+                if self._shared is None or lane is self._follow:
+                    await lane.drop()
 
     # --- internals ------------------------------------------------------------------------------
 
@@ -523,6 +530,9 @@ class RedisStore:
             )
         except ReconnectedError:
             answer = b"fenced"
+        except Exception:
+            self._fence(generation)  # what comes after it must not be applied without it
+            raise
         if answer == b"fenced":
             self._fence(generation)
             return Fenced()
@@ -569,6 +579,8 @@ class RedisStore:
             self._opened_on = None
 
     async def _await_change(self, after: int) -> bool:
+        if self._shared is not None:
+            return await self._shared.await_change(self._keys.log, after)
         answer = await self._follow.ask(
             *(b"XREAD", b"COUNT", b"1", b"BLOCK", b"%d" % (CHANGE_WAIT * 1000)),
             *(b"STREAMS", self._keys.log, b"%d-0" % after),

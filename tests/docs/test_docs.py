@@ -356,6 +356,7 @@ def test_every_key_in_redis_is_explained() -> None:
         keys.agent("{id}").decode(),
         keys.hub("{hub_id}").decode(),
         keys.epoch("{id}").decode(),
+        keys.wake("{hub_id}").decode(),
         keys.owners.decode(),
         *(
             key.decode()

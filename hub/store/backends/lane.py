@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as GoneError
 from redis.exceptions import NoScriptError, ResponseError
 
 from hub.store.backends.dialer import close_connection, resets_as_gone
+from hub.store.backends.failures import may_be_replaced
 from hub.store.scripts import Script
 
 _HEADERS = [b"\r\n$%d\r\n" % size for size in range(2048)]
@@ -61,6 +62,8 @@ class Lane:
         self._near = False
         self._retired = False
         self._used = 0.0
+        self.survives_refusals = False
+        """Whether the connection stays when the server that it leads to refuses a command."""
         self.connection_number = 1
         """The number of the connection for the next command; it rises when a connection is gone.
 
@@ -169,6 +172,8 @@ class Lane:
             waits = before is not None and not before.is_set()
             if connection is not self._connection:
                 pass  # it is gone already
+            elif self.survives_refusals and not may_be_replaced(error):
+                pass  # the answer has been read, and came from the right server
             elif (waits and last) or (isinstance(error, ResponseError) and not last):
                 self._retired = True  # the others' answers can be read yet
             else:
