@@ -123,6 +123,9 @@ class NewToken(TokenFacts, frozen=True, kw_only=True):
 
     token: str
 
+    def __repr__(self) -> str:
+        return f"NewToken(id={self.id!r}, …)"
+
 
 class TokenList(Struct, frozen=True):
     """`GET /tokens`: all of them, those that were made last at the end."""

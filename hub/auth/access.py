@@ -27,6 +27,9 @@ from hub.telemetry import logs
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.peer_reports import PeerReports
 
+SHOWN = 20
+"""Ids of tokens in one log line."""
+
 logger = logs.get("hub.auth")
 
 
@@ -61,7 +64,13 @@ class Access:
     def must_ask(self, addresses: Sequence[str]) -> bool:
         """Whether a hub that listens on these addresses asks for tokens. Raises ExposedError."""
         settings = self._settings
-        return asks(settings.auth, addresses, insecure=settings.insecure)
+        asking = asks(settings.auth, addresses, insecure=settings.insecure)
+        if not asking and not is_loopback(addresses):
+            logger.warning(
+                "auth is none: everybody who reaches this hub may do everything",
+                addresses=addresses,
+            )
+        return asking
 
     async def open(
         self,
@@ -156,7 +165,8 @@ class Access:
             await self._tokens.close()
 
     def _on_revoked(self, principal_ids: set[str]) -> None:
-        logger.info("tokens revoked", ids=sorted(each.partition(":")[2] for each in principal_ids))
+        some = sorted(each.partition(":")[2] for each in principal_ids)[:SHOWN]
+        logger.info("tokens revoked", count=len(principal_ids), ids=some)
         if self._sessions is not None:
             self._sessions.check()
         self._tell(principal_ids)

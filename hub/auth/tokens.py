@@ -201,7 +201,7 @@ class Tokens:
         fresh = found - self._revoked
         self._revoked = found
         self._revision, self._lineage = revision, lineage
-        if fresh:
+        if fresh and self._following is not None:  # at the start nobody goes on with one
             self._tell({_SUBJECT + token_id for token_id in fresh})
 
     async def _find(self, token_id: str) -> Token | None:

@@ -13,6 +13,9 @@ from hub.store import StoreError
 
 T = TypeVar("T")
 
+MAX_STEPS = 2048
+"""Uses that may wait to be taken or given back, as they do while the store is away."""
+
 RETRY = 1.0
 """Seconds until the store is asked again whether it answers."""
 
@@ -30,7 +33,11 @@ class Uses:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, principal_id: str, reply: Callable[[ProtocolError | None], None]) -> None:
-        """See `actors.ports.authority.Authority.take_use`."""
+        """See `actors.ports.authority.Authority.take_use`; `rate_limited` beyond MAX_STEPS."""
+        if len(self._tasks) >= MAX_STEPS:
+            words = "too many registrations wait to be counted against their tokens"
+            reply(ProtocolError("rate_limited", words))
+            return
         self._run(self._take(principal_id.removeprefix(_SUBJECT), reply))
 
     def give_back(self, principal_id: str) -> None:

@@ -150,6 +150,7 @@ def test_an_open_hub_asks_nobody_and_insecure_is_one_too(start_hub: StartHub) ->
         hub = start_hub("--redis", "memory://", *options)
         assert [status(hub, None), status(hub, "anything")] == [200, 200]
         Wire(hub.url, headers={"Authorization": "Basic x"}).drop()
+        assert ("may do everything" in hub.log()) is bool(options)
 
 
 def test_a_wrong_token_is_401_before_the_upgrade_and_in_no_log(

@@ -103,7 +103,7 @@ async def test_nothing_in_the_store_is_the_token(place: Place) -> None:
     secret = made.token.split("_")[2].encode()
     assert secret not in repr(held).encode()
     assert made.token not in repr(await place.store.all())
-    assert made.token not in repr((await place.administration.all(), made.id))
+    assert made.token not in repr((await place.administration.all(), made))
 
 
 async def test_a_wrong_secret_and_an_unknown_id_are_told_in_the_same_words(place: Place) -> None:
@@ -228,6 +228,29 @@ async def test_a_use_that_was_taken_without_an_answer_is_given_back(
     (answer,) = answers
     assert answer is not None
     assert answer.code == "unavailable"
+    await uses.close()
+
+
+async def test_while_the_store_is_away_only_so_many_uses_wait(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uses_module, "MAX_STEPS", 3)
+    made = await place.make(uses=9)
+
+    async def away(store: TokenStore, token_id: str, step: str) -> bool:
+        raise StoreError("away")
+
+    monkeypatch.setattr(TokenStore, "take_use", away)
+    uses = Uses(place.store)
+    answers: list[ProtocolError | None] = []
+    for _ in range(3):
+        uses.take(f"token:{made.id}", answers.append)
+    async with asyncio.timeout(10):
+        while len(answers) < 3:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    uses.take(f"token:{made.id}", answers.append)
+    codes = [None if each is None else each.code for each in answers]
+    assert codes == ["unavailable"] * 3 + ["rate_limited"]
     await uses.close()
 
 
