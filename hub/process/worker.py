@@ -32,7 +32,7 @@ def main() -> int:
         _die_with(orders["parent"])
         return _run(orders)
     except Exception as error:
-        _report(_reason(error), final=_is_final(error))
+        _report(_reason(error), final=_is_final(error), status=getattr(error, "status", 1))
         return 1
 
 
@@ -88,8 +88,9 @@ def _is_final(error: Exception) -> bool:
     return isinstance(error, RivalError)
 
 
-def _report(failure: str | None, *, final: bool = False) -> None:
-    sys.stdout.write(json.dumps({"type": "report", "failure": failure, "final": final}) + "\n")
+def _report(failure: str | None, *, final: bool = False, status: int = 1) -> None:
+    report = {"type": "report", "failure": failure, "final": final, "status": status}
+    sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
 
 

@@ -106,7 +106,9 @@ class WorkerHandle:
             )
         report = from_worker(line)
         if isinstance(report, Report) and report.failure is not None:
-            raise WorkerError(report.failure)
+            error = WorkerError(report.failure)
+            error.status = report.status
+            raise error
         self._reading = asyncio.create_task(self._read(metrics), name=f"worker {self._hub_id}")
 
     async def figures(self) -> list[Family] | None:

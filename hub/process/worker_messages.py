@@ -12,10 +12,14 @@ MAX_LINE = 64 * 1024 * 1024
 
 
 class Report(Struct, frozen=True, tag="report"):
-    """A worker listens, or why it failed; after a final failure it is not started again."""
+    """A worker listens, or why it failed; after a final failure it is not started again.
+
+    `status` is what a hub that failed so would exit with.
+    """
 
     failure: str | None
     final: bool = False
+    status: int = 1
 
 
 class Figures(Struct, frozen=True, tag="figures"):

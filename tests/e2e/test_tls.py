@@ -140,12 +140,13 @@ def test_workers_speak_tls(
         (["--tls-key", "hub.key"], "--tls-key: there is no TLS without tls_cert; give it too"),
         (["--tls-client-ca", "ca.pem"], "--tls-client-ca: there is no TLS without tls_cert"),
         (["--tls-cert", "none.pem"], "none.pem: no such file or directory"),
+        (["--tls-cert", "none.pem", "--workers", "2"], "none.pem: no such file or directory"),
     ],
 )
 def test_what_cannot_be_used_is_wrong_usage_in_one_sentence(
     tmp_path: Path, options: list[str], words: str
 ) -> None:
-    hub = Hub(tmp_path, *MEMORY, *options)
+    hub = Hub(tmp_path, "--data-dir", str(tmp_path / "store"), *options)
     assert hub.launch().wait(30) == 2
     assert words in hub.log()
     assert "Traceback" not in hub.log()
