@@ -332,7 +332,8 @@ def _failures() -> Document:
         }
     }
     failures["Failure"] = _answer(
-        "Any other failure: 405 with `Allow` for a wrong method, 500 for a bug in the hub.",
+        "Any other failure: 405 with `Allow` for a wrong method; 403, 415 or 421 for the page of "
+        "another site; 400, 501 or 505 for a request with two readings; 500 for a bug in the hub.",
         "ErrorBody",
     )
     return failures

@@ -87,10 +87,7 @@ class BrowserPolicy(Struct, frozen=True, kw_only=True):
 
 
 def make_rules(host: str, addresses: Iterable[str], policy: BrowserPolicy) -> BrowserRules:
-    """The rules of a hub that is bound to `addresses`, which are those of the setting `host`.
-
-    Raises ValueError for an allowed origin that is none.
-    """
+    """The rules of a hub that is bound to `addresses`, which are those of the setting `host`."""
     allowed = policy.allowed_hosts
     bound = [read_host(each.partition("%")[0]) for each in addresses]
     return BrowserRules(
@@ -102,7 +99,9 @@ def make_rules(host: str, addresses: Iterable[str], policy: BrowserPolicy) -> Br
             | {read_host(each) for each in allowed if not each.startswith("*")}
         ),
         suffixes=tuple(each[1:].lower() for each in allowed if each.startswith("*")),
-        origins=frozenset(_normal(each) for each in policy.allowed_origins),
+        origins=frozenset(
+            filter(None, (_normal(each.encode()) for each in policy.allowed_origins))
+        ),
         pages=frozenset(each.encode() for each in policy.pages),
         names_given=bool(allowed),
     )
@@ -126,7 +125,7 @@ def check_browser(head: Head, rules: BrowserRules, *, asks: bool) -> Permit:
         _check_site(head, rules)
         return PLAIN
     own = _is_own_origin(origin, head)
-    if not own and _normal_or_none(origin) not in rules.origins:
+    if not own and _normal(origin) not in rules.origins:
         raise Refused(
             403,
             f'pages of "{_shown(origin)}" may not use this hub; the setting allowed_origins could '
@@ -177,21 +176,14 @@ def _check_site(head: Head, rules: BrowserRules) -> None:
         raise Refused(403, "a page of another site may not load this; type the URL, or open /")
 
 
-def _normal(origin: str) -> str:
-    """An origin without its scheme's port, in lower case; raises ValueError for what is none."""
-    scheme, found, rest = origin.lower().partition("://")
+def _normal(origin: bytes) -> str | None:
+    """An origin without its scheme's port, in lower case; None for what is none."""
+    scheme, found, rest = str(origin, "latin-1").lower().partition("://")
     site = read_authority(rest.encode()) if found else None
     if site is None or site.host == "":
-        raise ValueError(f"{origin} is no origin")
+        return None
     port = "" if site.port in (None, _PORTS.get(scheme)) else f":{site.port}"
     return f"{scheme}://{site.host}{port}"
-
-
-def _normal_or_none(origin: bytes) -> str | None:
-    try:
-        return _normal(origin.decode("ascii"))
-    except ValueError:
-        return None
 
 
 def _shown(value: bytes) -> str:

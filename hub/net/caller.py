@@ -42,7 +42,7 @@ _NAMESPACE = NAMESPACE_HEADER.lower().encode()
 _READ = {_NAMESPACE: NAMESPACE_HEADER, b"authorization": "Authorization"}
 """The headers that are read here and may occur once. `Cookie` may be split in several (HTTP/2)."""
 
-_TOKEN_PARAMETERS = frozenset({"token", "access_token"})
+_TOKEN_PARAMETERS = frozenset({"token", "access_token", "jwt", "bearer", "authorization"})
 
 
 class Shown(Struct, frozen=True):
@@ -195,13 +195,10 @@ def _namespace(header: str | None, query: bytes) -> str | None:
     if query:
         check_query(query)
         for name, value in parse_qsl(str(query, "latin-1"), keep_blank_values=True):
+            if name.startswith(TOKEN_PREFIX):
+                raise _token_in_url("query")  # its name is the token
             if name.lower() in _TOKEN_PARAMETERS or value.startswith(TOKEN_PREFIX):
-                # Its name only: the value may be a token.
-                raise _bad(
-                    f"{name[:64]}: a token may not be in the URL, where logs keep it; send it as "
-                    "`Authorization: Bearer TOKEN`",
-                    name[:64],
-                )
+                raise _token_in_url(name[:64])
             if name == NAMESPACE_PARAMETER:
                 names.append(value)
     if len(names) > 1 and (header is None or len(names) > 2 or names[0] != names[1]):
@@ -210,6 +207,11 @@ def _namespace(header: str | None, query: bytes) -> str | None:
         return None
     check_namespace(names[0])
     return names[0]
+
+
+def _token_in_url(field: str) -> ProtocolError:
+    words = "a token may not be in the URL, where logs keep it; send `Authorization: Bearer TOKEN`"
+    return _bad(f"{field}: {words}", field)
 
 
 def _bad(words: str, field: str) -> ProtocolError:

@@ -28,7 +28,8 @@ NETWORK = r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"
 HUB_ID = rf"^[A-Za-z0-9._-]{{1,{MAX_HUB_ID}}}$"
 
 HOST = r"(\*\.)?[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?"
-ORIGIN = r"https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
+_PORT = r"[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+ORIGIN = rf"https?://([A-Za-z0-9._-]{{1,253}}|\[[0-9A-Fa-f:.]{{2,45}}\])(:({_PORT}))?"
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.platform) -> str:

@@ -68,7 +68,17 @@ def test_a_header_that_is_given_twice_is_refused(name: str, values: tuple[str, s
 
 
 @pytest.mark.parametrize(
-    "query", ["token=s3cret", "x=1&access_token=s3cret", "Token=s3cret", "t=hp1_s3cret"]
+    "query",
+    [
+        "token=s3cret",
+        "x=1&access_token=s3cret",
+        "Token=s3cret",
+        "t=hp1_s3cret",
+        "hp1_s3cret",
+        "hp1_s3cret=hp1_s3cret",
+        "t%3D=%68p1_s3cret",
+        "jwt=s3cret",
+    ],
 )
 def test_a_token_in_the_query_string_is_refused_by_name(query: str) -> None:
     with pytest.raises(ProtocolError, match="a token may not be in the URL") as refused:

@@ -190,6 +190,9 @@ def test_a_list_has_commas_or_is_an_array_and_each_of_its_items_is_checked(toml)
     assert "names or addresses without ports" in refused({"allowed_hosts": "a.example:8080"})
     assert "origins such as" in refused({"allowed_origins": "https://a.example/page"})
     assert "origins such as" in refused({"allowed_origins": "null"})
+    assert "origins such as" in refused({"allowed_origins": "http://a.example:65536"})
+    ports = load({"allowed_origins": "http://a.example:65535,http://a.example:8,http://a.example"})
+    assert len(ports.allowed_origins) == 3
     assert "origins such as" in refused(config=toml("allowed_origins = [3]"))
 
 
