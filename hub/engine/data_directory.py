@@ -53,7 +53,7 @@ class DataDirectory:
 
     def running_socket(self) -> str | None:
         """The socket of the server that runs for a hub; None when no hub uses the directory."""
-        if not self.path.is_dir():
+        if not self._hub_lock.path.exists():  # nor is it made here, perhaps by another user
             return None
         if self._hub_lock.acquire():
             self._hub_lock.release()
