@@ -86,6 +86,7 @@ def _config_of(arguments: Sequence[str]) -> str | None:
         "homeport serve --redis redis://127.0.0.1:6379/0",
         "homeport serve --redis memory://        keeps nothing, for a trial",
         "homeport serve --workers 4              uses four cores",
+        "homeport serve --host 0.0.0.0 --tls-cert hub.pem --tls-key hub.key",
         "homeport serve --config /etc/homeport.toml --log-format json",
     ),
 )

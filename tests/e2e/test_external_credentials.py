@@ -14,7 +14,7 @@ from tests.support.authority import Authority, Pair
 from tests.support.hub_process import Hub
 from tests.support.jwt_issuer import JwksServer, Key, claims, jwks
 from tests.support.waiting import wait_until
-from tests.support.wire import RefusedError, Wire
+from tests.support.wire import ClosedError, RefusedError, Wire
 
 MEMORY = ("--redis", "memory://")
 AGENT = {"role": "agent", "names": ["web-*"]}
@@ -102,12 +102,21 @@ def test_another_subject_cannot_touch_an_agent(hub: Hub, key: Key) -> None:
         assert answer.status_code == status, answer.text
 
 
+def registered(hub: Hub, key: Key, seconds: int) -> tuple[Wire, int] | None:
+    """An agent with a JWT for so many seconds, and its end; None when that was too short here."""
+    ends = int(time.time()) + seconds
+    try:
+        wire = Wire(hub.url, headers=bearer(key.sign(claims(homeport=AGENT, exp=ends))))
+        wire.register("web-1")
+    except (RefusedError, ClosedError):
+        return None
+    return wire, ends
+
+
 def test_a_session_is_closed_with_4401_when_its_jwt_runs_out(hub: Hub, key: Key) -> None:
-    ends = int(time.time()) + 2
-    wire = Wire(hub.url, headers=bearer(key.sign(claims(homeport=AGENT, exp=ends))))
-    wire.register("web-1")
-    code, reason = wire.closing(15)
-    assert (code, reason) == (4401, "the token has run out")
+    found = next(filter(None, (registered(hub, key, seconds) for seconds in (3, 10, 40))))
+    wire, ends = found
+    assert wire.closing(60) == (4401, "the token has run out")
     assert time.time() >= ends
 
 

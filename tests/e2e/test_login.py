@@ -81,11 +81,9 @@ def test_a_cookie_stands_for_its_token_at_every_hub_and_on_both_transports(
         answer = log_in(hubs[0], token)
         assert answer.json()["role"] == role
         attributes = answer.headers["Set-Cookie"].split("; ")[1:]
-        assert set(attributes) - {"Max-Age=43200", "Max-Age=59", "Max-Age=60"} == {
-            "Path=/",
-            "HttpOnly",
-            "SameSite=Strict",
-        }
+        lasting = [each for each in attributes if each.startswith("Max-Age=")]
+        assert len(lasting) == 1
+        assert set(attributes) - set(lasting) == {"Path=/", "HttpOnly", "SameSite=Strict"}
         cookie = cookie_of(answer)
         assert token not in cookie["Cookie"]
         assert token[17:] not in cookie["Cookie"]
@@ -114,12 +112,12 @@ def test_a_cookie_ends_with_its_token_at_every_hub(
 
 
 def test_a_cookie_is_valid_no_longer_than_its_token(hubs: list[Hub], server: RedisServer) -> None:
-    short = make_tokens(server.url, short={"role": "observer", "ttl": 6.0})["short"]
+    """Its end in virtual time is shown by `tests/hub/auth/test_login_cookies.py`."""
+    short = make_tokens(server.url, short={"role": "observer", "ttl": 600.0})["short"]
     answer = log_in(hubs[0], short)
     seconds = int(answer.headers["Set-Cookie"].partition("Max-Age=")[2].partition(";")[0])
-    assert seconds <= 6
-    cookie = cookie_of(answer)
-    wait_until(lambda: status(hubs[1], cookie) == 401, LIMIT)
+    assert 0 < seconds <= 600
+    assert status(hubs[1], cookie_of(answer)) == 200
 
 
 def test_a_jwt_whose_key_is_gone_ends_its_cookie(hubs: list[Hub], key: Key, keys: Path) -> None:

@@ -63,11 +63,11 @@ def jwks(*keys: Key) -> bytes:
 
 
 def claims(**changes: Any) -> Claims:
-    """Claims that are good for a minute; None leaves one out."""
+    """Claims that are good for an hour; None leaves one out."""
     now = time.time()
     made = {
         "sub": "robot",
-        "exp": int(now + 60),
+        "exp": int(now + 3600),
         "homeport": {"role": "agent", "namespace": "default", "names": ["web-*"]},
         **changes,
     }
