@@ -30,18 +30,3 @@ class Authority(Protocol):
     def give_back_use(self, principal_id: str) -> None:
         """The registration was not made: give the use back."""
         ...
-
-
-class OpenAuthority:
-    """Where nobody is asked for a token: nothing is revoked, and no principal has limited uses."""
-
-    def revoked(self, principal_id: str) -> bool:
-        """Never."""
-        return False
-
-    def take_use(self, principal_id: str, reply: Callable[[ProtocolError | None], None]) -> None:
-        """Always."""
-        reply(None)
-
-    def give_back_use(self, principal_id: str) -> None:
-        """Nothing was taken."""

@@ -22,10 +22,6 @@ class Owners:
         """The principal that the agent belongs to; `NOBODY` also when there is no such agent."""
         return self._owners.get(agent_id, NOBODY)
 
-    def agents_of(self, owner: str) -> list[str]:
-        """The ids of the agents that belong to a principal, ordered."""
-        return sorted(agent_id for agent_id, each in self._owners.items() if each == owner)
-
     def set(self, agent_id: str, owner: str) -> None:
         """The agent belongs to that principal from now on."""
         if owner == NOBODY:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
-from actors.ports.authority import OpenAuthority
 from actors.runtime.dispatch import Runtime
 from actors.runtime.turns import Turns
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from tests.history.recorded import Alarm
 from tests.simulation.storage import SimPort, SimStore
+from tests.support.authority import OpenAuthority
 from tests.support.clock import ProcessClock, VirtualClock, WorkClock
 from tests.support.world import Recorder
 

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
-from actors.ports.authority import Authority, OpenAuthority
+from actors.ports.authority import Authority
 from actors.rules.permissions import ANYBODY, Principal
 from actors.rules.registration_rate import RegistrationRate
 from actors.runtime.dispatch import Runtime
@@ -25,6 +25,7 @@ from actors.session.session import Session
 from actors.timing import Timing
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentRecord, AgentSpec
+from tests.support.authority import OpenAuthority
 from tests.support.clock import VirtualClock
 from tests.support.model_store import ModelStore
 from tests.support.records import agent_id

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.ports.authority import OpenAuthority
 from actors.rules.permissions import ANYBODY, Principal
+from tests.support.authority import OpenAuthority
 from tests.support.records import agent_id
 from tests.support.world import FakeLink, World
 
@@ -172,3 +172,14 @@ def test_heartbeats_of_two_principals_are_answered_apart(world: World) -> None:
         )
     world.settle()
     assert [getattr(each, "code", "ok") for each in outcomes] == ["ok", "forbidden", "ok"]
+
+
+def test_nothing_is_left_of_agents_that_are_gone(world: World) -> None:
+    for number in range(1, 6):
+        world.http_register(agent_id=agent_id(number), principal=A)
+    world.agent(agent_id=agent_id(6), principal=B)[0].ask(op="unregister")
+    assert len(world.supervisor.replica.owners) == 5
+    world.advance(300)
+    assert len(world.supervisor.directory) == 0
+    assert len(world.supervisor.replica.owners) == 0
+    assert world.store.owners == {}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from actors.namespace.registrations import MAX_TAKING
-from actors.ports.authority import OpenAuthority
 from actors.rules.permissions import Principal
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentSpec
+from tests.support.authority import OpenAuthority
 from tests.support.records import agent_id
 from tests.support.world import World
 
