@@ -29,7 +29,7 @@ class OperatorToken:
 
     def claims(self, evidence: Evidence) -> bool:
         """Whether the credential is one of them."""
-        if evidence.credential is None:
+        if evidence.credential is None or not self.digests:
             return False
         digest = hashlib.sha256(evidence.credential.encode()).digest()
         # Not `any`, which would stop at the first that fits.
