@@ -20,6 +20,7 @@ LimitName = Literal[
     "max_rate",
     "max_registrations_per_second",
     "max_total_unsent_bytes",
+    "max_unparsed_bytes",
     "max_unsent_bytes",
     "max_watches",
     "open_namespaces",

@@ -15,15 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from actors.limits import LimitName
+
 BUDGET = 0.001
 """Seconds of one turn of the event loop in which waiting bytes are parsed."""
 
 PIECE = 4096
 """Bytes of a connection that are looked at before it is the next one's turn."""
-
-MAX_WAITING = 64 * 1024 * 1024
-"""Bytes of all connections that wait; one whose read goes beyond it is closed. One read brings
-256 KB at most, and peers that send what they have to say bring none."""
 
 
 class Backlog:
@@ -65,12 +63,21 @@ class Reader(Protocol):
 
 
 class Intake:
-    """The connections of a hub that have a backlog, in turn."""
+    """The connections of a hub that have a backlog, in turn.
 
-    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+    All backlogs together have at most `max_bytes`; `applied` is told when that is applied. One read
+    brings 256 KB at most, and peers that send no more than they have to say leave none.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int = 64 * 1024 * 1024,
+        applied: Callable[[LimitName], None] = lambda _setting: None,
+    ) -> None:
         self._waiting: deque[Reader] = deque()
         self._begun = False
-        self._max_waiting = max_waiting
+        self._max_bytes = max_bytes
+        self._applied = applied
         self.held = 0
         """Bytes of all backlogs."""
 
@@ -79,7 +86,8 @@ class Intake:
 
         None when too much waits: the connection is to be closed.
         """
-        if self.held + len(data) > self._max_waiting:
+        if self.held + len(data) > self._max_bytes:
+            self._applied("max_unparsed_bytes")
             return None
         self.held += len(data)
         return Backlog(data)

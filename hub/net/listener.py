@@ -63,6 +63,7 @@ class Listener:
     which hosts and origins are the hub's; `reports` is told what is refused. With a `certificate`
     it speaks TLS only. With `shared_port` other workers listen on the port too, and the kernel
     chooses among them.
+    `intake` has what callers send at once parsed in turn.
     Signals and logging are left to the caller.
     """
 
@@ -77,6 +78,7 @@ class Listener:
         admission: Admission | None = None,
         shared_port: bool = False,
         unsent: UnsentBudget | None = None,
+        intake: Intake | None = None,
         certificate: ServerCertificate | None = None,
         browsers: BrowserPolicy | None = None,
         reports: PeerReports | None = None,
@@ -89,7 +91,7 @@ class Listener:
         self._shared_port = shared_port
         self._unsent = unsent or UnsentBudget()
         self._certificate = certificate
-        self._intake = Intake()
+        self._intake = intake or Intake()
         self._browsers = browsers or BrowserPolicy()
         self._rules = BrowserRules()
         self._reports = reports or PeerReports()

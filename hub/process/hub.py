@@ -30,6 +30,7 @@ from hub.http.app import App
 from hub.net.admission import Admission, ConnectionLimits
 from hub.net.browsers import BrowserPolicy
 from hub.net.caller import Authenticator, Caller
+from hub.net.intake import Intake
 from hub.net.listener import Listener
 from hub.net.open_files import UNLIMITED, connection_room, raise_open_file_limit
 from hub.net.peer import is_loopback, read_networks
@@ -189,14 +190,16 @@ class Hub:
         self.admission.limits = connection_limits(settings)
         self.admission.room = connection_room(raise_open_file_limit())
         app = App(self)
+        intake = Intake(settings.max_unparsed_bytes, self.limits.applied)
         listener = Listener(
             app,
-            Gateway(self).protocol,
+            Gateway(self, intake).protocol,
             settings.host,
             settings.port,
             admission=self.admission,
             shared_port=self._shared_port,
             unsent=self.unsent,
+            intake=intake,
             certificate=self._credentials.certificate,
             browsers=BrowserPolicy(
                 allowed_hosts=settings.allowed_hosts,

@@ -555,6 +555,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = MAX_TOTAL_UNSENT_BYTES
 
+    max_unparsed_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024 * 1024,
+            le=1 << 40,
+            description="Bytes that all peers of a hub together may have sent at once and that "
+            "wait to be parsed; beyond it a peer is closed that sends more than a little at once.",
+            extra={"metavar": "BYTES"},
+        ),
+    ] = 64 * 1024 * 1024
+
     send_timeout: Annotated[
         float,
         Meta(

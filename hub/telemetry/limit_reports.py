@@ -26,6 +26,7 @@ _WORDS: dict[LimitName, str] = {
     "max_rate": "a websocket is closed: it sends too many frames",
     "max_registrations_per_second": "a registration is refused: its principal registers too fast",
     "max_total_unsent_bytes": "peers that read too slowly are cut off: too much is unsent in all",
+    "max_unparsed_bytes": "a peer that sends much at once is cut off: too much waits to be parsed",
     "max_unsent_bytes": "a peer that reads too slowly is cut off: too much is unsent",
     "max_watches": "a watch is refused: its connection holds too many",
     "open_namespaces": "a namespace is not made: callers without a token have made too many",

@@ -366,7 +366,7 @@ class Connection(asyncio.Protocol):
     def _hold(self, rest: bytes) -> bool:
         self._backlog = self._intake.hold(rest)
         if self._backlog is None:
-            self._fail(CloseCode.RATE_LIMITED, "too much at once, and too much of others waits")
+            self._fail(CloseCode.RATE_LIMITED, "too much at once: beyond max_unparsed_bytes")
         return self._backlog is not None
 
     def read_on(self) -> bool:

@@ -22,10 +22,10 @@ from hub.websocket.ports import WebsocketHub
 class Gateway:
     """Makes the protocol object of each websocket; `protocol` goes to the `Listener`."""
 
-    def __init__(self, hub: WebsocketHub) -> None:
+    def __init__(self, hub: WebsocketHub, intake: Intake | None = None) -> None:
         self._hub = hub
         self._flusher = Flusher()
-        self._intake = Intake()
+        self._intake = intake or Intake()
 
     def protocol(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]

@@ -160,11 +160,12 @@ async def test_a_caller_that_is_gone_leaves_nothing_waiting() -> None:
 
 async def test_beyond_what_may_wait_in_all_the_connection_is_closed() -> None:
     async with running() as hub:
-        hub.listener._intake = Intake(max_waiting=1000)
+        hub.listener._intake = Intake(1000, hub.limits.applied)
         reader = await send(hub, get("/1") * MANY)
         async with asyncio.timeout(60):
             while await reader.read(65536):
                 pass
         assert hub.listener._intake.held == 0
+        assert b'limits_applied_total{setting="max_unparsed_bytes"} 1' in hub.metrics.text()
         other = await send(hub, get("/1") * 20)
         assert await bodies(other, 20) == [b"/1"] * 20

@@ -127,6 +127,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "max_watches": 3,
         "max_unsent_bytes": 4194304,
         "max_total_unsent_bytes": 4194305,
+        "max_unparsed_bytes": 1048577,
         "send_timeout": 0.5,
         "max_rate": 0,
         "burst": 10,

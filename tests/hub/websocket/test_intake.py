@@ -144,3 +144,18 @@ async def test_reading_waits_for_the_session_and_the_backlog_both() -> None:
     assert not opened.transport.reading, "the session waits"
     opened.connection.resume_reading()
     assert opened.transport.reading
+
+
+async def test_beyond_what_may_wait_in_all_the_connection_is_closed_with_4429() -> None:
+    applied: list[str] = []
+    intake = Intake(30_000, applied.append)
+    first, second = Opened(intake=intake), Opened(intake=intake)
+    first.connection.data_received(FLOODS["messages"])
+    second.connection.data_received(FLOODS["messages"])
+    assert second.hub.close_codes == [CloseCode.RATE_LIMITED]
+    assert applied == ["max_unparsed_bytes"]
+    assert b"max_unparsed_bytes" in second.transport.written
+    second.connection.data_received(FLOODS["messages"])
+    await read_all(first)
+    assert len(first.session.messages) == 4000
+    assert intake.held == 0
