@@ -110,6 +110,13 @@ _agent = st.fixed_dictionaries(
     {"name": _text, "type": _text},
     optional={name: each for name, each in _fields.items() if name not in ("name", "type")},
 )
+_legacy_agent = st.fixed_dictionaries(
+    {name: _fields[name] for name in ("name", "type", "host", "port")},
+    optional={"agent_id": _id, **{name: _fields[name] for name in _fields if name[0] in "cvmsl"}},
+)
+_legacy_heartbeat = st.fixed_dictionaries(
+    {}, optional={"status": _status, "metadata": _metadata, "load": _load}
+)
 REQUESTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "register": _request(
         "register", {"agent": _agent}, {"agent_id": _id, "exclusive": st.booleans()}
@@ -163,6 +170,25 @@ def _texts_of_requests(draw: st.DrawFn) -> str:
     """A request as JSON: right, or with some of its values, names or characters changed."""
     request = dict(draw(st.sampled_from(sorted(REQUESTS)).flatmap(REQUESTS.__getitem__)))
     request["id"] = draw(st.integers(0, 1000) | st.text(max_size=5))
+    return _spoilt(draw, request)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[str, str]:
+    """A path of HTTP to post to, and a body for it, spoilt like requests."""
+    agent_id = draw(_id)
+    path, fields = draw(
+        st.sampled_from(
+            [
+                ("/agents/register", _legacy_agent),
+                (f"/agents/{agent_id}/heartbeat", _legacy_heartbeat),
+            ]
+        )
+    )
+    return path, _spoilt(draw, dict(draw(fields)))
+
+
+def _spoilt(draw: st.DrawFn, request: dict[Any, Any]) -> str:
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 3]))):
         _spoil(draw, request)
     text = _as_json(request)

@@ -11,7 +11,11 @@ from tests.fuzz.target import Target, fuzzed_hub
 PARTS: dict[str, list[Part]] = {
     "frames": [Part(frames.streams, frames.send)],
     "messages": [Part(messages.conversations, messages.send)],
-    "http": [Part(http.described, http.send_described), Part(http.raw, http.send_raw)],
+    "http": [
+        Part(http.described, http.send_described),
+        Part(http.bodies, http.send_body),
+        Part(http.raw, http.send_raw),
+    ],
     "strangers": [
         Part(strangers.described, strangers.send_described),
         Part(strangers.raw, strangers.send_raw),
