@@ -144,5 +144,6 @@ def test_a_revoked_token_ends_its_sessions_and_those_of_its_agents_at_every_hub(
         Wire(hubs[2].url, headers=bearer(a))
     assert refused.value.status == 401
     assert call(hubs[2], a, "GET", "/agents").status_code == 401
+    wait_until(lambda: call(hubs[0], a, "GET", "/agents").status_code == 401)  # it has heard, too
     again = other.ask("resume", agent_id=held[0], session_token=held[1])
     assert again["code"] == "forbidden"
