@@ -24,7 +24,7 @@ from agent_client import (
 )
 from tests.e2e.conftest import StartHub, StartServer
 from tests.e2e.test_legacy_agent import LegacyAgent
-from tests.support.authority import Authority
+from tests.support.certificate_authority import Authority
 from tests.support.fake_hub import eventually
 from tests.support.hub_process import Hub as Running
 from tests.support.programs import Homeport

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.e2e.conftest import StartHub
-from tests.support.authority import Authority, Pair
+from tests.support.certificate_authority import Authority, Pair
 from tests.support.hub_process import Hub
 from tests.support.jwt_issuer import JwksServer, Key, claims, jwks
 from tests.support.waiting import wait_until

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.e2e.conftest import StartHub, StartServer
-from tests.support.authority import Authority
+from tests.support.certificate_authority import Authority
 from tests.support.hub_process import Hub
 from tests.support.jwt_issuer import Key, claims, jwks
 from tests.support.redis_servers import RedisServer

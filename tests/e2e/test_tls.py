@@ -10,7 +10,7 @@ import requests
 from cryptography import x509
 
 from tests.e2e.conftest import StartHub
-from tests.support.authority import Authority, Pair
+from tests.support.certificate_authority import Authority, Pair
 from tests.support.hub_process import Hub
 from tests.support.waiting import wait_until
 from tests.support.wire import Wire

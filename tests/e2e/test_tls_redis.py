@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import StartHub
-from tests.support.authority import Authority
+from tests.support.certificate_authority import Authority
 from tests.support.hub_process import Hub
 from tests.support.tls_servers import (
     KINDS,

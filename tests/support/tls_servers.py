@@ -14,7 +14,7 @@ import ssl
 import threading
 from pathlib import Path
 
-from tests.support.authority import Authority, Pair
+from tests.support.certificate_authority import Authority, Pair
 from tests.support.ports import free_port
 from tests.support.topologies import ClusterSetup, SentinelServer, SentinelSetup, TcpServer
 

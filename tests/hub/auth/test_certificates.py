@@ -11,7 +11,7 @@ from actors.rules.permissions import Principal
 from hub.auth.certificates import Certificates, PrincipalsError
 from hub.auth.evidence import Evidence
 from hub.auth.refusals import Unauthorized
-from tests.support.authority import Authority
+from tests.support.certificate_authority import Authority
 
 FILE = """
 ["CN=agent-1,OU=fleet,O=Example"]

@@ -22,7 +22,7 @@ from hub.net.admission import ConnectionLimits
 from hub.net.certificate import ServerCertificate, TlsError
 from hub.net.tls_listener import STARTS
 from tests.hub.websocket.fakes import RunningHub
-from tests.support.authority import Authority, Pair
+from tests.support.certificate_authority import Authority, Pair
 from tests.support.waiting import until
 
 GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
