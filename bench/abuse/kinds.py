@@ -90,7 +90,7 @@ KINDS = (
     ),
     Kind(
         name="dear-finds",
-        title="20 connections that ask for 10,000 records again and again, and some never read",
+        title="20 connections that ask for 10,000 records again and again; some never read",
         connections=20,
         records=10_000,
         bounded_by="max_unsent_bytes, max_total_unsent_bytes",

@@ -61,10 +61,10 @@ def _wrong(sentence: str) -> int:
 
 
 def _overview() -> str:
-    width = max(len(each.name) for group in GROUPS for each in group.scenarios)
     lines = [f"usage: {PROGRAM} NAME… [OPTIONS] [--json] [--plot DIR]"]
     for group in GROUPS:
         lines += ["", f"{group.name}: {group.title}"]
+        width = max(len(each.name) for each in group.scenarios)
         lines += [f"  {each.name:<{width}}  {each.title}" for each in group.scenarios]
     lines += [
         "",

@@ -55,7 +55,7 @@ class _Storms:
 
 @scenario(
     "auth",
-    "handshakes and heartbeats with a token, against those at a hub that asks nobody",
+    "handshakes and heartbeats with a token, and at a hub that asks nobody",
     Options,
 )
 async def run(options: Options, report: Report) -> None:

@@ -48,10 +48,11 @@ KEPT = (
 
 RUNNING_OUT = (
     (r"epoch:.+", "the last epoch of an agent that was removed, for an hour: fences old sessions"),
+    (r"agents:ended", "the order in which these agents were removed, for an hour"),
     (r"hub:.+", "the lease of a hub, renewed while it lives"),
     (r"agents:seen", "which entries hubs renewed within the last half minute"),
     (
-        r"\{.+\}:(agents:(log|log:name|secret|hubs|loss|times)|epoch:.+)",
+        r"\{.+\}:(agents:(log|log:name|secret|hubs|loss|times|ended)|epoch:.+)",
         "of a namespace that nobody uses any more, for an hour after the last hub let go of it",
     ),
 )
