@@ -11,7 +11,7 @@ from homeport_protocol.errors import ProtocolError
 
 
 class Lease(Struct, frozen=True, gc=False):
-    """A registration or resumption is durable."""
+    """A registration or resumption is durable; `took_over`: a session held the agent until then."""
 
     agent_id: str
     session_token: str
@@ -20,6 +20,7 @@ class Lease(Struct, frozen=True, gc=False):
     registered_at: str
     log: str
     revision: int
+    took_over: bool = False
 
 
 class Acknowledged(Struct, frozen=True, gc=False):

@@ -116,10 +116,10 @@ def begin_lease(
 ) -> None:
     """The registration or resumption is durable: fence off the older session, and answer.
 
-    `took_over`: it is a registration, and a session held the agent until then.
+    `took_over`: a session held the agent until then.
     """
     context, monitor = agent.context, agent.monitor
-    if took_over:
+    if took_over and isinstance(ask, Register):
         context.takeovers.taken_over(record.id, context.now())
     older, monitor.session = monitor.session, ask.session
     if older is not None and older is not ask.session:
@@ -137,6 +137,7 @@ def begin_lease(
         registered_at=record.registered_at,
         log=context.log,
         revision=record.revision,
+        took_over=took_over,
     )
     agent.asks.answer(lease)
 

@@ -82,8 +82,7 @@ def _applied(agent: AgentParts, change: Change, record: AgentRecord) -> None:
         agent.context.set_recently_lost(record.id, lost=record.health.connection == "lost")
     match agent.asks.under_way:
         case [Register() | Resume() as ask]:
-            took_over = was_connected and isinstance(ask, Register)
-            registering.begin_lease(agent, ask, record, took_over=took_over)
+            registering.begin_lease(agent, ask, record, took_over=was_connected)
         case [] if change.operation == "adopt":
             foreign.adopted(agent, record)
         case [] if change.operation in BEGIN_SESSIONS:

@@ -269,7 +269,7 @@ class Replica:
             self.told_times.told(record.id, change.times)
         if change.owner is not None:
             self.owners.set(record.id, change.owner)
-        self._fold(change.kind, record, data, change.key)
+        self._fold(change.kind, record, data, change.key, here=True)
         if change.kind not in REMOVALS:
             self._events.handle(ChangedHere(record))
         return record
@@ -295,7 +295,7 @@ class Replica:
             self.owners.set(record.id, entry.owner)
         before = self.directory.get(record.id)
         known = None if before is None else before.record
-        self._fold(entry.kind, record, entry.record, entry.key)
+        self._fold(entry.kind, record, entry.record, entry.key, here=False)
         if known is not None and known.epoch == record.epoch and known.last_seen > record.last_seen:
             # A renewal after this change has been heard of before it.
             newest = seen_later(record, known.last_seen, known.load)
@@ -308,7 +308,7 @@ class Replica:
         if self.directory.refresh(record, data):
             self.readings.moved(record.id)
 
-    def _fold(self, kind: Kind, record: AgentRecord, data: bytes, key: str) -> None:
+    def _fold(self, kind: Kind, record: AgentRecord, data: bytes, key: str, *, here: bool) -> None:
         entry = self.directory.get(record.id)
         if record.load != (UNSET if entry is None else entry.record.load):
             self.readings.moved(record.id)  # a watch may leave out events of this kind
@@ -321,7 +321,7 @@ class Replica:
             self._resync.folded(record.id)
         self.removal.changed(kind, record, known=entry is not None)
         self.flapping.folded(kind, record, known=entry is not None)
-        self._observer.changed(kind, record)
+        self._observer.changed(kind, record, here=here)
 
     # --- other hubs ------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ WarningKind = Literal[
     "store_cut",
     "store_foreign_data",
     "namespaces_not_served",
+    "audit_log",
     "tls_certificate",
     "tls_principals",
     "jwt_keys",
@@ -70,6 +71,8 @@ def meaning_of(kind: ReasonKind | WarningKind) -> str:
             return "the data of the embedded store was found cut when the hub started"
         case "store_foreign_data":
             return "the store holds what no hub wrote there"
+        case "audit_log":
+            return "the audit log cannot be written, or lost lines within the last minute"
         case "tls_certificate":
             return "the TLS certificate runs out soon, or a new one cannot be used"
         case "tls_principals":

@@ -11,6 +11,11 @@ class Link(Protocol):
     """One websocket connection, as its session sees it. No method blocks or raises."""
 
     @property
+    def address(self) -> str:
+        """Where the peer is, for the audit log."""
+        ...
+
+    @property
     def unsent(self) -> int:
         """Bytes accepted by `send` that have not yet been handed to the kernel."""
         ...

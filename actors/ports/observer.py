@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from actors.limits import LimitName
+from actors.ports.audit import Audited
 from homeport_protocol.bounds import Kind
 from homeport_protocol.record import AgentRecord
 
@@ -18,8 +19,12 @@ its record was written back."""
 class Observer(Protocol):
     """Gets what happens, for logs; nothing comes back."""
 
-    def changed(self, kind: Kind, record: AgentRecord) -> None:
-        """A change became durable."""
+    def changed(self, kind: Kind, record: AgentRecord, *, here: bool) -> None:
+        """A change became durable; `here`: this hub made it."""
+        ...
+
+    def audited(self, act: Audited) -> None:
+        """Somebody did, or was refused, what an audit log tells of."""
         ...
 
     def store_away(self, reason: str) -> None:

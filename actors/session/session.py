@@ -17,6 +17,7 @@ from actors.rules.permissions import Principal, check
 from actors.runtime.turns import Steps, Work
 from actors.session import answers, queries
 from actors.session.acts import ACTS
+from actors.session.auditing import audited
 from actors.session.keepalive import Keepalive, KeepaliveFailure
 from actors.session.pipeline import FOR_ITS_AGENT, LARGE, MAX_PIPELINE, Item, Pipeline
 from actors.session.watches import SessionWatches
@@ -292,7 +293,14 @@ class Session:
         if not self._ended:
             self._link.send(payload)
 
+    def _audit(self, request: Request, outcome: Outcome) -> None:
+        act = audited(request, outcome, self.principal, self._link.address, self.agent_id)
+        if act is not None:
+            self._supervisor.observer.audited(act)
+
     def _refuse(self, error: ProtocolError, request: Request | None) -> None:
+        if request is not None:
+            self._audit(request, error)
         op = "unknown" if request is None else _OP_OF[type(request)]
         self._supervisor.observer.answered(op, error.code)
         if not self._ended:
@@ -304,6 +312,7 @@ class Session:
 
         def reply(outcome: Outcome) -> None:
             if isinstance(outcome, Acknowledged):
+                self._audit(request, outcome)
                 self._answer(request, answer(outcome))
             elif isinstance(outcome, ProtocolError):
                 self._refuse(outcome, request)
@@ -359,6 +368,7 @@ class Session:
                 self._refuse(outcome, request)
                 self._pipeline.answered()
             else:
+                self._audit(request, outcome)
                 self._answer(request, encode(Unregistered(id=request.id)))
                 self._agent = None
                 self.end(CloseCode.DONE, "unregistered")
@@ -424,6 +434,7 @@ class Session:
     def _registered(self, request: Register | Resume, outcome: Outcome) -> None:
         self._registering = False
         if isinstance(outcome, Lease):
+            self._audit(request, outcome)
             timing = self._supervisor.timing
             self._answer(request, answers.registered(request, outcome, timing))
         else:

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 
+from actors.ports.audit import Audited
 from actors.rules.permissions import Principal
 from homeport_protocol.errors import ProtocolError
 from hub.auth.administration import TokenAdministration
@@ -24,6 +25,7 @@ from hub.net.caller import Authenticator, NobodyAsked
 from hub.settings import Settings
 from hub.store import EMBEDDED, MEMORY, Backend
 from hub.telemetry import logs
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.peer_reports import PeerReports
 
@@ -44,6 +46,7 @@ class Access:
         self,
         settings: Settings,
         metrics: Metrics,
+        audit: AuditLog,
         on_revoked: Callable[[set[str]], None] = lambda _ids: None,
     ) -> None:
         self.authenticator: Authenticator = NobodyAsked()
@@ -53,6 +56,7 @@ class Access:
         """None where nobody is asked for a token."""
         self._settings = settings
         self._metrics = metrics
+        self._audit = audit
         self._tell = on_revoked
         self._store: TokenStore | None = None
         self._operator: OperatorToken | None = None
@@ -172,6 +176,8 @@ class Access:
         self._tell(principal_ids)
 
     def _report(self, peer: str, refusal: Unauthorized) -> None:
+        act = Audited(what="connect", outcome=refusal.code, address=peer)
+        self._audit.refused(act, claims=refusal.subject)
         claimed = f" ({refusal.subject})" if refusal.subject else ""
         self._reports.refused(peer, 401, refusal.message + claimed)
 

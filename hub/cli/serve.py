@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from hub.errors import HubError
 from hub.process.signals import ignore_until_serving
 from hub.settings import FIELDS, Field, SettingsError, Source, unknown_variables
 from hub.telemetry import logs
+from hub.telemetry.line_writer import STDOUT
 
 logger = logs.get("hub.settings")
 
@@ -101,9 +103,10 @@ def _config_of(arguments: Sequence[str]) -> str | None:
 def serve(config: str | None, **flags: Any) -> int:
     """Run a hub until SIGTERM or Ctrl-C, which stop it gracefully; a second one ends it at once.
 
-    Prints one line with its URL on stdout once it listens; its log goes to stderr. Without
-    --redis it starts a private store of its own, so that a restart loses nothing. With
-    --workers several hubs share the port and the store, and one that dies is started again.
+    Prints one line with its URL on stdout once it listens; its log goes to stderr, and with
+    --audit-log - that line does too. Without --redis it starts a private store of its own, so
+    that a restart loses nothing. With --workers several hubs share the port and the store, and
+    one that dies is started again.
 
     A flag beats the environment variable named in brackets, which beats the file. PORT,
     REDIS_ADDR and REDIS_PASSWORD of the legacy service are honoured. SIGHUP reads all of
@@ -131,4 +134,6 @@ def serve(config: str | None, **flags: Any) -> int:
         from hub.process.workers import run  # noqa: PLC0415
     else:
         from hub.process.run import run  # noqa: PLC0415
-    return run(settings, show, source)
+    # What reads an audit log from standard output expects nothing else there.
+    announce = partial(click.echo, err=True) if settings.audit_log == STDOUT else show
+    return run(settings, announce, source)

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from actors.agent.outcomes import Acknowledged, Lease
 from actors.directory.directory import Page
+from actors.ports.audit import Audited, AuditedAct
 from actors.runtime.turns import Steps
 from homeport_protocol.codec import encode, read_float
 from homeport_protocol.errors import ProtocolError
@@ -73,6 +74,14 @@ class AgentRoutes:
                 spec, body.agent_id, reply, principal=principal, exclusive=exclusive
             ),
         )
+        self._audit(
+            request,
+            "take_over" if lease.took_over else "register",
+            agent_id=lease.agent_id,
+            name=spec.name,
+            epoch=lease.epoch,
+            revision=lease.revision,
+        )
         if body.agent_id is None and request.caller_gone:
             directory.unregister(
                 lease.agent_id, lambda _: None, principal=principal, token=lease.session_token
@@ -125,10 +134,11 @@ class AgentRoutes:
         """`POST /agents/{id}/unregister`: 200 once the agent is gone, or if there was none."""
         directory = await self._directory(request)
         agent_id, token, principal = request.value, request.session_token, request.caller.principal
-        await ask(
+        done = await ask(
             Acknowledged,
             lambda reply: directory.unregister(agent_id, reply, principal=principal, token=token),
         )
+        self._audit(request, "end", agent_id=agent_id, revision=done.revision)
         return json(_UNREGISTERED)
 
     async def remove(self, request: Request) -> Answer:
@@ -136,11 +146,12 @@ class AgentRoutes:
         directory = await self._directory(request)
         agent_id = request.value
         try:
-            await ask(Acknowledged, lambda reply: directory.remove(agent_id, reply))
+            done = await ask(Acknowledged, lambda reply: directory.remove(agent_id, reply))
         except ProtocolError as error:
             if error.code != "not_found":
                 raise
             return refusal(404, "Agent not found")
+        self._audit(request, "remove", agent_id=agent_id, revision=done.revision)
         return json(_REMOVED)
 
     async def get(self, request: Request) -> Answer:
@@ -190,6 +201,28 @@ class AgentRoutes:
                 break
             page = await _perform(Page, directory, request, listing.next_page())
         yield _end(listing)
+
+    def _audit(
+        self,
+        request: Request,
+        what: AuditedAct,
+        *,
+        agent_id: str,
+        name: str = "",
+        epoch: int = 0,
+        revision: int,
+    ) -> None:
+        caller = request.caller
+        act = Audited(
+            what=what,
+            principal=caller.principal.id,
+            address=caller.address,
+            agent_id=agent_id,
+            name=name,
+            epoch=epoch,
+            revision=revision,
+        )
+        self._hub.audit.done(act, caller.namespace)
 
     async def _directory(self, request: Request) -> NamespaceApi:
         return await self._hub.namespace(request.caller.namespace)

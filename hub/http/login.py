@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from actors.ports.audit import Audited
 from actors.rules.permissions import ANYBODY, Principal
 from homeport_protocol.codec import encode, read_float
 from homeport_protocol.logins import LoginAnswer, LoginRequest
@@ -30,11 +31,13 @@ class LoginRoutes:
         wanted = await read_body(request, hub.max_body_bytes, LoginRequest, _request)
         if hub.logins is None:
             return _answer(ANYBODY)
-        shown = Shown(authorization=f"Bearer {wanted.token}", peer=request.shown().peer)
+        shown = Shown(authorization=f"Bearer {wanted.token}", peer=request.address)
         principal = await authenticate(hub.authenticator, shown)
         # Behind a proxy that adds TLS, only the page's origin tells of it.
         secure = any(each.startswith("https:") for each in request.headers(b"origin"))
         login = await hub.logins.log_in(principal, wanted.token, secure=secure)
+        act = Audited(what="log_in", principal=login.principal.id, address=request.address)
+        hub.audit.done(act, None)
         return _answer(login.principal, ((b"set-cookie", login.cookie.encode()),))
 
     async def log_out(self, request: Request) -> Answer:

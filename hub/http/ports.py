@@ -19,6 +19,7 @@ from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.tokens import NewToken, TokenFacts, TokenRequest
 from hub.net.caller import Authenticator, Caller
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
@@ -141,6 +142,11 @@ class HubPort(Protocol):
     @property
     def limits(self) -> LimitReports:
         """Told of each limit that is applied."""
+        ...
+
+    @property
+    def audit(self) -> AuditLog:
+        """Told of what callers do, and of what they are refused."""
         ...
 
     @property

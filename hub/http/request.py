@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
+from actors.rules.permissions import Principal
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 from hub.net.caller import (
@@ -17,6 +18,7 @@ from hub.net.caller import (
     read_shown,
 )
 from hub.net.exchange import EXCHANGE, Exchange
+from hub.net.peer import plain
 
 _NO_QUERY = QueryParams()
 _SESSION_TOKEN = SESSION_TOKEN_HEADER.lower().encode()
@@ -26,15 +28,17 @@ class Request:
     """One request; `value` is the part of its path in place of `{…}`.
 
     `caller` is who sent it: known to the handlers of all routes but those that ask nobody.
+    `principal` is known before it, and None until then.
     """
 
-    __slots__ = ("_scope", "caller", "exchange", "method", "receive", "value")
+    __slots__ = ("_scope", "caller", "exchange", "method", "principal", "receive", "value")
 
     caller: Caller
 
     def __init__(self, scope: Scope, receive: Receive, value: str) -> None:
         self._scope = scope
         self.method: str = scope["method"]
+        self.principal: Principal | None = None
         self.receive = receive
         self.value = value
         # Removed from the scope, because it refers back to it: such a reference cycle would be left
@@ -82,17 +86,23 @@ class Request:
         check_query(text)
         return QueryParams(text)
 
+    @property
+    def address(self) -> str:
+        """Where its caller is; "" where that is not known."""
+        client = self._scope.get("client")
+        return plain(client[0]) if client else ""
+
     def shown(self) -> Shown:
         """What it shows of its caller; raises ProtocolError `bad_request` as `read_shown` does."""
-        client = self._scope.get("client")
         return read_shown(
             self._scope["headers"],
             self._scope["query_string"],
             certificate=None if self.exchange is None else self.exchange.certificate,
-            peer=client[0] if client else "",
+            peer=self.address,
         )
 
     async def identify(self, authenticator: Authenticator) -> Caller:
         """Who sent it; raises ProtocolError as `shown`, `authenticate` and `caller_of` do."""
         shown = self.shown()
-        return caller_of(await authenticate(authenticator, shown), shown)
+        self.principal = await authenticate(authenticator, shown)
+        return caller_of(self.principal, shown)

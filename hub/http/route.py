@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 from starlette.types import Receive, Scope, Send
 
+from actors.ports.audit import REFUSALS, Audited
 from actors.rules.permissions import Act, check
 from homeport_protocol.errors import ProtocolError
 from hub.http.bodies import CallerGoneError, LateBodyError
@@ -82,6 +83,7 @@ class Route:
                 check(request.caller.principal, endpoint.act)
             return await endpoint.handler(request)
         except ProtocolError as error:
+            self._audit(request, endpoint.act, error)
             return failure(error)
         except LateBodyError:
             return refusal(408, "the body did not come in time")
@@ -91,6 +93,30 @@ class Route:
             logger.exception("request_failed", method=request.method, route=self.path)
             changes_nothing = request.method in {"GET", "HEAD"}
             return refusal(500, "internal error", outcome=UNSET if changes_nothing else "unknown")
+
+    def _audit(self, request: Request, act: Act | None, error: ProtocolError) -> None:
+        """Tell the audit log of what is refused, and of what may have happened all the same.
+
+        Not of a caller that was not recognised, which whoever recognises callers tells of.
+        """
+        principal = request.principal
+        if act is None or principal is None:
+            return
+        refused = error.code in REFUSALS
+        if not refused and (error.outcome != "unknown" or act not in ("register", "end", "remove")):
+            return
+        told = Audited(
+            what=act,
+            outcome=error.code if refused else "unknown",
+            principal=principal.id,
+            address=request.address,
+            agent_id=request.value if self.path.startswith("/agents/{id}") else "",
+        )
+        namespace = getattr(request, "caller", None)
+        audit = self._hub.audit
+        (audit.refused if refused else audit.done)(
+            told, None if namespace is None else namespace.namespace
+        )
 
     def _wrong_method(self, method: str) -> Answer:
         allowed = self._allow.decode()

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from actors.ports.audit import Audited, AuditedAct
 from actors.rules.permissions import EVERY_NAMESPACE
 from homeport_protocol.codec import encode, read_float
 from homeport_protocol.errors import ProtocolError
@@ -32,7 +33,9 @@ class TokenRoutes:
         """`POST /tokens`: 201 with the token itself, which no other answer has."""
         tokens = self._tokens(request)
         wanted = await read_body(request, self._hub.max_body_bytes, TokenRequest, _request)
-        return json(encode(await tokens.create(wanted)), status=201)
+        made = await tokens.create(wanted)
+        self._audit(request, "create_token", made.id)
+        return json(encode(made), status=201)
 
     async def show(self, request: Request) -> Answer:
         """`GET /tokens/{id}`: the facts of one."""
@@ -40,7 +43,14 @@ class TokenRoutes:
 
     async def revoke(self, request: Request) -> Answer:
         """`DELETE /tokens/{id}`: revoke it for good; 200 with its facts, also the second time."""
-        return json(encode(await self._tokens(request).revoke(_id(request))))
+        revoked = await self._tokens(request).revoke(_id(request))
+        self._audit(request, "revoke_token", revoked.id)
+        return json(encode(revoked))
+
+    def _audit(self, request: Request, what: AuditedAct, token_id: str) -> None:
+        caller = request.caller
+        act = Audited(what=what, principal=caller.principal.id, address=caller.address)
+        self._hub.audit.token(act, token_id)
 
     def _tokens(self, request: Request) -> TokensPort:
         """Raises ProtocolError `forbidden` where there are none, or for one namespace only."""

@@ -69,10 +69,11 @@ class Shown(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True, gc=False):
-    """The peer that sent a request: whom it acts for, and in which namespace."""
+    """The peer that sent a request: whom it acts for, in which namespace, and from where."""
 
     namespace: str
     principal: Principal = ANYBODY
+    address: str = ""
 
 
 class Authenticator(Protocol):
@@ -146,14 +147,14 @@ def caller_of(principal: Principal, shown: Shown) -> Caller:
     whether it exists or not.
     """
     if principal.namespace == EVERY_NAMESPACE:
-        return Caller(shown.namespace or DEFAULT_NAMESPACE, principal)
+        return Caller(shown.namespace or DEFAULT_NAMESPACE, principal, shown.peer)
     if shown.namespace not in (None, principal.namespace):
         raise ProtocolError(
             "forbidden",
             f'namespace: only "{principal.namespace}"; a role "operator" for "*" may name another',
             field=NAMESPACE_PARAMETER,
         )
-    return Caller(principal.namespace, principal)
+    return Caller(principal.namespace, principal, shown.peer)
 
 
 async def authenticate(authenticator: Authenticator, shown: Shown) -> Principal:

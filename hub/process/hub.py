@@ -10,6 +10,7 @@ from functools import partial
 
 from actors.cluster.differing_times import shared_times
 from actors.namespace.supervisor import Supervisor
+from actors.ports.audit import Audited
 from actors.ports.conditions import Caution, Reason
 from actors.ports.link import Link
 from actors.ports.store import HubLease
@@ -60,6 +61,7 @@ from hub.store import (
 )
 from hub.store.backends.connect import DEFAULT_TIMEOUT
 from hub.telemetry import logs
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.figures import only_namespace
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metered_store import MeteredStore
@@ -91,6 +93,9 @@ OPEN_NAMESPACES = 100
 LAG_INTERVAL = 0.5
 """Seconds between two measurements of the event loop's lag."""
 
+STRANGERS = (403, 421)
+"""The statuses of what pages of other sites send, and what comes under another name."""
+
 logger = logs.get("hub")
 
 
@@ -100,7 +105,7 @@ class Hub:
     It implements `HubPort` of the HTTP application and `WebsocketHub` of the gateway. With
     `shared_port` it is one of several workers on its port. `reload` reads the settings again from
     `source`. `embedded` when its parent has started the store for it; `warnings` are what the
-    parent has to tell of it.
+    parent has to tell of it. `stdout` is the descriptor to which an audit log goes that is `-`.
     """
 
     def __init__(
@@ -111,11 +116,13 @@ class Hub:
         shared_port: bool = False,
         embedded: bool = False,
         warnings: Sequence[str] = (),
+        stdout: int = 1,
     ) -> None:
         self.hub_id = settings.hub_id
         self.version = VERSION
         self.metrics = Metrics(settings.hub_id, VERSION)
         self.limits = LimitReports(self.metrics)
+        self.audit = AuditLog(settings.audit_log, settings.hub_id, self.metrics, stdout=stdout)
         self.unsent = UnsentBudget(
             settings.max_unsent_bytes,
             settings.max_total_unsent_bytes,
@@ -124,7 +131,7 @@ class Hub:
         )
         self.metrics.watch_unsent(lambda: self.unsent.total)
         self.metrics.watch_conditions(self.not_ready_reasons, self.warnings)
-        self.access = Access(settings, self.metrics, self._principals_revoked)
+        self.access = Access(settings, self.metrics, self.audit, self._principals_revoked)
         self.accepting = False
         self.connections: set[Link] = set()
         self.max_frame_bytes = settings.max_frame_bytes
@@ -207,15 +214,14 @@ class Hub:
                 pages=app.pages,
                 asks=lambda: self.authenticator.asks,
             ),
-            reports=PeerReports(
-                lambda status: self.metrics.http_answered("refused", "other", status, 0.0)
-            ),
+            reports=PeerReports(self._stranger_refused),
         )
         # The port first: a second hub with the same id that is started by mistake must fail before
         # it takes over the lease of the first one in Redis.
         host, port = await listener.bind()
         self._url = url = url_of(host, port, tls=settings.tls_cert is not None)
         try:
+            self.audit.open()
             asks = self.access.must_ask(listener.addresses)
             await self._open_store()
             if asks:
@@ -280,6 +286,7 @@ class Hub:
         self.burst = self._settings.burst or self.max_rate
         self.access.reload(self._settings)
         self.admission.limits = connection_limits(self._settings)
+        self.audit.reopen()
         self._registration_rate.rate = self._settings.max_registrations_per_second
         self._registration_rate.burst = self._settings.registration_burst
 
@@ -381,6 +388,7 @@ class Hub:
                 self.limits,
                 settings.lease_ttl,
                 store.unreadable,
+                audit=self.audit,
                 store=self.store_name,
                 exists=lambda: store.real is not None,
             ),
@@ -437,6 +445,7 @@ class Hub:
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
+        await self.audit.close()
 
     async def _ask_until_answered(
         self, ask: Callable[[], Awaitable[list[str]]], reasons: list[str]
@@ -536,6 +545,7 @@ class Hub:
             *self._credentials.warnings(),
             *(Caution("store_cut", sentence) for sentence in cut),
             *(Caution("store_foreign_data", sentence) for sentence in self.access.warnings()),
+            *self.audit.warnings(),
             *self._namespaces.warnings(namespace),
         ]
 
@@ -544,6 +554,11 @@ class Hub:
     def _actor_failed(self, name: str, message: object, error: BaseException) -> None:
         # Only the type of the message is logged: its content may include session tokens.
         logger.error("actor failed", actor=name, message=type(message).__name__, exc_info=error)
+
+    def _stranger_refused(self, peer: str, status: int) -> None:
+        self.metrics.http_answered("refused", "other", status, 0.0)
+        if status in STRANGERS:
+            self.audit.refused(Audited(what="connect", outcome="forbidden", address=peer))
 
     def _principals_revoked(self, principal_ids: set[str]) -> None:
         for _, each in self._namespaces:
@@ -572,6 +587,7 @@ class Hub:
             self._heap.adapt(
                 self.unsent.total + sum(each.supervisor.held_bytes for _, each in self._namespaces)
             )
+            self.audit.look()
             await self._namespaces.maintain(self._scheduler.now())
 
 

@@ -24,18 +24,26 @@ def run(
     shared_port: bool = False,
     embedded: bool = False,
     warnings: Sequence[str] = (),
+    stdout: int = 1,
 ) -> int:
     """Run a hub until a signal ends it; return the exit status.
 
     `announce` is called with one line that has the URL, once the hub listens. The settings are read
     again from `source` on SIGHUP. With `shared_port` the hub is one of several workers; `embedded`
-    and `warnings` are then what its parent has to tell of the store. Raises HubError when it cannot
-    start.
+    and `warnings` are then what its parent has to tell of the store, and `stdout` the descriptor of
+    its parent's standard output. Raises HubError when it cannot start.
     """
 
     async def main() -> int:
         asyncio.get_running_loop().set_exception_handler(report_unhandled)
-        hub = Hub(settings, source, shared_port=shared_port, embedded=embedded, warnings=warnings)
+        hub = Hub(
+            settings,
+            source,
+            shared_port=shared_port,
+            embedded=embedded,
+            warnings=warnings,
+            stdout=stdout,
+        )
         return await serve(hub, announce)
 
     logs.configure(settings.log_format, settings.log_level)

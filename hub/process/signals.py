@@ -3,7 +3,7 @@
 | signal | effect |
 |---|---|
 | SIGTERM, SIGINT, SIGQUIT | the first stops gracefully; a second one ends the process at once |
-| SIGHUP | reads the settings again; nothing is closed or reopened |
+| SIGHUP | reads the settings again, and reopens the audit log; no connection is closed |
 | SIGUSR1 | writes into the log where the process is: figures, and the stack of every thread |
 | SIGUSR2 | is logged and ignored |
 """

@@ -3,12 +3,12 @@
     python -P worker.py HUB_ID
 
 It reads one line of JSON from standard input: the settings and where they come from, the parent's
-process id, and the parent's search path for modules. It writes one line to standard output, a
-`Report` of `hub.process.worker_messages`: that it listens, or why it cannot. From then on the other
-messages of that module go over both. When another hub uses its id, its report is final: it ends,
-and must not be started again. HUB_ID is there for lists of processes. The file is run by its path,
-and with the parent's search path, so that a worker has the same modules as its parent; `-P` keeps
-the file's directory out of that path.
+process id and standard output, and the parent's search path for modules. It writes one line to its
+own standard output, a `Report` of `hub.process.worker_messages`: that it listens, or why it cannot.
+From then on the other messages of that module go over both. When another hub uses its id, its
+report is final: it ends, and must not be started again. HUB_ID is there for lists of processes. The
+file is run by its path, and with the parent's search path, so that a worker has the same modules as
+its parent; `-P` keeps the file's directory out of that path.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def _run(orders: dict[str, Any]) -> int:
         shared_port=True,
         embedded=orders["embedded"],
         warnings=orders["warnings"],
+        stdout=orders["stdout"],
     )
 
 

@@ -62,6 +62,8 @@ class WorkerHandle:
 
         Raises WorkerError when no process can start.
         """
+        # Its own standard output is for its messages to this process.
+        stdout = os.dup(1)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", WORKER, settings.hub_id),
@@ -70,11 +72,14 @@ class WorkerHandle:
                 limit=MAX_LINE,
                 # Ctrl-C reaches only this process, which asks its workers to stop.
                 start_new_session=True,
+                pass_fds=(stdout,),
             )
         except OSError as error:
             raise WorkerError(
                 f"the worker {settings.hub_id} cannot be started: {error.strerror or error}"
             ) from None
+        finally:
+            os.close(stdout)
         assert process.stdin is not None
         orders = {
             "parent": os.getpid(),
@@ -83,6 +88,7 @@ class WorkerHandle:
             "source": source,
             "embedded": embedded,
             "warnings": warnings,
+            "stdout": stdout,
         }
         process.stdin.write(msgspec.json.encode(orders) + b"\n")
         return cls(process, settings.hub_id)

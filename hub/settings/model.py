@@ -366,6 +366,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = "info"
 
+    audit_log: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="File to which a line of JSON is appended for each registration, "
+            "takeover, end, refusal, and act of an operator; - for standard output. SIGHUP opens "
+            "it again.",
+            extra={"metavar": "FILE", "default": "none", "expects": "a file, or -"},
+        ),
+    ] = None
+
     max_frame_bytes: Annotated[
         int,
         Meta(

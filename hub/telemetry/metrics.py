@@ -42,6 +42,8 @@ LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 BATCH_BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 """Upper bounds of the buckets for changes per commit."""
 
+AuditResult = Literal["taken", "lost"]
+
 CommitResult = Literal["committed", "fenced", "away"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -146,6 +148,7 @@ class Metrics:
         self._websocket: Counter[tuple[str, str]] = Counter()
         self._closed: Counter[str] = Counter()
         self._authentications = Counter[str](dict.fromkeys(AUTHENTICATIONS, 0))
+        self._audited = Counter[str](dict.fromkeys(get_args(AuditResult), 0))
         self._opened = 0
         self._connections = 0
         self._commit_seconds: dict[str, Histogram] = {}
@@ -192,6 +195,10 @@ class Metrics:
     def authenticated(self, result: Authentication) -> None:
         """A request or a handshake showed who sent it, or failed to."""
         self._authentications[result] += 1
+
+    def audited(self, result: AuditResult) -> None:
+        """There was a line for the audit log, and it was taken to be written, or lost."""
+        self._audited[result] += 1
 
     def websocket_opened(self) -> None:
         """A websocket handshake was completed."""
@@ -381,6 +388,14 @@ class Metrics:
         for result, count in self._authentications.items():
             authentications.add_metric([result], count)
         yield authentications
+        audited = CounterMetricFamily(
+            "homeport_audit_lines",
+            "Lines for the audit log: taken to be written, or lost because too many waited.",
+            labels=["result"],
+        )
+        for result, count in self._audited.items():
+            audited.add_metric([result], count)
+        yield audited
         limits = CounterMetricFamily(
             "homeport_limits_applied",
             "Requests refused, connections closed and changes dropped early because of a limit, "

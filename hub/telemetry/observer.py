@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 
 from actors.limits import LimitName
+from actors.ports.audit import REFUSALS, Audited
 from actors.timing import HUB_LEASE
 from homeport_protocol.bounds import Kind
 from homeport_protocol.namespaces import DEFAULT_NAMESPACE
 from homeport_protocol.record import AgentRecord
 from hub.telemetry import logs
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
@@ -36,9 +38,11 @@ class HubObserver:
         lease_ttl: float,
         unreadable: Callable[[bytes], None] = lambda _: None,
         *,
+        audit: AuditLog,
         store: str = "Redis",
         exists: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._audit = audit
         self._store = store
         self._logger = logger.bind(namespace=namespace)
         self._lease_ttl = lease_ttl
@@ -53,8 +57,25 @@ class HubObserver:
         self._namespace = namespace
         self.answered = metrics.websocket_answered
 
-    def changed(self, kind: Kind, record: AgentRecord) -> None:
+    def audited(self, act: Audited) -> None:
+        """Somebody did, or was refused, what the audit log tells of."""
+        if act.outcome in REFUSALS:
+            self._audit.refused(act, self._namespace)
+        else:
+            self._audit.done(act, self._namespace)
+
+    def changed(self, kind: Kind, record: AgentRecord, *, here: bool) -> None:
         """A change of the directory became durable."""
+        if here and kind == "expired":
+            self.audited(
+                Audited(
+                    what="expire",
+                    agent_id=record.id,
+                    name=record.name,
+                    epoch=record.epoch,
+                    revision=record.revision,
+                )
+            )
         unreachable = kind == "status_changed" and record.status == "unreachable"
         level = logging.INFO if unreachable or kind == "expired" else logging.DEBUG
         # structlog checks the level only after it has built the event, which is expensive.

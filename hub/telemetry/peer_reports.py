@@ -6,12 +6,12 @@ often it did.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from hub.telemetry import logs
+from hub.telemetry.repeats import EVERY, Repeats
 
-LOG_EVERY = 10.0
+LOG_EVERY = EVERY
 """Seconds between two log lines about one peer."""
 
 MAX_PEERS = 64
@@ -25,35 +25,25 @@ logger = logs.get("hub.peers")
 class PeerReports:
     """Logs the first thing that a peer does wrong, and every 10 seconds how many there were since.
 
-    `count` is called with the status of each. No method raises. It needs a running loop.
+    `told` is called with the address and the status of each. No method raises. It needs a running
+    loop.
     """
 
-    def __init__(self, count: Callable[[int], None] = lambda _status: None) -> None:
-        self._count = count
-        self._since: dict[str, int] = {}
-        """How often each did something since its last line."""
-        self._latest: dict[str, tuple[int, str]] = {}
+    def __init__(self, told: Callable[[str, int], None] = lambda _peer, _status: None) -> None:
+        self._told = told
+        self._repeats = Repeats[str, tuple[int, str]](_log, OTHERS, MAX_PEERS)
 
     def refused(self, peer: str, status: int, why: str) -> None:
         """A request of this address was refused, in these words."""
-        self._count(status)
-        if peer not in self._since and len(self._since) >= MAX_PEERS:
-            peer = OTHERS
-        if peer in self._since:
-            self._since[peer] += 1
-            self._latest[peer] = status, why
-            return
-        logger.warning("request refused", peer=peer, status=status, why=why)
-        self._since[peer] = 0
-        asyncio.get_running_loop().call_later(LOG_EVERY, self._report, peer)
+        self._told(peer, status)
+        self._repeats.add(peer, (status, why))
 
-    def _report(self, peer: str) -> None:
-        count = self._since.pop(peer)
-        if not count:
-            return
-        status, why = self._latest.pop(peer)
-        logger.warning(
-            "requests refused", peer=peer, count=count, seconds=LOG_EVERY, status=status, why=why
-        )
-        self._since[peer] = 0
-        asyncio.get_running_loop().call_later(LOG_EVERY, self._report, peer)
+
+def _log(peer: str, latest: tuple[int, str], count: int) -> None:
+    status, why = latest
+    if not count:
+        logger.warning("request refused", peer=peer, status=status, why=why)
+        return
+    logger.warning(
+        "requests refused", peer=peer, count=count, seconds=LOG_EVERY, status=status, why=why
+    )

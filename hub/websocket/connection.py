@@ -26,10 +26,12 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame, Opcode
 
 from actors.limits import LimitName
+from actors.ports.audit import REFUSALS, Audited
 from actors.rules.permissions import Principal
 from homeport_protocol.errors import CloseCode, ProtocolError
 from hub.net.caller import authenticate, caller_of
 from hub.net.intake import Backlog, Intake
+from hub.net.peer import socket_address
 from hub.net.raw_response import Refused, error_response
 from hub.telemetry import logs
 from hub.websocket.close_timer import CloseTimer
@@ -106,6 +108,11 @@ class Connection(asyncio.Protocol):
         self._closing: CloseTimer | None = None
 
     # --- the link, as the session sees it ----------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """Where the peer is, for the audit log."""
+        return self._address or socket_address(self.transport)
 
     @property
     def unsent(self) -> int:
@@ -302,9 +309,20 @@ class Connection(asyncio.Protocol):
             self.crashed(error)
 
     def _enter(self, opening: Opening, principal: Principal) -> None:
-        caller = caller_of(principal, opening.shown)
+        try:
+            caller = caller_of(principal, opening.shown)
+            self._session = self._hub.session(caller, self)
+        except ProtocolError as error:
+            if error.code in REFUSALS:
+                act = Audited(
+                    what="connect",
+                    outcome=error.code,
+                    principal=principal.id,
+                    address=self.address,
+                )
+                self._hub.audit.refused(act)
+            raise
         self._namespace = caller.namespace
-        self._session = self._hub.session(caller, self)
         self._outbox.push(opening.response)
         self._outbox.write_all()
         self._phase = Phase.OPEN

@@ -10,6 +10,7 @@ from homeport_protocol.errors import CloseCode
 from hub.net.admission import Admission
 from hub.net.caller import Authenticator, Caller
 from hub.net.unsent import UnsentBudget
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.limit_reports import LimitReports
 
 
@@ -104,6 +105,11 @@ class WebsocketHub(Protocol):
     @property
     def limits(self) -> LimitReports:
         """Told of each limit that is applied."""
+        ...
+
+    @property
+    def audit(self) -> AuditLog:
+        """Told of handshakes that are refused because of who asks."""
         ...
 
     @property

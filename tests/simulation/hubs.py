@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
+from actors.ports.audit import Audited
 from actors.runtime.dispatch import Runtime
 from actors.runtime.turns import Turns
 from actors.timing import Timing
@@ -37,7 +38,9 @@ class Quiet(Recorder):
 
     def takeover_refused(self, agent_id: str, times: int) -> None: ...
 
-    def changed(self, kind: str, record: object) -> None: ...
+    def changed(self, kind: str, record: object, *, here: bool) -> None: ...
+
+    def audited(self, act: Audited) -> None: ...
 
     def answered(self, op: str, outcome: str) -> None: ...
 

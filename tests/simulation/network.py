@@ -72,6 +72,7 @@ class Wire:
         self.network = network
         self.peer = peer
         self.hub = hub
+        self.address = ""
         self.scheduler = hub.clock
         self.session: Session | None = None
         self.delivered = 0

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from actors.cluster.differing_times import shared_times
 from actors.limits import LimitName, Limits
 from actors.namespace.supervisor import Supervisor
+from actors.ports.audit import Audited
 from actors.ports.authority import Authority
 from actors.rules.permissions import ANYBODY, Principal
 from actors.rules.registration_rate import RegistrationRate
@@ -42,6 +43,7 @@ class FakeLink:
     ) -> None:
         self.world = world
         self.sent: list[dict[str, Any]] = []
+        self.address = "192.0.2.7"
         self.unsent = 0
         self.delivered = 0
         self.reads = True
@@ -170,6 +172,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.changes: list[tuple[str, str]] = []
+        self.made_here: list[tuple[str, str]] = []
+        self.acts: list[Audited] = []
         self.outages: list[str] = []
         self.returns: list[tuple[str, bool]] = []
         self.unreadable_records: list[bytes] = []
@@ -185,8 +189,13 @@ class Recorder:
         self.answers: Counter[tuple[str, str]] = Counter()
         self.limits: Counter[str] = Counter()
 
-    def changed(self, kind: str, record: AgentRecord) -> None:
+    def changed(self, kind: str, record: AgentRecord, *, here: bool) -> None:
         self.changes.append((kind, record.name))
+        if here:
+            self.made_here.append((kind, record.name))
+
+    def audited(self, act: Audited) -> None:
+        self.acts.append(act)
 
     def store_away(self, reason: str) -> None:
         self.outages.append(reason)

@@ -21,6 +21,7 @@ from homeport_protocol.filters import Filter
 from homeport_protocol.record import AgentSpec
 from homeport_protocol.tokens import NewToken, TokenFacts, TokenRequest
 from hub.net.caller import Authenticator, Caller, NobodyAsked
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 
@@ -232,6 +233,7 @@ class FakeHub:
         self.authenticator: Authenticator = NobodyAsked()
         self.logins = None
         self.limits = LimitReports(self.metrics)
+        self.audit = AuditLog(None, self.hub_id, self.metrics)
         self.directories = {"default": FakeDirectory(), "blue": FakeDirectory()}
         self.tokens: FakeTokens | None = FakeTokens()
         self.reasons: list[Reason] = []

@@ -14,7 +14,7 @@ from hub.http.app import App
 from hub.net.admission import Admission, ConnectionLimits
 from hub.net.listener import Listener
 from hub.net.peer import read_networks
-from hub.telemetry import peer_reports
+from hub.telemetry import repeats
 from hub.telemetry.peer_reports import MAX_PEERS, OTHERS, PeerReports
 from hub.websocket.gateway import Gateway
 from tests.hub.http.fakes import FakeHub
@@ -277,7 +277,7 @@ class Timers:
 @pytest.fixture
 def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
     timers = Timers()
-    monkeypatch.setattr(peer_reports.asyncio, "get_running_loop", lambda: timers)
+    monkeypatch.setattr(repeats.asyncio, "get_running_loop", lambda: timers)
     return timers
 
 
@@ -287,7 +287,7 @@ def peers_and_counts(logged: Iterable[structlog.typing.EventDict]) -> list[tuple
 
 def test_what_a_peer_did_since_its_line_is_counted_every_ten_seconds(timers: Timers) -> None:
     statuses: list[int] = []
-    reports = PeerReports(statuses.append)
+    reports = PeerReports(lambda _peer, status: statuses.append(status))
     with structlog.testing.capture_logs() as logged:
         for _ in range(1000):
             reports.refused("192.0.2.1", 400, "not HTTP")
@@ -309,4 +309,4 @@ def test_beyond_a_number_of_peers_they_share_a_line(timers: Timers) -> None:
         assert len(logged) == MAX_PEERS + 1
         timers.pass_ten_seconds()
     assert peers_and_counts(logged)[-1] == (OTHERS, 9 * MAX_PEERS - 1)
-    assert len(reports._since) == 1
+    assert len(reports._repeats._since) == 1

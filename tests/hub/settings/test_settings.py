@@ -110,6 +110,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "loss_hold": 60.0,
         "log_format": "json",
         "log_level": "debug",
+        "audit_log": "-",
         "max_frame_bytes": 2048,
         "max_body_bytes": 4096,
         "max_connections": 100,

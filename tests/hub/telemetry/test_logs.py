@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from hub.telemetry import logs
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 from hub.telemetry.observer import HubObserver
@@ -241,10 +242,12 @@ def test_text_loses_its_secrets_and_nothing_else(text, expected):
 def test_changes_of_agents_are_told_at_info_when_they_matter_and_else_at_debug(logged, level, told):
     stream = logged("json", level=level)
     metrics = Metrics("hub-a", "0")
-    observer = HubObserver("default", metrics, LimitReports(metrics), lease_ttl=90.0)
-    observer.changed("registered", record())
-    observer.changed("status_changed", record(status="unreachable"))
-    observer.changed("expired", record(status="unreachable"))
+    observer = HubObserver(
+        "default", metrics, LimitReports(metrics), 90.0, audit=AuditLog(None, "hub-1", metrics)
+    )
+    observer.changed("registered", record(), here=True)
+    observer.changed("status_changed", record(status="unreachable"), here=True)
+    observer.changed("expired", record(status="unreachable"), here=True)
     entries = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [entry["event"] for entry in entries] == told
     assert all(entry["namespace"] == "default" for entry in entries)
@@ -256,7 +259,9 @@ def test_a_hub_with_other_times_is_told_once_and_in_one_namespace_only(logged):
     stream = logged("json", level="info")
     metrics = Metrics("hub-a", "0")
     for namespace in ("default", "blue"):
-        observer = HubObserver(namespace, metrics, LimitReports(metrics), lease_ttl=90.0)
+        observer = HubObserver(
+            namespace, metrics, LimitReports(metrics), 90.0, audit=AuditLog(None, "hub-1", metrics)
+        )
         for sentences in (["hub b has other times"], [], ["hub b has other times"]):
             observer.hubs_differ(sentences)
     (entry,) = [json.loads(line) for line in stream.getvalue().splitlines()]

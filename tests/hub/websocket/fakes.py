@@ -17,6 +17,7 @@ from hub.net.caller import Authenticator, Caller, NobodyAsked
 from hub.net.intake import Intake, Reader
 from hub.net.listener import Listener
 from hub.net.unsent import UnsentBudget
+from hub.telemetry.audit import AuditLog
 from hub.telemetry.limit_reports import LimitReports
 from hub.telemetry.metrics import Metrics
 from hub.websocket.connection import Connection
@@ -89,6 +90,7 @@ class FakeHub:
         self.metrics = Metrics("hub-1", "9.9.9")
         self.limits = LimitReports(self.metrics)
         self.admission = Admission(applied=self.limits.applied)
+        self.audit = AuditLog(None, "hub-1", self.metrics)
         self.unsent = UnsentBudget()
         self.connections: set[Connection] = set()
         self.close_codes: list[int] = []
