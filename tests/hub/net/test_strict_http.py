@@ -254,7 +254,7 @@ async def test_a_trusted_proxy_says_who_a_peer_is_and_that_it_added_tls(
     page = get(b"Host: localhost", b"Origin: https://localhost", *PROXIED)
     assert statuses(await served.send(page)) == [200 if peer == "192.0.2.7" else 403]
     with structlog.testing.capture_logs() as logged:
-        served.listener._reports._since.clear()  # as after some time
+        served.listener._reports._repeats._since.clear()  # as after some time
         await served.send(get(b"Host: evil.example", *PROXIED))
     assert {each["peer"] for each in logged if each["log_level"] == "warning"} == {peer}
 
