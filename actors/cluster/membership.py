@@ -107,6 +107,10 @@ class Membership:
         self.stop()
         self._tick()
 
+    def begin_anew(self) -> None:
+        """The store has become another one: who lives there is not known yet."""
+        self._set_alive(frozenset())
+
     def store_returned(self) -> None:
         """The store was away, perhaps for all hubs: give the others one lease's time to be back."""
         self._absences_count_from = self._scheduler.now() + HUB_LEASE

@@ -208,6 +208,7 @@ class Replica:
         answer for long.
         """
         self._joined = joined
+        self.membership.begin_anew()
         self.committer.reopen()
         self._scheduler.call_at(self._scheduler.now() + REJOIN_TIMEOUT, self._has_joined)
 
@@ -242,7 +243,8 @@ class Replica:
             self._initial_load.load()
             return
         self._emit(StoreReopened())
-        self.membership.store_returned()
+        if self._joined is None:
+            self.membership.store_returned()
         if not self._resync.under_way:
             self._store_returned()
 
