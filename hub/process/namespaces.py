@@ -27,6 +27,9 @@ IDLE = 60.0
 LOAD_TIMEOUT = 2.0
 """Seconds that a request waits for a namespace that is being loaded."""
 
+AT_ONCE = 50
+"""Namespaces that are opened at once when another hub has made many."""
+
 MADE_INTERVAL = 0.1
 """Seconds between two looks whether a namespace that somebody watches was made at another hub."""
 
@@ -316,16 +319,22 @@ class Namespaces:
         self._open.clear()
         self._latent.clear()
 
-    def open_stored(self, names: list[str]) -> None:
-        """Open the namespaces that hubs have made, as far as there is room."""
+    def open_stored(self, names: list[str], at_once: int | None = None) -> None:
+        """Open the namespaces that hubs have made, as far as there is room; not more `at_once`.
+
+        First those that somebody waits for here.
+        """
         missing = [name for name in names if name not in self._open]
+        missing.sort(key=lambda name: name not in self._latent)
         room = max(0, self._most - len(self._open))
-        for name in missing[:room]:
+        for name in missing[:room][:at_once]:
             known = name in self._latent
             supervisor = self.open(name).supervisor
             if known:
                 supervisor.made()
         surplus = len(missing) - len(missing[:room])
+        if at_once is not None and min(room, len(missing)) > at_once:
+            self._discovered_at = 0.0  # the others soon
         if surplus > self._surplus:
             self._limits.applied("max_namespaces", not_served=surplus)
         self._surplus = surplus
@@ -359,7 +368,7 @@ class Namespaces:
             return
         try:
             listed = await default.store.namespaces()
-            self.open_stored(listed)
+            self.open_stored(listed, AT_ONCE)
             if self._seed:
                 self._seed = await default.store.seed()
             for name, each in self:

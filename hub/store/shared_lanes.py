@@ -37,9 +37,7 @@ class SharedLanes:
     def __init__(self, backend: Backend, wake: bytes, timeout: float) -> None:
         self.writes = backend.lane(wake, timeout)
         self.reads = backend.lane(wake, timeout)
-        for each in (self.writes, self.reads):
-            # What is stored in one namespace must not cost the others their connection.
-            each.survives_refusals = True
+        self.writes.shared = self.reads.shared = True
         self._follow = backend.lane(wake, timeout)
         self._wake = wake
         self._woken = b"0-0"

@@ -62,8 +62,9 @@ class Lane:
         self._near = False
         self._retired = False
         self._used = 0.0
-        self.survives_refusals = False
-        """Whether the connection stays when the server that it leads to refuses a command."""
+        self.shared = False
+        """Whether many use it: the connection stays when the server that it leads to refuses a
+        command, and a command's time begins when those before it have been answered."""
         self.connection_number = 1
         """The number of the connection for the next command; it rises when a connection is gone.
 
@@ -158,6 +159,8 @@ class Lane:
             answered, sent_at = self._last, loop.time()
             self._used = sent_at
         try:
+            if before is not None and self.shared:
+                await before.wait()  # which ends: each of them has a limit
             async with asyncio.timeout(limit):
                 if before is not None:
                     await before.wait()
@@ -172,7 +175,7 @@ class Lane:
             waits = before is not None and not before.is_set()
             if connection is not self._connection:
                 pass  # it is gone already
-            elif self.survives_refusals and not may_be_replaced(error):
+            elif self.shared and not may_be_replaced(error):
                 pass  # the answer has been read, and came from the right server
             elif (waits and last) or (isinstance(error, ResponseError) and not last):
                 self._retired = True  # the others' answers can be read yet
