@@ -122,7 +122,7 @@ class Namespaces:
                 "unavailable", f"this hub serves {self._most:,} namespaces already (max_namespaces)"
             )
         namespace = self._latent.pop(name, None) or self._make(name)
-        namespace.latent_store.become_real()
+        namespace.latent_store.become_real(self._seed)
         self._open[name] = namespace
         self._metrics.add_namespace(name, namespace.supervisor.stats)
         return namespace
@@ -368,9 +368,8 @@ class Namespaces:
             return
         try:
             listed = await default.store.namespaces()
+            self._seed = await default.store.seed()
             self.open_stored(listed, AT_ONCE)
-            if self._seed:
-                self._seed = await default.store.seed()
             for name, each in self:
                 if name not in listed and not each.supervisor.unused:
                     await each.store.remember()  # another hub released it

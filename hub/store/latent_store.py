@@ -70,9 +70,11 @@ class LatentStore:
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
-    def become_real(self) -> RedisStore:
-        """Make the namespace's own store; the caller has it opened."""
+    def become_real(self, seed: bytes = b"") -> RedisStore:
+        """Make the namespace's own store; the caller has it opened. `seed` is "" if not known."""
         if self.real is None:
+            if seed and not self._log:
+                self._plant(seed)  # another hub may be about to begin the same log
             self.real = self._make(self._log, self._secret)
         return self.real
 
@@ -115,14 +117,17 @@ class LatentStore:
         if seed is None or self.real is not None:
             self.become_real().open(position, reply, new_log=new_log)
             return
+        self._plant(seed)
+        reply(Opened(self._log, 0, fresh=True, secret=self._secret))
+
+    def _plant(self, seed: bytes) -> None:
         self._log = digest(seed, f"log {self._namespace}".encode(), "sha256").hex()[:16]
         self._secret = digest(seed, f"secret {self._namespace}".encode(), "sha256").hex().encode()
-        reply(Opened(self._log, 0, fresh=True, secret=self._secret))
 
     def _opened(
         self, position: Position, reply: Callable[[Opened | Away], None], answer: Opened | Away
     ) -> None:
-        if isinstance(answer, Opened) and answer.fresh and self._log:
+        if isinstance(answer, Opened) and answer.fresh and position.log:
             begun = (answer.log, answer.revision) == (self._log, 0)
             if begun and (position.log, position.revision) == (self._log, 0):
                 # Redis had none: it goes on with the log that could be watched before.

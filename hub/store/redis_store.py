@@ -466,7 +466,8 @@ class RedisStore:
 
     def _name_of_new_log(self, position: Position) -> str:
         """A random name, but for the first log of a namespace in which nothing has happened."""
-        if self._first_log and position == Position(self._first_log, 0, ""):
+        nothing_yet = position in (Position(), Position(self._first_log, 0, ""))
+        if self._first_log and nothing_yet and not self._has_opened:
             return self._first_log
         return secrets.token_hex(8)
 

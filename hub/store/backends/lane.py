@@ -32,6 +32,9 @@ FAR = 5.0
 """How many times its limit a command may take while its server may be far away: before the first
 answer, after one that did not come in time, and where the last one took long."""
 
+CROWD = 50
+"""So many commands under way on a shared lane double the time that each of them has."""
+
 _NEAR = 1 / 4
 """The share of the limit within which a server answers that is near."""
 
@@ -64,7 +67,9 @@ class Lane:
         self._used = 0.0
         self.shared = False
         """Whether many use it: the connection stays when the server that it leads to refuses a
-        command, and a command's time begins when those before it have been answered."""
+        command, and a command's time begins when those before it have been answered. It has the
+        more time the more wait with it, since a connection that is dropped costs all of them."""
+        self._under_way = 0
         self.connection_number = 1
         """The number of the connection for the next command; it rises when a connection is gone.
 
@@ -140,9 +145,17 @@ class Lane:
 
     @property
     def _limit(self) -> float:
-        return self._timeout if self._near else FAR * self._timeout
+        limit = self._timeout if self._near else FAR * self._timeout
+        return limit * (1 + self._under_way / CROWD) if self.shared else limit
 
     async def _send(self, command: bytes, patience: float | None, number: int | None = None) -> Any:
+        self._under_way += 1
+        try:
+            return await self._send_one(command, patience, number)
+        finally:
+            self._under_way -= 1
+
+    async def _send_one(self, command: bytes, patience: float | None, number: int | None) -> Any:
         loop = asyncio.get_running_loop()
         async with self._turn:
             if self._retired:
