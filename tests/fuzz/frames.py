@@ -151,7 +151,7 @@ def _judge(expected: Reading, wire: Connection) -> None:
         raise Found(f"pongs {pongs!r} for the pings {expected.pings!r}")
     texts = [text for text in wire.texts if b'"last"' not in text]
     # What was asked before the end of a connection need not be answered.
-    answered = not wire.code and not expected.open_message
+    answered = wire.close is None and not expected.open_message
     if len(texts) > len(expected.texts) or (answered and len(texts) < len(expected.texts)):
         raise Found(f"{len(texts)} answers to {len(expected.texts)} messages")
     if expected.violation is not None and wire.code != expected.violation:
