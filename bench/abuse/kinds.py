@@ -72,6 +72,7 @@ KINDS = (
         connections=2000,
         bounded_by="max_namespaces, open_namespaces",
         hub_mib=250,
+        store_mib=50,
     ),
     Kind(
         name="metadata",

@@ -50,14 +50,14 @@ class Attack:
 
 
 COLUMNS: dict[str, Read] = {
-    "honest p99, ms": lambda a: a.p99("honest heartbeat until acknowledged, during"),
-    "ping p99, ms": lambda a: a.p99("ping until answered, during"),
-    "newcomer p99, ms": lambda a: a.p99("newcomer until registered, during"),
+    "honest, ms": lambda a: a.p99("honest heartbeat until acknowledged, during"),
+    "ping, ms": lambda a: a.p99("ping until answered, during"),
+    "newcomer, ms": lambda a: a.p99("newcomer until registered, during"),
     "core, %": lambda a: f"{a.value(_CORE):.0f}",
     "hub grew, MiB": lambda a: a.growth("the hub"),
     "store grew, MiB": lambda a: a.growth("the store"),
     "open files": lambda a: f"{a.value('open files of the hub, during'):,}",
-    "log lines, /s": lambda a: f"{a.value(_LINES):,.0f}",
+    "log, /s": lambda a: f"{a.value(_LINES):,.0f}",
 }
 
 

@@ -46,7 +46,7 @@ def test_two_runs_make_one_table_of_what_was_and_what_is(
     after.write_bytes(msgspec.json.encode({"reports": [report(14.0, 2.0)]}))
     assert summary.main([str(before), str(after)]) == 0
     head, _, row, *rest = capsys.readouterr().out.splitlines()
-    assert head.startswith("| attack | honest p99, ms |")
+    assert head.startswith("| attack | honest, ms |")
     assert row == (
         "| `ping-flood` | 189 → 14 | 189 → 14 | 189 → 14 | 99 | 200 → 2 | 200 → 2 | 120 | 5 |"
     )
