@@ -26,6 +26,7 @@ LARGEST = frozenset(
         "homeport_hubs",
         INFO,
         "homeport_log_bytes",
+        "homeport_namespaces",
         "homeport_not_ready_reason",
         "homeport_removal_held_until_timestamp_seconds",
         "homeport_revision",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Literal, get_args
 
 from prometheus_client import (
@@ -38,6 +39,9 @@ from hub.telemetry.figures import INFO, Family, figures_of
 
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the latency histograms' buckets, in seconds."""
+
+EXPORTED = 100
+"""Namespaces whose figures are exported together; those of one are there for who asks for it."""
 
 BATCH_BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 """Upper bounds of the buckets for changes per commit."""
@@ -252,7 +256,13 @@ class Metrics:
     def _families(self) -> Iterator[Metric]:
         yield self._info()
         yield from self._condition_families()
-        yield from self._brain_families({name: read() for name, read in self._namespaces.items()})
+        exported = islice(self._namespaces.items(), EXPORTED)
+        yield from self._brain_families({name: read() for name, read in exported})
+        yield GaugeMetricFamily(
+            "homeport_namespaces",
+            f"Namespaces that this hub serves; the first {EXPORTED} have figures here.",
+            value=len(self._namespaces),
+        )
         yield from self._http_families()
         yield from self._websocket_families()
         yield from self._body_families()

@@ -17,6 +17,7 @@ from actors.ports.conditions import (
 from actors.ports.observer import Stats
 from homeport_protocol.bounds import KINDS
 from hub.telemetry.metrics import Metrics
+from tests.support.world import World
 
 
 def stats(**changes: object) -> Stats:
@@ -260,3 +261,13 @@ def test_every_condition_that_the_code_makes_is_listed_and_every_listed_one_is_m
         )
     }
     assert made == {*REASON_KINDS, *WARNING_KINDS}
+
+
+def test_with_many_namespaces_the_figures_of_a_hundred_are_exported() -> None:
+    metrics = Metrics("hub-1", "9.9.9")
+    for number in range(150):
+        metrics.add_namespace(f"n{number}", World().supervisor.stats)
+    text = metrics.text().decode()
+    assert text.count("homeport_sessions{namespace=") == 100
+    assert "homeport_namespaces 150.0" in text
+    assert 'homeport_sessions{namespace="n149"}' in metrics.text("n149").decode()
