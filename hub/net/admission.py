@@ -84,12 +84,12 @@ class Admission:
     def is_full(self, connections: int, address: str) -> bool:
         """Whether a new connection, which makes it so many, is one too many.
 
-        The oldest newcomer then makes room for those that come later.
+        The oldest newcomers then make room for those that come later.
         """
         if connections <= self.max_connections:
             return False
         self.applied("max_connections", limit=self.max_connections, address=address)
-        self._evict(1)
+        self._evict(1 + len(self._handshakes) // 8)
         if self._sweeping is None:
             self._sweep_later()
         return True
