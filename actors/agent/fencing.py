@@ -17,7 +17,7 @@ from typing import assert_never
 from actors.agent.messages import Ask, Heartbeat, HttpCaller, Unregister
 from actors.agent.outcomes import bad_token, fenced, gone, held_by_websocket, owner_revoked
 from actors.agent.parts import AgentParts
-from actors.rules.permissions import Principal, check_owner
+from actors.rules.permissions import NOBODY, Principal, check_owner
 from actors.rules.tokens import check_token
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.record import AgentRecord
@@ -51,9 +51,13 @@ def refusal_over_http(
 def refusal_of_principal(
     agent: AgentParts, record: AgentRecord, principal: Principal
 ) -> ProtocolError | None:
-    """Why the principal may not act for the agent of this record; None when it may."""
+    """Why the principal may not act for the agent of this record; None when it may.
+
+    An agent of a principal that was revoked is nobody's: its program may register it anew at once.
+    """
+    context, owner = agent.context, agent.context.owner_of(record.id)
     try:
-        check_owner(principal, agent.context.owner_of(record.id), record.name)
+        check_owner(principal, NOBODY if context.revoked(owner) else owner, record.name)
     except ProtocolError as error:
         return error
     return None

@@ -356,7 +356,9 @@ class RecordWriter:
             seen=seen,
             times=self._times(operation, timing),
             owner=self._owner(operation, kind) if principal is None else principal.id,
-            only_own=principal is not None and not principal.governs_all,
+            only_own=principal is not None
+            and not principal.governs_all
+            and not context.revoked(context.owner_of(self.agent_id)),
             load=record.load,
         )
         self._marked_dirty = False

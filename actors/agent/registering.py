@@ -59,7 +59,9 @@ def register(agent: AgentParts, ask: Register) -> None:
         return
     agent.asks.under_way = [ask]
     hub, liveness = "" if over_http else context.hub_id, agent.monitor.liveness
-    operation: Operation = "claim" if ask.exclusive else "register"
+    # Nobody else may have taken meanwhile what is nobody's since its principal was revoked.
+    freed = context.revoked(context.owner_of(writer.agent_id))
+    operation: Operation = "claim" if ask.exclusive or freed else "register"
     writer.commit(
         operation,
         "registered",

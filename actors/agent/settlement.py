@@ -113,7 +113,7 @@ def _removed(agent: AgentParts) -> None:
 
 
 def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -> None:
-    writer = agent.writer
+    writer, context = agent.writer, agent.context
     sent = proposal.sent > 0  # before this time, and it may have been applied then
     change = proposal.change
     if isinstance(result, Away):
@@ -135,6 +135,9 @@ def _refused(agent: AgentParts, proposal: AnyProposal, result: Refusal | Away) -
             _stale(agent, proposal)
         case "fenced":
             _fenced(agent, proposal)
+        case "owned" if context.revoked(context.owner_of(writer.agent_id)):
+            writer.refused()  # not known here before, and nobody's
+            agent.asks.again()
         case "owned":
             writer.refused()
             agent.asks.answer(not_its_own())

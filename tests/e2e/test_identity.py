@@ -147,3 +147,20 @@ def test_a_revoked_token_ends_its_sessions_and_those_of_its_agents_at_every_hub(
     wait_until(lambda: call(hubs[0], a, "GET", "/agents").status_code == 401)  # it has heard, too
     again = other.ask("resume", agent_id=held[0], session_token=held[1])
     assert again["code"] == "forbidden"
+
+
+def test_the_program_of_a_revoked_token_registers_its_ids_again_with_another_at_any_hub(
+    hubs: list[Hub], tokens: dict[str, str], server: RedisServer, wires: list[Wire]
+) -> None:
+    a, b = tokens["a"], tokens["b"]
+    wires.append(first := Wire(hubs[0].url, headers=bearer(a)))
+    first.register("cost-2", agent_id=ID)
+    body = {**AGENT, "agent_id": "22222222-2222-4222-8222-222222222222"}
+    assert call(hubs[0], a, "POST", "/agents/register", json=body).status_code == 201
+    assert call(hubs[1], b, "POST", "/agents/register", json=body).status_code == 403
+    revoke_token(server.url, a)
+    wait_until(lambda: call(hubs[1], a, "GET", "/agents").status_code == 401)
+    wires.append(again := Wire(hubs[1].url, headers=bearer(b)))
+    assert again.ask("register", agent={"name": "cost-2", "type": "cost"}, agent_id=ID)["epoch"]
+    assert call(hubs[1], b, "POST", "/agents/register", json=body).status_code == 201
+    assert again.ask("heartbeat")["durable"] is True

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from actors.agent.outcomes import Lease
 from actors.rules.permissions import ANYBODY, Principal
+from homeport_protocol.record import AgentSpec
 from tests.support.authority import OpenAuthority
 from tests.support.records import agent_id
 from tests.support.world import FakeLink, World
@@ -183,3 +186,28 @@ def test_nothing_is_left_of_agents_that_are_gone(world: World) -> None:
     assert len(world.supervisor.directory) == 0
     assert len(world.supervisor.replica.owners) == 0
     assert world.store.owners == {}
+
+
+def test_an_agent_whose_principal_was_revoked_is_nobodys(
+    world: World, authority: Revocations
+) -> None:
+    link, _ = world.agent(agent_id=ID, name="cost-1", principal=A)
+    over_http = agent_id(2)
+    spec = msgspec.convert({**AGENT, "host": "h", "port": 1}, AgentSpec)
+    world.supervisor.register(spec, over_http, lambda _: None, principal=A)
+    world.settle()
+    authority.ids.add("token:a")
+    world.supervisor.end_sessions_of({"token:a"}, "revoked")
+    world.settle()
+    assert link.close_code == 4401
+    other_names = Principal(id="token:c", role="agent", names=("web-*",))
+    assert is_refused(register(world.connect(other_names)))
+    again = world.connect(B)
+    assert register(again)["op"] == "registered"
+    assert world.supervisor.replica.owners.of(ID) == "token:b"
+    outcomes: list[Any] = []
+    world.supervisor.register(spec, over_http, outcomes.append, principal=B)
+    world.settle()
+    assert isinstance(outcomes[0], Lease)
+    third = Principal(id="token:d", role="agent")
+    assert is_refused(register(world.connect(third))), "it is somebody's again"
