@@ -23,6 +23,7 @@ WarningKind = Literal[
     "store_foreign_data",
     "namespaces_not_served",
     "audit_log",
+    "legacy_callers",
     "tls_certificate",
     "tls_principals",
     "jwt_keys",
@@ -73,6 +74,8 @@ def meaning_of(kind: ReasonKind | WarningKind) -> str:
             return "the store holds what no hub wrote there"
         case "audit_log":
             return "the audit log cannot be written, or lost lines within the last minute"
+        case "legacy_callers":
+            return "requests without a token are taken until a date (legacy_until)"
         case "tls_certificate":
             return "the TLS certificate runs out soon, or a new one cannot be used"
         case "tls_principals":

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from actors.ports.audit import Audited
+from actors.ports.conditions import Caution
 from actors.rules.permissions import Principal
 from homeport_protocol.errors import ProtocolError
 from hub.auth.administration import TokenAdministration
 from hub.auth.authenticator import Authenticators
 from hub.auth.exposure import asks, is_loopback, nobody_can_come_in
 from hub.auth.jwts import Jwts
+from hub.auth.legacy import LegacyCallers
 from hub.auth.login_cookies import LoginCookies
 from hub.auth.operator_token import OPERATOR, OperatorToken
 from hub.auth.recogniser import Recogniser
@@ -63,6 +65,7 @@ class Access:
         self._tokens: Tokens | None = None
         self._uses: Uses | None = None
         self._sessions: OpenSessions | None = None
+        self._legacy = LegacyCallers(settings.legacy_until)
         self._reports = PeerReports()
 
     def must_ask(self, addresses: Sequence[str]) -> bool:
@@ -104,7 +107,7 @@ class Access:
             tls=settings.tls_cert is not None,
         )
         authenticator = Authenticators(
-            [operator, tokens, self.logins, *others],
+            [operator, tokens, self.logins, *others, self._legacy],
             self._metrics.authenticated,
             self._report,
         )
@@ -119,8 +122,14 @@ class Access:
         ended: one that shows another may connect again.
         """
         self._settings = settings
+        self._legacy.replace(settings.legacy_until)
         if self._operator is not None and self._operator.replace(settings.operator_token_sha256):
             self._tell({OPERATOR.id})
+
+    @property
+    def asks_all(self) -> bool:
+        """Whether every caller is asked for a token, on all routes."""
+        return self.authenticator.asks and not self._legacy.are_taken
 
     def opened(self, session: OpenSession, principal: Principal) -> None:
         """A websocket is open."""
@@ -135,6 +144,10 @@ class Access:
     def warnings(self) -> list[str]:
         """What was found among the tokens that no hub wrote, in sentences."""
         return [] if self._store is None else self._store.warnings()
+
+    def cautions(self) -> list[Caution]:
+        """What else an operator should know, for `/ready`."""
+        return self._legacy.warnings() if self.authenticator.asks else []
 
     def check(self) -> None:
         """Close the websockets of principals that have ended; what others issue has changed."""

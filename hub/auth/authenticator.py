@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from actors.rules.permissions import Principal
+from actors.rules.permissions import NOBODY, Principal
 from homeport_protocol.errors import ProtocolError
 from hub.auth.evidence import HOW, Evidence, read_evidence
 from hub.auth.recogniser import Recogniser
@@ -82,7 +82,7 @@ class Authenticators:
     def _accept(self, principal: Principal) -> None:
         if principal.not_after is not None and principal.not_after <= self._wall():
             raise Unauthorized("expired", EXPIRED, principal.id)
-        self._count("accepted")
+        self._count("legacy" if principal.id == NOBODY else "accepted")
 
     def _refuse(self, shown: Shown, refusal: Unauthorized) -> None:
         self._count(refusal.result)

@@ -25,6 +25,8 @@ class Evidence(Struct, frozen=True):
     credential: str | None = None
     cookie: str | None = None
     certificate: bytes | None = None
+    legacy: bool = False
+    """Whether nothing was shown, on a route of the legacy service."""
 
     def __repr__(self) -> str:
         return "Evidence(…)"
@@ -33,7 +35,8 @@ class Evidence(Struct, frozen=True):
 def read_evidence(shown: Shown) -> Evidence:
     """Take apart what a request shows. Raises Unauthorized for another scheme than the two."""
     credential = None if shown.authorization is None else _credential(shown.authorization)
-    return Evidence(credential, shown.cookie, shown.certificate)
+    legacy = shown.legacy and credential is None and shown.cookie is None
+    return Evidence(credential, shown.cookie, shown.certificate, legacy)
 
 
 def _credential(authorization: str) -> str:

@@ -89,17 +89,17 @@ def _endpoints(hub: HubPort) -> dict[str, dict[str, Endpoint]]:
     tokens = TokenRoutes(hub)
     login = LoginRoutes(hub)
     return {
-        "/agents": {"GET": Endpoint(agents.list_all, "read")},
-        "/agents/register": {"POST": Endpoint(agents.register, "register")},
+        "/agents": {"GET": Endpoint(agents.list_all, "read", legacy=True)},
+        "/agents/register": {"POST": Endpoint(agents.register, "register", legacy=True)},
         "/agents/pick": {"GET": Endpoint(agents.pick, "pick")},
         # Of two that match a path, the first counts.
-        "/agents/type/{type}": {"GET": Endpoint(agents.list_type, "read")},
-        "/agents/{id}/heartbeat": {"POST": Endpoint(agents.heartbeat, "change")},
+        "/agents/type/{type}": {"GET": Endpoint(agents.list_type, "read", legacy=True)},
+        "/agents/{id}/heartbeat": {"POST": Endpoint(agents.heartbeat, "change", legacy=True)},
         "/agents/{id}": {
-            "GET": Endpoint(agents.get, "read"),
+            "GET": Endpoint(agents.get, "read", legacy=True),
             "DELETE": Endpoint(agents.remove, "remove"),
         },
-        "/agents/{id}/unregister": {"POST": Endpoint(agents.unregister, "end")},
+        "/agents/{id}/unregister": {"POST": Endpoint(agents.unregister, "end", legacy=True)},
         "/tokens": {
             "GET": Endpoint(tokens.list_all, "administer_tokens"),
             "POST": Endpoint(tokens.create, "administer_tokens"),

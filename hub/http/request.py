@@ -92,17 +92,18 @@ class Request:
         client = self._scope.get("client")
         return plain(client[0]) if client else ""
 
-    def shown(self) -> Shown:
+    def shown(self, *, legacy: bool = False) -> Shown:
         """What it shows of its caller; raises ProtocolError `bad_request` as `read_shown` does."""
         return read_shown(
             self._scope["headers"],
             self._scope["query_string"],
             certificate=None if self.exchange is None else self.exchange.certificate,
             peer=self.address,
+            legacy=legacy,
         )
 
-    async def identify(self, authenticator: Authenticator) -> Caller:
+    async def identify(self, authenticator: Authenticator, *, legacy: bool = False) -> Caller:
         """Who sent it; raises ProtocolError as `shown`, `authenticate` and `caller_of` do."""
-        shown = self.shown()
+        shown = self.shown(legacy=legacy)
         self.principal = await authenticate(authenticator, shown)
         return caller_of(self.principal, shown)

@@ -24,11 +24,12 @@ Handler = Callable[[Request], Awaitable[Answer]]
 class Endpoint(NamedTuple):
     """What one method of a path does, and the act that the caller must be allowed to do.
 
-    `act` None: anybody may, and who asks is not looked at.
+    `act` None: anybody may, and who asks is not looked at. `legacy`: the legacy service had it.
     """
 
     handler: Handler
     act: Act | None
+    legacy: bool = False
 
 
 logger = logs.get("hub.http")
@@ -79,7 +80,9 @@ class Route:
             if endpoint.act is None:
                 request.shown()  # for what no request may have
             else:
-                request.caller = await request.identify(self._hub.authenticator)
+                request.caller = await request.identify(
+                    self._hub.authenticator, legacy=endpoint.legacy
+                )
                 check(request.caller.principal, endpoint.act)
             return await endpoint.handler(request)
         except ProtocolError as error:

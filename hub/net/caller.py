@@ -58,6 +58,8 @@ class Shown(Struct, frozen=True):
     peer: str = ""
     namespace: str | None = None
     """The namespace that the request names, which is a valid name."""
+    legacy: bool = False
+    """Whether it is for a route of the legacy service."""
 
     @property
     def shows_any(self) -> bool:
@@ -114,7 +116,12 @@ class NobodyAsked:
 
 
 def read_shown(
-    headers: Headers, query: bytes, *, certificate: bytes | None = None, peer: str = ""
+    headers: Headers,
+    query: bytes,
+    *,
+    certificate: bytes | None = None,
+    peer: str = "",
+    legacy: bool = False,
 ) -> Shown:
     """What a request shows, from all of its headers and its query string.
 
@@ -137,6 +144,7 @@ def read_shown(
         certificate=certificate,
         peer=peer,
         namespace=_namespace(found.get(_NAMESPACE), query),
+        legacy=legacy,
     )
 
 

@@ -212,7 +212,7 @@ class Hub:
                 allowed_hosts=settings.allowed_hosts,
                 allowed_origins=settings.allowed_origins,
                 pages=app.pages,
-                asks=lambda: self.authenticator.asks,
+                asks=lambda: self.access.asks_all,
             ),
             reports=PeerReports(self._stranger_refused),
         )
@@ -546,6 +546,7 @@ class Hub:
             *(Caution("store_cut", sentence) for sentence in cut),
             *(Caution("store_foreign_data", sentence) for sentence in self.access.warnings()),
             *self.audit.warnings(),
+            *self.access.cautions(),
             *self._namespaces.warnings(namespace),
         ]
 

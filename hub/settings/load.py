@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -180,6 +181,14 @@ def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
             f"{sources['jwt_keys']}: whoever changes an answer without TLS may do everything; "
             "use https"
         )
+    if settings.legacy_until is not None:
+        try:
+            datetime.fromisoformat(settings.legacy_until)
+        except ValueError:
+            source, expects = sources["legacy_until"], FIELDS["legacy_until"].expects
+            raise SettingsError(
+                f"{source}: expected {expects}, got {settings.legacy_until!r}"
+            ) from None
     if settings.workers > 1:
         _check_workers(settings, sources)
 

@@ -31,6 +31,10 @@ HOST = r"(\*\.)?[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?"
 _PORT = r"[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 ORIGIN = rf"https?://([A-Za-z0-9._-]{{1,253}}|\[[0-9A-Fa-f:.]{{2,45}}\])(:({_PORT}))?"
 
+LEGACY_UNTIL = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z)?$"
+)
+
 
 def default_data_dir(environ: Mapping[str, str] = os.environ, system: str = sys.platform) -> str:
     """The directory in which programs of this user keep their data on this system."""
@@ -125,6 +129,22 @@ class Settings(Struct, frozen=True, kw_only=True):
             "a published port it should be required. With none nobody is asked.",
         ),
     ] = "loopback"
+
+    legacy_until: Annotated[
+        str | None,
+        Meta(
+            pattern=LEGACY_UNTIL,
+            description="Date until which a hub that asks for tokens takes requests without one on "
+            "the routes of the legacy service, in the default namespace, while its callers are "
+            "given tokens.",
+            extra={
+                "metavar": "DATE",
+                "default": "none are taken",
+                "expects": "a date such as 2027-01-31, or 2027-01-31T12:00:00Z; UTC",
+                "reloads": True,
+            },
+        ),
+    ] = None
 
     insecure: Annotated[
         bool,

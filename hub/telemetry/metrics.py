@@ -128,9 +128,10 @@ class Histogram:
 
 
 Authentication = Literal[
-    "accepted", "missing", "malformed", "unknown", "revoked", "expired", "unavailable"
+    "accepted", "legacy", "missing", "malformed", "unknown", "revoked", "expired", "unavailable"
 ]
-"""How it ended that a caller showed who it is; `unavailable` where the store had to be asked and
+"""How it ended that a caller showed who it is; `legacy` where it showed nothing and was taken as a
+caller of the legacy service, `unavailable` where the store had to be asked and
 was away."""
 
 AUTHENTICATIONS: tuple[Authentication, ...] = get_args(Authentication)

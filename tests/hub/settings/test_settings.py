@@ -111,6 +111,7 @@ def test_every_setting_can_be_given_in_each_of_the_three_ways(toml):
         "log_format": "json",
         "log_level": "debug",
         "audit_log": "-",
+        "legacy_until": "2027-01-31",
         "max_frame_bytes": 2048,
         "max_body_bytes": 4096,
         "max_connections": 100,
