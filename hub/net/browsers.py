@@ -25,6 +25,7 @@ from homeport_protocol.http import SESSION_TOKEN_HEADER
 from homeport_protocol.namespaces import NAMESPACE_HEADER
 from hub.net.head import Address, Authority, Head, read_authority, read_host
 from hub.net.raw_response import Headers, Refused
+from hub.telemetry.logs import redact_text
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods that change nothing."""
@@ -187,4 +188,5 @@ def _normal(origin: bytes) -> str | None:
 
 
 def _shown(value: bytes) -> str:
-    return value[:_SHOWN].decode("latin-1")
+    # Redacted first, or half a token would be shown.
+    return redact_text(value.decode("latin-1"))[:_SHOWN]

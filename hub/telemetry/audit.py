@@ -197,4 +197,4 @@ class AuditLog:
 
 def _shown(text: str) -> str:
     """Something that a caller chose, without tokens in it."""
-    return logs.redact_text(text[:MAX_TEXT]) if text else text
+    return logs.redact_text(text)[:MAX_TEXT] if text else text

@@ -19,9 +19,11 @@ import pytest
 import redis
 import requests
 
+from homeport_protocol.tokens import digest_of, make_token
 from tests.support.hub_process import Place
 from tests.support.programs import environment, homeport
 from tests.support.redis_servers import RedisServer
+from tests.support.tokens import bearer, make_tokens
 from tests.support.waiting import wait_until
 
 AGENT = "00000000-0000-4000-8000-000000000001"
@@ -90,6 +92,7 @@ def cases() -> Iterator[tuple[str, Poison]]:
         "agents:seen",
         "agents:loss",
         "agents:times",
+        "agents:owners",
         f"agent:{AGENT}",
         f"epoch:{AGENT}",
         "hub:the-hub",
@@ -114,6 +117,24 @@ def cases() -> Iterator[tuple[str, Poison]]:
             f"agents:times {what}",
             lambda client, base, junk=junk: client.hset(
                 base + b"agents:times", mapping={b"": junk, AGENT.encode(): junk}
+            ),
+        )
+        yield (
+            f"agents:owners {what}",
+            lambda client, base, junk=junk: client.hset(
+                base + b"agents:owners", mapping={b"": junk, AGENT.encode(): junk, junk: junk}
+            ),
+        )
+        yield (
+            f"an entry with an owner {what}",
+            entry(
+                "*",
+                {
+                    b"kind": b"registered",
+                    b"agent": RECORD % AGENT.encode(),
+                    b"key": b"x/1:1",
+                    b"owner": junk,
+                },
             ),
         )
         yield (
@@ -289,3 +310,62 @@ def test_a_list_of_namespaces_of_another_type_is_told_and_stops_nothing(
     assert "homeport:namespaces held no set of namespaces" in repaired(server, tmp_path)
     # It may have others, such as that the store is slow.
     wait_until(lambda: "homeport:namespaces" not in place.get("/ready").text, 15.0)
+
+
+def junk_fields(client: Any, token_id: str) -> None:
+    for number, junk in enumerate(JUNK.values()):
+        client.hset("auth:tokens", f"{number:012d}", junk)
+        client.hset("auth:tokens", f"{number:012d}:revoked", junk)
+        client.hset("auth:tokens", f"{token_id}:used", junk)
+        client.hset("auth:tokens", junk or b"x", junk)
+        client.hset("auth:tokens", f":cookie:{number}", junk)
+
+
+@pytest.mark.parametrize("when", ["before the start", "while it runs"])
+def test_junk_among_the_tokens_costs_no_good_token_anything(
+    raw: tuple[RedisServer, Any], start_hub: Any, when: str
+) -> None:
+    server, client = raw
+    tokens = make_tokens(server.url, agent={"role": "agent"}, operator={"role": "operator"})
+    token_id = tokens["agent"].split("_")[1]
+    if when == "before the start":
+        junk_fields(client, token_id)
+    hub = start_hub("--redis", server.url, "--auth", "required")
+    junk_fields(client, token_id)
+
+    def call(method: str, path: str, token: str, **more: Any) -> requests.Response:
+        url = hub.url + path
+        return requests.request(method, url, headers=bearer(token), timeout=10, **more)
+
+    body = {"name": "h", "type": "cost", "host": "h.example", "port": 1}
+    for number in range(len(JUNK)):
+        junk = make_token(f"{number:012d}", "s" * 40)
+        assert call("GET", "/agents", junk).status_code == 401
+    assert call("POST", "/agents/register", tokens["agent"], json=body).status_code == 201
+    listed = call("GET", "/tokens", tokens["operator"]).json()["tokens"]
+    assert {each["role"] for each in listed} == {"agent", "operator"}
+    assert len(listed) == 2
+    warnings = call("GET", "/ready", tokens["operator"]).json()["warnings"]
+    assert any("of the Redis key auth:tokens holds no token" in each for each in warnings)
+    assert call("DELETE", f"/tokens/{token_id}", tokens["operator"]).status_code == 200
+    wait_until(lambda: call("GET", "/agents", tokens["agent"]).status_code == 401)
+
+
+def test_tokens_of_another_type_are_told_and_stop_no_start(
+    raw: tuple[RedisServer, Any], start_hub: Any, tmp_path: Path
+) -> None:
+    server, client = raw
+    client.rpush("auth:tokens", "x")
+    env = {"HOMEPORT_OPERATOR_TOKEN_SHA256": digest_of("operator")}
+    hub = start_hub("--redis", server.url, "--auth", "required", env=env)
+
+    def warned() -> bool:
+        ready = requests.get(f"{hub.url}/ready", headers=bearer("operator"), timeout=10).json()
+        return "the Redis key auth:tokens holds another type" in str(ready.get("warnings"))
+
+    wait_until(warned)
+    token = bearer(make_token("a" * 12, "s" * 40))
+    refused = requests.get(f"{hub.url}/agents", headers=token, timeout=10)
+    assert refused.status_code == 503
+    assert "auth:tokens held " in repaired(server, tmp_path)
+    wait_until(lambda: not warned(), 15.0)
