@@ -92,7 +92,7 @@ class Access:
         """
         settings = self._settings
         self._store = store = TokenStore(backend, settings.key_prefix, name=store_name)
-        self._tokens = tokens = Tokens(store, self._on_revoked)
+        self._tokens = tokens = Tokens(store, self._on_revoked, in_use=self._in_use)
         self._uses = Uses(store)
         await tokens.start()
         self._operator = operator = OperatorToken(settings.operator_token_sha256)
@@ -187,6 +187,9 @@ class Access:
         if self._sessions is not None:
             self._sessions.check()
         self._tell(principal_ids)
+
+    def _in_use(self) -> set[str]:
+        return set() if self._sessions is None else self._sessions.principal_ids()
 
     def _report(self, peer: str, refusal: Unauthorized) -> None:
         act = Audited(what="connect", outcome=refusal.code, address=peer)

@@ -62,6 +62,10 @@ class OpenSessions:
         if not links:
             del self._links[principal]
 
+    def principal_ids(self) -> set[str]:
+        """The principals that have a websocket open."""
+        return {each.id for each in self._links}
+
     def check(self) -> None:
         """End every websocket whose principal has ended; called when that may have changed."""
         self._next_end = math.inf

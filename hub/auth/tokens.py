@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from actors.rules.permissions import Principal
@@ -63,7 +63,8 @@ class _Known:
 class Tokens:
     """Recognises the tokens of a store. Call `start`, and later `close`.
 
-    `revoked` is called with the ids of principals, some time after their tokens were revoked.
+    `revoked` is called with the ids of principals, some time after their tokens were revoked;
+    `in_use` returns those of the websockets that are open: a token is used for as long as one is.
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class Tokens:
         store: TokenStore,
         revoked: Callable[[set[str]], None] = lambda _ids: None,
         wall: Callable[[], float] = time.time,
+        in_use: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._store = store
         self._tell = revoked
         self._wall = wall
+        self._in_use = in_use
         self._known: dict[str, _Known] = {}
         self._revoked: set[str] = set()
         self._revision = ""
@@ -253,6 +256,11 @@ class Tokens:
 
     async def _write_used(self) -> None:
         used, self._used = self._used, {}
+        now = self._wall()
+        for principal_id in self._in_use():
+            token_id = principal_id.removeprefix(_SUBJECT)
+            if token_id in self._known:  # not a JWT, nor the operator's, which is in no store
+                used[token_id] = now
         if not used:
             return
         try:

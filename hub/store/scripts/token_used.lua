@@ -11,7 +11,11 @@ if not redis.call('HGET', tokens, ':revision') then
 end
 for i = 1, #ARGV, 2 do
     if redis.call('HGET', tokens, ARGV[i]) then
-        redis.call('HSET', tokens, ARGV[i] .. ':used', ARGV[i + 1])
+        local field = ARGV[i] .. ':used'
+        local known = tonumber(redis.call('HGET', tokens, field) or '') or 0
+        if tonumber(ARGV[i + 1]) > known then -- another hub may have told a later one
+            redis.call('HSET', tokens, field, ARGV[i + 1])
+        end
     else
         missing[#missing + 1] = ARGV[i]
     end

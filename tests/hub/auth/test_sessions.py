@@ -101,3 +101,12 @@ async def test_one_that_closed_is_forgotten_and_anybody_never_known(hub: Hub) ->
     hub.over |= {EVER, ANYBODY}
     hub.open.check()
     assert (gone.ended, anybody.ended) == ([], [])
+
+
+async def test_principals_are_in_use_while_a_websocket_of_theirs_is_open(hub: Hub) -> None:
+    first, second = hub.add(EVER), hub.add(EVER)
+    hub.add(ANYBODY)
+    hub.open.closed(first)
+    assert hub.open.principal_ids() == {"token:e"}
+    hub.open.closed(second)
+    assert hub.open.principal_ids() == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -46,10 +46,12 @@ class Place:
     async def make(self, **fields: Any) -> NewToken:
         return await self.administration.create(TokenRequest(**{"role": "agent", **fields}))
 
-    async def hub(self, revoked: list[set[str]] | None = None) -> Tokens:
+    async def hub(
+        self, revoked: list[set[str]] | None = None, in_use: Iterable[str] = ()
+    ) -> Tokens:
         store = TokenStore(self.backend, timeout=10.0)
         told = [] if revoked is None else revoked
-        tokens = Tokens(store, told.append, lambda: self.now)
+        tokens = Tokens(store, told.append, lambda: self.now, lambda: in_use)
         await tokens.start()
         self.hubs.append(tokens)
         return tokens
@@ -264,6 +266,34 @@ async def test_when_a_token_was_used_last_is_written_now_and_then(place: Place) 
     used = (await place.administration.show(made.id)).last_used
     assert used == "2027-01-15T08:01:00.000000Z", "to the minute"
     place.hubs.clear()
+
+
+async def test_a_token_is_in_use_for_as_long_as_a_websocket_of_it_is_open(place: Place) -> None:
+    made = await place.make()
+    open_now = [f"token:{made.id}", "token:operator", "jwt:ci"]
+    hub = await place.hub(in_use=open_now)
+    await known(hub, made.token)
+    await hub._write_used()
+    place.now += 86400
+    await hub._write_used()
+    used = "2027-01-16T08:00:00.000000Z"
+    assert (await place.administration.show(made.id)).last_used == used
+    assert not hub.is_revoked("token:operator"), "which is in no store"
+    open_now.clear()
+    place.now += 86400
+    await hub._write_used()
+    assert (await place.administration.show(made.id)).last_used == used
+
+
+async def test_an_older_use_does_not_hide_a_later_one(place: Place) -> None:
+    hubs, made = [await place.hub(), await place.hub()], await place.make()
+    await known(hubs[0], made.token)
+    place.now += 120
+    await known(hubs[1], made.token)
+    await hubs[1]._write_used()
+    await hubs[0]._write_used()
+    used = (await place.administration.show(made.id)).last_used
+    assert used == "2027-01-15T08:02:00.000000Z"
 
 
 async def test_a_token_that_somebody_deleted_ends_when_its_use_is_written(place: Place) -> None:
