@@ -158,7 +158,7 @@ def test_everything_at_its_bound_is_accepted_and_kept(wire: Wire) -> None:
 
 
 def test_names_that_look_like_code_are_only_names(wire: Wire, neighbour: Neighbour) -> None:
-    name = '"}\\ {{${jndi}} <script> %s %00 \u202e 🤖 agent:* KEYS'
+    name = '"}\\ {{${jndi}} <script> %s %00 🤖 agent:* KEYS'
     registered = wire.register(name, metadata={"__proto__": 1, "": 2, "a.b": 3, "id": "x"})
     record = wire.record(registered["agent_id"])
     assert record["name"] == name
