@@ -70,6 +70,7 @@ PRINTABLE = "^" + _without(_CONTROL)
 NAME = "^" + _NOT_BLANK + _without(_CONTROL)
 UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
 NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)"
+NAMESPACE_OR_ALL = rf"{NAMESPACE}|^\*$(?!\n)"
 
 AgentId = Annotated[str, Meta(pattern=UUID, description="UUID of the agent")]
 LONGEST = {"name": 128, "type": 64, "host": 255, "capabilities": 128, "version": 64}
@@ -121,6 +122,8 @@ PATTERNS: dict[str, str] = {
     NAME: f"must hold no control characters and {_SEEN}, and must not be blank",
     VISIBLE: f"must hold {_SEEN}, and must not be blank",
     NO_UNSEEN: f"must hold {_SEEN}",
+    NAMESPACE_OR_ALL: "must be 1 to 63 letters, digits, dots, underscores or hyphens, beginning "
+    "with a letter or digit; or * for all",
     UUID: "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000",
 }
 """What each pattern requires, in the words of an error."""

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from homeport_protocol.bounds import NAME, NAMESPACE, PRINTABLE, Role
+from homeport_protocol.bounds import NAME, NAMESPACE_OR_ALL, PRINTABLE, Role
 
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz" + digits
 SECRET_ALPHABET = digits + ascii_letters
@@ -44,7 +44,7 @@ Globs = Annotated[list[Glob], Meta(min_length=1, max_length=64)]
 TokenNamespace = Annotated[
     str,
     Meta(
-        pattern=rf"{NAMESPACE}|^\*$(?!\n)",
+        pattern=NAMESPACE_OR_ALL,
         description="The namespace that it may use; `*` for all.",
     ),
 ]

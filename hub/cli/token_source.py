@@ -96,6 +96,8 @@ class _AtHub:
         shown = self._target.shown
         if answer.status >= HTTPStatus.BAD_REQUEST:
             words = answer.error or f"HTTP {answer.status}{answer.via}"
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                words += "; or use its store, with --redis or --data-dir"
             raise HubError(f"the hub at {shown} refuses: {words}")
         try:
             return msgspec.json.decode(answer.body, type=kind)

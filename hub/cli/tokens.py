@@ -13,6 +13,8 @@ import msgspec
 from rich.text import Text
 
 from homeport_protocol.bounds import Role
+from homeport_protocol.codec import convert
+from homeport_protocol.errors import ProtocolError
 from homeport_protocol.timestamps import parse_timestamp
 from homeport_protocol.tokens import DEFAULT_TTL, MAX_TTL, TOKEN_ID, TokenFacts, TokenRequest
 from hub.cli.columns import Column
@@ -141,9 +143,9 @@ def create(as_json: bool, names: tuple[str, ...], target: Target | None, **given
     """Make a token, and print it on stdout. It is shown this once only."""
     fields = {name: given.pop(name) for name in ("role", "namespace", "ttl", "uses", "note")}
     try:
-        request = msgspec.convert({**fields, "names": list(names) or ["*"]}, TokenRequest)
-    except msgspec.ValidationError as error:
-        raise click.UsageError(_plain(error)) from None
+        request = convert({**fields, "names": list(names) or ["*"]}, TokenRequest, "--")
+    except ProtocolError as error:
+        raise click.UsageError(error.message) from None
     made = _ask(target, given, lambda source: source.create(request))
     if as_json:
         show_json(made)
@@ -255,9 +257,3 @@ def _state(facts: TokenFacts, instant: float) -> str:
         return "run out"
     unit = next((unit for unit in "dhm" if left >= 2 * _UNITS[unit]), "s")
     return f"valid for {int(left // _UNITS[unit])}{unit}"
-
-
-def _plain(error: msgspec.ValidationError) -> str:
-    words, _, path = str(error).partition(" - at ")
-    field = path.strip("`").removeprefix("$.").partition("[")[0]
-    return f"--{field}: {words[:1].lower()}{words[1:]}" if field else words

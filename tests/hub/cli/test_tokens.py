@@ -95,6 +95,11 @@ def test_an_operator_does_the_same_through_a_hub(homeport: Homeport, tmp_path: P
         refused = homeport.run("token", "list", **{**env, "HOMEPORT_TOKEN": agent})
         assert refused.returncode == 1
         assert 'the role "agent" may not administer tokens' in refused.stderr
+        first = homeport.run(
+            "token", "create", "--role", "operator", **{**env, "HOMEPORT_TOKEN": ""}
+        )
+        assert (first.returncode, first.stdout) == (1, "")
+        assert first.stderr.endswith("; or use its store, with --redis or --data-dir.\n")
         gone = homeport.run("token", "revoke", read_token_id(agent), **env)
         assert gone.stdout == f"Revoked {read_token_id(agent)}.\n"
         unknown = homeport.run("token", "show", "a" * 12, **env)
@@ -119,8 +124,10 @@ def test_a_hub_that_asks_nobody_makes_no_tokens(homeport: Homeport, tmp_path: Pa
         (("create", "--role", "agent", "--ttl", "90"), "expected a time such as 90d"),
         (("create", "--role", "agent", "--ttl", "0d"), "expected a time such as 90d"),
         (("create", "--role", "agent", "--ttl", "3651d"), "at most ten years"),
-        (("create", "--role", "agent", "--uses", "0"), "--uses: expected"),
-        (("create", "--role", "agent", "--namespace", "a b"), "--namespace: "),
+        (("create", "--role", "agent", "--uses", "0"), "--uses: expected a whole number >= 1"),
+        (("create", "--role", "agent", "--namespace", "a b"), "--namespace: must be 1 to 63"),
+        (("create", "--role", "agent", "--names", ""), "--names: expected text of at least 1"),
+        (("create", "--role", "agent", "--note", "a\x1b"), "--note: must hold no control char"),
         (("create", "--role", "agent", "--note", "x" * 257), "--note: "),
         (("show", "x"), "expected the id of a token"),
         (("revoke", "hp1_4k2m9x7q1zab_abc"), "this is a token and not its id"),
