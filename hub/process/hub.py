@@ -593,13 +593,9 @@ class Hub:
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:
-    """The settings that bound connections. Raises HubError for what is no network."""
-    try:
-        trusted = read_networks(settings.trusted_proxies)
-    except ValueError as error:
-        raise HubError(f"trusted_proxies: {error}") from None
+    """The settings that bound connections."""
     return ConnectionLimits(
-        trusted_proxies=trusted,
+        trusted_proxies=read_networks(settings.trusted_proxies),
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
         max_handshakes=settings.max_handshakes,

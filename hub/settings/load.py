@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -165,6 +165,14 @@ def _check_together(settings: Settings, sources: Mapping[str, str]) -> None:
     except ImpossibleTimesError as error:
         blamed = next(sources[name] for name in error.names if name in sources)
         raise SettingsError(f"{blamed}: {error}") from None
+    for network in settings.trusted_proxies:
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            raise SettingsError(
+                f"{sources['trusted_proxies']}: expected {FIELDS['trusted_proxies'].expects}, "
+                f"got {network!r}"
+            ) from None
     for name in ("tls_key", "tls_client_ca"):
         if name in sources and settings.tls_cert is None:
             raise SettingsError(f"{sources[name]}: there is no TLS without tls_cert; give it too")

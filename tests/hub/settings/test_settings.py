@@ -182,6 +182,15 @@ def test_what_others_issue_has_to_be_whole_and_safe(given, words):
     assert "me:pw" not in str(caught.value)
 
 
+@pytest.mark.parametrize("network", ["300.0.0.0/8", "10.0.0.0/33", "10.0.0", "fd00::/129", "::1::"])
+def test_an_impossible_network_is_told_where_it_was_given(network, toml):
+    words = f"expected addresses or networks such as 10.0.0.0/8, .*, got '{network}'$"
+    with pytest.raises(SettingsError, match=f"^--trusted-proxies: {words}"):
+        load({"trusted_proxies": f"10.0.0.7,{network}"})
+    with pytest.raises(SettingsError, match=f"^trusted_proxies in .*: {words}"):
+        load(config=toml(f'trusted_proxies = ["fd00::1", "{network}"]'))
+
+
 def test_keys_may_come_without_tls_from_this_machine():
     for url in ("http://127.0.0.1:1/k", "http://localhost/k", "http://[::1]:2/k"):
         assert load({"jwt_keys": url}).jwt_keys == url
