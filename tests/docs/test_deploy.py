@@ -14,6 +14,7 @@ from tests.docs.pages import ROOT
 from tests.docs.test_docs import check_call
 from tests.support.hub_process import Hub, running_hub
 from tests.support.programs import environment
+from tests.support.tls import CERTIFICATE, KEY
 
 DEPLOY = ROOT / "deploy"
 
@@ -80,6 +81,16 @@ def test_the_health_check_asks_at_the_port_that_the_hub_has(tmp_path: Path) -> N
     done = healthcheck(hub, HOMEPORT_PORT="many")
     assert (done.returncode, done.stderr) == (1, "")
     assert "HOMEPORT_PORT: " in done.stdout
+
+
+def test_the_health_check_asks_a_hub_that_speaks_tls(tmp_path: Path) -> None:
+    certificate, key = str(CERTIFICATE), str(KEY)
+    with running_hub(
+        tmp_path, "--redis", "memory://", "--tls-cert", certificate, "--tls-key", key
+    ) as hub:
+        tls = {"HOMEPORT_TLS_CERT": certificate, "HOMEPORT_TLS_KEY": key}
+        done = healthcheck(hub, HOMEPORT_PORT=str(hub.port), **tls)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_health_check_of_the_image_is_the_one_that_is_tested() -> None:
