@@ -42,9 +42,11 @@ def nobody_can_come_in(addresses: Sequence[str], store: str | None) -> ExposedEr
     make = "give it the SHA-256 of an operator's token as HOMEPORT_OPERATOR_TOKEN_SHA256"
     if store is not None:
         make = f'make one with "homeport token create --role operator {store}", or {make}'
+    # On loopback only `required` asks.
+    otherwise = "let auth be loopback" if is_loopback(addresses) else "listen on 127.0.0.1"
     return ExposedError(
         f"a hub that listens on {_shown(addresses)} asks for tokens, and none is good: {make}; "
-        "or listen on 127.0.0.1"
+        f"or {otherwise}, so that nobody is asked"
     )
 
 

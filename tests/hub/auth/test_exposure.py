@@ -31,4 +31,10 @@ def test_the_error_where_there_is_no_token_says_what_to_do() -> None:
     error = str(nobody_can_come_in(["0.0.0.0"], "--data-dir '/my data'"))
     assert "homeport token create --role operator --data-dir '/my data'" in error
     assert "HOMEPORT_OPERATOR_TOKEN_SHA256" in error
+    assert "or listen on 127.0.0.1, so that nobody is asked" in error
     assert "homeport token" not in str(nobody_can_come_in(["0.0.0.0"], None))
+
+
+def test_the_error_does_not_advise_to_listen_where_the_hub_listens() -> None:
+    error = str(nobody_can_come_in(["127.0.0.1"], None))
+    assert error.endswith("; or let auth be loopback, so that nobody is asked")
