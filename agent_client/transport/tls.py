@@ -55,17 +55,27 @@ class Tls:
             context = ssl.create_default_context()
         else:
             path = self._ca_file.path
-            context = self._ca_file.used(lambda: ssl.create_default_context(cafile=path))
+            context = self._ca_file.used(
+                lambda: ssl.create_default_context(cafile=path),
+                "it holds no certificate in PEM form",
+            )
         if self._cert is not None:
             self._show_certificate(context, self._cert)
         return context
 
     def _show_certificate(self, context: ssl.SSLContext, cert: _File) -> None:
         key = self._key
+        path = None
+        unusable = (
+            "it holds no certificate with its key in PEM form; name the file of the key with "
+            "client_key, --client-key or HOMEPORT_CLIENT_KEY"
+        )
         if key is not None:
-            key.used(lambda: open(key.path, "rb").close())  # OpenSSL does not say which is missing
-        path = None if key is None else key.path
-        cert.used(lambda: context.load_cert_chain(cert.path, path, _no_passphrase))
+            path = key.path
+            unusable = f"there is no certificate in it, or no key in {path}, in PEM form"
+            # OpenSSL does not say which is missing
+            key.used(lambda: open(key.path, "rb").close(), unusable)
+        cert.used(lambda: context.load_cert_chain(cert.path, path, _no_passphrase), unusable)
 
 
 class _File:
@@ -84,11 +94,12 @@ class _File:
         path = os.environ.get(variable)
         return _File(path, variable, field) if path else None
 
-    def used(self, use: Callable[[], T]) -> T:
+    def used(self, use: Callable[[], T], unusable: str) -> T:
+        """What `use` returns. Raises BadRequest: `unusable` where OpenSSL gives no reason."""
         try:
             return use()
         except ssl.SSLError as error:
-            why = _SSL_REASONS.get(error.reason or "", "it holds no certificate or key in PEM form")
+            why = _SSL_REASONS.get(error.reason or "", unusable)
         except OSError as error:
             why = f"it cannot be read: {(error.strerror or str(error)).lower()}"
         except _EncryptedError:

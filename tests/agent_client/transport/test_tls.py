@@ -158,9 +158,12 @@ async def test_a_certificate_that_is_missing_is_named(caplog: pytest.LogCaptureF
     ("options", "words"),
     [
         ({"ca_file": "/no/such"}, "ca_file /no/such: it cannot be read: no such file"),
-        ({"ca_file": KEY}, "it holds no certificate or key in PEM form"),
+        ({"ca_file": KEY}, "it holds no certificate in PEM form"),
         ({"client_cert": "/no/such"}, "client_cert /no/such: it cannot be read: no such file"),
-        ({"client_cert": CERTIFICATE}, "it holds no certificate or key in PEM form"),
+        (
+            {"client_cert": CERTIFICATE},
+            "its key in PEM form; name the file of the key with client_key",
+        ),
         (
             {"client_cert": CERTIFICATE, "client_key": "/no/such"},
             "client_key /no/such: it cannot be read: no such file",
