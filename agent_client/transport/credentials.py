@@ -84,6 +84,8 @@ def bearer(token: str, given_by: str = "token") -> str:
 
     Raises BadRequest, which blames what the token was `given_by`, and does not repeat it.
     """
+    if not isinstance(token, str):
+        raise BadRequest(f"{given_by}: expected `str`, got `{type(token).__name__}`", field="token")
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise BadRequest(f"{given_by}: expected visible ASCII characters only", field="token")
     if token.startswith(_PREFIX):

@@ -104,6 +104,14 @@ async def test_a_file_is_read_again_at_each_connection(
         assert shown(hub) == [["Bearer one"], ["Bearer two"]]
 
 
+@pytest.mark.parametrize("token", [b"s3cret", 5, Path("s3cret")])
+def test_a_token_that_is_no_text_is_refused_and_never_quoted(token: Any) -> None:
+    for make in (HubClient, lambda **more: AgentClient(name="a", type="cost", **more)):
+        with pytest.raises(BadRequest, match=r"^token: expected `str`, got `") as caught:
+            make(token=token)
+        assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
