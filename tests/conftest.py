@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.redis_servers import RedisServer
+
 SLOW = ["test_small_forms.py", "faults", "simulation", "e2e"]
 """Files and directories that come first, so that no process ends long after the others."""
 
@@ -32,3 +34,15 @@ def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--redis-acl",
+        action="store_true",
+        help="give the hubs a Redis user that may do what the manual lists, and no more",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    RedisServer.limited = config.getoption("--redis-acl")

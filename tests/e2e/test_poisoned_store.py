@@ -228,7 +228,7 @@ def all_are_told_or_served(place: Place) -> dict[str, str]:
 
 def repaired(server: RedisServer, directory: Path) -> str:
     done = subprocess.run(
-        [*homeport(), "repair", "--redis", server.url],
+        [*homeport(), "repair", "--redis", f"unix://{server.path}"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import socket
 import tempfile
@@ -39,11 +40,22 @@ def find_program() -> str:
     return str(program)
 
 
+def hub_commands() -> list[str]:
+    """What the manual says that a hub's user must be allowed."""
+    manual = Path(__file__).parents[2] / "docs" / "reference.md"
+    block = re.search(r"```\n(\+eval .*?)```", manual.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    return block[1].split()
+
+
 class RedisServer(Program):
     """One server on a unix socket; it may be suspended, killed, and started again.
 
-    A server that `keeps` its data has them on disk, and may come back with them.
+    A server that `keeps` its data has them on disk, and may come back with them. With `limited`
+    (`pytest --redis-acl`) the user of its `url` may do what the manual lists for hubs, and no more.
     """
+
+    limited = False
 
     def __init__(
         self, *settings: str, port: int = 0, password: str = "", keeps: bool = False
@@ -51,7 +63,8 @@ class RedisServer(Program):
         # Short, because the path of a unix socket may have about 100 characters.
         self.directory = Path(tempfile.mkdtemp(prefix="hp-", dir="/tmp"))
         self.path = self.directory / "s"
-        self.url = f"unix://{self.path}"
+        limited = self.limited and not password
+        self.url = f"unix://{'homeport:pw@' if limited else ''}{self.path}"
         self.port = port
         self.settings = [
             *("--unixsocket", str(self.path), "--dir", str(self.directory)),
@@ -59,6 +72,7 @@ class RedisServer(Program):
             *("--port", str(port), "--bind", "127.0.0.1"),
             *("--save", "", "--appendonly", "yes" if keeps else "no"),
             *(("--requirepass", password) if password else ()),
+            *(("--user", "homeport", "on", ">pw", "~*", *hub_commands()) if limited else ()),
             *settings,
         ]
         self._password = password
