@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ from tests.simulation.storage import SimStore
 from tests.support import model_store
 from tests.support.model_store import ModelStore
 
-SEEDS = 60
+SEEDS = 120
 """Seeds within which a broken rule must have been found."""
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -345,10 +346,10 @@ def successors_stand_for_nobody(patch: pytest.MonkeyPatch) -> None:
 
 @catches("every_ask_ends")
 def some_heartbeats_are_never_answered(patch: pytest.MonkeyPatch) -> None:
-    heartbeat = Supervisor.heartbeat
+    heartbeat, count = Supervisor.heartbeat, itertools.count(1)
 
     def broken(self: Supervisor, *said: Any, **how: Any) -> None:
-        if self._random.random() < 0.95:
+        if next(count) % 20:
             heartbeat(self, *said, **how)
 
     patch.setattr(Supervisor, "heartbeat", broken)

@@ -33,7 +33,7 @@ FAR = 5.0
 answer, after one that did not come in time, and where the last one took long."""
 
 CROWD = 50
-"""So many commands under way on a shared lane double the time that each of them has."""
+"""So many other commands under way on a shared lane double the time that each of them has."""
 
 _NEAR = 1 / 4
 """The share of the limit within which a server answers that is near."""
@@ -146,7 +146,7 @@ class Lane:
     @property
     def _limit(self) -> float:
         limit = self._timeout if self._near else FAR * self._timeout
-        return limit * (1 + self._under_way / CROWD) if self.shared else limit
+        return limit * (1 + (self._under_way - 1) / CROWD) if self.shared else limit
 
     async def _send(self, command: bytes, patience: float | None, number: int | None = None) -> Any:
         self._under_way += 1

@@ -35,7 +35,7 @@ class Store:
         self.findings = Findings()
         self.real = self
 
-    def become_real(self) -> None: ...
+    def become_real(self, seed: bytes = b"") -> None: ...
 
 
 def make(_name: str) -> Namespace:
