@@ -18,6 +18,7 @@ from actors.rules.liveness import Liveness, renewed_at
 from actors.rules.records import supersedes
 from actors.rules.states import State
 from actors.rules.stored_records import read_record
+from homeport_protocol.bounds import Status
 from homeport_protocol.errors import CloseCode
 from homeport_protocol.record import AgentRecord
 
@@ -68,10 +69,14 @@ def overtaken(agent: AgentParts, news: Overtaken) -> None:
     if not fenced_off and record.hub and record.last_seen < before.last_seen:
         # The store lost its data, and that hub, which had missed changes, put back what it knew.
         writer.turned_back(record, before)
-        health = structs.replace(record.health, reported=before.health.reported)
-        record = structs.replace(record, health=health)
+        record = _reporting(record, before.health.reported)
     else:
         writer.overtaken(record)
+        if not fenced_off and writer.status_said_since(record):
+            # A change from before, such as our own that nobody answered: what was said and
+            # acknowledged since is to be written yet.
+            record = _reporting(record, monitor.liveness.reported)
+            writer.mark_dirty()
     if fenced_off:
         monitor.end_session(CloseCode.FENCED, NEWER_SESSION)
         _follow(agent, record)
@@ -83,6 +88,10 @@ def overtaken(agent: AgentParts, news: Overtaken) -> None:
             monitor.liveness.set_reported(record.health.reported)  # it said so elsewhere
         if writer.with_status(record, monitor.liveness) is not record:
             writer.mark_dirty()
+
+
+def _reporting(record: AgentRecord, status: Status) -> AgentRecord:
+    return structs.replace(record, health=structs.replace(record.health, reported=status))
 
 
 def renewed_elsewhere(agent: AgentParts, news: RenewedElsewhere) -> None:

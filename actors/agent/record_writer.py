@@ -47,6 +47,7 @@ class RecordWriter:
         "_overwritten",
         "_proposer",
         "_seen_stored",
+        "_status_said",
         "_unwritten",
         "_unwritten_seen",
         "agent_id",
@@ -63,6 +64,7 @@ class RecordWriter:
         self._unwritten: AgentChanges | None = None
         self._in_flight: AgentChanges | None = None  # the part of it that the proposal writes
         self._unwritten_seen = ""  # when the last heartbeat came that is unwritten
+        self._status_said = ""  # when the last one came that says a status, as long as it is
         self._marked_dirty = False
         self._seen_stored = ("", "")  # the `last_seen` known here, and the one that was stored then
         self._overwritten: str | None = None  # the `last_seen` that a program that is no hub wrote
@@ -115,6 +117,10 @@ class RecordWriter:
         """Another hub changed the record to this; the log has an entry for it."""
         self.adopt(record, self._context.log)
 
+    def status_said_since(self, record: AgentRecord) -> bool:
+        """Whether the agent said a status here that is unwritten, after this record was made."""
+        return self._status_said > record.last_seen
+
     def turned_back(self, record: AgentRecord, known: AgentRecord) -> None:
         """Another hub put this back, and knew less than is known here: the rest is unwritten."""
         self.overtaken(record)
@@ -153,6 +159,7 @@ class RecordWriter:
         if self.committed is not None:
             self._epoch_floor = self.committed.epoch
         self.committed = self._unwritten = self._in_flight = self._overwritten = None
+        self._status_said = ""
         self._marked_dirty = False
 
     def registered_elsewhere(self, record: AgentRecord) -> None:
@@ -175,6 +182,8 @@ class RecordWriter:
         """
         self._unwritten = combine(self._unwritten or NO_CHANGES, changes)
         self._unwritten_seen = self._context.timestamp()
+        if changes.status is not UNSET:
+            self._status_said = self._unwritten_seen
         self._context.unwritten(self.agent_id)
         if isinstance(self.proposal, Proposal) and self.proposal.change.kind == "expired":
             self.withdraw()
@@ -297,6 +306,8 @@ class RecordWriter:
         """The proposal is durable as this record; `logged` if the log has an entry for it."""
         self.committed = record
         self._in_flight = self._overwritten = None
+        if self._unwritten is None:
+            self._status_said = ""
         self.renewed_at = self._context.now()
         if logged:
             self.logged_in = self._context.log
@@ -318,6 +329,7 @@ class RecordWriter:
     def give_up(self) -> None:
         """Drop what is unwritten: trying again would end the same way."""
         self._unwritten = self._in_flight = None
+        self._status_said = ""
         self._marked_dirty = False
         self.logged_in = self._context.log
 

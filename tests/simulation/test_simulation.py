@@ -1,4 +1,4 @@
-"""Seeds in numbers: all that ever failed, and the first ones up to at least 250 in all."""
+"""Seeds in numbers: all that ever failed, and the first ones up to at least 500 in all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.campaign import describe, failed_seeds, run_seeds
 
-SEEDS = 250
+SEEDS = 500
 
 
 @pytest.mark.timeout(600)
