@@ -16,6 +16,8 @@ from msgspec import Meta, Struct, field
 
 from homeport_protocol.bounds import NAME, NAMESPACE_OR_ALL, PRINTABLE, Role
 
+TOKEN_PREFIX = "hp1_"  # noqa: S105 - what every token begins with, and no token
+
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz" + digits
 SECRET_ALPHABET = digits + ascii_letters
 
@@ -34,7 +36,7 @@ DEFAULT_TTL = 90 * 86400
 
 TOKEN_ID = rf"^[a-z0-9]{{{ID_LENGTH}}}$(?!\n)"
 _TOKEN = re.compile(
-    rf"hp1_(?P<id>[a-z0-9]{{{ID_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}"
+    rf"{TOKEN_PREFIX}(?P<id>[a-z0-9]{{{ID_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH}}}"
     rf"(?P<check>[0-9A-Za-z]{{{CHECK_LENGTH}}})"
 )
 
@@ -59,7 +61,7 @@ class TokenError(ValueError):
 
 def make_token(token_id: str, secret: str) -> str:
     """The token of this id and secret, which the caller chose at random from the alphabets."""
-    body = f"hp1_{token_id}_{secret}"
+    body = f"{TOKEN_PREFIX}{token_id}_{secret}"
     return body + _check_of(body)
 
 
@@ -67,7 +69,9 @@ def read_token_id(token: str) -> str:
     """The id in a token whose check fits. Raises TokenError."""
     found = _TOKEN.fullmatch(token)
     if found is None:
-        raise TokenError("this is no token of a hub: one begins with hp1_ and has 63 characters")
+        raise TokenError(
+            f"this is no token of a hub: one begins with {TOKEN_PREFIX} and has 63 characters"
+        )
     if _check_of(token[:-CHECK_LENGTH]) != found["check"]:
         raise TokenError("the token's check does not fit: is there a typing error?")
     return found["id"]

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from agent_client.errors import BadRequest
 from agent_client.transport.urls import user_and_password
-from homeport_protocol.tokens import TokenError, read_token_id
+from homeport_protocol.tokens import TOKEN_PREFIX, TokenError, read_token_id
 
 TOKEN_VARIABLE = "HOMEPORT_TOKEN"  # noqa: S105 - the name of one
 TOKEN_FILE_VARIABLE = "HOMEPORT_TOKEN_FILE"  # noqa: S105
@@ -34,7 +34,6 @@ TOKEN_FILE_VARIABLE = "HOMEPORT_TOKEN_FILE"  # noqa: S105
 _MAX_FILE_BYTES = 16_384
 """What a token's file may hold: a hub takes no header that is longer."""
 
-_PREFIX = "hp1_"
 _JWT = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]+", re.ASCII)
 
 FilePath = str | os.PathLike[str]
@@ -88,7 +87,7 @@ def bearer(token: str, given_by: str = "token") -> str:
         raise BadRequest(f"{given_by}: expected `str`, got `{type(token).__name__}`", field="token")
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise BadRequest(f"{given_by}: expected visible ASCII characters only", field="token")
-    if token.startswith(_PREFIX):
+    if token.startswith(TOKEN_PREFIX):
         try:
             read_token_id(token)
         except TokenError as error:
@@ -155,7 +154,7 @@ def _of_the_environment() -> TokenSource | None:
 
 
 def _of_url(user: str, password: str) -> str:
-    if password.startswith(_PREFIX) or _JWT.fullmatch(password):
+    if password.startswith(TOKEN_PREFIX) or _JWT.fullmatch(password):
         return bearer(password, "the password of the hub's URL")
     pair = base64.b64encode(f"{user}:{password}".encode()).decode()
     return f"Basic {pair}"

@@ -27,7 +27,7 @@ from hub.auth.jwt_verification import JwtPrincipal
 from hub.auth.jwts import Jwts
 from hub.auth.operator_token import OPERATOR
 from hub.auth.refusals import Unauthorized
-from hub.auth.token_store import TokenStore
+from hub.auth.token_store import TOKEN_SUBJECT, TokenStore
 from hub.auth.tokens import Tokens
 from hub.store import StoreError
 
@@ -230,7 +230,7 @@ def _set_cookie(name: str, value: str, seconds: int) -> str:
 
 
 def _is_stored(payload: _Payload) -> bool:
-    return payload.id.startswith("token:") and payload.id != OPERATOR.id
+    return payload.id.startswith(TOKEN_SUBJECT) and payload.id != OPERATOR.id
 
 
 def _until(principal: Principal, until: float) -> Principal:

@@ -7,8 +7,9 @@ import hmac
 
 from actors.rules.permissions import Principal
 from hub.auth.evidence import Evidence
+from hub.auth.token_store import TOKEN_SUBJECT
 
-OPERATOR = Principal(id="token:operator", role="operator")
+OPERATOR = Principal(id=f"{TOKEN_SUBJECT}operator", role="operator")
 """Its id cannot be that of a token in the store, which has twelve characters."""
 
 

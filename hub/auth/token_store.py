@@ -56,6 +56,9 @@ _PIECE = b"500"
 """How many fields one command looks at."""
 
 _REVISION = b":revision"
+
+TOKEN_SUBJECT = "token:"  # noqa: S105 - what the id of a token's principal begins with
+
 logger = logs.get("hub.tokens")
 
 _ID = re.compile(TOKEN_ID)

@@ -17,10 +17,16 @@ from contextlib import suppress
 
 from actors.rules.permissions import Principal
 from homeport_protocol.errors import ProtocolError
-from homeport_protocol.tokens import ID_LENGTH, MAX_TOKENS, TokenError, read_token_id
+from homeport_protocol.tokens import (
+    ID_LENGTH,
+    MAX_TOKENS,
+    TOKEN_PREFIX,
+    TokenError,
+    read_token_id,
+)
 from hub.auth.evidence import Evidence
 from hub.auth.refusals import Unauthorized
-from hub.auth.token_store import Token, TokenStore
+from hub.auth.token_store import TOKEN_SUBJECT, Token, TokenStore
 from hub.store import StoreError
 from hub.store.backends.failures import WrongTypeError
 from hub.telemetry import logs
@@ -35,8 +41,6 @@ REVOKED = "the token was revoked"
 UNKNOWN = "the hub does not know this token"
 
 _NOTHING = bytes(32)
-_PREFIX = "hp1_"
-_SUBJECT = "token:"
 
 logger = logs.get("hub.tokens")
 
@@ -51,7 +55,7 @@ class _Known:
         self.token = token
         self.digest = bytes.fromhex(facts.sha256)
         self.principal = Principal(
-            id=_SUBJECT + token.id,
+            id=TOKEN_SUBJECT + token.id,
             role=facts.role,
             namespace=facts.namespace,
             names=tuple(facts.names),
@@ -114,18 +118,18 @@ class Tokens:
 
     def is_revoked(self, principal_id: str) -> bool:
         """Whether this is the principal of a token that was revoked."""
-        return principal_id.removeprefix(_SUBJECT) in self._revoked
+        return principal_id.removeprefix(TOKEN_SUBJECT) in self._revoked
 
     # --- hub.auth.recogniser.Recogniser ----------------------------------------------------------
 
     def claims(self, evidence: Evidence) -> bool:
         """Whether the credential looks like a token."""
-        return evidence.credential is not None and evidence.credential.startswith(_PREFIX)
+        return evidence.credential is not None and evidence.credential.startswith(TOKEN_PREFIX)
 
     def recognise(self, evidence: Evidence) -> Principal | None:
         """See `Recogniser.recognise`."""
         assert evidence.credential is not None  # `claims` has seen it
-        token_id = evidence.credential[len(_PREFIX) : len(_PREFIX) + ID_LENGTH]
+        token_id = evidence.credential[len(TOKEN_PREFIX) : len(TOKEN_PREFIX) + ID_LENGTH]
         known = self._known.get(token_id)
         digest = hashlib.sha256(evidence.credential.encode()).digest()
         fits = hmac.compare_digest(digest, _NOTHING if known is None else known.digest)
@@ -149,13 +153,13 @@ class Tokens:
 
         Raises Unauthorized.
         """
-        token_id = principal_id.removeprefix(_SUBJECT)
+        token_id = principal_id.removeprefix(TOKEN_SUBJECT)
         known = self._known.get(token_id)
         return None if known is None else self._accept(token_id, known)
 
     async def look_up_id(self, principal_id: str) -> Principal:
         """The same, having asked the store. Raises as `look_up` does."""
-        token_id = principal_id.removeprefix(_SUBJECT)
+        token_id = principal_id.removeprefix(TOKEN_SUBJECT)
         return self._accept(token_id, await self._look_up(token_id))
 
     def ended(self, principal: Principal) -> str | None:
@@ -176,7 +180,7 @@ class Tokens:
     def _accept(self, token_id: str, known: _Known | None) -> Principal:
         """Remember a token, and return its principal. Raises Unauthorized."""
         if known is None:
-            raise Unauthorized("unknown", UNKNOWN, _SUBJECT + token_id)
+            raise Unauthorized("unknown", UNKNOWN, TOKEN_SUBJECT + token_id)
         if known.token.revoked is not None or token_id in self._revoked:
             raise Unauthorized("revoked", REVOKED, known.principal.id)
         if token_id not in self._known and len(self._known) >= MAX_TOKENS:
@@ -208,7 +212,7 @@ class Tokens:
         self._revoked = found
         self._revision, self._lineage = revision, lineage
         if fresh and self._following is not None:  # at the start nobody goes on with one
-            self._tell({_SUBJECT + token_id for token_id in fresh})
+            self._tell({TOKEN_SUBJECT + token_id for token_id in fresh})
 
     async def _find(self, token_id: str) -> Token | None:
         """Read a token; all that are asked for while a read is under way go into the next one."""
@@ -258,7 +262,7 @@ class Tokens:
         used, self._used = self._used, {}
         now = self._wall()
         for principal_id in self._in_use():
-            token_id = principal_id.removeprefix(_SUBJECT)
+            token_id = principal_id.removeprefix(TOKEN_SUBJECT)
             if token_id in self._known:  # not a JWT, nor the operator's, which is in no store
                 used[token_id] = now
         if not used:
@@ -272,7 +276,7 @@ class Tokens:
             self._known.pop(token_id, None)
             self._revoked.add(token_id)
         if missing:
-            self._tell({_SUBJECT + token_id for token_id in missing})
+            self._tell({TOKEN_SUBJECT + token_id for token_id in missing})
 
 
 def _read(evidence: Evidence) -> tuple[str, bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from homeport_protocol.errors import ProtocolError
-from hub.auth.token_store import TokenStore
+from hub.auth.token_store import TOKEN_SUBJECT, TokenStore
 from hub.store import StoreError
 
 T = TypeVar("T")
@@ -18,8 +18,6 @@ MAX_STEPS = 2048
 
 RETRY = 1.0
 """Seconds until the store is asked again whether it answers."""
-
-_SUBJECT = "token:"
 
 
 class Uses:
@@ -38,11 +36,11 @@ class Uses:
             words = "too many registrations wait to be counted against their tokens"
             reply(ProtocolError("rate_limited", words))
             return
-        self._run(self._take(principal_id.removeprefix(_SUBJECT), reply))
+        self._run(self._take(principal_id.removeprefix(TOKEN_SUBJECT), reply))
 
     def give_back(self, principal_id: str) -> None:
         """Give one back as soon as the store answers."""
-        self._run(self._give_back(principal_id.removeprefix(_SUBJECT)))
+        self._run(self._give_back(principal_id.removeprefix(TOKEN_SUBJECT)))
 
     async def close(self) -> None:
         """Give back no more."""

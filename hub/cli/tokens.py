@@ -16,7 +16,14 @@ from homeport_protocol.bounds import Role
 from homeport_protocol.codec import convert
 from homeport_protocol.errors import ProtocolError
 from homeport_protocol.timestamps import parse_timestamp
-from homeport_protocol.tokens import DEFAULT_TTL, MAX_TTL, TOKEN_ID, TokenFacts, TokenRequest
+from homeport_protocol.tokens import (
+    DEFAULT_TTL,
+    MAX_TTL,
+    TOKEN_ID,
+    TOKEN_PREFIX,
+    TokenFacts,
+    TokenRequest,
+)
 from hub.cli.columns import Column
 from hub.cli.options import Target, examples, json_option, optional_hub_options
 from hub.cli.output import is_terminal, note, now, show, show_json
@@ -57,7 +64,7 @@ def _read_ttl(context: click.Context, parameter: click.Parameter, text: str) -> 
 
 
 def _check_id(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    if text.startswith("hp1_"):
+    if text.startswith(TOKEN_PREFIX):
         # Not repeated: the shell's history has it by now, but no other log needs to.
         raise click.BadParameter("this is a token and not its id, which is between its two _")
     if not re.fullmatch(TOKEN_ID, text):

@@ -23,6 +23,7 @@ from homeport_protocol.namespaces import (
     NAMESPACE_RULE,
     is_namespace,
 )
+from homeport_protocol.tokens import TOKEN_PREFIX
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Names in lower case, and values."""
@@ -35,8 +36,6 @@ MAX_QUERY_BYTES = 16 * 1024
 
 LOOK_UP_TIMEOUT = 5.0
 """Seconds that the store may take to say who a caller is."""
-
-TOKEN_PREFIX = "hp1_"  # noqa: S105 - what every token begins with, and no token
 
 _NAMESPACE = NAMESPACE_HEADER.lower().encode()
 _READ = {_NAMESPACE: NAMESPACE_HEADER, b"authorization": "Authorization"}

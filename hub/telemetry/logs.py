@@ -17,6 +17,8 @@ from typing import Literal, assert_never
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from homeport_protocol.tokens import TOKEN_PREFIX
+
 REDACTED = "[redacted]"
 
 _SECRET_KEY = re.compile(
@@ -31,7 +33,7 @@ _IN_QUERY = re.compile(
     re.IGNORECASE,
 )
 _IN_HEADER = re.compile(r"\b(bearer|basic)\s+(?!\[)[\w.~+/\-]{6,}=*", re.IGNORECASE)
-_TOKENS = re.compile(r"\bhp1_\w{20,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+_TOKENS = re.compile(rf"\b{TOKEN_PREFIX}\w{{20,}}|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MANY_LINES = ("exception", "stack")
 
@@ -113,7 +115,7 @@ def redact_text(text: str) -> str:
         text = _IN_URL.sub(f"{REDACTED}@", text)
     if "=" in text:
         text = _IN_QUERY.sub(rf"\1{REDACTED}", text)
-    if "hp1_" in text or "eyJ" in text:
+    if TOKEN_PREFIX in text or "eyJ" in text:
         text = _TOKENS.sub(REDACTED, text)
     return _IN_HEADER.sub(rf"\1 {REDACTED}", text)
 
