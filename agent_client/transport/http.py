@@ -27,7 +27,13 @@ from agent_client.transport.reasons import mismatch
 from agent_client.transport.retry_after import retry_after
 from agent_client.transport.tls import Tls
 from agent_client.transport.tunnels import CREDENTIALS_WANTED
-from agent_client.transport.urls import keeps_secrets, origin, without_secrets, without_user
+from agent_client.transport.urls import (
+    in_full,
+    keeps_secrets,
+    origin,
+    without_secrets,
+    without_user,
+)
 from homeport_protocol.http import SESSION_TOKEN_HEADER
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -94,7 +100,7 @@ def ask(  # noqa: PLR0917 - in the order of what is sent
 
     `most` bytes are read of the answer.
     """
-    url = without_user(url)
+    url = in_full(without_user(url))
     headers = Headers({"Content-Type": "application/json", **headers})
     warn_if_readable(url, headers)
     request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
@@ -155,7 +161,7 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request:
         del fp, msg, headers
-        newurl = without_user(newurl)
+        newurl = in_full(without_user(newurl))
         shown, before, after = without_secrets(newurl), urlsplit(req.full_url), urlsplit(newurl)
         if code not in _KEEPS_METHOD:
             raise OSError(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from agent_client.errors import BadURL
+from agent_client.transport.proxies import as_ip
 from homeport_protocol.websocket import WEBSOCKET_PATH
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -58,7 +59,7 @@ def websocket_url(url: str) -> str:
     path = parts.path.rstrip("/")
     if not path.endswith(WEBSOCKET_PATH):
         path += WEBSOCKET_PATH
-    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
+    return in_full(urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, "")))
 
 
 class Origin(NamedTuple):
@@ -87,7 +88,8 @@ def keeps_secrets(before: Origin, after: Origin) -> bool:
 def redirect_target(url: str, location: str) -> str:
     """The websocket's URL to which `location`, an answer of `url`, redirects. Raises BadURL."""
     parts = _split(urljoin(url, location))
-    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, parts.query, ""))
+    target = (_SCHEMES[parts.scheme], parts.netloc, parts.path, parts.query, "")
+    return in_full(urlunsplit(target))
 
 
 def user_and_password(url: str) -> tuple[str, str] | None:
@@ -120,6 +122,21 @@ def without_user(url: str) -> str:
     """`url` without user and password, which go in a header."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def in_full(url: str) -> str:
+    """`url` with an IPv4 address in full, as browsers and curl send it.
+
+    `127.1` is a name to a hub, and none of its own.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    ip = None if ":" in host else as_ip(host)
+    if ip is None:
+        return url
+    user, at, _ = parts.netloc.rpartition("@")
+    port = "" if parts.port is None else f":{parts.port}"
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{ip}{port}"))
 
 
 def without_secrets(url: str) -> str:

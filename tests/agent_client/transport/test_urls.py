@@ -18,6 +18,10 @@ from agent_client.transport.urls import hub_urls, websocket_url, without_secrets
         ("wss://hub/ws/", "wss://hub/ws"),
         ("https://proxy/homeport", "wss://proxy/homeport/ws"),
         ("http://[::1]:8080?namespace=blue", "ws://[::1]:8080/ws?namespace=blue"),
+        ("http://[::ffff:127.0.0.1]:8080", "ws://[::ffff:127.0.0.1]:8080/ws"),
+        ("http://127.1:8080", "ws://127.0.0.1:8080/ws"),
+        ("https://agent:x%40y@0x7f.1", "wss://agent:x%40y@127.0.0.1/ws"),
+        ("http://127.1.example:8080", "ws://127.1.example:8080/ws"),
     ],
 )
 def test_every_form_of_a_url_leads_to_the_websocket(given: str, expected: str) -> None:
